@@ -1,0 +1,327 @@
+package message
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// routing are the fields of a body that have a meaning for routing (wire
+// contract, section 2). They stay in the body, except via.
+type routing struct {
+	Via          text `json:"via"`
+	Source       text `json:"source"`
+	P2P          flag `json:"p2p"`
+	P2PHandler   text `json:"p2pHandler"`
+	P2PRequester text `json:"p2pRequester"`
+}
+
+// text is a string, or empty where an application uses the name otherwise: a
+// body is the application's, and only a string can be an address.
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) == nil {
+		*t = text(s)
+	}
+	return nil
+}
+
+// flag is true for the JSON true alone.
+type flag bool
+
+func (f *flag) UnmarshalJSON(b []byte) error {
+	*f = string(b) == "true"
+	return nil
+}
+
+// ParseJSON reads one message from a frame. When the error is not nil the
+// message still has what could be read of it, so that the error can be answered
+// (wire contract, section 3); it is nil when the frame is no JSON object.
+func ParseJSON(frame []byte) (*pb.Message, error) {
+	if !utf8.Valid(frame) {
+		return nil, fault.New(fault.BadRequest, "message is not UTF-8")
+	}
+	if t := trimSpace(frame); len(t) == 0 || t[0] != '{' || !json.Valid(frame) {
+		return nil, fault.New(fault.BadRequest, "message is not a JSON object")
+	}
+	m, err := parseEnvelope(frame)
+	if err != nil {
+		return m, err
+	}
+	if m.Body, err = takeRouting(m, m.Body); err != nil {
+		return m, err
+	}
+	return m, Validate(m)
+}
+
+// parseEnvelope reads field by field, so that one of a wrong type is named and
+// the others are there to answer with.
+func parseEnvelope(frame []byte) (*pb.Message, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(frame, &fields); err != nil {
+		return nil, fault.New(fault.BadRequest, "message is not a JSON object: %v", err)
+	}
+	m := &pb.Message{}
+	var wrong error
+	if id, ok := fields["id"]; ok && string(id) != "null" {
+		if isID(id) {
+			m.Id = string(id)
+		} else {
+			wrong = fault.New(fault.BadRequest, "id is neither a number nor a string")
+		}
+	}
+	for _, f := range []struct {
+		name string
+		to   *string
+	}{{"type", &m.Type}, {"from", &m.From}, {"to", &m.To}} {
+		if raw, ok := fields[f.name]; ok && string(raw) != "null" {
+			if err := json.Unmarshal(raw, f.to); err != nil && wrong == nil {
+				wrong = fault.New(fault.BadRequest, "%s is not a string", f.name)
+			}
+		}
+	}
+	if body, ok := fields["body"]; ok && string(body) != "null" {
+		if body[0] == '{' {
+			m.Body = body
+		} else if wrong == nil {
+			wrong = fault.New(fault.BadRequest, "body is not a JSON object")
+		}
+	}
+	return m, wrong
+}
+
+// takeRouting fills the routing fields from the body, and gives the body
+// without via.
+func takeRouting(m *pb.Message, body []byte) ([]byte, error) {
+	if len(body) == 0 {
+		return nil, nil
+	}
+	var r routing
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fault.New(fault.BadRequest, "body: %v", err)
+	}
+	m.Via, m.Source, m.P2P = string(r.Via), string(r.Source), bool(r.P2P)
+	m.P2PHandler, m.P2PRequester = string(r.P2PHandler), string(r.P2PRequester)
+	if !bytes.Contains(body, []byte(`"via"`)) {
+		return body, nil
+	}
+	return cutField(body, "via"), nil
+}
+
+// cutField gives a JSON object without one of its fields, the rest as it was.
+func cutField(object []byte, name string) []byte {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if _, err := dec.Token(); err != nil {
+		return object
+	}
+	start := dec.InputOffset()
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return object
+		}
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return object
+		}
+		end := dec.InputOffset()
+		if key == name {
+			return splice(object, start, end)
+		}
+		start = end
+	}
+	return object
+}
+
+// splice takes out a field that lies between two offsets, with the comma
+// before it or, for the first field, the one behind it.
+func splice(object []byte, start, end int64) []byte {
+	head, tail := object[:start], object[end:]
+	if object[start-1] == '{' {
+		tail = bytes.TrimPrefix(trimSpace(tail), []byte(","))
+	}
+	out := make([]byte, 0, len(head)+len(tail))
+	return append(append(out, head...), tail...)
+}
+
+func trimSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
+
+// AppendJSON writes a message as JSON behind dst: id, type, from, to and the
+// body with the routing fields in it. A resource becomes `body.value.content`
+// in base64 with `body.value.mimetype`.
+func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
+	body, err := FullBody(m)
+	if err != nil {
+		return dst, err
+	}
+	if m.Resource != nil {
+		if body, err = insertResource(body, m.Resource); err != nil {
+			return dst, err
+		}
+	}
+	dst = append(dst, `{"id":`...)
+	if m.Id == "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = append(dst, m.Id...)
+	}
+	for _, f := range []struct{ key, value string }{
+		{`,"type":`, m.Type}, {`,"from":`, m.From}, {`,"to":`, m.To},
+	} {
+		dst = append(dst, f.key...)
+		dst = appendString(dst, f.value)
+	}
+	if len(body) > 0 {
+		dst = append(dst, `,"body":`...)
+		dst = append(dst, body...)
+	}
+	return append(dst, '}'), nil
+}
+
+// JSON is AppendJSON into a new slice.
+func JSON(m *pb.Message) ([]byte, error) {
+	return AppendJSON(make([]byte, 0, 256+len(m.GetBody())), m)
+}
+
+// FullBody gives the body as the JSON form has it: with via, and with those
+// routing fields of the protobuf form that the body does not have yet. A
+// resource is left out.
+func FullBody(m *pb.Message) ([]byte, error) {
+	var add []byte
+	if m.Via != "" {
+		add = appendField(add, "via", m.Via)
+	}
+	if m.Source != "" || m.P2P || m.P2PHandler != "" || m.P2PRequester != "" {
+		var have routing
+		if len(m.Body) > 0 {
+			if err := json.Unmarshal(m.Body, &have); err != nil {
+				return nil, fault.New(fault.BadRequest, "body is not a JSON object")
+			}
+		}
+		if m.P2P && !bool(have.P2P) {
+			add = append(add, `,"p2p":true`...)
+		}
+		for _, f := range []struct{ name, value, have string }{
+			{"source", m.Source, string(have.Source)},
+			{"p2pHandler", m.P2PHandler, string(have.P2PHandler)},
+			{"p2pRequester", m.P2PRequester, string(have.P2PRequester)},
+		} {
+			if f.value != "" && f.have == "" {
+				add = appendField(add, f.name, f.value)
+			}
+		}
+	}
+	if len(add) == 0 {
+		return m.Body, nil
+	}
+	return insertFields(m.Body, add)
+}
+
+// insertFields puts fields, each with a comma before it, in front of those of
+// an object.
+func insertFields(object, fields []byte) ([]byte, error) {
+	rest := trimSpace(object)
+	if len(rest) == 0 {
+		rest = []byte("{}")
+	}
+	if rest[0] != '{' {
+		return nil, fault.New(fault.BadRequest, "body is not a JSON object")
+	}
+	out := append(make([]byte, 0, len(rest)+len(fields)), '{')
+	out = append(out, fields[1:]...)
+	if rest = trimSpace(rest[1:]); len(rest) > 0 && rest[0] != '}' {
+		out = append(out, ',')
+	}
+	return append(out, rest...), nil
+}
+
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	return appendString(dst, value)
+}
+
+func appendString(dst []byte, s string) []byte {
+	b, _ := json.Marshal(s) // a string always has a JSON form
+	return append(dst, b...)
+}
+
+// insertResource writes a resource into body.value.
+func insertResource(body []byte, r *pb.Resource) ([]byte, error) {
+	object, value, err := openValue(body)
+	if err != nil {
+		return nil, err
+	}
+	value["content"], _ = json.Marshal(base64.StdEncoding.EncodeToString(r.Content))
+	if _, ok := value["mimetype"]; !ok {
+		value["mimetype"], _ = json.Marshal(r.MimeType)
+	}
+	return closeValue(object, value)
+}
+
+// TakeResource moves `body.value.content` of a type that is not text into the
+// message's Resource, as the data channel wants it (wire contract, section 11).
+// Content that is no base64 is taken as the bytes of its text. It changes
+// nothing where there is no such content, or a Resource already.
+func TakeResource(m *pb.Message) {
+	if m.Resource != nil || !bytes.Contains(m.Body, []byte(`"mimetype"`)) {
+		return
+	}
+	object, value, err := openValue(m.Body)
+	if err != nil {
+		return
+	}
+	var content, mime string
+	if json.Unmarshal(value["content"], &content) != nil || json.Unmarshal(value["mimetype"], &mime) != nil || IsText(mime) {
+		return
+	}
+	raw, err := base64.StdEncoding.DecodeString(content)
+	if err != nil {
+		raw = []byte(content)
+	}
+	delete(value, "content")
+	body, err := closeValue(object, value)
+	if err != nil {
+		return
+	}
+	m.Body, m.Resource = body, &pb.Resource{Content: raw, MimeType: mime}
+}
+
+// IsText tells whether content of a MIME type stays inside the message.
+func IsText(mime string) bool { return mime == "" || len(mime) >= 4 && mime[:4] == "text" }
+
+func openValue(body []byte) (object, value map[string]json.RawMessage, err error) {
+	object, value = map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &object); err != nil {
+			return nil, nil, fault.New(fault.BadRequest, "body is not a JSON object")
+		}
+	}
+	if raw, ok := object["value"]; ok {
+		if err := json.Unmarshal(raw, &value); err != nil || value == nil {
+			return nil, nil, fault.New(fault.BadRequest, "body.value is not a JSON object, so it cannot hold a resource")
+		}
+	}
+	return object, value, nil
+}
+
+func closeValue(object, value map[string]json.RawMessage) ([]byte, error) {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return nil, fault.New(fault.BadRequest, "body.value: %v", err)
+	}
+	object["value"] = raw
+	return json.Marshal(object)
+}
+
+// Clone copies a message, so that one receiver's changes are not another's.
+func Clone(m *pb.Message) *pb.Message { return proto.CloneOf(m) }

@@ -1,0 +1,189 @@
+package message
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// Bounds of a message. The same message must fit every path, so that a sender
+// never notices which one it takes.
+const (
+	MaxSize   = 4 << 20 // bytes of an encoded message: a photo, not a film
+	MaxID     = 256     // bytes of an id's JSON text
+	MaxType   = 64      // bytes of a type
+	MaxFrames = 64      // messages that a writer puts into one gRPC frame
+)
+
+// Types that have a meaning here (wire contract, section 2). The set is open.
+const (
+	Create      = "create"
+	Read        = "read"
+	Update      = "update"
+	Delete      = "delete"
+	Subscribe   = "subscribe"
+	Unsubscribe = "unsubscribe"
+	Response    = "response"
+)
+
+// StringID is the id text of a string.
+func StringID(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// NumberID is the id text of a number.
+func NumberID(n int64) string { return strconv.FormatInt(n, 10) }
+
+// Validate tells whether a message can be routed: id, type, from and to are
+// there, and nothing is over its bound. The error names the first field that
+// is wrong.
+func Validate(m *pb.Message) error {
+	switch {
+	case m == nil:
+		return fault.New(fault.BadRequest, "message is missing")
+	case m.Id == "":
+		return missing("id")
+	case m.Type == "":
+		return missing("type")
+	case m.From == "":
+		return missing("from")
+	case m.To == "":
+		return missing("to")
+	case len(m.Id) > MaxID:
+		return fault.New(fault.BadRequest, "id is longer than %d bytes", MaxID)
+	case len(m.Type) > MaxType:
+		return fault.New(fault.BadRequest, "type is longer than %d bytes", MaxType)
+	case !isID([]byte(m.Id)):
+		return fault.New(fault.BadRequest, "id %.40q is neither a JSON number nor a JSON string", m.Id)
+	}
+	for _, f := range []struct{ name, value string }{
+		{"from", m.From}, {"to", m.To}, {"via", m.Via}, {"source", m.Source},
+		{"p2pHandler", m.P2PHandler}, {"p2pRequester", m.P2PRequester},
+	} {
+		if len(f.value) > address.MaxLength {
+			return fault.New(fault.BadRequest, "%s is longer than %d bytes", f.name, address.MaxLength)
+		}
+	}
+	return validateBody(m)
+}
+
+func validateBody(m *pb.Message) error {
+	if size := proto.Size(m); size > MaxSize {
+		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, MaxSize)
+	}
+	if len(m.Body) > 0 && !isObject(m.Body) {
+		return fault.New(fault.BadRequest, "body is not a JSON object")
+	}
+	return nil
+}
+
+func missing(field string) error { return fault.New(fault.BadRequest, "%s is missing", field) }
+
+func isObject(b []byte) bool {
+	t := trimSpace(b)
+	return len(t) > 0 && t[0] == '{' && utf8.Valid(b) && json.Valid(b)
+}
+
+func isID(b []byte) bool {
+	if len(b) == 0 || !json.Valid(b) {
+		return false
+	}
+	c := b[0]
+	return c == '"' || c == '-' || (c >= '0' && c <= '9')
+}
+
+// IsResponse tells whether m answers another message. Everything else is a
+// request, in that a refusal is answered.
+func IsResponse(m *pb.Message) bool { return m.GetType() == Response }
+
+// Key tells the response to a request from any other: the response has it with
+// from and to changed over.
+type Key struct{ From, To, ID string }
+
+// KeyOf is the key of a request.
+func KeyOf(m *pb.Message) Key { return Key{m.From, m.To, m.Id} }
+
+// AnswerKey is the key of the request that a response answers.
+func AnswerKey(m *pb.Message) Key { return Key{m.To, m.From, m.Id} }
+
+// Answer makes the response to a request: from and to changed over, the same
+// id, and a body with the code and what else is given. fields is anything that
+// marshals to a JSON object, or nil; its own `code` is overridden.
+func Answer(req *pb.Message, code fault.Code, fields any) *pb.Message {
+	return &pb.Message{Id: req.Id, Type: Response, From: req.To, To: req.From, Body: answerBody(code, fields)}
+}
+
+// Refuse makes the response that tells the sender of a request what is wrong.
+// Both names of the description are written, since older peers read `desc`.
+func Refuse(req *pb.Message, err error) *pb.Message {
+	f := fault.From(err)
+	return Answer(req, f.Code, map[string]string{"description": f.Description, "desc": f.Description})
+}
+
+func answerBody(code fault.Code, fields any) []byte {
+	object := map[string]json.RawMessage{}
+	if fields != nil {
+		if raw, err := json.Marshal(fields); err == nil {
+			_ = json.Unmarshal(raw, &object) // what is no object adds no field
+		}
+	}
+	object["code"] = json.RawMessage(strconv.Itoa(int(code)))
+	body, _ := json.Marshal(object) // raw messages that came out of Marshal
+	return body
+}
+
+// MarshalBody encodes a body that this program builds. It panics on a value
+// that cannot be JSON, which is a defect of the caller.
+func MarshalBody(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("message: body cannot be encoded: " + err.Error())
+	}
+	return b
+}
+
+// UnmarshalBody decodes a message's body into v. No body is an empty object.
+// The error is a BadRequest that names the field.
+func UnmarshalBody(m *pb.Message, v any) error {
+	if len(m.GetBody()) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(m.Body, v); err != nil {
+		return fault.New(fault.BadRequest, "body: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return nil
+}
+
+// Result reads a response's code and description. A response without a code is
+// taken for 200, as older peers leave it out. A code of 400 and above comes as
+// the error too.
+func Result(m *pb.Message) (fault.Code, error) {
+	var body struct {
+		Code        json.Number `json:"code"`
+		Description string      `json:"description"`
+		Desc        string      `json:"desc"`
+	}
+	if err := UnmarshalBody(m, &body); err != nil {
+		return fault.BadRequest, err
+	}
+	code := fault.OK
+	if n, err := body.Code.Int64(); err == nil && n != 0 {
+		code = fault.Code(n)
+	}
+	if code < 400 {
+		return code, nil
+	}
+	description := body.Description
+	if description == "" {
+		description = body.Desc
+	}
+	return code, fault.New(code, "%s", description)
+}
