@@ -1,0 +1,163 @@
+package client
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// Handler takes a message. It is called on a goroutine of its listener, one
+// message at a time and in order. While it works the bus holds back what is
+// over the listener's window. ctx ends with Run. The message may be kept, and
+// must not be changed: other listeners of the process may have the same one.
+type Handler func(ctx context.Context, m *pb.Message)
+
+// NamedHandler is a Handler that is told by which name a message was led here.
+type NamedHandler func(ctx context.Context, listener string, m *pb.Message)
+
+// creditStep is how many bytes a listener deals with before it gives credit
+// back: less makes more frames, more lets the window run dry. At least two fit
+// into every window.
+const creditStep = 32 << 10
+
+// Listener is one address that is listened to.
+type Listener struct {
+	bus     *Bus
+	address string
+	leadsTo string
+	window  int
+	led     bool // another component leads the address here; the bus is not told
+	handle  NamedHandler
+
+	mu      sync.Mutex
+	queue   []*pb.Delivery // bounded by the window that the bus keeps to
+	wake    chan struct{}
+	closed  bool
+	dealt   map[string]uint32 // bytes not yet given back, by name; owned by the goroutine
+	cancel  context.CancelFunc
+	started bool
+}
+
+// ListenOption changes what Listen does.
+type ListenOption func(*Listener)
+
+// LeadsTo makes messages for the address come to the listener of another
+// address, which may be another component's, under that one's name. The handler
+// of such a listener must be nil.
+func LeadsTo(target string) ListenOption { return func(l *Listener) { l.leadsTo = target } }
+
+// Window sets how many bytes the bus may have under way to this listener.
+func Window(bytes int) ListenOption { return func(l *Listener) { l.window = bytes } }
+
+// Led is for an address that another component leads to this attachment (with
+// LeadsTo): the handler is kept here alone, and the bus is not told.
+func Led() ListenOption { return func(l *Listener) { l.led = true } }
+
+// Address is what it listens to.
+func (l *Listener) Address() string { return l.address }
+
+// Close takes the listener away, here at once and at the bus before Close
+// returns. What is in its queue is not handled any more.
+func (l *Listener) Close(ctx context.Context) error {
+	if !l.bus.forget(l) {
+		return nil
+	}
+	l.stop()
+	if l.led {
+		return nil
+	}
+	err := l.bus.change(ctx, &pb.ListenerChange{Address: l.address, LeadsTo: l.leadsTo, Remove: true})
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil
+	}
+	return err
+}
+
+func (l *Listener) stop() {
+	l.mu.Lock()
+	l.closed = true
+	l.queue = nil
+	cancel := l.cancel
+	l.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	l.signal()
+}
+
+func (l *Listener) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push hands over a delivery; it never waits.
+func (l *Listener) push(d *pb.Delivery) {
+	l.mu.Lock()
+	if !l.closed {
+		l.queue = append(l.queue, d)
+	}
+	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *Listener) take() ([]*pb.Delivery, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.queue
+	l.queue = nil
+	return q, !l.closed
+}
+
+// start runs the listener's goroutine on Run's context. It may be called again.
+func (l *Listener) start(ctx context.Context, wg *sync.WaitGroup) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.started || l.closed || l.handle == nil {
+		return
+	}
+	l.started = true
+	ctx, l.cancel = context.WithCancel(ctx)
+	wg.Go(func() { l.run(ctx) })
+}
+
+func (l *Listener) run(ctx context.Context) {
+	for {
+		batch, open := l.take()
+		for _, d := range batch {
+			if ctx.Err() != nil {
+				return
+			}
+			l.handle(ctx, d.Listener, d.Message)
+			l.giveBack(d)
+		}
+		if !open {
+			return
+		}
+		select {
+		case <-l.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// giveBack counts what has been dealt with, and tells the bus now and then.
+func (l *Listener) giveBack(d *pb.Delivery) {
+	l.dealt[d.Listener] += uint32(proto.Size(d.Message)) //nolint:gosec // a message is smaller than 4 GiB
+	if n := l.dealt[d.Listener]; n >= uint32(min(creditStep, l.window/2)) {
+		delete(l.dealt, d.Listener)
+		l.bus.out.credit(d.Listener, n)
+	}
+	if len(l.dealt) > 1024 {
+		for name, n := range l.dealt {
+			l.bus.out.credit(name, n)
+		}
+		clear(l.dealt)
+	}
+}

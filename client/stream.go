@@ -1,0 +1,195 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+type stream = grpc.BidiStreamingClient[pb.AttachRequest, pb.AttachResponse]
+
+// stream opens the stream, puts the listeners back, and serves it until it
+// breaks.
+func (b *Bus) stream(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := pb.NewMessageBusClient(b.cfg.Conn).Attach(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.broke()
+	if err := b.hello(s); err != nil {
+		return err
+	}
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		defer cancel() // ends the reader too
+		b.write(ctx, s)
+	})
+	err = b.read(s)
+	cancel()
+	writer.Wait()
+	return err
+}
+
+// hello attaches, and waits for the outcome of every listener, so that nothing
+// is sent before its answer can be received.
+func (b *Bus) hello(s stream) error {
+	b.out.renew()
+	err := s.Send(&pb.AttachRequest{Hello: &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component}})
+	if err != nil {
+		return recvError(s, err)
+	}
+	first, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	if first.Welcome == nil {
+		return errors.New("the bus did not say welcome")
+	}
+	changes := b.listenerChanges()
+	waiting := map[uint64]string{}
+	for batch := range slices.Chunk(changes, 256) {
+		for _, c := range batch {
+			waiting[c.Sequence] = c.Address
+		}
+		if err := s.Send(&pb.AttachRequest{Listeners: batch}); err != nil {
+			return recvError(s, err)
+		}
+	}
+	for len(waiting) > 0 {
+		resp, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		for _, o := range resp.Outcomes {
+			if err := refusal(o); err != nil {
+				b.cfg.Log.Error("listener could not be put back", "address", waiting[o.Sequence], "error", err)
+			}
+			delete(waiting, o.Sequence)
+		}
+		b.deliver(resp.Deliveries)
+	}
+	b.up(first.Welcome.RuntimeUrl)
+	return nil
+}
+
+func (b *Bus) listenerChanges() []*pb.ListenerChange {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var own, aliases []*pb.ListenerChange
+	for _, l := range b.listeners {
+		if l.led {
+			continue
+		}
+		c := l.change()
+		c.Sequence = b.sequence.Add(1)
+		if c.LeadsTo == "" {
+			own = append(own, c)
+		} else {
+			aliases = append(aliases, c)
+		}
+	}
+	return append(own, aliases...) // an alias may lead to one of our own
+}
+
+func (b *Bus) up(runtimeURL string) {
+	b.mu.Lock()
+	b.runtimeURL, b.attached = runtimeURL, true
+	close(b.ready)
+	b.mu.Unlock()
+	b.out.signal()
+	if b.cfg.OnAttach != nil {
+		b.cfg.OnAttach()
+	}
+}
+
+// broke ends the calls that were written to the stream. Those still in the
+// outbox go to the next one, except for listener changes, which renew drops.
+func (b *Bus) broke() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.attached {
+		b.attached, b.ready = false, make(chan struct{})
+	}
+	queued := b.out.queued()
+	for sequence, c := range b.calls {
+		if !queued[sequence] {
+			c.outcome <- streamBroke
+			delete(b.calls, sequence)
+		}
+	}
+}
+
+// recvError gives the reason why a stream ended, which Send does not know.
+func recvError(s stream, err error) error {
+	if _, why := s.Recv(); why != nil {
+		return why
+	}
+	return err
+}
+
+// write sends what is queued, as much as fits into a frame. What ends the
+// stream is the reader's to tell.
+func (b *Bus) write(ctx context.Context, s stream) {
+	for {
+		req := b.out.next()
+		if req == nil {
+			select {
+			case <-b.out.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if s.Send(req) != nil {
+			return
+		}
+	}
+}
+
+func (b *Bus) read(s stream) error {
+	for {
+		resp, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		for _, o := range resp.Outcomes {
+			b.finish(o)
+		}
+		b.deliver(resp.Deliveries)
+	}
+}
+
+func (b *Bus) finish(o *pb.Outcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.calls[o.Sequence]; c != nil {
+		c.outcome <- o
+		delete(b.calls, o.Sequence)
+	}
+}
+
+func (b *Bus) deliver(deliveries []*pb.Delivery) {
+	for _, d := range deliveries {
+		if l := b.listener(d.Listener); l != nil {
+			l.push(d)
+			continue
+		}
+		b.cfg.Log.Warn("delivery for no listener of this attachment", "listener", d.Listener)
+	}
+}
+
+func (b *Bus) listener(name string) *Listener {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.listeners[name]; l != nil && l.leadsTo == "" {
+		return l
+	}
+	return b.listeners["*"]
+}

@@ -1,0 +1,111 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Bounds of every server and connection.
+const (
+	// MaxFrame is the largest gRPC frame in bytes: a frame holds one message of
+	// the largest size, or a batch that stops growing at 16 KiB, and some room
+	// for the fields around it.
+	MaxFrame = message.MaxSize + 256<<10
+	// MaxStreams bounds the streams of one connection: a client library needs
+	// few, and each costs memory.
+	MaxStreams = 1024
+	// StopTimeout bounds a graceful stop: long-lived streams do not end by
+	// themselves.
+	StopTimeout = 2 * time.Second
+	// PingTime is how long a connection may be silent before it is checked,
+	// and PingTimeout how long an answer may take: a dead peer is found in 15 s.
+	PingTime    = 10 * time.Second
+	PingTimeout = 5 * time.Second
+)
+
+// NewServer makes a gRPC server with the process's security, bounds, health and
+// reflection. A panic in a handler ends the call, not the process.
+func NewServer(s Security, log *slog.Logger) (*grpc.Server, error) {
+	opts := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxFrame),
+		grpc.MaxSendMsgSize(MaxFrame),
+		grpc.MaxConcurrentStreams(MaxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: PingTime, Timeout: PingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: PingTime / 2, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(recoverUnary(log)),
+		grpc.StreamInterceptor(recoverStream(log)),
+	}
+	cfg, err := s.ServerTLS()
+	if err != nil {
+		return nil, err
+	}
+	if cfg != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg)))
+	}
+	srv := grpc.NewServer(opts...)
+	healthpb.RegisterHealthServer(srv, health.NewServer())
+	reflection.Register(srv)
+	return srv, nil
+}
+
+// Serve serves on all listeners until ctx is done, then stops gracefully
+// within StopTimeout.
+func Serve(ctx context.Context, srv *grpc.Server, listeners ...net.Listener) error {
+	parts := []run.Func{func(ctx context.Context) error {
+		<-ctx.Done()
+		stop(srv)
+		return nil
+	}}
+	for _, lis := range listeners {
+		parts = append(parts, func(context.Context) error {
+			err := srv.Serve(lis)
+			if errors.Is(err, grpc.ErrServerStopped) {
+				return nil
+			}
+			return err
+		})
+	}
+	return run.All(ctx, parts...)
+}
+
+func stop(srv *grpc.Server) {
+	hard := time.AfterFunc(StopTimeout, srv.Stop)
+	defer hard.Stop()
+	srv.GracefulStop()
+}
+
+func recoverUnary(log *slog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+		defer recovered(log, info.FullMethod, &err)
+		return next(ctx, req)
+	}
+}
+
+func recoverStream(log *slog.Logger) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+		defer recovered(log, info.FullMethod, &err)
+		return next(srv, stream)
+	}
+}
+
+func recovered(log *slog.Logger, method string, err *error) {
+	if p := recover(); p != nil {
+		log.Error("panic in a call", "method", method, "panic", p, "stack", string(debug.Stack()))
+		*err = fault.New(fault.Internal, "internal error in %s", method)
+	}
+}
