@@ -1,0 +1,54 @@
+# What one does with this repository. `make check` is exactly what CI runs.
+
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+BIN     := bin/peerbus
+FUZZTIME ?= 5s
+CHURN    ?= 1000
+BURST    ?= 200
+
+.DEFAULT_GOAL := help
+.PHONY: help generate build test race fuzz bench churn demo lint fresh check clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+generate: ## make gen/ anew from api/
+	$(TOOL) buf generate
+
+build: ## build bin/peerbus
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/peerbus
+
+test: ## run all tests, with the processes as they ship
+	$(GO) test -shuffle=on ./...
+
+race: ## run all tests under the race detector
+	$(GO) test -race -shuffle=on ./...
+
+fuzz: ## fuzz every parser for FUZZTIME (5s)
+	@GO='$(GO)' ./scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## run the benchmarks that stand beside the code
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+churn: ## set up and close CHURN connections one after another, BURST at once; count what is left
+	$(GO) test -run TestChurn -count=1 -timeout 30m -v ./services/p2pstub/ -churn=$(CHURN) -burst=$(BURST)
+
+demo: build ## show the main job on this machine
+	$(BIN) demo
+
+lint: ## vet, staticcheck, gofmt and the protos' style
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'not gofmt-ed'; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) buf lint
+
+fresh: generate ## prove that gen/ is what api/ says
+	@git diff --exit-code -- gen || { echo 'gen/ is not fresh: run make generate'; exit 1; }
+	@test -z "$$(git ls-files --others --exclude-standard -- gen)" || { echo 'gen/ has files that are not committed'; exit 1; }
+
+check: fresh lint race fuzz demo ## all that CI runs
+
+clean: ## remove what was built
+	rm -rf bin

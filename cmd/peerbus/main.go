@@ -1,0 +1,127 @@
+// Command peerbus is all of peerbus: each service is a mode of it, and so are
+// the commands of a client.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peerbus/peerbus/internal/config"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// version is set by the build.
+var version = "development"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes: 1 for what went wrong, 2 for what was called wrongly.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run is main with everything it touches given to it.
+func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
+	root := newRoot(environ)
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintf(errs, "peerbus: %s\n", explain(err))
+	var usage usageError
+	if errors.As(err, &usage) || fault.CodeOf(err) == fault.BadRequest {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// newRoot makes the tree of commands. Every command's flags are filled from
+// the environment and the settings file before it runs.
+func newRoot(environ []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "peerbus",
+		Short:         "Delivers messages between runtimes, directly whenever it can",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().String(config.FileFlag, "", "YAML file with settings, under the names of the flags")
+	root.AddGroup(
+		&cobra.Group{ID: groupServices, Title: "Services:"},
+		&cobra.Group{ID: groupClient, Title: "Commands for a running runtime:"},
+	)
+	for _, c := range []*cobra.Command{
+		runtimeCommand(), msgnodeCommand(), registryCommand(), busCommand(), p2pstubCommand(), nodestubCommand(),
+		listenCommand(), postCommand(), registerCommand(), connectionsCommand(), resolveCommand(), statusCommand(),
+		demoCommand(),
+	} {
+		root.AddCommand(c)
+	}
+	known := settingNames(root)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		return config.Load(cmd.Flags(), environ, func(name string) bool { return known[name] })
+	}
+	return root
+}
+
+const (
+	groupServices = "services"
+	groupClient   = "client"
+)
+
+// settingNames are the flags of all commands.
+func settingNames(root *cobra.Command) map[string]bool {
+	names := map[string]bool{}
+	add := func(f *pflag.Flag) { names[f.Name] = true }
+	root.PersistentFlags().VisitAll(add)
+	for _, c := range root.Commands() {
+		c.Flags().VisitAll(add)
+	}
+	return names
+}
+
+// explain turns an error into words for a person: what is wrong, and what to
+// do about the usual mistakes.
+func explain(err error) string {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		if f = fault.From(err); f.Code == fault.Internal {
+			return err.Error()
+		}
+	}
+	if hint := hints[f.Code]; hint != "" {
+		return f.Description + " (" + hint + ")"
+	}
+	return f.Description
+}
+
+var hints = map[fault.Code]string{
+	fault.Unavailable: "is the service running, and is its address right?",
+	fault.Timeout:     "--timeout gives it longer; `peerbus status` shows what is up",
+	fault.TooMany:     "the receiver does not keep up; try again later",
+}

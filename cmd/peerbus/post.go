@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// postSettings are those of `peerbus post`.
+type postSettings struct {
+	clientSettings
+	from, kind, id, wait string
+	p2p                  bool
+	resource, mimeType   string
+}
+
+func postCommand() *cobra.Command {
+	var s postSettings
+	c := &cobra.Command{
+		Use:     "post ADDRESS [BODY]",
+		GroupID: groupClient,
+		Short:   "Post a message to an address",
+		Long: `Post a message to an address. BODY is a JSON object; "-" reads it from the standard
+input. With --wait response the command prints the response, and fails when its
+code is 400 or above.`,
+		Example: `  peerbus post hyperty://b.example/1 '{"value":{"hello":"world"}}'
+  peerbus post hyperty://b.example/1 '{"resource":"temperature"}' --type read --wait response`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args) },
+	}
+	s.busFlags(c)
+	c.Flags().StringVar(&s.from, "from", "", "`ADDRESS` of the sender (default: the bus's own)")
+	c.Flags().StringVar(&s.kind, "type", message.Create, "type of the message")
+	c.Flags().StringVar(&s.id, "id", "", "id of the message (default: a new one)")
+	c.Flags().StringVar(&s.wait, "wait", "accepted", "accepted or response")
+	c.Flags().BoolVar(&s.p2p, "p2p", false, "ask for a direct connection")
+	c.Flags().StringVar(&s.resource, "resource", "", "`FILE` whose content goes along with the message")
+	c.Flags().StringVar(&s.mimeType, "mime-type", "application/octet-stream", "its MIME type")
+	return c
+}
+
+func (s *postSettings) run(cmd *cobra.Command, args []string) error {
+	wait, err := parseWait(s.wait)
+	if err != nil {
+		return err
+	}
+	m, err := s.message(cmd.InOrStdin(), args)
+	if err != nil {
+		return err
+	}
+	return s.withBus(cmd.Context(), func(ctx context.Context, bus pb.MessageBusClient) error {
+		deadline, _ := ctx.Deadline()
+		// The bus ends first, so that its own word on a time-out is heard.
+		patience := time.Until(deadline) - time.Second/4
+		resp, err := bus.Post(ctx, &pb.PostRequest{Message: m, Wait: wait, Timeout: durationpb.New(max(patience, time.Millisecond))})
+		if err != nil {
+			return err
+		}
+		return s.print(cmd.OutOrStdout(), resp.Response)
+	})
+}
+
+func parseWait(s string) (pb.Wait, error) {
+	switch s {
+	case "accepted":
+		return pb.Wait_WAIT_ACCEPTED, nil
+	case "response":
+		return pb.Wait_WAIT_RESPONSE, nil
+	default:
+		return 0, fault.New(fault.BadRequest, "wait %q: want accepted or response", s)
+	}
+}
+
+func (s *postSettings) message(in io.Reader, args []string) (*pb.Message, error) {
+	m := &pb.Message{Type: s.kind, From: s.from, To: args[0], P2P: s.p2p}
+	if s.id != "" {
+		m.Id = message.StringID(s.id)
+	}
+	if len(args) == 2 {
+		body, err := readBody(in, args[1])
+		if err != nil {
+			return nil, err
+		}
+		m.Body = body
+	}
+	if s.resource != "" {
+		content, err := readBounded(func() (io.ReadCloser, error) { return os.Open(s.resource) })
+		if err != nil {
+			return nil, fault.New(fault.BadRequest, "resource: %w", err)
+		}
+		m.Resource = &pb.Resource{Content: content, MimeType: s.mimeType}
+	}
+	return m, nil
+}
+
+func readBody(in io.Reader, arg string) ([]byte, error) {
+	body := []byte(arg)
+	if arg == "-" {
+		var err error
+		if body, err = readBounded(func() (io.ReadCloser, error) { return io.NopCloser(in), nil }); err != nil {
+			return nil, fault.New(fault.BadRequest, "body: %w", err)
+		}
+	}
+	body = bytes.TrimSpace(body)
+	if !json.Valid(body) || len(body) == 0 || body[0] != '{' {
+		return nil, fault.New(fault.BadRequest, "body is not a JSON object; quote it as in '{\"value\":1}'")
+	}
+	return body, nil
+}
+
+// readBounded reads what can still be a message.
+func readBounded(open func() (io.ReadCloser, error)) ([]byte, error) {
+	r, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	data, err := io.ReadAll(io.LimitReader(r, message.MaxSize+1))
+	if err == nil && len(data) > message.MaxSize {
+		err = fault.New(fault.TooLarge, "more than %d bytes", message.MaxSize)
+	}
+	return data, err
+}
+
+func (s *postSettings) print(w io.Writer, resp *pb.Message) error {
+	if resp == nil {
+		return nil
+	}
+	text, err := message.JSON(resp)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w, string(text)); err != nil {
+		return err
+	}
+	_, err = message.Result(resp)
+	return err
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// Default addresses. All of them are loopback: what others shall reach is said
+// on purpose.
+const (
+	defaultNodeAddr     = "127.0.0.1:7400"
+	defaultRegistryAddr = "127.0.0.1:7401"
+	defaultBusAddr      = "127.0.0.1:7402"
+	defaultP2PStubAddr  = "127.0.0.1:7403"
+	defaultNodeStubAddr = "127.0.0.1:7404"
+	defaultNodeHTTPAddr = "127.0.0.1:7480"
+)
+
+// Names of flags that are used in more than one place.
+const (
+	flagBusAddr      = "bus-addr"
+	flagRegistryAddr = "registry-addr"
+	flagP2PStubAddr  = "p2pstub-addr"
+	flagNodeStubAddr = "nodestub-addr"
+)
+
+// securityFlags are the same for every listener and every connection.
+func securityFlags(f *pflag.FlagSet, s *rpc.Security) {
+	f.StringVar(&s.CertFile, "tls-cert", "", "PEM `FILE` with this process's certificate")
+	f.StringVar(&s.KeyFile, "tls-key", "", "PEM `FILE` with its key")
+	f.StringVar(&s.CAFile, "tls-ca", "", "PEM `FILE` with the authorities of the other side's certificate; makes TLS mutual")
+}
+
+// serviceSettings are those of every mode that runs as a service.
+type serviceSettings struct {
+	security  rpc.Security
+	httpAddr  string
+	logLevel  string
+	logFormat string
+}
+
+func (s *serviceSettings) flags(f *pflag.FlagSet, httpAddr string) {
+	securityFlags(f, &s.security)
+	f.BoolVar(&s.security.Insecure, "insecure", false, "allow a listener beyond loopback without TLS")
+	f.StringVar(&s.httpAddr, "http-addr", httpAddr, "`HOST:PORT` for /healthz and /metrics; empty for none")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
+}
+
+// logger makes the log of a process. service and runtime stand on every line.
+func (s *serviceSettings) logger(cmd *cobra.Command, attrs ...any) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		return nil, fault.New(fault.BadRequest, "log-level %q: want debug, info, warn or error", s.logLevel)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	var h slog.Handler
+	switch s.logFormat {
+	case "text":
+		h = slog.NewTextHandler(cmd.ErrOrStderr(), opts)
+	case "json":
+		h = slog.NewJSONHandler(cmd.ErrOrStderr(), opts)
+	default:
+		return nil, fault.New(fault.BadRequest, "log-format %q: want text or json", s.logFormat)
+	}
+	return slog.New(h).With(attrs...), nil
+}
+
+// runtimeSettings are those of a runtime's services. Each mode takes the flags
+// that it uses, under the same names.
+type runtimeSettings struct {
+	serviceSettings
+	runtimeURL   string
+	busAddr      string
+	registryAddr string
+	p2pstubAddr  string
+	nodestubAddr string
+
+	dataDir string
+	natsURL string
+	p2p     string
+
+	nodes []string
+
+	iceServers []string
+	udpPort    int
+	advertise  []string
+	allowHTTP  bool
+}
+
+func (s *runtimeSettings) commonFlags(f *pflag.FlagSet) {
+	s.serviceSettings.flags(f, "")
+	f.StringVar(&s.runtimeURL, "runtime-url", "", "address of the runtime, `hyperty-runtime://DOMAIN/ID`")
+}
+
+func (s *runtimeSettings) busFlag(f *pflag.FlagSet) {
+	f.StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus")
+}
+
+func (s *runtimeSettings) registryFlag(f *pflag.FlagSet) {
+	f.StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry")
+}
+
+func (s *runtimeSettings) p2pstubFlag(f *pflag.FlagSet) {
+	f.StringVar(&s.p2pstubAddr, flagP2PStubAddr, defaultP2PStubAddr, "`HOST:PORT` of the p2pstub")
+}
+
+func (s *runtimeSettings) nodestubFlag(f *pflag.FlagSet) {
+	f.StringVar(&s.nodestubAddr, flagNodeStubAddr, defaultNodeStubAddr, "`HOST:PORT` of the nodestub")
+}
+
+func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
+	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
+	f.StringVar(&s.p2p, "p2p", "always", "when to set up direct connections: always, on-request or never")
+}
+
+func (s *runtimeSettings) nodeFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&s.nodes, "node", nil, "Message Node of a domain, `DOMAIN=HOST:PORT` (repeatable); others are looked up at their well-known descriptor")
+	f.BoolVar(&s.allowHTTP, "discover-http", false, "look up well-known descriptors over plain HTTP too, where HTTPS fails")
+}
+
+func (s *runtimeSettings) webrtcFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&s.iceServers, "ice-server", nil, "STUN or TURN server, `URL[,USER,SECRET]` (repeatable)")
+	f.IntVar(&s.udpPort, "udp-port", 0, "UDP port for all connections; 0 picks one")
+	f.StringArrayVar(&s.advertise, "advertise", nil, "`IP` at which others reach this host (repeatable)")
+}
+
+// validate checks what every mode of a runtime needs.
+func (s *runtimeSettings) validate() (address.URL, error) {
+	if s.runtimeURL == "" {
+		return address.URL{}, fault.New(fault.BadRequest, "runtime-url is missing; want hyperty-runtime://DOMAIN/ID")
+	}
+	u, err := address.ParseRuntime(s.runtimeURL)
+	if err != nil {
+		return u, fault.New(fault.BadRequest, "runtime-url: %w", err)
+	}
+	if s.udpPort < 0 || s.udpPort > 65535 {
+		return u, fault.New(fault.BadRequest, "udp-port %d is no port", s.udpPort)
+	}
+	for _, ip := range s.advertise {
+		if net.ParseIP(ip) == nil {
+			return u, fault.New(fault.BadRequest, "advertise %q is no IP address", ip)
+		}
+	}
+	return u, nil
+}
+
+// nodeMap takes --node apart.
+func nodeMap(nodes []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, n := range nodes {
+		domain, addr, ok := strings.Cut(n, "=")
+		if _, _, err := net.SplitHostPort(addr); !ok || domain == "" || err != nil {
+			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT", n)
+		}
+		if out[domain] != "" {
+			return nil, fault.New(fault.BadRequest, "node: %s is given twice", domain)
+		}
+		out[domain] = addr
+	}
+	return out, nil
+}
+
+// storeDir gives the directory of a service's store. name tells several on one
+// machine apart.
+func storeDir(dir, service, name string) (string, error) {
+	if dir != "" {
+		return filepath.Join(dir, service), nil
+	}
+	base := os.Getenv("XDG_STATE_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fault.New(fault.BadRequest, "data-dir is missing, and there is no home directory: %w", err)
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "peerbus", service, url.PathEscape(name)), nil
+}

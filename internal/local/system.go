@@ -1,0 +1,251 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/sequence"
+)
+
+// Config of a System.
+type Config struct {
+	// Binary is the peerbus program.
+	Binary string
+	// Dir is where the processes keep their data. It stays.
+	Dir string
+	// OnEvent is told of each event as it comes; may be nil. It is called by
+	// several goroutines.
+	OnEvent func(sequence.Event)
+}
+
+// System is a set of processes. Its methods may be called by several
+// goroutines.
+type System struct {
+	cfg Config
+
+	mu        sync.Mutex
+	events    []sequence.Event
+	processes []*Process
+	conns     []*grpc.ClientConn
+}
+
+// New makes a System without a process.
+func New(cfg Config) *System { return &System{cfg: cfg} }
+
+// Events gives a copy of all events so far.
+func (s *System) Events() []sequence.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.events)
+}
+
+func (s *System) note(e sequence.Event) {
+	s.mu.Lock()
+	s.events = append(s.events, e)
+	s.mu.Unlock()
+	if s.cfg.OnEvent != nil {
+		s.cfg.OnEvent(e)
+	}
+}
+
+// Start runs a mode of the program.
+func (s *System) Start(name string, args ...string) (*Process, error) {
+	args = append(args, "--log-level", "debug", "--log-format", "json")
+	p, err := start(s.cfg.Binary, name, args, s.note)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.processes = append(s.processes, p)
+	return p, nil
+}
+
+// Restart runs again, with the same arguments, a process that has ended.
+func (s *System) Restart(p *Process) (*Process, error) {
+	again, err := start(s.cfg.Binary, p.Name, p.args, s.note)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.processes = append(s.processes, again)
+	return again, nil
+}
+
+// Close ends all processes, users before what they use, and waits for them.
+// The error joins those of processes that did not end well by themselves.
+func (s *System) Close() error {
+	s.mu.Lock()
+	processes, conns := s.processes, s.conns
+	s.processes, s.conns = nil, nil
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	var errs []error
+	for _, p := range slices.Backward(processes) {
+		if err := p.Stop(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *System) dial(addr string) (*grpc.ClientConn, error) {
+	c, err := rpc.Dial(addr, rpc.Security{})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns = append(s.conns, c)
+	return c, nil
+}
+
+// Node is a Message Node.
+type Node struct {
+	*Process
+	Domain, GRPCAddr, HTTPAddr string
+}
+
+// StartNode runs the Message Node of a domain.
+func (s *System) StartNode(domain string) (*Node, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Domain: domain, GRPCAddr: ports[0], HTTPAddr: ports[1]}
+	n.Process, err = s.Start("msgnode of "+domain, "msgnode", "--domain", domain, "--grpc-addr", n.GRPCAddr,
+		"--http-addr", n.HTTPAddr, "--data-dir", filepath.Join(s.cfg.Dir, "node-"+domain))
+	return n, err
+}
+
+// Runtime is one runtime, in one process or in four.
+type Runtime struct {
+	URL                                          string
+	BusAddr, RegistryAddr, P2PStubAddr, NodeAddr string
+	MetricsAddrs                                 map[string]string // by service
+	Processes                                    map[string]*Process
+	Bus, Registry                                *grpc.ClientConn
+}
+
+// services of a runtime, in the order in which they are started.
+var services = []string{"registry", "bus", "p2pstub", "nodestub"}
+
+// Layout says how many processes a runtime is.
+type Layout int
+
+// Layouts.
+const (
+	AllInOne Layout = iota
+	Separate
+)
+
+// StartRuntime runs the runtime `hyperty-runtime://<home domain>/<id>`, where
+// the first node is that of its home domain. extra are more flags.
+func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...string) (*Runtime, error) {
+	ports, err := freePorts(8)
+	if err != nil {
+		return nil, err
+	}
+	r := &Runtime{
+		URL:     "hyperty-runtime://" + nodes[0].Domain + "/" + id,
+		BusAddr: ports[0], RegistryAddr: ports[1], P2PStubAddr: ports[2], NodeAddr: ports[3],
+		MetricsAddrs: map[string]string{}, Processes: map[string]*Process{},
+	}
+	common := append([]string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}, extra...)
+	var nodeFlags []string
+	for _, n := range nodes {
+		nodeFlags = append(nodeFlags, "--node", n.Domain+"="+n.GRPCAddr)
+	}
+	dir := filepath.Join(s.cfg.Dir, id)
+	own := map[string][]string{
+		"registry": {"--registry-addr", r.RegistryAddr, "--p2pstub-addr", r.P2PStubAddr, "--nodestub-addr", r.NodeAddr, "--data-dir", dir},
+		"bus":      {"--registry-addr", r.RegistryAddr},
+		"p2pstub":  {"--p2pstub-addr", r.P2PStubAddr},
+		"nodestub": append([]string{"--nodestub-addr", r.NodeAddr}, nodeFlags...),
+	}
+	modes := services
+	if layout == AllInOne {
+		modes = []string{"runtime"}
+		own["runtime"] = append(append([]string{}, own["registry"]...), nodeFlags...)
+	}
+	for i, mode := range modes {
+		r.MetricsAddrs[mode] = ports[4+i]
+		args := append(append([]string{mode, "--http-addr", ports[4+i]}, common...), own[mode]...)
+		if r.Processes[mode], err = s.Start(mode+" of "+id, args...); err != nil {
+			return nil, err
+		}
+	}
+	if r.Bus, err = s.dial(r.BusAddr); err != nil {
+		return nil, err
+	}
+	r.Registry, err = s.dial(r.RegistryAddr)
+	return r, err
+}
+
+// pollEvery is how often Ready asks.
+const pollEvery = 20 * time.Millisecond
+
+// Ready waits until the runtime's services are connected with one another, and
+// its session with the Message Node of its home domain is live.
+func (r *Runtime) Ready(ctx context.Context) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	var last error
+	for {
+		resp, err := pb.NewRegistryClient(r.Registry).GetRuntime(ctx, &pb.GetRuntimeRequest{})
+		if err == nil {
+			if err = unready(resp); err == nil {
+				return nil
+			}
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fault.New(fault.Timeout, "%s is not ready: %w", r.URL, last)
+		}
+	}
+}
+
+func unready(r *pb.GetRuntimeResponse) error {
+	for _, c := range r.Components {
+		if !c.Connected {
+			return fault.New(fault.Unavailable, "%s is not connected: %s", c.Name, c.Reason)
+		}
+	}
+	for _, n := range r.Nodes {
+		if n.Domain == r.Domain && n.State == "live" {
+			return nil
+		}
+	}
+	return fault.New(fault.Unavailable, "no session with the Message Node of %s", r.Domain)
+}
+
+// freePorts finds loopback addresses that nobody listens to.
+func freePorts(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // after all have been picked, so that they differ
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}
