@@ -57,7 +57,7 @@ var allowed = map[string][]string{
 	"internal/run":       {},
 	"internal/sequence":  {"internal/fault"},
 	"internal/config":    {"internal/fault"},
-	"internal/engine":    {"internal/fault"},
+	"internal/engine":    {"internal/fault", "protocol/"},
 	"internal/rules":     {},
 	"internal/rpc":       {"internal/fault", "internal/retry", "internal/run", "protocol/"},
 	"internal/local":     {"internal/fault", "internal/rpc", "internal/sequence", "gen/"},

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/run"
+)
+
+// process is a mode while it is put together and while it runs.
+//
+//	tree, first to last         stopped last to first
+//	─────────────────────────────────────────────────
+//	store (NATS)
+//	memory server               the services of an all-in-one meet there
+//	the services
+//	HTTP server
+//	gRPC server                 nobody new comes in before the rest ends
+type process struct {
+	log      *slog.Logger
+	security rpc.Security
+	metrics  *prometheus.Registry
+	tree     run.Tree
+	services []func(grpc.ServiceRegistrar)
+	closers  []func() // connections, ended after the tree
+}
+
+func newProcess(log *slog.Logger, security rpc.Security) *process {
+	p := &process{log: log, security: security, metrics: prometheus.NewRegistry()}
+	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return p
+}
+
+// service is what every service gives: what it serves, and its life.
+type service interface {
+	Register(grpc.ServiceRegistrar)
+	Run(context.Context) error
+}
+
+func (p *process) add(name string, s service) {
+	p.services = append(p.services, s.Register)
+	p.tree.Add(name, s.Run)
+}
+
+// dial makes a connection that lives as long as the process.
+func (p *process) dial(addr string) (*grpc.ClientConn, error) {
+	conn, err := rpc.Dial(addr, p.security)
+	if err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, func() { _ = conn.Close() })
+	return conn, nil
+}
+
+// memory adds a server in memory for the services, and a connection to it.
+// What it serves is registered by startMemory, once the services are there.
+func (p *process) memory() (conn *grpc.ClientConn, listener *rpc.Memory, err error) {
+	listener = rpc.NewMemory()
+	if conn, err = listener.Dial(); err != nil {
+		return nil, nil, err
+	}
+	p.closers = append(p.closers, func() { _ = conn.Close() })
+	return conn, listener, nil
+}
+
+// serveGRPC adds the gRPC server behind what has been added so far. The
+// listeners are opened at once, so that an address in use is told at start.
+func (p *process) serveGRPC(addrs ...string) error {
+	srv, err := p.newServer(p.security)
+	if err != nil {
+		return err
+	}
+	var listeners []net.Listener
+	for _, addr := range addrs {
+		lis, err := rpc.Listen(addr, p.security, p.log)
+		if err != nil {
+			return err
+		}
+		p.closers = append(p.closers, func() { _ = lis.Close() })
+		listeners = append(listeners, lis)
+	}
+	p.tree.Add("gRPC server", func(ctx context.Context) error {
+		p.log.Info("serving", "addrs", addrs)
+		return rpc.Serve(ctx, srv, listeners...)
+	})
+	return nil
+}
+
+func (p *process) newServer(s rpc.Security) (*grpc.Server, error) {
+	srv, err := rpc.NewServer(s, p.log)
+	if err != nil {
+		return nil, err
+	}
+	for _, register := range p.services {
+		register(srv)
+	}
+	return srv, nil
+}
+
+// Bounds of the HTTP server. There is no write timeout: a WebSocket lives long.
+const (
+	httpHeaderTimeout = 5 * time.Second
+	httpIdleTimeout   = 2 * time.Minute
+	httpHeaderBytes   = 16 << 10
+	httpStopTimeout   = 2 * time.Second
+)
+
+// serveHTTP adds the HTTP server: health, metrics, and what handler has besides.
+func (p *process) serveHTTP(addr string, handler http.Handler) error {
+	if addr == "" {
+		return nil
+	}
+	if handler == nil {
+		handler = p.monitoring()
+	}
+	tlsConfig, err := p.security.ServerTLS()
+	if err != nil {
+		return err
+	}
+	lis, err := rpc.Listen(addr, p.security, p.log)
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, func() { _ = lis.Close() })
+	srv := &http.Server{
+		Handler: handler, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout,
+		MaxHeaderBytes: httpHeaderBytes, TLSConfig: tlsConfig, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+	}
+	p.tree.Add("HTTP server", func(ctx context.Context) error {
+		return run.All(ctx, func(context.Context) error { return serveOn(srv, lis) }, stopWith(srv))
+	})
+	return nil
+}
+
+func serveOn(srv *http.Server, lis net.Listener) error {
+	var err error
+	if srv.TLSConfig != nil {
+		err = srv.ServeTLS(lis, "", "")
+	} else {
+		err = srv.Serve(lis)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "HTTP server: %w", err)
+}
+
+func stopWith(srv *http.Server) run.Func {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpStopTimeout)
+		defer cancel()
+		if srv.Shutdown(stopping) != nil {
+			_ = srv.Close()
+		}
+		return nil
+	}
+}
+
+// monitoring serves /healthz, which says that the process is alive, and
+// /metrics.
+func (p *process) monitoring() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// run runs the process until ctx is done.
+func (p *process) run(ctx context.Context) error {
+	err := p.tree.Run(ctx)
+	p.close()
+	if err == nil {
+		p.log.Info("stopped")
+	}
+	return err
+}
+
+func (p *process) close() {
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		p.closers[i]()
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// peers are the connections from one service of a runtime to the others. In an
+// all-in-one they are one connection in memory.
+type peers struct {
+	bus, registry, p2pstub, nodestub grpc.ClientConnInterface
+}
+
+// openTimeout bounds the start of the store: reading back a large one takes a
+// while on a slow disk.
+const openTimeout = time.Minute
+
+// openStore opens the NATS that a service keeps its state in. It is the first
+// part of the tree, so it is closed last.
+func (p *process) openStore(ctx context.Context, dir, url, name string) (*engine.Engine, error) {
+	if url != "" {
+		dir = ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	e, err := engine.Open(ctx, engine.Config{DataDir: dir, URL: url, Name: name, Log: p.log})
+	if err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, e.Close)
+	return e, nil
+}
+
+// serviceMode makes the command of one service of a runtime.
+func serviceMode(name, short string, flags func(*runtimeSettings, *cobra.Command), build func(context.Context, *process, *runtimeSettings) error) *cobra.Command {
+	var s runtimeSettings
+	c := &cobra.Command{
+		Use: name, GroupID: groupServices, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.start(cmd, name, build)
+		},
+	}
+	s.commonFlags(c.Flags())
+	flags(&s, c)
+	return c
+}
+
+// start puts a mode of a runtime together and runs it.
+func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(context.Context, *process, *runtimeSettings) error) error {
+	if _, err := s.validate(); err != nil {
+		return err
+	}
+	log, err := s.logger(cmd, "runtime", s.runtimeURL)
+	if err != nil {
+		return err
+	}
+	p := newProcess(log, s.security)
+	if err := build(cmd.Context(), p, s); err != nil {
+		p.close()
+		return fault.New(fault.CodeOf(err), "%s: %w", name, explained{err})
+	}
+	return p.run(cmd.Context())
+}
+
+// explained is an error without the number of its code.
+type explained struct{ error }
+
+func (e explained) Error() string { return fault.From(e.error).Description }
+func (e explained) Unwrap() error { return e.error }

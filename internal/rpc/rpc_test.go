@@ -1,0 +1,245 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// authority makes certificates for the tests.
+type authority struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	file string
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	t.Helper()
+	a := &authority{dir: t.TempDir()}
+	a.key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.cert, _ = x509.ParseCertificate(der)
+	a.file = a.write(t, name+".pem", "CERTIFICATE", der)
+	return a
+}
+
+func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
+	t.Helper()
+	path := filepath.Join(a.dir, name)
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (a *authority) issue(t *testing.T, name string) (certFile, keyFile string) {
+	t.Helper()
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := x509.MarshalPKCS8PrivateKey(key)
+	return a.write(t, name+".pem", "CERTIFICATE", der), a.write(t, name+"-key.pem", "PRIVATE KEY", raw)
+}
+
+// serve runs a server until the test ends, and gives its address.
+func serve(t *testing.T, s rpc.Security, register func(*grpc.Server)) string {
+	t.Helper()
+	srv, err := rpc.NewServer(s, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if register != nil {
+		register(srv)
+	}
+	lis, err := rpc.Listen("127.0.0.1:0", s, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- rpc.Serve(ctx, srv, lis) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return lis.Addr().String()
+}
+
+// check asks for a server's health.
+func check(t *testing.T, addr string, s rpc.Security) error {
+	t.Helper()
+	conn, err := rpc.Dial(addr, s, grpc.WithDefaultCallOptions(grpc.WaitForReady(false)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
+}
+
+func TestWhoMayConnect(t *testing.T) {
+	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
+	cert, key := ours.issue(t, "server")
+	clientCert, clientKey := ours.issue(t, "client")
+	strangerCert, strangerKey := theirs.issue(t, "stranger")
+
+	plain := serve(t, rpc.Security{}, nil)
+	secured := serve(t, rpc.Security{CertFile: cert, KeyFile: key}, nil)
+	mutual := serve(t, rpc.Security{CertFile: cert, KeyFile: key, CAFile: ours.file}, nil)
+	for _, tc := range []struct {
+		name   string
+		addr   string
+		client rpc.Security
+		want   bool
+	}{
+		{"plain to plain", plain, rpc.Security{}, true},
+		{"plain to TLS", secured, rpc.Security{}, false},
+		{"TLS with the right authority", secured, rpc.Security{CAFile: ours.file}, true},
+		{"TLS with another authority", secured, rpc.Security{CAFile: theirs.file}, false},
+		{"mutual without a certificate", mutual, rpc.Security{CAFile: ours.file}, false},
+		{"mutual with one", mutual, rpc.Security{CAFile: ours.file, CertFile: clientCert, KeyFile: clientKey}, true},
+		{"mutual with a stranger's", mutual, rpc.Security{CAFile: ours.file, CertFile: strangerCert, KeyFile: strangerKey}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := check(t, tc.addr, tc.client); (err == nil) != tc.want {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestSettingsThatCannotBe(t *testing.T) {
+	a := newAuthority(t, "ours")
+	cert, key := a.issue(t, "server")
+	for name, s := range map[string]rpc.Security{
+		"tls-cert and tls-key":     {CertFile: cert},
+		"tls-ca on a listener":     {CAFile: a.file},
+		"no such file":             {CertFile: "/does/not/exist", KeyFile: key},
+		"has no certificate in it": {CertFile: cert, KeyFile: key, CAFile: key},
+	} {
+		_, err := rpc.NewServer(s, slog.Default())
+		if fault.CodeOf(err) != fault.BadRequest || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v, want %q", err, name)
+		}
+	}
+}
+
+func TestListenBeyondLoopback(t *testing.T) {
+	if _, err := rpc.Listen("0.0.0.0:0", rpc.Security{}, slog.Default()); err == nil || !strings.Contains(err.Error(), "--insecure") {
+		t.Errorf("without TLS: %v", err)
+	}
+	var log bytes.Buffer
+	lis, err := rpc.Listen("0.0.0.0:0", rpc.Security{Insecure: true}, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = lis.Close()
+	if !strings.Contains(log.String(), "without TLS") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
+// brokenNode panics.
+type brokenNode struct {
+	pb.UnimplementedNodeStubServer
+}
+
+func (brokenNode) Close(context.Context, *pb.NodeStubCloseRequest) (*pb.NodeStubCloseResponse, error) {
+	panic("broken")
+}
+
+func (brokenNode) Watch(*pb.NodeStubWatchRequest, grpc.ServerStreamingServer[pb.NodeStubWatchResponse]) error {
+	panic("broken")
+}
+
+func TestAPanicEndsTheCallAlone(t *testing.T) {
+	addr := serve(t, rpc.Security{}, func(s *grpc.Server) { pb.RegisterNodeStubServer(s, brokenNode{}) })
+	conn, err := rpc.Dial(addr, rpc.Security{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	node := pb.NewNodeStubClient(conn)
+	if _, err := node.Close(t.Context(), &pb.NodeStubCloseRequest{}); status.Code(err) != codes.Internal {
+		t.Errorf("Close: %v", err)
+	}
+	stream, err := node.Watch(t.Context(), &pb.NodeStubWatchRequest{})
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.Internal {
+		t.Errorf("Watch: %v", err)
+	}
+	if err := check(t, addr, rpc.Security{}); err != nil {
+		t.Errorf("after that: %v", err)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	m := rpc.NewMemory()
+	srv, err := rpc.NewServer(rpc.Security{}, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- rpc.Serve(ctx, srv, m) }()
+	conn, err := m.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+		t.Error(err)
+	}
+	_ = conn.Close()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
