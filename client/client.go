@@ -92,8 +92,8 @@ func (b *Bus) Ready(ctx context.Context) (string, error) {
 }
 
 // Listen calls h for each message that comes for an address. It returns when
-// the bus has the listener. One attachment listens to an address once; 409
-// otherwise.
+// the bus has the listener. One attachment listens to an address once, and leads
+// it once to each target; 409 otherwise.
 func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...ListenOption) (*Listener, error) {
 	var named NamedHandler
 	if h != nil {
@@ -125,7 +125,7 @@ func (b *Bus) listen(ctx context.Context, address string, h NamedHandler, opts [
 	if l.led {
 		return l, nil
 	}
-	if err := b.change(ctx, l.change()); err != nil {
+	if err := b.place(ctx, l); err != nil {
 		b.forget(l)
 		l.stop()
 		return nil, err
@@ -133,17 +133,47 @@ func (b *Bus) listen(ctx context.Context, address string, h NamedHandler, opts [
 	return l, nil
 }
 
+// place waits until the bus has a listener: a new stream puts it there with
+// the others; to one that is up it is told.
+func (b *Bus) place(ctx context.Context, l *Listener) error {
+	for {
+		if _, err := b.Ready(ctx); err != nil {
+			return err
+		}
+		b.mu.Lock()
+		placed, refused := l.placed, l.refused
+		l.placed = true
+		b.mu.Unlock()
+		if placed {
+			return refused
+		}
+		err := b.change(ctx, l.change())
+		if err != errStreamBroke {
+			return err
+		}
+	}
+}
+
 func (l *Listener) change() *pb.ListenerChange {
 	return &pb.ListenerChange{Address: l.address, LeadsTo: l.leadsTo, Window: uint32(l.window)} //nolint:gosec // bounded by the caller
+}
+
+// key tells the listeners of an attachment apart. One that leads elsewhere is
+// never delivered to, so its key is no name that a delivery carries.
+func (l *Listener) key() string {
+	if l.leadsTo == "" {
+		return l.address
+	}
+	return l.address + "\x00" + l.leadsTo
 }
 
 func (b *Bus) remember(l *Listener) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.listeners[l.address] != nil {
+	if b.listeners[l.key()] != nil {
 		return fault.New(fault.Conflict, "%q is listened to already", l.address)
 	}
-	b.listeners[l.address] = l
+	b.listeners[l.key()] = l
 	if b.start != nil {
 		b.start(l)
 	}
@@ -153,37 +183,32 @@ func (b *Bus) remember(l *Listener) error {
 func (b *Bus) forget(l *Listener) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.listeners[l.address] != l {
+	if b.listeners[l.key()] != l {
 		return false
 	}
-	delete(b.listeners, l.address)
+	delete(b.listeners, l.key())
 	return true
 }
 
-// change tells the bus of a listener that came or went. While the stream is
-// down there is nothing to tell: the listeners are put back with it.
+// errStreamBroke says that a change may not have reached the bus.
+var errStreamBroke = fault.New(fault.Unavailable, "the stream to the bus broke before it answered")
+
+// change tells the bus of a listener that came or went.
 func (b *Bus) change(ctx context.Context, c *pb.ListenerChange) error {
-	for {
-		if _, err := b.Ready(ctx); err != nil {
-			return err
-		}
-		sequence, call, err := b.newCall()
-		if err != nil {
-			return err
-		}
-		own := &pb.ListenerChange{
-			Sequence: sequence, Address: c.Address, LeadsTo: c.LeadsTo, Remove: c.Remove, Window: c.Window,
-		}
-		b.out.change(own)
-		outcome, err := b.await(ctx, sequence, call)
-		if err != nil {
-			return err
-		}
-		if outcome == streamBroke {
-			continue
-		}
-		return refusal(outcome)
+	sequence, call, err := b.newCall()
+	if err != nil {
+		return err
 	}
+	c.Sequence = sequence
+	b.out.change(c)
+	outcome, err := b.await(ctx, sequence, call)
+	if err != nil {
+		return err
+	}
+	if outcome == streamBroke {
+		return errStreamBroke
+	}
+	return refusal(outcome)
 }
 
 // PostOption changes how a message is posted.
@@ -254,7 +279,7 @@ func (b *Bus) call(ctx context.Context, m *pb.Message, wait pb.Wait, opts []Post
 	}
 	outcome, err := b.await(ctx, sequence, call)
 	if err == nil && outcome == streamBroke {
-		err = fault.New(fault.Unavailable, "the stream to the bus broke before it answered")
+		err = errStreamBroke
 	}
 	return outcome, err
 }

@@ -33,6 +33,9 @@ type Listener struct {
 	led     bool // another component leads the address here; the bus is not told
 	handle  NamedHandler
 
+	placed  bool  // the stream that is up has been told; guarded by bus.mu
+	refused error // what it said to that; guarded by bus.mu
+
 	mu      sync.Mutex
 	queue   []*pb.Delivery // bounded by the window that the bus keeps to
 	wake    chan struct{}
@@ -67,12 +70,12 @@ func (l *Listener) Close(ctx context.Context) error {
 		return nil
 	}
 	l.stop()
-	if l.led {
+	if l.led || !l.bus.up() {
 		return nil
 	}
 	err := l.bus.change(ctx, &pb.ListenerChange{Address: l.address, LeadsTo: l.leadsTo, Remove: true})
-	if fault.CodeOf(err) == fault.NotFound {
-		return nil
+	if err == errStreamBroke || fault.CodeOf(err) == fault.NotFound {
+		return nil // it went with the stream
 	}
 	return err
 }

@@ -54,7 +54,7 @@ func (b *Bus) hello(s stream) error {
 	}
 	changes := b.listenerChanges()
 	waiting := map[uint64]string{}
-	for batch := range slices.Chunk(changes, 256) {
+	for batch := range slices.Chunk(changes, listenersAFrame) {
 		for _, c := range batch {
 			waiting[c.Sequence] = c.Address
 		}
@@ -69,13 +69,13 @@ func (b *Bus) hello(s stream) error {
 		}
 		for _, o := range resp.Outcomes {
 			if err := refusal(o); err != nil {
-				b.cfg.Log.Error("listener could not be put back", "address", waiting[o.Sequence], "error", err)
+				b.refuse(waiting[o.Sequence], err)
 			}
 			delete(waiting, o.Sequence)
 		}
 		b.deliver(resp.Deliveries)
 	}
-	b.up(first.Welcome.RuntimeUrl)
+	b.attach(first.Welcome.RuntimeUrl)
 	return nil
 }
 
@@ -89,6 +89,7 @@ func (b *Bus) listenerChanges() []*pb.ListenerChange {
 		}
 		c := l.change()
 		c.Sequence = b.sequence.Add(1)
+		l.placed, l.refused = true, nil
 		if c.LeadsTo == "" {
 			own = append(own, c)
 		} else {
@@ -98,7 +99,7 @@ func (b *Bus) listenerChanges() []*pb.ListenerChange {
 	return append(own, aliases...) // an alias may lead to one of our own
 }
 
-func (b *Bus) up(runtimeURL string) {
+func (b *Bus) attach(runtimeURL string) {
 	b.mu.Lock()
 	b.runtimeURL, b.attached = runtimeURL, true
 	close(b.ready)
@@ -109,6 +110,26 @@ func (b *Bus) up(runtimeURL string) {
 	}
 }
 
+// listenersAFrame bounds a frame of listener changes: addresses are long.
+const listenersAFrame = 256
+
+// refuse notes that a listener could not be put on a new stream.
+func (b *Bus) refuse(address string, err error) {
+	b.cfg.Log.Error("listener was refused by the bus", "address", address, "error", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.listeners[address]; l != nil {
+		l.refused = err
+	}
+}
+
+// up tells whether the stream is there.
+func (b *Bus) up() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.attached
+}
+
 // broke ends the calls that were written to the stream. Those still in the
 // outbox go to the next one, except for listener changes, which renew drops.
 func (b *Bus) broke() {
@@ -116,6 +137,9 @@ func (b *Bus) broke() {
 	defer b.mu.Unlock()
 	if b.attached {
 		b.attached, b.ready = false, make(chan struct{})
+	}
+	for _, l := range b.listeners {
+		l.placed = false
 	}
 	queued := b.out.queued()
 	for sequence, c := range b.calls {
