@@ -42,16 +42,14 @@ func newProcess(log *slog.Logger, security rpc.Security) *process {
 	return p
 }
 
-// service is what every service gives: what it serves, and its life.
-type service interface {
-	Register(grpc.ServiceRegistrar)
-	Run(context.Context) error
+// add puts a service behind those that it uses: how it is served, and its life.
+func (p *process) add(name string, register func(grpc.ServiceRegistrar), life run.Func) {
+	p.services = append(p.services, register)
+	p.tree.Add(name, life)
 }
 
-func (p *process) add(name string, s service) {
-	p.services = append(p.services, s.Register)
-	p.tree.Add(name, s.Run)
-}
+// named gives the log of one service.
+func (p *process) named(service string) *slog.Logger { return p.log.With("service", service) }
 
 // dial makes a connection that lives as long as the process.
 func (p *process) dial(addr string) (*grpc.ClientConn, error) {
@@ -63,15 +61,23 @@ func (p *process) dial(addr string) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// memory adds a server in memory for the services, and a connection to it.
-// What it serves is registered by startMemory, once the services are there.
-func (p *process) memory() (conn *grpc.ClientConn, listener *rpc.Memory, err error) {
-	listener = rpc.NewMemory()
-	if conn, err = listener.Dial(); err != nil {
-		return nil, nil, err
+// memory adds a server in memory, in which the services of an all-in-one meet,
+// and gives a connection to it. Services that are added later are served too.
+func (p *process) memory() (*grpc.ClientConn, error) {
+	lis := rpc.NewMemory()
+	conn, err := lis.Dial()
+	if err != nil {
+		return nil, err
 	}
 	p.closers = append(p.closers, func() { _ = conn.Close() })
-	return conn, listener, nil
+	p.tree.Add("memory server", func(ctx context.Context) error {
+		srv, err := p.newServer(rpc.Security{})
+		if err != nil {
+			return err
+		}
+		return rpc.Serve(ctx, srv, lis)
+	})
+	return conn, nil
 }
 
 // serveGRPC adds the gRPC server behind what has been added so far. The

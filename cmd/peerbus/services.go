@@ -73,3 +73,34 @@ type explained struct{ error }
 
 func (e explained) Error() string { return fault.From(e.error).Description }
 func (e explained) Unwrap() error { return e.error }
+
+// dialPeers connects a single service with those of its runtime that its mode
+// has an address for.
+func (p *process) dialPeers(s *runtimeSettings) (peers, error) {
+	var conns peers
+	for _, c := range []struct {
+		addr string
+		conn *grpc.ClientConnInterface
+	}{
+		{s.busAddr, &conns.bus}, {s.registryAddr, &conns.registry},
+		{s.p2pstubAddr, &conns.p2pstub}, {s.nodestubAddr, &conns.nodestub},
+	} {
+		if c.addr == "" {
+			continue
+		}
+		conn, err := p.dial(c.addr)
+		if err != nil {
+			return conns, err
+		}
+		*c.conn = conn
+	}
+	return conns, nil
+}
+
+// serve adds the servers of a runtime's service.
+func (p *process) serve(s *runtimeSettings, addrs ...string) error {
+	if err := p.serveHTTP(s.httpAddr, nil); err != nil {
+		return err
+	}
+	return p.serveGRPC(addrs...)
+}

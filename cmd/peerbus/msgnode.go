@@ -1,0 +1,82 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/services/msgnode"
+)
+
+// nodeSettings are those of `peerbus msgnode`.
+type nodeSettings struct {
+	serviceSettings
+	domain, grpcAddr, dataDir, natsURL string
+	externalWS, externalGRPC           string
+}
+
+// msgnodeCommand is the Message Node of a domain.
+//
+//	nodestubs ──gRPC──► gRPC server ─┐
+//	                                 ├─► msgnode ──► store (NATS, JetStream)
+//	foreign runtimes ──/ws─► HTTP ───┘
+func msgnodeCommand() *cobra.Command {
+	var s nodeSettings
+	c := &cobra.Command{
+		Use: "msgnode", GroupID: groupServices, Args: cobra.NoArgs,
+		Short: "Run the Message Node of a domain: relay, addresses, subscriptions, domain registry",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
+	}
+	f := c.Flags()
+	s.flags(f, defaultNodeHTTPAddr)
+	f.Lookup("http-addr").Usage = "`HOST:PORT` for /ws, the well-known descriptor, /healthz and /metrics"
+	f.StringVar(&s.domain, "domain", "", "`DOMAIN` that this node serves")
+	f.StringVar(&s.grpcAddr, "grpc-addr", defaultNodeAddr, "`HOST:PORT` for nodestubs")
+	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
+	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
+	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
+	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT` of the gRPC address as others reach it (default: from the request's host)")
+	return c
+}
+
+func (s *nodeSettings) run(cmd *cobra.Command) error {
+	if s.domain == "" {
+		return fault.New(fault.BadRequest, "domain is missing")
+	}
+	if s.httpAddr == "" {
+		return fault.New(fault.BadRequest, "http-addr is missing: a Message Node serves /ws there")
+	}
+	log, err := s.logger(cmd, "service", "msgnode", "domain", s.domain)
+	if err != nil {
+		return err
+	}
+	p := newProcess(log, s.security)
+	if err := s.build(cmd, p); err != nil {
+		p.close()
+		return fault.New(fault.CodeOf(err), "msgnode: %w", explained{err})
+	}
+	return p.run(cmd.Context())
+}
+
+func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
+	dir, err := storeDir(s.dataDir, "msgnode", s.domain)
+	if err != nil {
+		return err
+	}
+	store, err := p.openStore(cmd.Context(), dir, s.natsURL, "msgnode "+s.domain)
+	if err != nil {
+		return err
+	}
+	node, err := msgnode.New(msgnode.Config{
+		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoint: s.externalGRPC,
+		GRPCAddr: s.grpcAddr, Log: p.log, Metrics: p.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	p.add("msgnode", func(r grpc.ServiceRegistrar) { node.Register(r) }, node.Run)
+	if err := p.serveHTTP(s.httpAddr, node.Handler()); err != nil {
+		return err
+	}
+	return p.serveGRPC(s.grpcAddr)
+}

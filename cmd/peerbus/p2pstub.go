@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/services/p2pstub"
+)
+
+// p2pstubCommand keeps the peer connections of a runtime as a process of its
+// own.
+//
+//	registry ──Deploy──► p2pstub ──Attach──► bus
+//	                        ║
+//	                        ╚═ WebRTC ═► other runtimes
+func p2pstubCommand() *cobra.Command {
+	return serviceMode("p2pstub", "Run a runtime's P2P stubs: its WebRTC connections with other runtimes",
+		func(s *runtimeSettings, c *cobra.Command) {
+			s.p2pstubFlag(c.Flags())
+			s.busFlag(c.Flags())
+			s.webrtcFlags(c.Flags())
+		},
+		func(_ context.Context, p *process, s *runtimeSettings) error {
+			conns, err := p.dialPeers(s)
+			if err != nil {
+				return err
+			}
+			if err := p.addP2PStub(s, conns); err != nil {
+				return err
+			}
+			return p.serve(s, s.p2pstubAddr)
+		})
+}
+
+func (p *process) addP2PStub(s *runtimeSettings, conns peers) error {
+	servers, err := parseICEServers(s.iceServers)
+	if err != nil {
+		return err
+	}
+	var advertise []netip.Addr
+	for _, text := range s.advertise {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return fault.New(fault.BadRequest, "advertise: %w", err)
+		}
+		advertise = append(advertise, ip)
+	}
+	stub, err := p2pstub.New(p2pstub.Config{
+		RuntimeURL: s.runtimeURL, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise,
+		Log: p.named("p2pstub"), Metrics: p.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	p.add("p2pstub", stub.Register, stub.Run)
+	return nil
+}
+
+// parseICEServers takes `URL[,USER,SECRET]` apart.
+func parseICEServers(texts []string) ([]p2pstub.ICEServer, error) {
+	var servers []p2pstub.ICEServer
+	for _, text := range texts {
+		parts := strings.SplitN(text, ",", 3)
+		if parts[0] == "" || len(parts) == 2 {
+			return nil, fault.New(fault.BadRequest, "ice-server %q: want URL or URL,USER,SECRET", parts[0])
+		}
+		server := p2pstub.ICEServer{URL: parts[0]}
+		if len(parts) == 3 {
+			server.User, server.Secret = parts[1], parts[2]
+		}
+		servers = append(servers, server)
+	}
+	return servers, nil
+}

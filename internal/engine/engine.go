@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+const (
+	// MaxPayload is the largest NATS message in bytes: the largest message of
+	// the wire contract and room for what is put around it.
+	MaxPayload = message.MaxSize + 256<<10
+	// SyncInterval is how often files are forced to the disk.
+	SyncInterval = 10 * time.Second
+	// startTimeout bounds the start of an embedded server, which reads back
+	// what its directory has.
+	startTimeout = 30 * time.Second
+	// reconnectWait is the pause before a lost server is tried again.
+	reconnectWait = 250 * time.Millisecond
+	// reconnectBuffer bounds what is kept, in bytes, while a server is lost.
+	reconnectBuffer = 8 << 20
+)
+
+// Config of an Engine.
+type Config struct {
+	// DataDir is where an embedded server keeps its files. Empty: a temporary
+	// directory, removed by Close.
+	DataDir string
+	// URL of an existing NATS server or cluster, several with commas between
+	// them. Empty: a server of this process's own.
+	URL string
+	// Name of the connection, for the server's log.
+	Name string
+	// Replicas of each bucket, with a cluster at URL; 0 is 1.
+	Replicas int
+	Log      *slog.Logger // nil: slog.Default()
+}
+
+// Engine is a connection to NATS, and the server when it is embedded.
+type Engine struct {
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	replicas int
+	embedded *embedded // nil with a URL
+}
+
+// Open starts the embedded server, or connects to the one at URL, and returns
+// when it can be used. ctx bounds the opening alone. Errors: Conflict when
+// another process has DataDir, Unavailable when there is no server.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	e := &Engine{replicas: max(cfg.Replicas, 1)}
+	if err := e.connect(ctx, cfg); err != nil {
+		e.Close()
+		return nil, err
+	}
+	if got := e.conn.MaxPayload(); got < MaxPayload {
+		cfg.Log.Warn("NATS takes smaller messages than the wire contract allows: raise its max_payload",
+			"max_payload", got, "want", MaxPayload)
+	}
+	return e, nil
+}
+
+func (e *Engine) connect(ctx context.Context, cfg Config) error {
+	opts, err := e.options(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if e.conn, err = opts.Connect(); err != nil {
+		return fault.New(fault.Unavailable, "connecting to NATS at %q: %w", cfg.URL, err)
+	}
+	if e.js, err = jetstream.New(e.conn); err != nil {
+		return fault.New(fault.Unavailable, "JetStream: %w", err)
+	}
+	if _, err = e.js.AccountInfo(ctx); err != nil {
+		return fault.New(fault.Unavailable, "JetStream at %q: %w", cfg.URL, err)
+	}
+	return nil
+}
+
+// options are those of the connection. It starts the embedded server, when
+// there is no URL.
+func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) {
+	opts := nats.GetDefaultOptions()
+	opts.Name = cfg.Name
+	opts.MaxReconnect = -1
+	opts.ReconnectWait = reconnectWait
+	opts.ReconnectBufSize = reconnectBuffer
+	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		subject := ""
+		if sub != nil {
+			subject = sub.Subject
+		}
+		cfg.Log.Warn("NATS", "error", err, "subject", subject)
+	}
+	if cfg.URL != "" {
+		opts.Servers = splitURLs(cfg.URL)
+		opts.DisconnectedErrCB = func(_ *nats.Conn, err error) {
+			if err != nil {
+				cfg.Log.Warn("NATS is lost, trying again", "error", err)
+			}
+		}
+		opts.ReconnectedCB = func(c *nats.Conn) { cfg.Log.Info("NATS is back", "server", c.ConnectedUrlRedacted()) }
+		return opts, nil
+	}
+	var err error
+	e.embedded, err = startEmbedded(ctx, cfg)
+	if err != nil {
+		return opts, err
+	}
+	opts.InProcessServer = e.embedded.server
+	return opts, nil
+}
+
+// Conn is the connection. It reconnects by itself.
+func (e *Engine) Conn() *nats.Conn { return e.conn }
+
+// JetStream of the connection.
+func (e *Engine) JetStream() jetstream.JetStream { return e.js }
+
+// Bucket opens a key-value bucket, and makes it when it is not there yet. The
+// number of replicas is the engine's.
+func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	cfg.Replicas = e.replicas
+	kv, err := e.js.CreateOrUpdateKeyValue(ctx, cfg)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "bucket %s: %w", cfg.Bucket, err)
+	}
+	return kv, nil
+}
+
+// Close ends the connection, and the embedded server when all its files are
+// written. It may be called more than once.
+func (e *Engine) Close() {
+	if e.conn != nil {
+		e.conn.Close()
+	}
+	if e.embedded != nil {
+		e.embedded.stop()
+		e.embedded = nil
+	}
+}

@@ -1,0 +1,129 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t *testing.T, dir string) *engine.Engine {
+	t.Helper()
+	e, err := engine.Open(t.Context(), engine.Config{DataDir: dir, Name: t.Name(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestBucketSurvivesARestart(t *testing.T) {
+	dir, cfg := t.TempDir(), jetstream.KeyValueConfig{Bucket: "b"}
+	e := open(t, dir)
+	kv, err := e.Bucket(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.PutString(t.Context(), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+
+	e = open(t, dir)
+	defer e.Close()
+	if kv, err = e.Bucket(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	entry, err := kv.Get(t.Context(), "k")
+	if err != nil || string(entry.Value()) != "v" {
+		t.Fatalf("after a restart: %v, %v", entry, err)
+	}
+}
+
+func TestDirectoryBelongsToOne(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, dir)
+	_, err := engine.Open(t.Context(), engine.Config{DataDir: dir})
+	if fault.CodeOf(err) != fault.Conflict {
+		t.Errorf("second engine on the same directory: %v", err)
+	}
+	e.Close()
+	e.Close() // harmless
+	open(t, dir).Close()
+}
+
+func TestTemporaryDirectoryIsRemoved(t *testing.T) {
+	parent := t.TempDir()
+	t.Setenv("TMPDIR", parent)
+	e := open(t, "")
+	if left, _ := os.ReadDir(parent); len(left) != 1 {
+		t.Fatalf("%d directories while open, want 1", len(left))
+	}
+	e.Close()
+	if left, _ := os.ReadDir(parent); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestLargestMessageFits(t *testing.T) {
+	e := open(t, "")
+	defer e.Close()
+	sub, err := e.Conn().SubscribeSync("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Conn().Publish("s", make([]byte, engine.MaxPayload)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := sub.NextMsgWithContext(t.Context())
+	if err != nil || len(m.Data) != engine.MaxPayload {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestNoServerIsUnavailable(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := engine.Open(ctx, engine.Config{URL: "nats://127.0.0.1:1, nats://127.0.0.1:2"})
+	if fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("no server: %v", err)
+	}
+}
+
+func TestServerElsewhere(t *testing.T) {
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer srv.WaitForShutdown()
+	defer srv.Shutdown()
+	if !srv.ReadyForConnections(time.Minute) {
+		t.Fatal("the server does not start")
+	}
+	var log bytes.Buffer
+	e, err := engine.Open(t.Context(), engine.Config{URL: srv.ClientURL(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b"}); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "max_payload") {
+		t.Errorf("a server that takes only 1 MiB is not spoken of: %q", log.String())
+	}
+}

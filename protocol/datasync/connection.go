@@ -1,0 +1,77 @@
+package datasync
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// Members of a Connection object's data that updates name.
+const (
+	DescriptionAttribute = "connectionDescription"
+	CandidatesAttribute  = "iceCandidates"
+)
+
+// Connection is the data of a Connection object.
+type Connection struct {
+	Runtime     string       `json:"runtimeURL"`
+	Owner       string       `json:"owner"`
+	Description *Description `json:"connectionDescription,omitempty"`
+	Candidates  []Candidate  `json:"iceCandidates"`
+	Framing     []string     `json:"framing,omitempty"`
+}
+
+// Description is a session description: an offer or an answer.
+type Description struct {
+	SDP  string `json:"sdp"`
+	Type string `json:"type"`
+}
+
+// Candidate is one ICE candidate.
+type Candidate struct {
+	Type          string  `json:"type"`
+	Candidate     string  `json:"candidate"`
+	SDPMid        *string `json:"sdpMid"`
+	SDPMLineIndex *uint16 `json:"sdpMLineIndex"`
+}
+
+// ConnectionSchema is the schema of a domain's Connection objects.
+func ConnectionSchema(domain string) string {
+	return "hyperty-catalogue://catalogue." + domain + "/.well-known/dataschema/Connection"
+}
+
+// ConnectionName is what a Connection object is called.
+const ConnectionName = "P2PConnection"
+
+// Connection reads the data of a Connection object. A description that came in
+// two updates counts once it has both. What has another form is passed over.
+func (o Object) Connection() Connection {
+	var c Connection
+	pick(o.Data["runtimeURL"], &c.Runtime)
+	pick(o.Data["owner"], &c.Owner)
+	pick(o.Data["framing"], &c.Framing)
+	var d Description
+	if pick(o.Data[DescriptionAttribute], &d); d.SDP != "" && d.Type != "" {
+		c.Description = &d
+	}
+	list, _ := o.Data[CandidatesAttribute].([]any)
+	for _, element := range list {
+		var one Candidate
+		if pick(element, &one); one.Candidate != "" {
+			c.Candidates = append(c.Candidates, one)
+		}
+	}
+	return c
+}
+
+// Announces tells whether the peer knows a framing of ours.
+func (c Connection) Announces(framing string) bool { return slices.Contains(c.Framing, framing) }
+
+// pick decodes a node of the tree, as far as it has the form of to.
+func pick(node, to any) {
+	if node == nil {
+		return
+	}
+	if raw, err := json.Marshal(node); err == nil {
+		_ = json.Unmarshal(raw, to) // of another form: stays empty
+	}
+}

@@ -1,0 +1,116 @@
+package framing
+
+import (
+	"math/rand/v2"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Names of the framings. The first is what a Connection object announces.
+const (
+	PeerBus = "peerbus.v1"
+	Rethink = "rethink"
+)
+
+// Packet is one message of the data channel.
+type Packet struct {
+	Text bool
+	Data []byte
+}
+
+// Encoder gives the packets of the messages that it is given.
+type Encoder interface {
+	// Add takes a message, which must not change afterwards. 413 when this
+	// framing cannot carry it.
+	Add(m *pb.Message) error
+	// Next gives the next packet, whose data is valid until the next call, and
+	// false when there is none.
+	Next() (Packet, bool)
+	// Pending is how many bytes of messages were added and have not left.
+	Pending() int
+	// Stop drops a message that the peer does not want any more.
+	Stop(c Cancel)
+	// Tell has the peer told that a transfer was given up here. The older
+	// framing has no packet for it: there a message says so.
+	Tell(c Cancel)
+	// Drain takes out the messages that have not left whole.
+	Drain() []*pb.Message
+}
+
+// Decoder gives the messages of the packets that it is given.
+type Decoder interface {
+	// Decode takes one packet. With an error (400, 413, 429) the rest of the
+	// packet still counts, and what is Received is good.
+	Decode(p Packet) (Received, error)
+}
+
+// Received is what came with a packet.
+type Received struct {
+	Messages  []*pb.Message
+	Progress  []Progress
+	Cancelled []Cancel // the peer has given them up: stop sending
+	GivenUp   []Cancel // given up here: tell the peer
+}
+
+// Cancel names a transfer that its receiver gives up: by number in peerbus.v1,
+// by the message's from, to and id in the older framing.
+type Cancel struct {
+	Number   uint64
+	Resource string
+}
+
+// Progress tells how much of a long message has come in.
+type Progress struct {
+	Message *pb.Message // without its content
+	Percent int
+}
+
+// Provisional is the 183 that a receiver posts on its own bus while a long
+// message comes in: a response with the message's own from, to and id.
+func (p Progress) Provisional() *pb.Message {
+	return &pb.Message{
+		Id: p.Message.Id, Type: message.Response, From: p.Message.From, To: p.Message.To,
+		Body: message.MarshalBody(struct {
+			Code  int `json:"code"`
+			Value int `json:"value"`
+		}{183, p.Percent}),
+	}
+}
+
+// Options of a channel.
+type Options struct {
+	Limits Limits
+	// Now is for the sending time that older peers want; nil takes time.Now.
+	Now func() time.Time
+	// UUID names a message of the older framing; nil draws one of 12 characters.
+	UUID func() string
+}
+
+// New makes both ends' halves of a framing. A name that is not PeerBus gets
+// the older framing.
+func New(name string, o Options) (Encoder, Decoder) {
+	o.Limits = o.Limits.orDefaults()
+	if name == PeerBus {
+		return newPeerBusEncoder(o.Limits), newPeerBusDecoder(o.Limits)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.UUID == nil {
+		o.UUID = drawUUID
+	}
+	return newRethinkEncoder(o), newRethinkDecoder(o.Limits)
+}
+
+// drawUUID draws 12 characters, 62 bits: they only tell the open transfers of
+// one channel apart.
+func drawUUID() string {
+	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+	b := make([]byte, uuidUnits)
+	for i := range b {
+		b[i] = digits[rand.IntN(len(digits))] //nolint:gosec // not a secret
+	}
+	return string(b)
+}

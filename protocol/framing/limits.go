@@ -1,0 +1,50 @@
+package framing
+
+import "github.com/peerbus/peerbus/protocol/message"
+
+// Limits bound one channel's Encoder and Decoder. Zero fields take the
+// defaults.
+type Limits struct {
+	// Packet is the largest packet in bytes. Default 16 KiB: what every WebRTC
+	// implementation takes, and long enough that its cost per byte is low.
+	Packet int
+	// Text is the largest text packet of the older framing in bytes. Default
+	// 64 KiB, the limit of a channel whose description states none (RFC 8841).
+	Text int
+	// Message is the largest message in bytes, with its resource. Default
+	// message.MaxSize, as on every path.
+	Message int
+	// Transfers is how many messages may be under reassembly. Default 64: eight
+	// senders that interleave as many as we do.
+	Transfers int
+	// Reassembly is how many bytes may be under reassembly. Default 16 MiB: four
+	// of the largest messages.
+	Reassembly int
+	// Interleaved is how many long messages an Encoder cuts up at a time.
+	// Default 8: enough that one does not hold up the others.
+	Interleaved int
+}
+
+// DefaultLimits are used for the fields of Limits that are zero.
+func DefaultLimits() Limits {
+	return Limits{
+		Packet: 16 << 10, Text: 64 << 10, Message: message.MaxSize,
+		Transfers: 64, Reassembly: 16 << 20, Interleaved: 8,
+	}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct {
+		have *int
+		or   int
+	}{
+		{&l.Packet, d.Packet}, {&l.Text, d.Text}, {&l.Message, d.Message},
+		{&l.Transfers, d.Transfers}, {&l.Reassembly, d.Reassembly}, {&l.Interleaved, d.Interleaved},
+	} {
+		if *f.have <= 0 {
+			*f.have = f.or
+		}
+	}
+	return l
+}

@@ -1,0 +1,216 @@
+package framing
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// Field numbers of pb.Frame, which is written piece by piece so that a packet
+// is filled without encoding it twice.
+const (
+	frameMessages  = 1
+	frameFragment  = 2
+	frameCancelled = 3
+)
+
+// fragmentOverhead bounds what pb.Fragment and pb.Frame add to a piece.
+const fragmentOverhead = 48
+
+// lane is what order is kept in: a long message holds up the ones behind it
+// from the same sender to the same receiver, and no others.
+type lane struct{ from, to string }
+
+type shortMessage struct {
+	message *pb.Message
+	size    int
+}
+
+// outbound is a long message on its way out.
+type outbound struct {
+	message *pb.Message
+	size    int
+	number  uint64 // set with data, once its turn has come
+	data    []byte
+	offset  int
+	behind  []*pb.Message // of the same lane
+	after   uint64        // short messages that were there before it
+}
+
+type peerBusEncoder struct {
+	limits    Limits
+	short     []shortMessage
+	long      []*outbound // the first Limits.Interleaved take turns
+	lanes     map[lane]*outbound
+	turn      int
+	fragment  bool   // the next packet is a fragment, if both kinds wait
+	last      uint64 // number of a transfer
+	added     uint64 // short messages so far
+	sent      uint64 // of these
+	cancelled []uint64
+	pending   int
+	buf       []byte
+}
+
+func newPeerBusEncoder(l Limits) *peerBusEncoder {
+	return &peerBusEncoder{limits: l, lanes: map[lane]*outbound{}}
+}
+
+func (e *peerBusEncoder) Pending() int { return e.pending }
+
+func (e *peerBusEncoder) Add(m *pb.Message) error {
+	size := proto.Size(m)
+	if size > e.limits.Message {
+		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, e.limits.Message)
+	}
+	e.pending += size
+	e.queue(m, size)
+	return nil
+}
+
+func (e *peerBusEncoder) queue(m *pb.Message, size int) {
+	key := lane{m.From, m.To}
+	if first := e.lanes[key]; first != nil {
+		first.behind = append(first.behind, m)
+		return
+	}
+	if entrySize(size) <= e.limits.Packet {
+		e.short = append(e.short, shortMessage{m, size})
+		e.added++
+		return
+	}
+	o := &outbound{message: m, size: size, after: e.added}
+	e.long = append(e.long, o)
+	e.lanes[key] = o
+}
+
+// entrySize is the size of a message as a field of a Frame.
+func entrySize(size int) int {
+	return protowire.SizeTag(frameMessages) + protowire.SizeBytes(size)
+}
+
+func (e *peerBusEncoder) Next() (Packet, bool) {
+	if len(e.short) == 0 && len(e.long) == 0 && len(e.cancelled) == 0 {
+		return Packet{}, false
+	}
+	if len(e.cancelled) == 0 && len(e.long) > 0 && (e.fragment || len(e.short) == 0) {
+		e.turn %= min(len(e.long), e.limits.Interleaved)
+		if o := e.long[e.turn]; !e.overtakes(o) {
+			e.fragment = false
+			return e.piece(o), true
+		}
+	}
+	e.fragment = true
+	return e.frame(), true
+}
+
+// pieceSize is how much of a message a fragment carries.
+func (e *peerBusEncoder) pieceSize() int { return e.limits.Packet - fragmentOverhead }
+
+// overtakes tells whether the next piece of a long message would complete it
+// before a short message that was there first.
+func (e *peerBusEncoder) overtakes(o *outbound) bool {
+	return o.size-o.offset <= e.pieceSize() && e.sent < o.after
+}
+
+// frame fills a packet with small messages.
+func (e *peerBusEncoder) frame() Packet {
+	b := e.buf[:0]
+	for _, n := range e.cancelled {
+		b = protowire.AppendTag(b, frameCancelled, protowire.VarintType)
+		b = protowire.AppendVarint(b, n)
+	}
+	e.cancelled = e.cancelled[:0]
+	n := 0
+	for _, s := range e.short {
+		if len(b) > 0 && len(b)+entrySize(s.size) > e.limits.Packet {
+			break
+		}
+		b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(s.size)) //nolint:gosec // sizes are positive
+		b = appendMessage(b, s.message)
+		e.pending -= s.size
+		n++
+	}
+	e.sent += uint64(n) //nolint:gosec // counts are positive
+	clear(e.short[:n])
+	e.short = e.short[n:]
+	e.buf = b
+	return Packet{Data: b}
+}
+
+// appendMessage cannot fail: what cannot be encoded (a string that is no UTF-8)
+// has been refused by message.Validate.
+func appendMessage(b []byte, m *pb.Message) []byte {
+	out, err := proto.MarshalOptions{}.MarshalAppend(b, m)
+	if err != nil {
+		return b
+	}
+	return out
+}
+
+// piece cuts the next fragment off the long message whose turn it is.
+func (e *peerBusEncoder) piece(o *outbound) Packet {
+	if o.data == nil {
+		e.last++
+		o.number, o.data = e.last, appendMessage(make([]byte, 0, o.size), o.message)
+	}
+	end := min(o.offset+e.pieceSize(), len(o.data))
+	b, err := proto.MarshalOptions{}.MarshalAppend(e.buf[:0], &pb.Frame{Fragment: &pb.Fragment{
+		Transfer: o.number, Size: uint64(len(o.data)), Offset: uint64(o.offset), //nolint:gosec // offsets are positive
+		Data: o.data[o.offset:end],
+	}})
+	if err != nil {
+		b = e.buf[:0] // a Fragment has no string: it can always be encoded
+	}
+	e.buf = b
+	o.offset = end
+	if end == len(o.data) {
+		e.finish(e.turn)
+	} else {
+		e.turn++
+	}
+	return Packet{Data: b}
+}
+
+// finish takes a long message out, and lets go what waited behind it.
+func (e *peerBusEncoder) finish(i int) {
+	o := e.long[i]
+	e.long = slices.Delete(e.long, i, i+1)
+	delete(e.lanes, lane{o.message.From, o.message.To})
+	e.pending -= o.size
+	for _, m := range o.behind {
+		e.queue(m, proto.Size(m))
+	}
+}
+
+func (e *peerBusEncoder) Stop(c Cancel) {
+	for i, o := range e.long {
+		if o.data != nil && o.number == c.Number {
+			e.finish(i)
+			return
+		}
+	}
+}
+
+func (e *peerBusEncoder) Tell(c Cancel) {
+	if len(e.cancelled) < e.limits.Transfers {
+		e.cancelled = append(e.cancelled, c.Number)
+	}
+}
+
+func (e *peerBusEncoder) Drain() []*pb.Message {
+	var out []*pb.Message
+	for _, s := range e.short {
+		out = append(out, s.message)
+	}
+	for _, o := range e.long {
+		out = append(append(out, o.message), o.behind...)
+	}
+	e.short, e.long, e.lanes, e.pending, e.sent = nil, nil, map[lane]*outbound{}, 0, e.added
+	return out
+}

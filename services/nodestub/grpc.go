@@ -1,0 +1,91 @@
+package nodestub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// grpcConn is a MessageNode.Connect stream. A dead peer is found by the
+// keepalive of its connection (internal/rpc).
+type grpcConn struct {
+	stream  grpc.BidiStreamingClient[pb.MessageNodeConnectRequest, pb.MessageNodeConnectResponse]
+	cancel  context.CancelCauseFunc // ends the stream
+	cause   func() error            // why it was cancelled; nil if it was not
+	close   func()                  // of the connection below
+	timeout time.Duration
+}
+
+var errNotTaken = fault.New(fault.Unavailable, "the node took nothing for too long")
+
+// dialGRPC connects within Limits.ConnectTimeout. Each stream has a connection of its
+// own, so that a new attempt does not wait out the back-off of the last one.
+func (s *Stub) dialGRPC(ctx context.Context, target string) (conn, error) {
+	below, err := s.cfg.Dial(target)
+	if err != nil {
+		return nil, err
+	}
+	release := func() {
+		if c, ok := below.(io.Closer); ok {
+			_ = c.Close()
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(s.cfg.Limits.ConnectTimeout, func() {
+		cancel(fault.New(fault.Unavailable, "no connection within %v", s.cfg.Limits.ConnectTimeout))
+	})
+	stream, err := pb.NewMessageNodeClient(below).Connect(ctx, grpc.WaitForReady(false))
+	timer.Stop()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		why := because(ctx, err)
+		cancel(nil)
+		release()
+		return nil, why
+	}
+	return &grpcConn{
+		stream: stream, cancel: cancel, cause: func() error { return context.Cause(ctx) },
+		close: release, timeout: s.cfg.Limits.SendTimeout,
+	}, nil
+}
+
+// because prefers the reason for which we cancelled to what gRPC makes of it.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func (c *grpcConn) Send(_ context.Context, batch []*pb.Message) (int, error) {
+	stuck := time.AfterFunc(c.timeout, func() { c.cancel(errNotTaken) })
+	defer stuck.Stop()
+	if err := c.stream.Send(&pb.MessageNodeConnectRequest{Messages: batch}); err != nil {
+		return 0, err
+	}
+	return len(batch), nil
+}
+
+func (c *grpcConn) Receive(context.Context) ([]*pb.Message, error) {
+	resp, err := c.stream.Recv()
+	if err != nil {
+		if cause := c.cause(); cause != nil {
+			err = cause
+		}
+		return nil, err
+	}
+	return resp.Messages, nil
+}
+
+func (c *grpcConn) Close() {
+	c.cancel(nil)
+	c.close()
+}

@@ -1,0 +1,121 @@
+package nodestub
+
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Limits bound a Stub. A field that is zero takes its default.
+type Limits struct {
+	// Domains is how many Message Nodes may be talked to. Each costs a
+	// connection and a queue; addresses in messages make them, so a sender
+	// could make any number. Default 256.
+	Domains int
+
+	// QueueMessages and QueueBytes bound what waits for one node. Default 1024
+	// messages and 8 MiB: two of the largest messages. While the session is up
+	// a full queue holds its senders back; while it is not, 429.
+	QueueMessages int
+	QueueBytes    int
+	// QueueTime is how long messages wait for a session that is not up; then
+	// the queue, and what comes after it, is refused. Default 10 s: less than
+	// the 15 s of a request, so that its sender learns why.
+	QueueTime time.Duration
+
+	// ConnectTimeout bounds the look-up of a descriptor, and each attempt to
+	// connect. Default 5 s, within QueueTime.
+	ConnectTimeout time.Duration
+	// OpenTimeout bounds the wait for the answer to `open`. Default 5 s.
+	OpenTimeout time.Duration
+	// SendTimeout bounds the wait for a node that takes nothing. Default 10 s;
+	// then the connection is given up.
+	SendTimeout time.Duration
+	// CloseTimeout bounds the wait for a node to take `close`, and for the bus
+	// to take the refusals of a queue. Default 2 s.
+	CloseTimeout time.Duration
+	// PingTime is how often a WebSocket is checked, and PingTimeout how long
+	// its answer may take. Default 10 s and 5 s, those of our gRPC connections.
+	PingTime    time.Duration
+	PingTimeout time.Duration
+
+	// RetryMin and RetryMax bound the wait between two attempts, which doubles
+	// and has jitter. Default 50 ms and 5 s.
+	RetryMin time.Duration
+	RetryMax time.Duration
+	// Settled is how long a session must have been live for the next wait to
+	// start at RetryMin again: a node that accepts and breaks is not hammered.
+	// Default 5 s.
+	Settled time.Duration
+
+	// Descriptor is the largest well-known descriptor in bytes. Default 64 KiB;
+	// they have about one.
+	Descriptor int
+	// Frame is the largest WebSocket frame taken, in bytes. Default 6 MiB: the
+	// largest message with its resource in base64.
+	Frame int
+
+	// Watchers is how many Watch streams there may be. Default 64; a runtime's
+	// registry needs one, a console another.
+	Watchers int
+	// WatchQueue is how many changes may wait for one watcher before it is cut;
+	// it comes back for a snapshot. Default 256.
+	WatchQueue int
+}
+
+// DefaultLimits are the defaults of all fields.
+func DefaultLimits() Limits {
+	return Limits{
+		Domains:        256,
+		QueueMessages:  1024,
+		QueueBytes:     2 * message.MaxSize,
+		QueueTime:      10 * time.Second,
+		ConnectTimeout: 5 * time.Second,
+		OpenTimeout:    5 * time.Second,
+		SendTimeout:    10 * time.Second,
+		CloseTimeout:   2 * time.Second,
+		PingTime:       10 * time.Second,
+		PingTimeout:    5 * time.Second,
+		RetryMin:       50 * time.Millisecond,
+		RetryMax:       5 * time.Second,
+		Settled:        5 * time.Second,
+		Descriptor:     64 << 10,
+		Frame:          6 << 20,
+		Watchers:       64,
+		WatchQueue:     256,
+	}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct{ have, otherwise *int }{
+		{&l.Domains, &d.Domains},
+		{&l.QueueMessages, &d.QueueMessages},
+		{&l.QueueBytes, &d.QueueBytes},
+		{&l.Descriptor, &d.Descriptor},
+		{&l.Frame, &d.Frame},
+		{&l.Watchers, &d.Watchers},
+		{&l.WatchQueue, &d.WatchQueue},
+	} {
+		if *f.have <= 0 {
+			*f.have = *f.otherwise
+		}
+	}
+	for _, f := range []struct{ have, otherwise *time.Duration }{
+		{&l.QueueTime, &d.QueueTime},
+		{&l.ConnectTimeout, &d.ConnectTimeout},
+		{&l.OpenTimeout, &d.OpenTimeout},
+		{&l.SendTimeout, &d.SendTimeout},
+		{&l.CloseTimeout, &d.CloseTimeout},
+		{&l.PingTime, &d.PingTime},
+		{&l.PingTimeout, &d.PingTimeout},
+		{&l.RetryMin, &d.RetryMin},
+		{&l.RetryMax, &d.RetryMax},
+		{&l.Settled, &d.Settled},
+	} {
+		if *f.have <= 0 {
+			*f.have = *f.otherwise
+		}
+	}
+	return l
+}

@@ -1,0 +1,179 @@
+package nodestub
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// frameBytes is where a batch stops growing; a longer message goes alone.
+const frameBytes = 16 << 10
+
+// outbox is the queue of one session, between the listener on the bus and the
+// writer of whatever connection there is. Its gate says what becomes of
+// messages: held, let out, or refused. One writer at a time takes batches; put
+// may be called by several goroutines.
+type outbox struct {
+	maxMessages, maxBytes int
+	metrics               *metrics
+	wake                  chan struct{} // has a token when the writer may find something
+
+	mu       sync.Mutex
+	queue    []queued
+	bytes    int
+	inFlight int           // at the head, with the writer
+	released bool          // the writer may take
+	refusal  *fault.Error  // when set, nothing comes in
+	room     chan struct{} // closed, and made anew, when a waiting put may try again
+}
+
+type queued struct {
+	message *pb.Message
+	size    int
+}
+
+func newOutbox(l Limits, m *metrics) *outbox {
+	return &outbox{
+		maxMessages: l.QueueMessages, maxBytes: l.QueueBytes, metrics: m,
+		wake: make(chan struct{}, 1), room: make(chan struct{}),
+	}
+}
+
+// put queues a message. A full queue holds the caller back while the session
+// is up, and is 429 while it is not; a session that refuses gives its refusal.
+func (o *outbox) put(ctx context.Context, m *pb.Message) error {
+	q := queued{m, proto.Size(m)}
+	for {
+		room, err := o.tryPut(q)
+		if room == nil {
+			return err
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return fault.From(ctx.Err())
+		}
+	}
+}
+
+// tryPut gives the channel to wait for when there is no room.
+func (o *outbox) tryPut(q queued) (<-chan struct{}, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	full := len(o.queue) >= o.maxMessages || o.bytes+q.size > o.maxBytes && len(o.queue) > 0
+	switch {
+	case o.refusal != nil:
+		return nil, o.refusal
+	case full && o.released:
+		return o.room, nil
+	case full:
+		return nil, fault.New(fault.TooMany, "%d messages wait for the Message Node already", len(o.queue))
+	}
+	o.queue = append(o.queue, q)
+	o.bytes += q.size
+	o.metrics.queued(1, q.size)
+	o.signal()
+	return nil, nil
+}
+
+// batch gives what goes out next, in order; nil while there is nothing to send.
+// It stays in the queue until sent says that it is gone.
+func (o *outbox) batch() []*pb.Message {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.released {
+		return nil
+	}
+	var batch []*pb.Message
+	bytes := 0
+	for _, q := range o.queue {
+		if len(batch) == message.MaxFrames || len(batch) > 0 && bytes+q.size > frameBytes {
+			break
+		}
+		batch = append(batch, q.message)
+		bytes += q.size
+	}
+	o.inFlight = len(batch)
+	return batch
+}
+
+// sent takes the first n of a batch off the queue. It gives those of the rest
+// that are to be refused, because the queue was refused meanwhile.
+func (o *outbox) sent(n int) []*pb.Message {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.remove(0, n)
+	o.inFlight = 0
+	if o.refusal == nil {
+		return nil
+	}
+	return o.drain()
+}
+
+// open lets the queue out; hold keeps it.
+func (o *outbox) open() { o.set(true) }
+func (o *outbox) hold() { o.set(false) }
+
+func (o *outbox) set(released bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.released, o.refusal = released, nil
+	o.retry()
+	o.signal()
+}
+
+// refuse turns away what comes, and gives what is queued, except for what is
+// with the writer.
+func (o *outbox) refuse(why *fault.Error) []*pb.Message {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.released, o.refusal = false, why
+	drained := o.drain()
+	o.retry()
+	return drained
+}
+
+func (o *outbox) drain() []*pb.Message {
+	var drained []*pb.Message
+	for _, q := range o.queue[o.inFlight:] {
+		drained = append(drained, q.message)
+	}
+	o.remove(o.inFlight, len(o.queue))
+	return drained
+}
+
+// remove takes queue[from:to] away; either end of it is one of the queue's.
+func (o *outbox) remove(from, to int) {
+	bytes := 0
+	for _, q := range o.queue[from:to] {
+		bytes += q.size
+	}
+	if from == 0 {
+		o.queue = o.queue[to:]
+	} else {
+		o.queue = o.queue[:from]
+	}
+	if len(o.queue) == 0 {
+		o.queue = nil
+	}
+	o.bytes -= bytes
+	o.metrics.queued(from-to, -bytes)
+	o.retry()
+}
+
+func (o *outbox) retry() {
+	close(o.room)
+	o.room = make(chan struct{})
+}
+
+func (o *outbox) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}

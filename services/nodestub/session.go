@@ -1,0 +1,257 @@
+package nodestub
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// errStubClosed refuses what is queued or comes when a stub ends.
+var errStubClosed = fault.New(fault.Unavailable, "the Message Node stub is closed")
+
+// session is the stub of one domain: it does what the machine says.
+type session struct {
+	// Set before run, not changed.
+	domain, stubURL, runtimeURL string
+	limits                      Limits
+	log                         *slog.Logger
+	metrics                     *metrics
+	bus                         *client.Bus
+	find                        func(context.Context, string) ([]endpoint, error)
+	dial                        func(context.Context, endpoint) (conn, error)
+	// changed is called by run, after each change that a watcher is to see.
+	changed func(s *pb.NodeSession, renewed bool)
+
+	out     *outbox
+	events  chan event    // from the link
+	asked   chan struct{} // closed by close
+	done    chan struct{} // closed when run has ended
+	askOnce sync.Once
+
+	// Owned by the link that there is at a time.
+	known []endpoint // where the node was found last
+
+	// Owned by run.
+	state     state
+	link      *link
+	openID    int64
+	backoff   retry.Backoff
+	liveSince time.Time
+	timer     *time.Timer // of the phase
+	countdown *time.Timer // to overdue
+	refusals  sync.WaitGroup
+}
+
+func (s *session) init() {
+	s.out = newOutbox(s.limits, s.metrics)
+	s.events, s.asked, s.done = make(chan event), make(chan struct{}), make(chan struct{})
+	s.backoff = retry.Backoff{Min: s.limits.RetryMin, Max: s.limits.RetryMax}
+}
+
+// close asks run to end the session at the node, and to return.
+func (s *session) close() { s.askOnce.Do(func() { close(s.asked) }) }
+
+// run keeps the session up until close, or until ctx is done: then the node
+// keeps it for the next process.
+func (s *session) run(ctx context.Context) {
+	defer close(s.done)
+	defer s.refusals.Wait()
+	defer s.end()
+	s.timer, s.countdown = time.NewTimer(0), time.NewTimer(0)
+	s.timer.Stop()
+	s.countdown.Stop()
+	s.apply(ctx, started{})
+	asked := s.asked
+	for s.state.phase != closed {
+		select {
+		case e := <-s.events:
+			s.apply(ctx, e)
+		case <-s.timer.C:
+			s.apply(ctx, elapsed{})
+		case <-s.countdown.C:
+			s.apply(ctx, overdue{})
+		case <-asked:
+			asked = nil
+			s.apply(ctx, closeAsked{})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// end leaves nothing behind, and nobody waiting for room in the queue.
+func (s *session) end() {
+	s.timer.Stop()
+	s.countdown.Stop()
+	if s.link != nil {
+		s.link.hangUp()
+	}
+	s.out.refuse(errStubClosed)
+	s.metrics.moved(s.state.name(), "")
+}
+
+// apply steps the machine and does what it says. Run calls it.
+func (s *session) apply(ctx context.Context, e event) {
+	before := s.state
+	after, effects := step(before, e)
+	s.state = after
+	if after.phase != before.phase {
+		s.timer.Stop()
+	}
+	renewed := false
+	for _, do := range effects {
+		if do == reportRenewed {
+			renewed = true
+			s.metrics.renewals.Inc()
+			continue
+		}
+		s.do(ctx, do)
+	}
+	s.tell(ctx, before, renewed)
+}
+
+func (s *session) do(ctx context.Context, e effect) {
+	switch e {
+	case connect:
+		s.openID++
+		s.link = startLink(ctx, s, message.NumberID(s.openID))
+	case sayOpen:
+		s.link.control <- s.sessionMessage(s.state.request())
+	case sayClose:
+		s.link.control <- s.sessionMessage("close")
+	case disconnect:
+		if s.link != nil {
+			s.link.hangUp()
+			s.link = nil
+		}
+	case release:
+		s.liveSince = time.Now()
+		s.out.open()
+	case hold:
+		if time.Since(s.liveSince) >= s.limits.Settled {
+			s.backoff.Reset()
+		}
+		s.out.hold()
+	case refuse:
+		s.refuseQueue(ctx)
+	case startTimer:
+		s.timer.Reset(s.phaseTime())
+	case startCountdown:
+		s.countdown.Reset(s.limits.QueueTime)
+	case stopCountdown:
+		s.countdown.Stop()
+	}
+}
+
+// phaseTime is how long the phase may last.
+func (s *session) phaseTime() time.Duration {
+	switch s.state.phase {
+	case opening:
+		return s.limits.OpenTimeout
+	case closing:
+		return s.limits.CloseTimeout
+	default:
+		return s.backoff.Next()
+	}
+}
+
+// sessionMessage is one to the node's session service (wire contract, section
+// 3). Its id is that of the link's `open`: a link has one, and what follows it
+// is not answered with anything that matters.
+func (s *session) sessionMessage(typ string) *pb.Message {
+	from := s.runtimeURL
+	if typ != "open" && s.state.token != "" {
+		from += "/" + s.state.token
+	}
+	return &pb.Message{Id: s.link.openID, Type: typ, From: from, To: address.Session}
+}
+
+// refuseQueue answers what is queued, beside run and within CloseTimeout: the
+// bus may be slow.
+func (s *session) refuseQueue(ctx context.Context) {
+	why := fault.New(s.state.refusing, "the Message Node of %s cannot be reached: %s", s.domain, s.state.reason)
+	if s.state.refusing == fault.NotFound {
+		why = fault.New(fault.NotFound, "%s", s.state.reason)
+	}
+	queued := s.out.refuse(why)
+	if len(queued) == 0 {
+		return
+	}
+	s.refusals.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, s.limits.CloseTimeout)
+		defer cancel()
+		for _, m := range queued {
+			s.refuse(ctx, m, why)
+		}
+	})
+}
+
+// tell logs, counts and publishes what has changed.
+func (s *session) tell(ctx context.Context, before state, renewed bool) {
+	was, is := before.name(), s.state.name()
+	if before == (state{}) {
+		was = "" // it has just started
+	}
+	if was != is {
+		s.log.LogAttrs(ctx, slog.LevelDebug, "session", slog.String("domain", s.domain), slog.String("state", is))
+		s.logChange(ctx)
+		s.metrics.moved(was, is)
+		if is == "live" && before.wasLive {
+			s.metrics.reconnects.Inc()
+		}
+	}
+	if was != is || renewed || before.reason != s.state.reason || before.endpoint != s.state.endpoint {
+		s.changed(s.view(), renewed)
+	}
+}
+
+// logChange says what a person on call needs.
+func (s *session) logChange(ctx context.Context) {
+	log := s.log.With("domain", s.domain, "endpoint", s.state.endpoint)
+	switch name := s.state.name(); {
+	case name == "live":
+		log.InfoContext(ctx, "session with the Message Node is live")
+	case s.state.phase == closing || s.state.phase == closed:
+		log.InfoContext(ctx, "session with the Message Node is closed")
+	case name != "connecting":
+		log.WarnContext(ctx, "session with the Message Node is not live", "state", name, "reason", s.state.reason)
+	}
+}
+
+func (s *session) view() *pb.NodeSession {
+	return &pb.NodeSession{
+		Domain: s.domain, StubUrl: s.stubURL,
+		State: s.state.name(), Reason: s.state.reason, Endpoint: s.state.endpoint,
+	}
+}
+
+// connect finds the node and opens a connection, the first that can be had of
+// its endpoints. A node that was found before is still there when its domain
+// cannot be looked up. The link calls it.
+func (s *session) connect(ctx context.Context) (conn, endpoint, error) {
+	endpoints, err := s.find(ctx, s.domain)
+	if err != nil && s.known == nil {
+		return nil, endpoint{}, err
+	}
+	if err == nil {
+		s.known = endpoints
+	}
+	var failed []string
+	for _, e := range s.known {
+		c, err := s.dial(ctx, e)
+		if err == nil {
+			return c, e, nil
+		}
+		failed = append(failed, e.String()+": "+fault.From(err).Description)
+	}
+	return nil, endpoint{}, fault.New(fault.Unavailable, "%s", strings.Join(failed, "; "))
+}

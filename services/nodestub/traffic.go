@@ -1,0 +1,89 @@
+package nodestub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// deliver takes what the bus delivers for the stub. It returns when the message
+// is queued or refused.
+func (s *session) deliver(ctx context.Context, m *pb.Message) {
+	if m.Via == s.stubURL {
+		s.metrics.count(directionOut, outcomeLooped, m)
+		return
+	}
+	if size := proto.Size(m); size > message.MaxSize {
+		s.refuse(ctx, m, fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, message.MaxSize))
+		return
+	}
+	if m.Via != "" {
+		m = message.Clone(m) // it is the bus's, and must not be changed
+		m.Via = ""
+	}
+	if err := s.out.put(ctx, m); err != nil {
+		s.refuse(ctx, m, err)
+	}
+}
+
+// refuse answers a message that does not go to the node; a response is dropped.
+func (s *session) refuse(ctx context.Context, m *pb.Message, why error) {
+	s.metrics.count(directionOut, outcomeRefused, m)
+	if message.IsResponse(m) {
+		return
+	}
+	answer := message.Refuse(m, why)
+	answer.Via = s.stubURL
+	if err := s.bus.Send(ctx, answer, client.From(&pb.Ingress{})); err != nil && ctx.Err() == nil {
+		s.log.Warn("refusal cannot be posted", "domain", s.domain, "error", err)
+	}
+}
+
+// receive takes what the node sends. It waits while the bus takes nothing, so
+// that the node is held back. The link's reader calls it.
+func (s *session) receive(ctx context.Context, m *pb.Message) error {
+	if err := message.Validate(m); err != nil {
+		s.metrics.count(directionIn, outcomeInvalid, m)
+		s.log.DebugContext(ctx, "message from the node is not valid", "domain", s.domain, "error", err)
+		s.refuseToNode(ctx, m, err)
+		return nil
+	}
+	m.Via = s.stubURL
+	s.trace(ctx, "from node", m)
+	s.metrics.count(directionIn, outcomePosted, m)
+	if err := s.bus.Send(ctx, m, client.From(&pb.Ingress{})); err != nil {
+		s.metrics.count(directionIn, outcomeDropped, m)
+		return errors.Join(errors.New("the bus takes nothing"), err)
+	}
+	return nil
+}
+
+// refuseToNode answers a request that cannot be posted, where it can be
+// answered, without waiting.
+func (s *session) refuseToNode(ctx context.Context, m *pb.Message, why error) {
+	if m.GetId() == "" || m.GetFrom() == "" || m.GetTo() == "" || message.IsResponse(m) {
+		return
+	}
+	answer := message.Refuse(m, why)
+	if message.Validate(answer) != nil {
+		return
+	}
+	now, cancel := context.WithCancel(ctx)
+	cancel() // a full queue is not waited for
+	if err := s.out.put(now, answer); err != nil {
+		s.metrics.count(directionOut, outcomeRefused, answer)
+	}
+}
+
+// trace is one of the steps that a run can be followed by.
+func (s *session) trace(ctx context.Context, step string, m *pb.Message) {
+	s.log.LogAttrs(ctx, slog.LevelDebug, step, slog.String("type", m.Type),
+		slog.String("from", m.From), slog.String("to", m.To), slog.String("domain", s.domain))
+}
