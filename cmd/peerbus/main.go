@@ -23,7 +23,7 @@ var version = "development"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	code := execute(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
@@ -34,8 +34,8 @@ const (
 	exitUsage  = 2
 )
 
-// run is main with everything it touches given to it.
-func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
+// execute is main with everything it touches given to it.
+func execute(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
 	root := newRoot(environ)
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/services/msgnode"
@@ -74,7 +73,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
 	if err != nil {
 		return err
 	}
-	p.add("msgnode", func(r grpc.ServiceRegistrar) { node.Register(r) }, node.Run)
+	p.add("msgnode", node.Register, node.Run)
 	if err := p.serveHTTP(s.httpAddr, node.Handler()); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/services/registry"
 )
 
@@ -38,9 +37,9 @@ func registryCommand() *cobra.Command {
 }
 
 func (p *process) addRegistry(ctx context.Context, s *runtimeSettings, conns peers) error {
-	policy, err := registry.ParsePolicy(s.p2p)
+	wanted, err := registry.ParseWanted(s.p2p)
 	if err != nil {
-		return fault.New(fault.BadRequest, "p2p: %w", explained{err})
+		return err
 	}
 	dir, err := storeDir(s.dataDir, "registry", s.runtimeURL)
 	if err != nil {
@@ -51,7 +50,7 @@ func (p *process) addRegistry(ctx context.Context, s *runtimeSettings, conns pee
 		return err
 	}
 	r, err := registry.New(registry.Config{
-		RuntimeURL: s.runtimeURL, Policy: policy, Engine: store, Bus: conns.bus,
+		RuntimeURL: s.runtimeURL, Policy: registry.Policy{P2P: wanted, HideChanges: s.hideChanges}, Engine: store, Bus: conns.bus,
 		P2PStub: pb.NewP2PStubClient(conns.p2pstub), NodeStub: pb.NewNodeStubClient(conns.nodestub),
 		Log: p.named("registry"), Metrics: p.metrics, Version: version,
 	})

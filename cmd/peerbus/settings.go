@@ -91,6 +91,8 @@ type runtimeSettings struct {
 	natsURL string
 	p2p     string
 
+	hideChanges bool
+
 	nodes []string
 
 	iceServers []string
@@ -124,6 +126,7 @@ func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
 	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
 	f.StringVar(&s.p2p, "p2p", "always", "when to set up direct connections: always, on-request or never")
+	f.BoolVar(&s.hideChanges, "hide-changes", false, "do not tell other runtimes what is registered here")
 }
 
 func (s *runtimeSettings) nodeFlags(f *pflag.FlagSet) {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/peerbus/peerbus/internal/local"
+)
+
+// binary is the program as it ships, built once for all tests; under the race
+// detector when the tests are.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "peerbus-test-")
+	if err != nil {
+		fatal(err)
+	}
+	binary = filepath.Join(dir, "peerbus")
+	args := []string{"build", "-o", binary}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		fatal(fmt.Errorf("go build: %w\n%s", err, out))
+	}
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func fatal(err error) {
+	_, _ = fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// patience bounds every wait of the system tests. It is no verdict on speed:
+// these machines may be slow.
+const patience = 60 * time.Second
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// newSystem makes a system whose processes end with the test. A process that
+// does not end well fails the test.
+func newSystem(t *testing.T) *local.System {
+	t.Helper()
+	s := local.New(local.Config{Binary: binary, Dir: t.TempDir()})
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// command runs a command of the program in this process.
+func command(t *testing.T, environ []string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = execute(testContext(t), args, environ, strings.NewReader(""), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+func TestWrongCallsAreNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(file, []byte("runtime-ulr: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		env  string
+		args []string
+		want string
+	}{
+		{"", []string{"bsu"}, `"bsu"`},
+		{"", []string{"bus", "--no-such-flag"}, "no-such-flag"},
+		{"", []string{"bus"}, "runtime-url is missing"},
+		{"", []string{"bus", "--runtime-url", "bob"}, `runtime-url: "bob" is no runtime address`},
+		{"PEERBUS_RUNTIME_URL=bob", []string{"bus"}, `"bob"`},
+		{"PEERBUS_RUNTIME_ULR=bob", []string{"bus"}, "PEERBUS_RUNTIME_ULR is no setting"},
+		{"", []string{"bus", "--config", file}, `"runtime-ulr" is no setting`},
+		{"", []string{"bus", "--runtime-url", "hyperty-runtime://a/b", "--log-level", "loud"}, "log-level"},
+		{"", []string{"bus", "--runtime-url", "hyperty-runtime://a/b", "--bus-addr", "0.0.0.0:0"}, "--insecure"},
+		{"", []string{"bus", "--runtime-url", "hyperty-runtime://a/b", "--tls-cert", "x"}, "tls-key"},
+		{"", []string{"nodestub", "--runtime-url", "hyperty-runtime://a/b", "--node", "a"}, "DOMAIN=HOST:PORT"},
+		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--udp-port", "70000"}, "udp-port"},
+		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--advertise", "here"}, "advertise"},
+		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "stun:a,user"}, "ice-server"},
+		{"", []string{"registry", "--runtime-url", "hyperty-runtime://a/b", "--p2p", "maybe"}, "p2p"},
+		{"", []string{"msgnode"}, "domain is missing"},
+		{"", []string{"post"}, "arg"},
+		{"", []string{"post", "x", "[]"}, "body is not a JSON object"},
+		{"", []string{"post", "x", "--wait", "long"}, "wait"},
+		{"", []string{"connections", "-o", "xml"}, "table or json"},
+		{"", []string{"register", "--remove"}, "needs an address"},
+	} {
+		code, _, errs := command(t, []string{tc.env}, tc.args...)
+		if code != exitUsage || !strings.Contains(errs, tc.want) {
+			t.Errorf("%s %v: exit %d, %q; want %q", tc.env, tc.args, code, errs, tc.want)
+		}
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	for _, args := range [][]string{
+		{"status", "--registry-addr", "127.0.0.1:1"},
+		{"post", "x", "--bus-addr", "127.0.0.1:1"},
+		{"listen", "x", "--bus-addr", "127.0.0.1:1"},
+	} {
+		code, _, errs := command(t, nil, args...)
+		if code != exitFailed || !strings.Contains(errs, "is the service running") {
+			t.Errorf("%v: exit %d, %q", args, code, errs)
+		}
+	}
+}
