@@ -58,6 +58,16 @@ type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
+// usage makes wrong arguments a wrong call.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%s: %w; want %s", cmd.Name(), err, cmd.UseLine())}
+		}
+		return nil
+	}
+}
+
 // newRoot makes the tree of commands. Every command's flags are filled from
 // the environment and the settings file before it runs.
 func newRoot(environ []string) *cobra.Command {
@@ -67,7 +77,13 @@ func newRoot(environ []string) *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; `peerbus help` lists them", args[0])}
+			}
+			return cmd.Help()
+		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().String(config.FileFlag, "", "YAML file with settings, under the names of the flags")
@@ -80,6 +96,7 @@ func newRoot(environ []string) *cobra.Command {
 		listenCommand(), postCommand(), registerCommand(), connectionsCommand(), resolveCommand(), statusCommand(),
 		demoCommand(),
 	} {
+		c.Args = usage(c.Args)
 		root.AddCommand(c)
 	}
 	known := settingNames(root)

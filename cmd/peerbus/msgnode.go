@@ -52,7 +52,7 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	p := newProcess(log, s.security)
 	if err := s.build(cmd, p); err != nil {
 		p.close()
-		return fault.New(fault.CodeOf(err), "msgnode: %w", explained{err})
+		return fault.New(fault.CodeOf(err), "msgnode: %w", err)
 	}
 	return p.run(cmd.Context())
 }

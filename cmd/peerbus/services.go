@@ -63,16 +63,10 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 	p := newProcess(log, s.security)
 	if err := build(cmd.Context(), p, s); err != nil {
 		p.close()
-		return fault.New(fault.CodeOf(err), "%s: %w", name, explained{err})
+		return fault.New(fault.CodeOf(err), "%s: %w", name, err)
 	}
 	return p.run(cmd.Context())
 }
-
-// explained is an error without the number of its code.
-type explained struct{ error }
-
-func (e explained) Error() string { return fault.From(e.error).Description }
-func (e explained) Unwrap() error { return e.error }
 
 // dialPeers connects a single service with those of its runtime that its mode
 // has an address for.

@@ -39,7 +39,8 @@ func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Description: wrapped.Error(), cause: errors.Unwrap(wrapped)}
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%d: %s", e.Code, e.Description) }
+// Error is the description alone: the code is for programs.
+func (e *Error) Error() string { return e.Description }
 
 // Unwrap gives the cause, which does not cross the wire.
 func (e *Error) Unwrap() error { return e.cause }
