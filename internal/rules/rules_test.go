@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -163,6 +165,28 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 		}
 		if p.Doc == "" {
 			t.Errorf("%s has no package comment", p.name())
+		}
+	}
+}
+
+// Each function that ARCHITECTURE.md names stands where it says.
+func TestArchitectureNamesWhatThereIs(t *testing.T) {
+	page, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("([a-z0-9/]+\\.go) `(\\w+)`").FindAllStringSubmatch(string(page), -1)
+	if len(named) < 20 {
+		t.Fatalf("the page names %d functions", len(named))
+	}
+	for _, n := range named {
+		code, err := os.ReadFile("../../" + n[1])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !regexp.MustCompile(`(?m)^func (\(\w+ \*?\w+\) )?` + n[2] + `\(`).Match(code) {
+			t.Errorf("%s has no function %s", n[1], n[2])
 		}
 	}
 }
