@@ -1,0 +1,94 @@
+package msgnode
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func get(t *testing.T, h http.Handler, url string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, url, nil))
+	return w
+}
+
+func TestDescriptor(t *testing.T) {
+	for _, tc := range []struct {
+		name, url         string
+		change            option
+		webSocket, remote string
+	}{
+		{"from the host that was asked", "http://node.a.example:7480", nil, "ws://node.a.example:7480/ws", "node.a.example:7400"},
+		{"with TLS", "https://node.a.example", nil, "wss://node.a.example/ws", "node.a.example:7400"},
+		{"IPv6", "http://[::1]:7480", nil, "ws://[::1]:7480/ws", "[::1]:7400"},
+		{"given", "http://x", func(c *Config) { c.WebSocketURL, c.GRPCEndpoint = "wss://n/ws", "n:1" }, "wss://n/ws", "n:1"},
+		{"without gRPC", "http://x", func(c *Config) { c.GRPCAddr = "" }, "ws://x/ws", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := openEngine(t, "")
+			defer e.Close()
+			cfg := Config{Domain: domain, Engine: e, GRPCAddr: "0.0.0.0:7400"}
+			if tc.change != nil {
+				tc.change(&cfg)
+			}
+			n, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := get(t, n.Handler(), tc.url+DescriptorPath)
+			var d Descriptor
+			if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil {
+				t.Fatal(err)
+			}
+			c := d.Configuration
+			if c.URL != tc.webSocket || c.GRPC != tc.remote || c.Domain != domain {
+				t.Errorf("%+v", c)
+			}
+			if d.GUID == "" || d.Version == "" || d.ObjectName == "" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+				t.Errorf("%+v %v", d, w.Header())
+			}
+		})
+	}
+}
+
+func TestHealthAndMetrics(t *testing.T) {
+	b := start(t)
+	b.dial(t, "grpc").open()
+	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 200 {
+		t.Errorf("/healthz: %d %s", w.Code, w.Body)
+	}
+	metrics := get(t, b.node.Handler(), "http://x/metrics").Body.String()
+	for _, line := range []string{
+		`peerbus_msgnode_sockets{transport="grpc"} 1`, "peerbus_msgnode_sessions 1", "peerbus_msgnode_addresses 1",
+		`peerbus_msgnode_session_events_total{outcome="opened"} 1`,
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("/metrics has no %s", line)
+		}
+	}
+	b.stop()
+	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 503 {
+		t.Errorf("/healthz of a stopped node: %d", w.Code)
+	}
+	if w := get(t, b.node.Handler(), "http://x/ws"); w.Code != 503 {
+		t.Errorf("/ws of a stopped node: %d", w.Code)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	e := openEngine(t, "")
+	defer e.Close()
+	for name, cfg := range map[string]Config{
+		"no engine":     {Domain: domain},
+		"no domain":     {Engine: e},
+		"a bad domain":  {Engine: e, Domain: "a b"},
+		"an odd domain": {Engine: e, Domain: ".a"},
+	} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}

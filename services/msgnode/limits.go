@@ -1,0 +1,114 @@
+package msgnode
+
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Limits bound what a Message Node holds and waits for. A zero Limits in Config
+// means DefaultLimits; a single zero field means nothing is allowed.
+type Limits struct {
+	// Sockets at one replica, of both transports. 20000: each costs about
+	// 30 KiB and three goroutines.
+	Sockets int
+	// Sessions of the domain. 200000: a record of some hundred bytes at every
+	// replica.
+	Sessions int
+	// OpenTimeout is how long a socket may stay without a session. 30 s: a
+	// client opens at once, even over a slow path.
+	OpenTimeout time.Duration
+	// SessionKept is how long a session without a socket is kept, with its
+	// addresses. 10 min: a lost network comes back, a closed laptop does not.
+	SessionKept time.Duration
+	// ReopenEvery and ReopenBurst pace a runtime whose re-open names an unknown
+	// token: older stubs reconnect without delay. One a second after five.
+	ReopenEvery time.Duration
+	ReopenBurst int
+	// ReopenRuntimes bounds the runtimes that are paced one by one; others
+	// share one pace. 10000.
+	ReopenRuntimes int
+	// ReopenWait is the longest pause before such a re-open is answered; past
+	// it the answer is 429. 5 s: less than the 15 s after which it is repeated.
+	ReopenWait time.Duration
+
+	// ControlQueue is the number of answers waiting for a socket. 256: when it
+	// is full the socket is read no further until its client takes answers.
+	ControlQueue int
+	// RelayQueue and RelayBytes bound the messages of others waiting for a
+	// socket, in number and in encoded bytes. 4096 and 16 MiB: four of the
+	// largest messages. Past them the sender gets 429.
+	RelayQueue int
+	RelayBytes int
+	// BatchBytes is where a gRPC batch stops growing. 16 KiB: past it a batch
+	// saves nothing.
+	BatchBytes int
+	// WriteTimeout is how long a socket may take to accept one batch. 10 s: a
+	// client that does not read is lost, and may re-open.
+	WriteTimeout time.Duration
+	// PingEvery is how often a WebSocket is probed, and PingTimeout how long
+	// the answer may take. 30 s and 10 s: below the idle bounds of proxies.
+	PingEvery, PingTimeout time.Duration
+	// CloseTimeout bounds writing what is left when a socket is closed. 2 s.
+	CloseTimeout time.Duration
+	// FrameBytes is the largest WebSocket frame that is read. Twice the largest
+	// message: what is in between is answered with 413, past it the socket is
+	// closed with 1009.
+	FrameBytes int64
+
+	// Addresses of one session. 20000: twice the most listeners that one
+	// runtime is expected to have. Past it: 429.
+	Addresses int
+	// RequestAddresses of one allocation or subscription. 1000: the answer
+	// stays small. Past it: 413.
+	RequestAddresses int
+	// StoreTimeout bounds one service request's writes. 5 s: less than the 15 s
+	// after which older buses repeat it. Past it: 503.
+	StoreTimeout time.Duration
+	// StoreWriters is the number of writes of one request under way at once.
+	// 16: enough to hide the way to a store elsewhere.
+	StoreWriters int
+
+	// Entries of the domain registry. 500000, about a kilobyte each. Past it: 429.
+	Entries int
+	// EntryBytes of one entry. 64 KiB: a descriptor's URL, not a descriptor.
+	EntryBytes int
+	// EntryExpires is used where a registration names no time, and
+	// EntryExpiresMax the most it may name. 1 h and 30 days.
+	EntryExpires, EntryExpiresMax time.Duration
+	// EntryRetention is how long a disconnected entry is kept. 24 h: a peer
+	// learns that it was there.
+	EntryRetention time.Duration
+	// SearchResults and SearchBytes bound the answer to a search. 1000 entries
+	// and half of the largest message.
+	SearchResults, SearchBytes int
+
+	// SweepEvery is how often expiry is looked after. 5 s.
+	SweepEvery time.Duration
+	// ReplicaTimeout is how long a replica may take to say that it is there.
+	// 2 s. No answer changes nothing; only the store's word that nobody listens
+	// does.
+	ReplicaTimeout time.Duration
+}
+
+// DefaultLimits are those of a node with some gigabytes of memory.
+func DefaultLimits() Limits {
+	return Limits{
+		Sockets: 20_000, Sessions: 200_000,
+		OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute,
+		ReopenEvery: time.Second, ReopenBurst: 5, ReopenRuntimes: 10_000, ReopenWait: 5 * time.Second,
+
+		ControlQueue: 256, RelayQueue: 4096, RelayBytes: 16 << 20, BatchBytes: 16 << 10,
+		WriteTimeout: 10 * time.Second, PingEvery: 30 * time.Second, PingTimeout: 10 * time.Second,
+		CloseTimeout: 2 * time.Second, FrameBytes: 2 * message.MaxSize,
+
+		Addresses: 20_000, RequestAddresses: 1000,
+		StoreTimeout: 5 * time.Second, StoreWriters: 16,
+
+		Entries: 500_000, EntryBytes: 64 << 10,
+		EntryExpires: time.Hour, EntryExpiresMax: 30 * 24 * time.Hour, EntryRetention: 24 * time.Hour,
+		SearchResults: 1000, SearchBytes: message.MaxSize / 2,
+
+		SweepEvery: 5 * time.Second, ReplicaTimeout: 2 * time.Second,
+	}
+}

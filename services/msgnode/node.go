@@ -1,0 +1,263 @@
+package msgnode
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// Config of a Node.
+type Config struct {
+	// Domain that the node serves, such as `example.org`.
+	Domain string
+	// Engine has the node's state, and connects its replicas. It outlives the
+	// node.
+	Engine *engine.Engine
+
+	// WebSocketURL and GRPCEndpoint are what the descriptor names, such as
+	// `wss://node.example.org/ws` and `node.example.org:7400`. Empty: made from
+	// the Host of the request and, for gRPC, the port of GRPCAddr.
+	WebSocketURL, GRPCEndpoint string
+	// GRPCAddr is what the gRPC server listens on.
+	GRPCAddr string
+
+	Limits  Limits                // zero: DefaultLimits
+	Log     *slog.Logger          // nil: slog.Default()
+	Metrics prometheus.Registerer // nil: not registered
+	// Gatherer is what /metrics shows; nil: Metrics, if it can be gathered
+	// from, else there is no /metrics.
+	Gatherer prometheus.Gatherer
+	// Now is the clock of what expires; nil: time.Now.
+	Now func() time.Time
+}
+
+// Node is one replica of a domain's Message Node. Its methods may be called at
+// the same time.
+type Node struct {
+	// Set by New.
+	domain   string
+	token    string // the domain as NATS names have it
+	replica  string // this one's name, another one after each start
+	engine   *engine.Engine
+	cfg      Config
+	limits   Limits
+	log      *slog.Logger
+	metrics  *metrics
+	now      func() time.Time
+	wait     func(context.Context, time.Duration) error
+	services map[string]service // by address
+	missing  atomic.Int32       // parts still to arrive: both stores, the hop
+	complete chan struct{}      // closed when none is missing
+	ready    chan struct{}      // closed when clients are served
+	sweeping chan struct{}      // asks for a sweep now; holds one signal
+
+	// Set by Run before anything is served.
+	life     context.Context // ends when the last socket has
+	state    *store          // feeds directory
+	registry *store          // feeds index
+	running  sync.WaitGroup  // readers, writers and WebSocket handlers; added to while up
+
+	mu        sync.RWMutex
+	up        bool // sockets are admitted
+	directory *directory
+	index     *index
+	sockets   map[string]*socket       // by id
+	parked    map[string][]*pb.Message // by runtime: what a lost socket has not sent
+	pace      *pace
+	number    uint64 // of the last socket
+}
+
+// New makes a node. It starts nothing.
+func New(cfg Config) (*Node, error) {
+	if err := checkDomain(cfg.Domain); err != nil {
+		return nil, err
+	}
+	if cfg.Engine == nil {
+		return nil, fault.New(fault.BadRequest, "engine is missing")
+	}
+	if cfg.Limits == (Limits{}) {
+		cfg.Limits = DefaultLimits()
+	}
+	n := &Node{
+		domain: cfg.Domain, token: strings.ReplaceAll(cfg.Domain, ".", "_"), replica: randomName(),
+		engine: cfg.Engine, cfg: cfg, limits: cfg.Limits, log: cfg.Log, metrics: newMetrics(),
+		now: cfg.Now, wait: wait, complete: make(chan struct{}),
+		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), life: context.Background(),
+		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{}, parked: map[string][]*pb.Message{},
+	}
+	if n.log == nil {
+		n.log = slog.Default()
+	}
+	if n.now == nil {
+		n.now = time.Now
+	}
+	n.pace = newPace(&n.limits)
+	n.services = map[string]service{
+		address.Session:                       (*Node).sessionService,
+		address.SubscriptionManager(n.domain): (*Node).subscriptionService,
+		address.AddressAllocation(n.domain):   (*Node).allocationService,
+		address.HypertyAllocation(n.domain):   (*Node).allocationService,
+		address.ObjectAllocation(n.domain):    (*Node).allocationService,
+		address.DomainRegistry(n.domain):      (*Node).registryService,
+	}
+	if cfg.Metrics != nil {
+		return n, n.register(cfg.Metrics)
+	}
+	return n, nil
+}
+
+// checkDomain takes what a name of NATS can be made of.
+func checkDomain(domain string) error {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
+	if domain == "" || len(domain) > 253 || strings.Trim(domain, allowed) != "" || strings.Trim(domain, ".") != domain {
+		return fault.New(fault.BadRequest, "domain %.80q is no domain name", domain)
+	}
+	return nil
+}
+
+func randomName() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Run serves until ctx is done. Then it closes all sockets, notes their
+// sessions as lost, and returns when nothing of the node is left running.
+//
+//	state, registry   the stores, each with its watcher
+//	hop               what other replicas send
+//	sweep             expiry
+//	sockets           the clients; started last, stopped first
+func (n *Node) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	n.life = life
+	var err error
+	if n.state, err = openStore(ctx, n.engine, "msgnode-"+n.token+"-state", n.applyState); err != nil {
+		return err
+	}
+	if n.registry, err = openStore(ctx, n.engine, "msgnode-"+n.token+"-registry", n.applyRegistry); err != nil {
+		return err
+	}
+	var tree run.Tree
+	n.missing.Store(3)
+	tree.Add("state", func(ctx context.Context) error { return n.state.follow(ctx, func() { n.arrived("state") }) })
+	tree.Add("registry", func(ctx context.Context) error { return n.registry.follow(ctx, func() { n.arrived("registry") }) })
+	tree.Add("hop", n.listen)
+	tree.Add("sweep", n.sweepOn)
+	tree.Add("sockets", n.serveSockets)
+	return tree.Run(ctx)
+}
+
+// arrived notes that a part which clients depend on is there.
+func (n *Node) arrived(part string) {
+	n.log.Debug("ready", "part", part)
+	if n.missing.Add(-1) == 0 {
+		close(n.complete)
+	}
+}
+
+// Ready waits until clients are served.
+func (n *Node) Ready(ctx context.Context) error {
+	select {
+	case <-n.ready:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "the node is not ready: %w", ctx.Err())
+	}
+}
+
+// isUp tells whether clients are served.
+func (n *Node) isUp() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.up
+}
+
+// serveSockets lets clients in until ctx is done, and then sees all of them out.
+func (n *Node) serveSockets(ctx context.Context) error {
+	select {
+	case <-n.complete:
+		n.setUp(true)
+		close(n.ready)
+		n.log.Info("message node is ready", "domain", n.domain, "replica", n.replica)
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+	n.setUp(false)
+	n.mu.RLock()
+	for _, s := range n.sockets {
+		s.cancel(errStopping)
+	}
+	n.mu.RUnlock()
+	n.running.Wait()
+	return nil
+}
+
+// enter counts a handler in that Run has to wait for, while clients are served.
+func (n *Node) enter() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.up {
+		n.running.Add(1)
+	}
+	return n.up
+}
+
+func (n *Node) setUp(up bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.up = up
+}
+
+// nextSocketID is called with mu held.
+func (n *Node) nextSocketID() string {
+	n.number++
+	return n.replica + "/" + strconv.FormatUint(n.number, 10)
+}
+
+// Register adds the node's gRPC transport to a server.
+func (n *Node) Register(srv grpc.ServiceRegistrar) {
+	pb.RegisterMessageNodeServer(srv, grpcServer{node: n})
+}
+
+// isOwn tells whether an address is the node's: no client may send from it, and
+// messages to it are for a service.
+func (n *Node) isOwn(name string) bool {
+	return name == address.Session ||
+		address.Within(name, "domain://msg-node."+n.domain) || address.Within(name, address.DomainRegistry(n.domain))
+}
+
+// service of an address; nil when there is none. A closing slash does not
+// matter.
+func (n *Node) service(to string) service { return n.services[strings.TrimSuffix(to, "/")] }
+
+// wait sleeps, or gives up with ctx.
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "gone while waiting: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,230 @@
+package msgnode
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// exchange is one message on its way through the pipeline.
+type exchange struct {
+	socket  *socket
+	m       *pb.Message
+	invalid error // what was wrong with the frame
+	way     decision
+	opened  bool // the socket has its session with the answer
+	close   bool // the socket ends with the answer
+}
+
+// service is one of the node's own: it answers what is sent to its address.
+type service func(*Node, context.Context, *exchange) (reply, error)
+
+// reply is what a service answers.
+type reply struct {
+	code   fault.Code // 0 is 200
+	fields any        // besides the code; an object or nil
+}
+
+// step is one stage. Its error is the refusal, and ends the way.
+type step struct {
+	name string
+	do   func(*Node, context.Context, *exchange) error
+}
+
+// pipeline is what happens to every message, in this order.
+var pipeline = []step{
+	{"validate", (*Node).validate},
+	{"authorise", (*Node).authorise},
+	{"bind", (*Node).bind},
+	{"decide", (*Node).decide},
+	{"deliver", (*Node).deliver},
+}
+
+// handle takes one message through the pipeline. It tells whether the socket
+// goes on.
+func (n *Node) handle(ctx context.Context, s *socket, r received) bool {
+	x := &exchange{socket: s, m: r.message, invalid: r.err}
+	n.metrics.received.WithLabelValues(s.transport.name()).Inc()
+	for _, st := range pipeline {
+		if err := st.do(n, ctx, x); err != nil {
+			n.refuse(ctx, x, st.name, err)
+			break
+		}
+	}
+	return !x.close
+}
+
+// refuse answers a refused message on the socket that it came from. What is a
+// response itself is not answered. A refusal is never a 500, which older buses
+// take for a reason to repeat (wire contract, section 3), and never a 408 of a
+// wait of ours.
+func (n *Node) refuse(ctx context.Context, x *exchange, where string, err error) {
+	f := fault.From(err)
+	if f.Code == fault.Internal || f.Code == fault.Timeout {
+		f = fault.New(fault.Unavailable, "%s", f.Description)
+	}
+	n.metrics.refused.WithLabelValues(where, codeLabel(f.Code)).Inc()
+	if x.m == nil {
+		x.m = &pb.Message{}
+	}
+	if message.IsResponse(x.m) {
+		return
+	}
+	answer := message.Refuse(x.m, f)
+	if answer.From == "" {
+		answer.From = address.Session
+	}
+	x.socket.queue.answer(ctx, answer)
+}
+
+// validate refuses what its transport found wrong: no JSON object, a field that
+// is missing or malformed, too large.
+func (n *Node) validate(_ context.Context, x *exchange) error { return x.invalid }
+
+// authorise refuses a message before the session is open, and one with a
+// `from` that is another's or the node's own.
+func (n *Node) authorise(_ context.Context, x *exchange) error {
+	if x.m.To == address.Session {
+		return nil // the session's service looks at `from` itself
+	}
+	if n.isOwn(x.m.From) {
+		return fault.New(fault.Forbidden, "%s belongs to the node", x.m.From)
+	}
+	s := x.socket.session
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if s.Token == "" || n.directory.sessions[s.Runtime].Token != s.Token {
+		return fault.New(fault.Forbidden, "open a session first")
+	}
+	return n.directory.mayUse(s.Runtime, x.m.From)
+}
+
+// bind makes a hyperty that sends reachable through its session, if nobody
+// holds it already.
+func (n *Node) bind(ctx context.Context, x *exchange) error {
+	u, err := address.Parse(x.m.From)
+	if err != nil || u.Kind != address.Hyperty || n.isHeld(u.Text) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
+	defer cancel()
+	return n.own(ctx, x.socket.session, []string{u.Text}, "")
+}
+
+// decide finds the service or the holders. An address that nobody holds is
+// looked for once more when all that other replicas know is known here.
+func (n *Node) decide(ctx context.Context, x *exchange) error {
+	if n.isOwn(x.m.To) {
+		if x.way.service = n.service(x.m.To); x.way.service == nil {
+			return fault.New(fault.NotFound, "the node has no service %s", x.m.To)
+		}
+		return nil
+	}
+	x.way = n.wayTo(x.m.To)
+	if fault.CodeOf(x.way.err) == fault.NotFound {
+		ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
+		defer cancel()
+		if err := n.state.fresh(ctx); err != nil {
+			return err
+		}
+		x.way = n.wayTo(x.m.To)
+	}
+	return x.way.err
+}
+
+func (n *Node) wayTo(to string) decision {
+	var few [8]Session
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return decide(to, n.directory.holders(few[:0], to), n.replica)
+}
+
+// deliver lets the service answer, or hands the message on. The answer goes to
+// the socket that asked, whoever holds its address.
+func (n *Node) deliver(ctx context.Context, x *exchange) error {
+	if x.way.service == nil {
+		return n.relay(x.m, x.socket.session.Runtime, x.way)
+	}
+	if message.IsResponse(x.m) {
+		return nil // nobody here has asked
+	}
+	r, err := x.way.service(n, ctx, x)
+	if err != nil {
+		return err
+	}
+	x.socket.queue.answer(ctx, message.Answer(x.m, cmp.Or(r.code, fault.OK), r.fields))
+	if x.opened {
+		x.socket.queue.goLive()
+	}
+	return nil
+}
+
+// relay hands a message to the holders' sockets here and to the replicas that
+// have others. sender is the runtime that sent it, empty for the node. The
+// error tells that someone could not take it.
+func (n *Node) relay(m *pb.Message, sender string, way decision) error {
+	err := n.toSockets(m, sender, way.sockets)
+	for _, replica := range way.replicas {
+		if sendErr := n.toReplica(replica, m, sender); sendErr != nil {
+			err = sendErr
+		}
+	}
+	return err
+}
+
+// toSockets puts a message into the queues of sockets here. `via` is left in
+// towards the sender's own session alone: it may be the session's secret.
+func (n *Node) toSockets(m *pb.Message, sender string, sockets []string) error {
+	var few [8]string
+	taken, err := n.enqueue(few[:0], m, sender, sockets)
+	n.metrics.relayed.Add(float64(len(taken)))
+	if n.log.Enabled(n.life, slog.LevelDebug) {
+		for _, runtime := range taken {
+			n.log.Debug("relayed", "type", m.Type, "from", m.From, "to", m.To, "runtime", runtime)
+		}
+	}
+	return err
+}
+
+// enqueue appends the runtimes whose socket has taken the message to taken. The
+// error tells of one that has not.
+func (n *Node) enqueue(taken []string, m *pb.Message, sender string, sockets []string) ([]string, error) {
+	stripped := withoutVia(m)
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	var failed error
+	for _, id := range sockets {
+		s, copied := n.sockets[id], stripped
+		if s != nil && s.session.Runtime == sender {
+			copied = m
+		}
+		switch {
+		case s == nil:
+			failed = errAway(m.To)
+			n.metrics.dropped.WithLabelValues("away").Inc()
+		case !s.queue.push(copied):
+			failed = errFull(m.To)
+			n.metrics.dropped.WithLabelValues("full").Inc()
+		default:
+			taken = append(taken, s.session.Runtime)
+		}
+	}
+	return taken, failed
+}
+
+// withoutVia shares everything but via with m.
+func withoutVia(m *pb.Message) *pb.Message {
+	if m.Via == "" {
+		return m
+	}
+	return &pb.Message{
+		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Source: m.Source,
+		P2P: m.P2P, P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester,
+		Body: m.Body, Resource: m.Resource,
+	}
+}

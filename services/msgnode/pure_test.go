@@ -1,0 +1,309 @@
+package msgnode
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+func TestDecide(t *testing.T) {
+	at := func(sockets ...string) (out []Session) {
+		for _, s := range sockets {
+			out = append(out, Session{Runtime: "r" + s, Token: "t", Socket: s})
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		name     string
+		holders  []Session
+		sockets  string
+		replicas string
+		code     fault.Code
+	}{
+		{"nobody", nil, "[]", "[]", 404},
+		{"one here", at("me/1"), "[me/1]", "[]", 200},
+		{"here and elsewhere", at("me/1", "b/1", "me/2", "b/2", "c/1"), "[me/1 me/2]", "[b c]", 200},
+		{"one lost", at("", "me/1"), "[me/1]", "[]", 200},
+		{"all lost", at("", ""), "[]", "[]", 503},
+	} {
+		d := decide("to", tc.holders, "me")
+		if fmt.Sprint(d.sockets) != tc.sockets || fmt.Sprint(d.replicas) != tc.replicas || fault.CodeOf(d.err) != tc.code {
+			t.Errorf("%s: %+v", tc.name, d)
+		}
+	}
+}
+
+func TestBase(t *testing.T) {
+	for text, want := range map[string]string{
+		"comm://d/1/changes":                 "comm://d/1",
+		"comm://d/1/children/x":              "comm://d/1",
+		"comm://d/1":                         "comm://d/1",
+		"comm://d":                           "comm://d",
+		"publisher":                          "publisher",
+		"runtime:/d/r/sm":                    "runtime:/d/r",
+		"hyperty-runtime://d/r/p2phandler/1": "hyperty-runtime://d/r",
+		"domain://msg-node.d/sm/":            "domain://msg-node.d/sm",
+	} {
+		u, err := address.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := base(u); got != want {
+			t.Errorf("base(%s) = %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestDirectoryForgetsAll(t *testing.T) {
+	d := newDirectory()
+	put := func(key string, v any) {
+		t.Helper()
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := d.apply(key, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := Session{Runtime: "r", Token: "t", Socket: "me/1"}
+	h := Hold{Address: "a", Runtime: "r", Token: "t"}
+	put(sessionKey("r"), s)
+	put(holdKey("a", "r"), h)
+	put(ownerKey("a"), h)
+	put(ownerKey("a"), h) // a second time changes nothing
+	if got := d.holders(nil, "a"); len(got) != 1 || got[0] != s {
+		t.Errorf("holders %v", got)
+	}
+	if d.addresses("t") != 2 || !d.subscribed(s, "a") {
+		t.Errorf("%+v", d)
+	}
+	put(sessionKey("r"), Session{Runtime: "r", Token: "another"})
+	if d.isHeld("a") || len(d.orphans()) != 2 {
+		t.Errorf("the hold of an old token counts: %+v", d)
+	}
+	for _, key := range []string{sessionKey("r"), holdKey("a", "r"), ownerKey("a"), ownerKey("never")} {
+		if _, _, err := d.apply(key, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(d.sessions) + len(d.runtimes) + len(d.keys) + len(d.holds) + len(d.places) + len(d.tokens); n != 0 {
+		t.Errorf("%d left: %+v", n, d)
+	}
+	for _, key := range []string{sessionKey("r"), ownerKey("a")} {
+		if _, _, err := d.apply(key, []byte("{")); err == nil {
+			t.Errorf("%s takes what is no JSON", key)
+		}
+	}
+}
+
+func TestQueue(t *testing.T) {
+	l := DefaultLimits()
+	l.ControlQueue, l.RelayQueue, l.RelayBytes = 2, 3, 100
+	m := func(id string) *pb.Message { return &pb.Message{Id: id} }
+	ids := func(batch []*pb.Message) string {
+		var out []string
+		for _, m := range batch {
+			out = append(out, m.Id)
+		}
+		return strings.Join(out, " ")
+	}
+	t.Run("answers first, others once it is live", func(t *testing.T) {
+		q := newQueue(&l)
+		q.push(m("r1"))
+		q.offer(m("a1"))
+		if got := ids(q.take(t.Context())); got != "a1" {
+			t.Error(got)
+		}
+		q.goLive()
+		q.offer(m("a2"))
+		q.push(m("r2"))
+		if got := ids(q.take(t.Context())); got != "a2 r1 r2" {
+			t.Error(got)
+		}
+	})
+	t.Run("bounds", func(t *testing.T) {
+		q := newQueue(&l)
+		large := &pb.Message{Body: make([]byte, 200)}
+		if !q.push(large) || q.push(m("over")) {
+			t.Error("the bound in bytes; one larger message alone is taken")
+		}
+		q.leave()
+		for range 3 {
+			if !q.push(m("r")) {
+				t.Error("no room after leave")
+			}
+		}
+		if q.push(m("r")) || !q.offer(m("a")) || !q.offer(m("a")) || q.offer(m("a")) {
+			t.Error("the bound in number")
+		}
+	})
+	t.Run("left over goes first", func(t *testing.T) {
+		q := newQueue(&l)
+		q.goLive()
+		q.push(m("2"))
+		q.adopt([]*pb.Message{m("1")})
+		if got := ids(q.take(t.Context())); got != "1 2" || q.bytes != 0 {
+			t.Errorf("%s, %d bytes", got, q.bytes)
+		}
+	})
+	t.Run("the end", func(t *testing.T) {
+		q := newQueue(&l)
+		q.offer(m("last"))
+		q.end()
+		if q.offer(m("late")) || q.push(m("late")) || ids(q.take(t.Context())) != "last" || len(q.take(t.Context())) != 0 {
+			t.Error("it does not end with what was there")
+		}
+	})
+	t.Run("an answer waits for room", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(&l)
+			q.offer(m("1"))
+			q.offer(m("2"))
+			put := false
+			go func() { q.answer(t.Context(), m("3")); put = true }()
+			synctest.Wait()
+			if put {
+				t.Error("the bound does not hold the reader back")
+			}
+			first := ids(q.take(t.Context()))
+			synctest.Wait()
+			if second := ids(q.take(t.Context())); first+" "+second != "1 2 3" || !put {
+				t.Errorf("%s %s", first, second)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			q.offer(m("4"))
+			q.offer(m("5"))
+			go func() { q.answer(ctx, m("6")); put = false }()
+			cancel()
+			synctest.Wait()
+			if put {
+				t.Error("it waits on when its client is gone")
+			}
+		})
+	})
+}
+
+func TestPace(t *testing.T) {
+	l := Limits{ReopenEvery: time.Second, ReopenBurst: 1, ReopenRuntimes: 1}
+	p, now := newPace(&l), time.UnixMilli(0)
+	for _, step := range []struct {
+		runtime string
+		after   time.Duration
+		want    string
+	}{
+		{"a", 0, "0s true"},
+		{"a", 0, "1s true"},
+		{"a", 0, "2s true"},
+		{"a", 0, "0s false"}, // more than the most, and nothing is reserved
+		{"a", time.Second, "2s true"},
+		{"b", 0, "0s true"}, // beyond the bound: together with
+		{"c", 0, "1s true"}, // this one
+	} {
+		now = now.Add(step.after)
+		d, ok := p.delay(step.runtime, now, 2*time.Second)
+		if got := fmt.Sprint(d, ok); got != step.want {
+			t.Errorf("%+v: %s", step, got)
+		}
+	}
+	p.forget(now)
+	if len(p.limiters) != 1 {
+		t.Error("forgotten too early")
+	}
+	p.forget(now.Add(time.Minute))
+	if len(p.limiters) != 0 {
+		t.Error("not forgotten")
+	}
+}
+
+func FuzzQuery(f *testing.F) {
+	for _, s := range []string{"", "/", "/hyperty", "/hyperty/user/u", "/hyperty/hyperty://d/1", "user://u", "/a/url/", "//x"} {
+		f.Add(s)
+	}
+	x := newIndex()
+	f.Fuzz(func(t *testing.T, resource string) {
+		q, err := parseQuery(resource)
+		if err != nil {
+			if fault.CodeOf(err) != fault.BadRequest {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		if q.url == "" && q.value == "" {
+			t.Errorf("%q asks for nothing", resource)
+		}
+		if _, ok := x.one(q); ok || len(x.search(q, criteria{}, &Limits{})) > 0 {
+			t.Errorf("%q finds something in nothing", resource)
+		}
+	})
+}
+
+func FuzzBodies(f *testing.F) {
+	for _, s := range []string{
+		`{"resources":["a",["b"]],"subscribe":"c"}`, `{"scheme":"s","value":{"number":"5","allocationKey":"k"}}`,
+		`{"value":{"url":"comm://d/1","expires":1e99,"resources":[[]]},"attribute":"a"}`, `{"value":null}`, `{"criteria":{"resources":{}}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	l := DefaultLimits()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m := &pb.Message{Id: "1", Body: raw}
+		if scheme, number, _, err := parseAllocation(m, 10); err == nil && (number < 1 || number > 10 || scheme == "") {
+			t.Errorf("allocation of %d %q", number, scheme)
+		}
+		var s subscription
+		if json.Unmarshal(raw, &s) == nil {
+			if list, err := s.addresses("subscribe"); err == nil && list == nil {
+				t.Error("no list and no error")
+			}
+		}
+		var b registryBody
+		if json.Unmarshal(raw, &b) != nil {
+			return
+		}
+		v, err := b.object()
+		if err != nil {
+			return
+		}
+		e, err := newEntry(v, "r", time.UnixMilli(0), &l)
+		if err != nil {
+			return
+		}
+		fields, _ := b.changes()
+		if e, err = e.merged(fields, time.UnixMilli(1), &l); err != nil {
+			return
+		}
+		checkIndexed(t, e, &l)
+	})
+}
+
+// checkIndexed puts an entry into an index, finds it, and takes it out again.
+func checkIndexed(t *testing.T, e Entry, l *Limits) {
+	t.Helper()
+	if e.Expires < 1 || e.Expires > int64(l.EntryExpiresMax/time.Second) {
+		t.Errorf("expires in %d s", e.Expires)
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		t.Fatalf("%+v: %v", e, err)
+	}
+	x := newIndex()
+	if err := x.apply("k", raw); err != nil {
+		t.Fatal(err)
+	}
+	got, ok := x.one(query{url: e.URL})
+	if !ok || got.status() != e.status() || text(got.view()["status"]) != e.status() {
+		t.Errorf("%+v became %+v", e, got)
+	}
+	if err := x.apply("k", nil); err != nil || len(x.entries)+len(x.urls)+len(x.found) != 0 {
+		t.Errorf("left behind: %+v, %v", x, err)
+	}
+}

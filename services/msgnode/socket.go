@@ -1,0 +1,172 @@
+package msgnode
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// transport is one connection of a client, WebSocket or gRPC. receive and send
+// are called by one goroutine each.
+type transport interface {
+	name() string
+	// receive waits for messages and validates each; what is wrong with one is
+	// told beside it. An error of receive itself ends the socket.
+	receive(ctx context.Context) ([]received, error)
+	send(ctx context.Context, batch []*pb.Message) error
+}
+
+// received is one message, or what could be read of it and what is wrong.
+type received struct {
+	message *pb.Message
+	err     error
+}
+
+// Why a socket ends, besides the errors of its transport.
+var (
+	errStopping = fault.New(fault.Unavailable, "the node is stopping")
+	errSilent   = fault.New(fault.Timeout, "no session was opened")
+	errGone     = errors.New("the client is gone")
+)
+
+// socket is one connection with its queue. Its reader runs the pipeline, its
+// writer alone writes.
+type socket struct {
+	id        string // `<replica>/<number>`, as in Session.Socket
+	transport transport
+	queue     *queue
+	cancel    context.CancelCauseFunc
+
+	// session is the one opened on this socket, or the zero value. The reader
+	// writes it under Node.mu, and reads it without.
+	session Session
+}
+
+// serve runs a socket until its client is gone, has closed the session (nil),
+// or the node stops (errStopping). The caller then ends the transport, and with
+// it the reader and the writer, for which Run waits.
+func (n *Node) serve(ctx context.Context, t transport) error {
+	s, ctx, err := n.admit(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer s.cancel(errGone)
+	silent := time.AfterFunc(n.limits.OpenTimeout, func() {
+		if n.sessionOf(s).Token == "" {
+			s.cancel(errSilent)
+		}
+	})
+	defer silent.Stop()
+	finished := make(chan struct{})
+	go n.read(ctx, s)
+	go n.write(ctx, s, finished)
+	select {
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// read handles what comes in, in order.
+func (n *Node) read(ctx context.Context, s *socket) {
+	defer n.running.Done()
+	defer n.release(s)
+	for {
+		in, err := s.transport.receive(ctx)
+		if err != nil {
+			s.cancel(errGone)
+			return
+		}
+		for _, r := range in {
+			if !n.handle(ctx, s, r) {
+				s.queue.end()
+				return
+			}
+		}
+	}
+}
+
+// write sends what is queued, as much as there is at once. It closes finished
+// when the session is closed and all is sent.
+func (n *Node) write(ctx context.Context, s *socket, finished chan<- struct{}) {
+	defer n.running.Done()
+	for {
+		batch := s.queue.take(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if len(batch) == 0 {
+			close(finished)
+			return
+		}
+		if err := n.send(ctx, s, batch); err != nil {
+			s.cancel(errGone)
+			return
+		}
+	}
+}
+
+// send writes one batch. A client that takes too long over it is given up; not
+// every transport can be told to by the context.
+func (n *Node) send(ctx context.Context, s *socket, batch []*pb.Message) error {
+	slow := time.AfterFunc(n.limits.WriteTimeout, func() { s.cancel(errGone) })
+	defer slow.Stop()
+	if err := s.transport.send(ctx, batch); err != nil {
+		return err
+	}
+	n.metrics.sent.WithLabelValues(s.transport.name()).Add(float64(len(batch)))
+	return nil
+}
+
+// admit makes a socket, unless there are too many or the node is not up.
+func (n *Node) admit(ctx context.Context, t transport) (*socket, context.Context, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.up {
+		return nil, nil, fault.New(fault.Unavailable, "the node is starting or stopping")
+	}
+	if len(n.sockets) >= n.limits.Sockets {
+		return nil, nil, fault.New(fault.TooMany, "the node has %d sockets, which is its bound", len(n.sockets))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &socket{id: n.nextSocketID(), transport: t, queue: newQueue(&n.limits), cancel: cancel}
+	n.sockets[s.id] = s
+	n.running.Add(2) // reader and writer
+	n.metrics.sockets.WithLabelValues(t.name()).Inc()
+	return s, ctx, nil
+}
+
+// release ends what a socket was for. What its session was sent meanwhile waits
+// for the runtime to come back.
+func (n *Node) release(s *socket) {
+	n.mu.Lock()
+	delete(n.sockets, s.id)
+	left := s.queue.leave()
+	if n.directory.sessions[s.session.Runtime].Socket == s.id && len(left) > 0 {
+		n.parked[s.session.Runtime] = left
+	}
+	n.mu.Unlock()
+	n.metrics.sockets.WithLabelValues(s.transport.name()).Dec()
+	if s.session.Token == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.life, n.limits.StoreTimeout)
+	defer cancel()
+	_, out, err := n.change(ctx, event{kind: evLost, runtime: s.session.Runtime, socket: s.id, now: n.now()})
+	if err != nil {
+		n.log.Warn("a lost session is not noted; the next sweep tries again", "runtime", s.session.Runtime, "error", err)
+	} else if out == outLost {
+		n.log.Debug("session lost", "runtime", s.session.Runtime)
+	}
+}
+
+// sessionOf reads a socket's session from another goroutine than its reader.
+func (n *Node) sessionOf(s *socket) Session {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return s.session
+}

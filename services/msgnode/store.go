@@ -1,0 +1,195 @@
+package msgnode
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// markerKept is how long the store remembers that a key is gone, for replicas
+// that were cut off meanwhile.
+const markerKept = time.Hour
+
+// errConflict: someone else wrote the key. Look again, and decide again.
+var errConflict = errors.New("written by another meanwhile")
+
+// store is a key-value bucket that is read from memory: a watcher applies every
+// change of any replica in the order of its revisions, and a write returns once
+// it has been applied here. All methods may be called at the same time.
+type store struct {
+	kv jetstream.KeyValue
+	// apply is called by one goroutine; a nil value means that the key is gone.
+	apply func(key string, value []byte)
+
+	mu      sync.Mutex
+	revs    map[string]uint64 // of the keys that are there
+	seen    uint64            // last revision applied
+	changed chan struct{}     // closed at the next change, while someone waits
+}
+
+func openStore(ctx context.Context, e *engine.Engine, bucket string, apply func(key string, value []byte)) (*store, error) {
+	kv, err := e.Bucket(ctx, jetstream.KeyValueConfig{Bucket: bucket, LimitMarkerTTL: markerKept})
+	if err != nil {
+		return nil, err
+	}
+	return &store{kv: kv, apply: apply, revs: map[string]uint64{}}, nil
+}
+
+// follow applies changes until ctx is done. It calls ready when all that was
+// there has been applied.
+func (s *store) follow(ctx context.Context, ready func()) error {
+	last, err := s.lastRevision(ctx)
+	if err != nil {
+		return err
+	}
+	w, err := s.kv.WatchAll(ctx)
+	if err != nil {
+		return fault.New(fault.Unavailable, "watching %s: %w", s.kv.Bucket(), err)
+	}
+	defer func() { _ = w.Stop() }() // it ends with its context
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok && ctx.Err() != nil:
+				return nil
+			case !ok:
+				return fault.New(fault.Unavailable, "watch of %s has ended", s.kv.Bucket())
+			case e == nil:
+				s.advance(last)
+				ready()
+			default:
+				s.take(e)
+			}
+		}
+	}
+}
+
+// take applies one change, and then lets those see it who wait for it.
+func (s *store) take(e jetstream.KeyValueEntry) {
+	key, there := e.Key(), e.Operation() == jetstream.KeyValuePut
+	if there {
+		s.apply(key, e.Value())
+	} else {
+		s.apply(key, nil)
+	}
+	s.mu.Lock()
+	if there {
+		s.revs[key] = e.Revision()
+	} else {
+		delete(s.revs, key)
+	}
+	s.mu.Unlock()
+	s.advance(e.Revision())
+}
+
+func (s *store) advance(revision uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = max(s.seen, revision)
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// revision of a key; 0 when it is not there.
+func (s *store) revision(key string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revs[key]
+}
+
+// put writes a key that has the given revision; 0 for one that is not there. It
+// returns once the write is applied, or errConflict once the other's is.
+func (s *store) put(ctx context.Context, key string, value []byte, revision uint64) error {
+	var written uint64
+	var err error
+	if revision == 0 {
+		written, err = s.kv.Create(ctx, key, value)
+	} else {
+		written, err = s.kv.Update(ctx, key, value, revision)
+	}
+	if err != nil {
+		return s.failed(ctx, key, revision, err)
+	}
+	return s.await(ctx, func() bool { return s.seen >= written })
+}
+
+// remove takes a key away that has the given revision.
+func (s *store) remove(ctx context.Context, key string, revision uint64) error {
+	err := s.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerKept))
+	if err != nil {
+		return s.failed(ctx, key, revision, err)
+	}
+	return s.await(ctx, func() bool { return s.revs[key] != revision })
+}
+
+func (s *store) failed(ctx context.Context, key string, revision uint64, err error) error {
+	if !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		return fault.New(fault.Unavailable, "the store does not answer: %w", err)
+	}
+	if err := s.await(ctx, func() bool { return s.revs[key] != revision }); err != nil {
+		return err
+	}
+	return errConflict
+}
+
+// fresh waits until everything is applied that any replica had written when it
+// was called.
+func (s *store) fresh(ctx context.Context) error {
+	last, err := s.lastRevision(ctx)
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, func() bool { return s.seen >= last })
+}
+
+func (s *store) lastRevision(ctx context.Context) (uint64, error) {
+	status, err := s.kv.Status(ctx)
+	if err != nil {
+		return 0, fault.New(fault.Unavailable, "the store does not answer: %w", err)
+	}
+	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
+	if !ok {
+		return 0, fault.New(fault.Unavailable, "the store says nothing of its state")
+	}
+	return bucket.StreamInfo().State.LastSeq, nil
+}
+
+// await waits until ok, which is called with mu held.
+func (s *store) await(ctx context.Context, ok func() bool) error {
+	for {
+		s.mu.Lock()
+		if ok() {
+			s.mu.Unlock()
+			return nil
+		}
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fault.New(fault.Unavailable, "the store does not answer: %w", ctx.Err())
+		}
+	}
+}
+
+// hashed makes a key of any string.
+func hashed(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,84 @@
+package msgnode
+
+import (
+	"context"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// subscription is the body of subscribe and unsubscribe (wire contract,
+// section 5). A nil list is one that was not given.
+type subscription struct {
+	Resources   textList `json:"resources"`
+	Subscribe   textList `json:"subscribe"`
+	Unsubscribe textList `json:"unsubscribe"`
+}
+
+// addresses gives the one list that is there: resources, or the one that has
+// the name of the message's type.
+func (b subscription) addresses(kind string) (textList, error) {
+	other := b.Subscribe
+	if kind == message.Unsubscribe {
+		other = b.Unsubscribe
+	}
+	switch {
+	case b.Resources != nil && other != nil:
+		return nil, fault.New(fault.BadRequest, "body has both resources and %s", kind)
+	case b.Resources != nil:
+		return b.Resources, nil
+	case other != nil:
+		return other, nil
+	default:
+		return nil, fault.New(fault.BadRequest, "body has neither resources nor %s", kind)
+	}
+}
+
+// subscriptionService answers at `domain://msg-node.<domain>/sm`.
+func (n *Node) subscriptionService(ctx context.Context, x *exchange) (reply, error) {
+	if x.m.Type != message.Subscribe && x.m.Type != message.Unsubscribe {
+		return reply{}, fault.New(fault.BadRequest, "type %q is not one of subscribe, unsubscribe", x.m.Type)
+	}
+	var body subscription
+	if err := message.UnmarshalBody(x.m, &body); err != nil {
+		return reply{}, err
+	}
+	list, err := body.addresses(x.m.Type)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := list.check(x.m.Type, n.limits.RequestAddresses); err != nil {
+		return reply{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
+	defer cancel()
+	if x.m.Type == message.Subscribe {
+		return reply{}, n.subscribeTo(ctx, x.socket.session, list)
+	}
+	return reply{}, n.unsubscribe(ctx, x.socket.session, list)
+}
+
+// subscribeTo subscribes what a session does not have yet.
+func (n *Node) subscribeTo(ctx context.Context, s Session, list textList) error {
+	fresh := make([]string, 0, len(list))
+	n.mu.RLock()
+	for _, a := range list {
+		if err := n.directory.mayHold(s.Runtime, a); err != nil || n.isOwn(a) {
+			n.mu.RUnlock()
+			return fault.New(fault.Forbidden, "%s cannot be subscribed by this runtime", a)
+		}
+		if !n.directory.subscribed(s, a) {
+			fresh = append(fresh, a)
+		}
+	}
+	n.mu.RUnlock()
+	return n.subscribe(ctx, s, fresh)
+}
+
+func (n *Node) unsubscribe(ctx context.Context, s Session, list textList) error {
+	keys := make([]string, len(list))
+	for i, a := range list {
+		keys[i] = holdKey(a, s.Runtime)
+	}
+	return n.dropHolds(ctx, keys, s.Token)
+}

@@ -1,0 +1,175 @@
+package msgnode
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// errNotDue: an entry was refreshed between the look and the write.
+var errNotDue = errors.New("not due any more")
+
+// sweepOn looks after what time brings about, until ctx is done. Every replica
+// does; whoever writes a change first has made it.
+func (n *Node) sweepOn(ctx context.Context) error {
+	if n.Ready(ctx) != nil {
+		return nil
+	}
+	tick := time.NewTicker(n.limits.SweepEvery)
+	defer tick.Stop()
+	for {
+		n.sweep(ctx)
+		select {
+		case <-tick.C:
+		case <-n.sweeping:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) wakeSweeper() { signal(n.sweeping) }
+
+// sweep does all that is due. What fails is due again the next time.
+func (n *Node) sweep(ctx context.Context) {
+	now := n.now()
+	n.mu.Lock()
+	n.pace.forget(now)
+	n.mu.Unlock()
+	n.sweepSessions(ctx, n.dueSessions(ctx, now))
+	n.sweepOrphans(ctx)
+	n.sweepEntries(ctx, now)
+}
+
+// dueSessions gives an event for every session that needs one.
+func (n *Node) dueSessions(ctx context.Context, now time.Time) []event {
+	gone := n.goneReplicas(ctx)
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	var due []event
+	for _, s := range n.directory.sessions {
+		e := event{runtime: s.Runtime, replica: s.replica(), socket: s.Socket, now: now, kept: n.limits.SessionKept}
+		switch {
+		case s.Socket == "":
+			e.kind = evExpire
+		case gone[e.replica]:
+			e.kind = evGone
+		case e.replica == n.replica && n.sockets[s.Socket] == nil:
+			e.kind = evLost // its end could not be noted
+		default:
+			continue
+		}
+		if _, out := next(s, e); out != outNothing {
+			due = append(due, e)
+		}
+	}
+	return append(due, n.claims()...)
+}
+
+// claims are for sockets here whose session another replica took for lost, when
+// it could not reach this one. It is called with mu held.
+func (n *Node) claims() []event {
+	var due []event
+	for id, s := range n.sockets {
+		have := n.directory.sessions[s.session.Runtime]
+		if s.session.Token != "" && have.Token == s.session.Token && have.Socket == "" && s.session.Socket == id {
+			due = append(due, event{kind: evClaim, runtime: have.Runtime, socket: id, given: have.Token})
+		}
+	}
+	return due
+}
+
+// goneReplicas asks the other replicas that have sessions whether they are
+// there.
+func (n *Node) goneReplicas(ctx context.Context) map[string]bool {
+	others := map[string]bool{}
+	n.mu.RLock()
+	for _, s := range n.directory.sessions {
+		if r := s.replica(); r != "" && r != n.replica {
+			others[r] = false
+		}
+	}
+	n.mu.RUnlock()
+	for r := range others {
+		others[r] = !n.isThere(ctx, r)
+	}
+	return others
+}
+
+func (n *Node) sweepSessions(ctx context.Context, due []event) {
+	for _, e := range due {
+		ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
+		_, out, err := n.change(ctx, e)
+		cancel()
+		switch {
+		case err != nil:
+			n.log.Warn("a session's change is not noted", "runtime", e.runtime, "error", err)
+			return // the store is the same for all of them
+		case e.kind == evClaim:
+			n.resume(e.socket)
+		default:
+			n.log.Debug("session "+string(out), "runtime", e.runtime)
+		}
+	}
+}
+
+// resume lets the messages of others out again on a socket.
+func (n *Node) resume(socket string) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if s := n.sockets[socket]; s != nil {
+		s.queue.goLive()
+	}
+}
+
+// sweepOrphans removes the addresses of sessions that are gone, which an
+// interrupted close has left.
+func (n *Node) sweepOrphans(ctx context.Context) {
+	n.mu.RLock()
+	orphans := n.directory.orphans()
+	n.mu.RUnlock()
+	for key, token := range orphans {
+		ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
+		err := n.dropHold(ctx, key, token)
+		cancel()
+		if err != nil {
+			n.log.Warn("an address of a session that is gone is still there", "error", err)
+			return
+		}
+	}
+}
+
+// sweepEntries disconnects entries that were not refreshed, and removes those
+// that have been disconnected long enough.
+func (n *Node) sweepEntries(ctx context.Context, now time.Time) {
+	for _, url := range n.dueEntries(now) {
+		ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
+		err := n.changeEntry(ctx, Session{}, url, func(e Entry, _ bool, _ int) (Entry, error) {
+			switch { // again: it may have been refreshed meanwhile
+			case e.isDue(now):
+				return e.disconnected(now), nil
+			case e.isOver(now, n.limits.EntryRetention):
+				return Entry{}, nil
+			default:
+				return e, errNotDue
+			}
+		})
+		cancel()
+		if err != nil && !errors.Is(err, errNotDue) {
+			n.log.Warn("an entry's expiry is not noted", "url", url, "error", err)
+			return
+		}
+	}
+}
+
+func (n *Node) dueEntries(now time.Time) []string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	var due []string
+	for url, e := range n.index.entries {
+		if e.isDue(now) || e.isOver(now, n.limits.EntryRetention) {
+			due = append(due, url)
+		}
+	}
+	return due
+}
