@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -291,6 +292,9 @@ func newPost(m *pb.Message, opts []PostOption) (*pb.Post, error) {
 	if m.Id == "" {
 		m = message.Clone(m)
 		m.Id = message.StringID(uuid.NewString())
+	}
+	if size := proto.Size(m); size > message.MaxSize { // it would end the stream
+		return nil, fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, message.MaxSize)
 	}
 	p := &pb.Post{Message: m}
 	for _, o := range opts {

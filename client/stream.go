@@ -61,7 +61,17 @@ func (b *Bus) hello(s stream) error {
 		if err := s.Send(&pb.AttachRequest{Listeners: batch}); err != nil {
 			return recvError(s, err)
 		}
+		if err := b.putBack(s, waiting); err != nil {
+			return err
+		}
 	}
+	b.attach(first.Welcome.RuntimeUrl)
+	return nil
+}
+
+// putBack waits for the outcomes of a batch of listeners. The next one is not
+// sent before: the bus reads no further while its outcomes are not taken.
+func (b *Bus) putBack(s stream, waiting map[uint64]string) error {
 	for len(waiting) > 0 {
 		resp, err := s.Recv()
 		if err != nil {
@@ -75,7 +85,6 @@ func (b *Bus) hello(s stream) error {
 		}
 		b.deliver(resp.Deliveries)
 	}
-	b.attach(first.Welcome.RuntimeUrl)
 	return nil
 }
 

@@ -33,10 +33,7 @@ func newPair(t *testing.T, aliceLayout, bobLayout local.Layout, extra ...string)
 	t.Helper()
 	ctx := testContext(t)
 	p := &pair{system: newSystem(t)}
-	var err error
-	if p.node, err = p.system.StartNode("example.org"); err != nil {
-		t.Fatal(err)
-	}
+	p.node = startNode(t, p.system)
 	p.alice = startRuntime(t, p.system, "alice", aliceLayout, []*local.Node{p.node}, extra...)
 	p.bob = startRuntime(t, p.system, "bob", bobLayout, []*local.Node{p.node}, extra...)
 	for _, r := range []*local.Runtime{p.alice, p.bob} {
@@ -47,6 +44,20 @@ func newPair(t *testing.T, aliceLayout, bobLayout local.Layout, extra ...string)
 	p.aliceURL = register(t, p.alice, "alice")
 	p.bobURL = register(t, p.bob, "bob")
 	return p
+}
+
+// startNode starts a Message Node and waits until it serves, so that every
+// process has lived before its test ends.
+func startNode(t *testing.T, s *local.System) *local.Node {
+	t.Helper()
+	node, err := s.StartNode("example.org")
+	if err == nil {
+		err = node.Ready(testContext(t))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return node
 }
 
 func startRuntime(t *testing.T, s *local.System, id string, layout local.Layout, nodes []*local.Node, extra ...string) *local.Runtime {

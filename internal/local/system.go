@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -131,6 +132,25 @@ func (s *System) StartNode(domain string) (*Node, error) {
 	return n, err
 }
 
+// Ready waits until the node serves.
+func (n *Node) Ready(ctx context.Context) error {
+	return poll(ctx, "the Message Node of "+n.Domain, func() error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.HTTPAddr+"/healthz", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fault.New(fault.Unavailable, "/healthz says %s", resp.Status)
+		}
+		return nil
+	})
+}
+
 // Runtime is one runtime, in one process or in four.
 type Runtime struct {
 	URL                                          string
@@ -198,18 +218,15 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 // pollEvery is how often Ready asks.
 const pollEvery = 20 * time.Millisecond
 
-// Ready waits until the runtime's services are connected with one another, and
-// its session with the Message Node of its home domain is live.
-func (r *Runtime) Ready(ctx context.Context) error {
+// poll asks until there is no error. When ctx ends before, it gives the last.
+func poll(ctx context.Context, what string, ask func() error) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	var last error
 	for {
-		resp, err := pb.NewRegistryClient(r.Registry).GetRuntime(ctx, &pb.GetRuntimeRequest{})
+		err := ask()
 		if err == nil {
-			if err = unready(resp); err == nil {
-				return nil
-			}
+			return nil
 		}
 		if ctx.Err() == nil {
 			last = err
@@ -217,9 +234,21 @@ func (r *Runtime) Ready(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fault.New(fault.Timeout, "%s is not ready: %w", r.URL, last)
+			return fault.New(fault.Timeout, "%s is not ready: %w", what, last)
 		}
 	}
+}
+
+// Ready waits until the runtime's services are connected with one another, and
+// its session with the Message Node of its home domain is live.
+func (r *Runtime) Ready(ctx context.Context) error {
+	return poll(ctx, r.URL, func() error {
+		resp, err := pb.NewRegistryClient(r.Registry).GetRuntime(ctx, &pb.GetRuntimeRequest{})
+		if err != nil {
+			return err
+		}
+		return unready(resp)
+	})
 }
 
 func unready(r *pb.GetRuntimeResponse) error {

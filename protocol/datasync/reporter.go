@@ -115,11 +115,16 @@ func (r *Reporter) Answer(req *pb.Message, data any) (*pb.Message, error) {
 	}{o.Schema, o.Reporter, o}), nil
 }
 
-// Delete tells the observers that the object is gone.
-func (r *Reporter) Delete() *pb.Message {
+// Delete tells the observers that the object is gone, and why, if there is a
+// reason.
+func (r *Reporter) Delete(reason string) *pb.Message {
 	o := r.object
 	return &pb.Message{
-		Type: message.Delete, From: o.URL + address.SubscriptionSuffix, To: o.URL + address.ChangesSuffix,
-		Source: o.Reporter, Body: message.MarshalBody(map[string]string{"source": o.Reporter, "resource": o.URL}),
+		Type: message.Delete, From: o.URL + address.SubscriptionSuffix, To: o.URL + address.ChangesSuffix, Source: o.Reporter,
+		Body: message.MarshalBody(struct {
+			Source   string `json:"source"`
+			Resource string `json:"resource"`
+			Desc     string `json:"desc,omitempty"`
+		}{o.Reporter, o.URL, reason}),
 	}
 }

@@ -83,3 +83,15 @@ func ParseSubscription(m *pb.Message) (Subscription, error) {
 	}
 	return Subscription{s.Subscriber, s.Framing}, nil
 }
+
+// DeleteReason is why an object was deleted, as Delete has put it; empty for an
+// older peer.
+func DeleteReason(m *pb.Message) string {
+	var body struct {
+		Desc string `json:"desc"`
+	}
+	if message.UnmarshalBody(m, &body) != nil {
+		return ""
+	}
+	return body.Desc
+}

@@ -100,7 +100,7 @@ func (w *world) event(text string) []string {
 		}
 		return w.show(w.reporter.Answer(w.last, data))
 	case "delete":
-		return w.show(w.reporter.Delete(), nil)
+		return w.show(w.reporter.Delete(rest), nil)
 	default:
 		return w.observe(name, rest)
 	}

@@ -1,0 +1,141 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// act stores an entry, and then does what the machine wants. It runs in the
+// entry's lane.
+func (r *Registry) act(ctx context.Context, remote string, c connection, effects []effect) {
+	r.save(ctx, remote, c)
+	for _, e := range effects {
+		switch e.kind {
+		case deploy:
+			r.deployRequester(ctx, remote, e.stub, c.Handler)
+		case dispose:
+			r.disposeOf(ctx, remote, e)
+		case register:
+			r.startLink(ctx, remote, e)
+		case retire:
+			r.endLink(ctx, remote)
+		case learn:
+			r.learn(remote)
+		case reroute:
+			r.mu.Lock()
+			r.rerouteLocked([]string{remote})
+			r.mu.Unlock()
+		case forget: // save did
+		}
+	}
+}
+
+// save writes an entry. A store that does not take it is reported, and the
+// connection goes on: after a restart the P2P stub tells what is up.
+func (r *Registry) save(ctx context.Context, remote string, c connection) {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	var err error
+	if c.exists() {
+		err = r.store.saveConnection(ctx, c)
+	} else {
+		err = r.store.removeConnection(ctx, remote)
+	}
+	if err != nil {
+		r.metrics.storeErrors.Inc()
+		r.log.Warn("an entry of the p2pConnection table is not stored", "remote", remote, "error", err)
+	}
+}
+
+// deployRequester makes the requester stub of a set-up. Its status is listened to
+// before it has one, and its address is subscribed at our own node before it can
+// invite anyone (wire contract, section 7, step 1).
+func (r *Registry) deployRequester(ctx context.Context, remote, stub, handlerURL string) {
+	err := r.listenToStub(ctx, stub, requester)
+	if err == nil {
+		r.lanes.spawn(func(ctx context.Context) { r.subscribeRequester(ctx, remote, stub) })
+		err = r.deployStub(ctx, &pb.P2PStubDeployRequest{
+			RuntimeUrl: r.rules.own, StubUrl: stub, Role: requester,
+			RemoteRuntimeUrl: remote, P2PHandler: handlerURL,
+		})
+	}
+	if err != nil {
+		_ = r.apply(event{
+			kind: gone, remote: remote, stub: stub, role: requester,
+			reason: "the requester stub cannot be deployed: " + fault.From(err).Description,
+		})
+		return
+	}
+	r.log.Debug("requester deployed", "stub", stub, "remote", remote)
+}
+
+func (r *Registry) deployStub(ctx context.Context, req *pb.P2PStubDeployRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	_, err := r.cfg.P2PStub.Deploy(ctx, req)
+	return err
+}
+
+// disposeOf closes a stub's peer connection; a requester goes with it, and all
+// that was set up for it.
+func (r *Registry) disposeOf(ctx context.Context, remote string, e effect) {
+	req := &pb.P2PStubCloseRequest{StubUrl: e.stub, Reason: e.reason}
+	if e.role == handler {
+		req.RemoteRuntimeUrl = remote
+	}
+	within, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	if _, err := r.cfg.P2PStub.Close(within, req); err != nil {
+		// A stub that is away comes back with a Watch, which shows what is too much.
+		r.log.Debug("a stub cannot be closed now", "stub", e.stub, "remote", remote, "error", err)
+	}
+	if e.role == handler {
+		return
+	}
+	r.statuses.close(ctx, r.limits.DeployWait, e.stub)
+	r.lanes.spawn(func(ctx context.Context) {
+		_, _ = r.request(ctx, r.limits.RequestWait, r.subscription(message.Unsubscribe, e.stub, e.stub))
+	})
+}
+
+// subscription is what the runtime's user agent says to its own Message Node of
+// addresses of this runtime (wire contract, sections 5 and 7).
+func (r *Registry) subscription(typ, source string, addresses ...string) *pb.Message {
+	return &pb.Message{
+		Id: message.StringID(uuid.NewString()), Type: typ, Source: source,
+		From: address.UserAgent(r.rules.own), To: address.SubscriptionManager(r.known.domain),
+		Body: message.MarshalBody(map[string]any{"resources": addresses, "source": source}),
+	}
+}
+
+// subscribeRequester makes the requester reachable, for as long as it is the
+// entry's.
+func (r *Registry) subscribeRequester(ctx context.Context, remote, stub string) {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.Setup)
+	defer cancel()
+	wait := retry.Backoff{Min: 100 * time.Millisecond}
+	for {
+		_, err := r.request(ctx, r.limits.RequestWait, r.subscription(message.Subscribe, stub, stub))
+		if err == nil || !r.isStubOf(remote, stub) {
+			return
+		}
+		r.log.Debug("a requester's address cannot be subscribed yet", "stub", stub, "error", err)
+		if wait.Wait(ctx) != nil {
+			return
+		}
+	}
+}
+
+func (r *Registry) isStubOf(remote, stub string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known.table.get(remote).Stub == stub
+}

@@ -1,0 +1,164 @@
+package registry
+
+import (
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+const (
+	requester = pb.ConnectionRole_CONNECTION_ROLE_REQUESTER
+	handler   = pb.ConnectionRole_CONNECTION_ROLE_HANDLER
+)
+
+// phase is what goes on in an entry beside its state.
+type phase int
+
+const (
+	idle        phase = iota // nothing is under way
+	settingUp                // a stub works at the connection
+	registering              // the data channel is open; steps 1 to 3 of section 9 run
+	unconfirmed              // read back as live; the P2P stub has not said so yet
+)
+
+func (p phase) String() string {
+	return [...]string{"idle", "setting up", "registering", "unconfirmed"}[p]
+}
+
+// connection is an entry of the p2pConnection table: what this runtime has with
+// one remote runtime. The zero value is no entry.
+//
+//	              reported created            reported live           registered
+//	wanted ─► created ─────────► in-progress ───────────► (registering) ────► live
+//	             │ failed, gone, overdue │                                   │  ▲
+//	             ▼                       ▼                      disconnected │  │ registered
+//	           failed ◄──────────────────┘                                   ▼  │
+//	             │ wanted, handler's created: created again           disconnected
+//	             ▼ expired, closed                                           │
+//	           (gone) ◄──────────────────────────────────────────────────────┘
+//
+// States are those of the wire contract, section 8. An entry that failed is over:
+// what comes after it is a new set-up in its place, which keeps the history. An
+// entry that is disconnected stays so while a stub sets the connection up anew.
+type connection struct {
+	ID          string            `json:"id"`
+	Remote      string            `json:"remote"`
+	Role        pb.ConnectionRole `json:"role"`
+	State       status.State      `json:"state"`
+	Phase       phase             `json:"phase"`
+	Stub        string            `json:"stub"`    // empty when its peer connection is gone
+	Handler     string            `json:"handler"` // the remote runtime's, where it is known
+	URL         string            `json:"url"`     // the p2p connection's; empty before it is live
+	Reason      string            `json:"reason"`
+	Transitions []transition      `json:"transitions"`
+	Attempts    int               `json:"attempts"` // set-ups since it was last live
+	NextAttempt time.Time         `json:"nextAttempt"`
+
+	deadline time.Time // of what is under way
+	epoch    int       // number of the registration, so that an older one's result is not taken for it
+	heard    heard     // of Stub
+
+	retryTold bool // buses have been told that another attempt may be made
+}
+
+type transition struct {
+	State  status.State `json:"state"`
+	Time   time.Time    `json:"time"`
+	Reason string       `json:"reason,omitempty"`
+}
+
+func (c *connection) exists() bool { return c.State != status.None }
+
+// usable tells whether messages may go over it: live, and the stub has its
+// address.
+func (c *connection) usable() bool { return c.State == status.Live && c.Phase == idle }
+
+// underWay tells whether a set-up is.
+func (c *connection) underWay() bool { return c.Phase == settingUp || c.Phase == registering }
+
+// eventKind is what happened to an entry.
+type eventKind int
+
+const (
+	wanted     eventKind = iota // messages for the runtime want a connection
+	reported                    // a stub published its status
+	gone                        // the P2P stub has forgotten the peer connection
+	registered                  // steps 1 to 3 of section 9 are done
+	refused                     // the stub did not take the p2p connection's address
+	overdue                     // the deadline is past
+	expired                     // it has been without connection for too long
+	closed                      // someone wants it closed
+)
+
+func (k eventKind) String() string {
+	return [...]string{
+		"wanted", "reported", "gone", "registered", "refused", "overdue", "expired", "closed",
+	}[k]
+}
+
+// event is one, with what it needs. Everything random or timed is in it.
+type event struct {
+	kind    eventKind
+	at      time.Time
+	remote  string
+	stub    string            // which one it is about; for wanted: the new requester
+	role    pb.ConnectionRole // of that stub
+	handler string            // wanted: the remote runtime's handler stub
+	state   status.State      // reported
+	channel channel           // reported: how it came
+	reason  string
+	epoch   int     // registered, refused
+	id      string  // for an entry that it makes
+	jitter  float64 // 0 to 1, for the wait before another attempt
+}
+
+func (e event) String() string {
+	s := e.kind.String()
+	if e.kind == reported {
+		s += " " + e.state.String()
+	}
+	if e.stub != "" {
+		s += " by " + e.stub
+	}
+	if e.reason != "" {
+		s += ": " + e.reason
+	}
+	return s
+}
+
+// effectKind is what must be done because of an event.
+type effectKind int
+
+const (
+	deploy   effectKind = iota // deploy the requester stub, and subscribe its address
+	dispose                    // close the stub's peer connection, and a requester with it
+	register                   // do steps 1 to 3 of section 9
+	retire                     // take the p2p connection's listeners away
+	learn                      // do step 5 of section 9
+	reroute                    // tell the buses
+	forget                     // remove it from the store
+)
+
+func (k effectKind) String() string {
+	return [...]string{"deploy", "dispose", "register", "retire", "learn", "reroute", "forget"}[k]
+}
+
+type effect struct {
+	kind   effectKind
+	stub   string
+	role   pb.ConnectionRole
+	url    string
+	epoch  int
+	reason string
+}
+
+func (e effect) String() string {
+	s := e.kind.String()
+	for _, part := range []string{e.stub, e.url} {
+		if part != "" {
+			s += " " + part
+		}
+	}
+	return s
+}

@@ -1,0 +1,114 @@
+package registry
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// Connect starts the set-up of a connection with the runtime of an address, now,
+// whatever happened before. It gives the entry, and does not wait for it to be
+// live. Errors: NotFound when the runtime or its handler cannot be found,
+// Forbidden by policy, TooMany.
+func (r *Registry) Connect(ctx context.Context, addr string) (*pb.Connection, error) {
+	if r.cfg.Policy.P2P == Never {
+		return nil, fault.New(fault.Forbidden, "this runtime starts no P2P connections")
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.LookupWait)
+	defer cancel()
+	remote, handlerURL, err := r.find(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.setUpLocked(remote, handlerURL); err != nil {
+		return nil, err
+	}
+	c := r.known.table.get(remote)
+	return r.known.table.proto(&c), nil
+}
+
+// Disconnect closes a connection and removes its entry. Error: NotFound.
+func (r *Registry) Disconnect(idOrRemote string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	remote, ok := r.known.table.find(idOrRemote)
+	if !ok {
+		return fault.New(fault.NotFound, "there is no connection %q", idOrRemote)
+	}
+	return r.applyLocked(event{kind: closed, remote: remote, reason: "closed on request"})
+}
+
+// Connections gives the table, sorted by remote runtime.
+func (r *Registry) Connections() []*pb.Connection {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*pb.Connection, 0, len(r.known.table.byRemote))
+	for _, remote := range slices.Sorted(maps.Keys(r.known.table.byRemote)) {
+		all = append(all, r.known.table.proto(r.known.table.byRemote[remote]))
+	}
+	return all
+}
+
+// watcher is one who follows the table. What has changed since it was last told
+// is kept once an entry, so that a slow one costs no more than the table has.
+type watcher struct {
+	dirty map[string]string // id → remote; Registry.mu guards it
+	wake  chan struct{}
+}
+
+// watchConnections gives send the whole table, then what changes, until ctx is
+// done or send fails.
+func (r *Registry) watchConnections(ctx context.Context, send func(*pb.WatchConnectionsResponse) error) error {
+	w := &watcher{dirty: map[string]string{}, wake: make(chan struct{}, 1)}
+	r.mu.Lock()
+	r.watchers[w] = struct{}{}
+	for remote, c := range r.known.table.byRemote {
+		w.dirty[c.ID] = remote
+	}
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.watchers, w)
+		r.mu.Unlock()
+	}()
+	for {
+		if err := send(r.newsFor(w)); err != nil {
+			return err
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (r *Registry) newsFor(w *watcher) *pb.WatchConnectionsResponse {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	resp := &pb.WatchConnectionsResponse{}
+	for id, remote := range w.dirty {
+		if c := r.known.table.byRemote[remote]; c != nil && c.ID == id {
+			resp.Connections = append(resp.Connections, r.known.table.proto(c))
+		} else {
+			resp.Removed = append(resp.Removed, id)
+		}
+	}
+	clear(w.dirty)
+	return resp
+}
+
+func (r *Registry) tellWatchersLocked(id, remote string) {
+	for w := range r.watchers {
+		w.dirty[id] = remote
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}

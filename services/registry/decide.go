@@ -1,0 +1,158 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// decideLocked resolves an address, and starts what the rule wants done. The
+// answer does not wait for any of it.
+func (r *Registry) decideLocked(q query) Decision {
+	d := r.known.resolve(q)
+	if d.Do.associate != "" {
+		if r.known.table.add(d.Runtime, d.Do.associate, associated, r.limits.Addresses) {
+			r.tellWatchersLocked(d.Connection, d.Runtime)
+		}
+	}
+	if d.Do.lookUp != "" {
+		r.lookUpLocked(d.Do.lookUp, true, q.p2p)
+	}
+	if d.Do.setUp != "" {
+		// A full table refuses it; then the Message Node goes on alone.
+		if r.setUpLocked(d.Do.setUp, d.Do.handler) == nil {
+			d.Connection = r.known.table.get(d.Do.setUp).ID
+		}
+	}
+	return d
+}
+
+// setUpLocked wants a connection with a runtime, through a requester of its own.
+func (r *Registry) setUpLocked(remote, handlerURL string) error {
+	return r.applyLocked(event{
+		kind: wanted, remote: remote, role: requester, handler: handlerURL,
+		stub: address.Requester(r.rules.own, uuid.NewString()),
+	})
+}
+
+// resolveNow answers one question, once the Message Node stub that it needs is
+// deployed.
+func (r *Registry) resolveNow(ctx context.Context, q query) Decision {
+	r.mu.Lock()
+	r.log.Debug("resolving", "to", q.to)
+	d := r.decideLocked(q)
+	r.mu.Unlock()
+	if d.Domain != "" {
+		if err := r.haveNode(ctx, d.Domain); err != nil {
+			d = unavailable(d, err)
+		}
+	}
+	r.resolved(q.to, d)
+	return d
+}
+
+func (r *Registry) resolved(to string, d Decision) {
+	r.metrics.resolved(d.Reason)
+	r.log.Debug("resolved", "to", to, "next", d.Next, "reason", reasonName(d.Reason))
+}
+
+// unavailable is a decision whose Message Node stub cannot be had.
+func unavailable(d Decision, err error) Decision {
+	f := fault.From(err)
+	d.Next, d.Domain, d.Code, d.Description = "", "", f.Code, f.Description
+	return d
+}
+
+// verify answers whether a message may carry a `from`; it waits for a look-up
+// when that alone can tell.
+func (r *Registry) verify(ctx context.Context, q sourceQuery) error {
+	q.at = r.cfg.Now()
+	r.mu.Lock()
+	v := r.known.sourceOf(q)
+	if v.lookUp == "" {
+		r.mu.Unlock()
+		return r.countRefusal(q, v.refused)
+	}
+	l := r.lookUpLocked(v.lookUp, false, false)
+	r.mu.Unlock()
+	if l == nil {
+		return fault.New(fault.Unavailable, "too many look-ups are under way to verify %s", q.from)
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.LookupWait)
+	defer cancel()
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "%s cannot be verified now", q.from)
+	}
+	r.mu.Lock()
+	q.at = r.cfg.Now()
+	v = r.known.sourceOf(q)
+	r.mu.Unlock()
+	return r.countRefusal(q, v.refused)
+}
+
+func (r *Registry) countRefusal(q sourceQuery, err error) error {
+	if err != nil {
+		from := "local"
+		switch {
+		case q.remote != "":
+			from = "peer"
+		case q.node:
+			from = "node"
+		}
+		r.metrics.refusals.WithLabelValues(from).Inc()
+	}
+	return err
+}
+
+// find resolves an address to its runtime and handler stub for Connect, waiting
+// for the domain registry when it must be asked.
+func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL string, err error) {
+	u, err := address.Parse(addr)
+	if err != nil {
+		return "", "", err
+	}
+	if address.Within(addr, r.rules.own) {
+		return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr)
+	}
+	for asked := false; ; asked = true {
+		r.mu.Lock()
+		runtime, handlerURL, known := r.known.runtimeOf(u, query{at: r.cfg.Now()})
+		if handlerURL == "" && runtime != "" {
+			handlerURL = r.known.table.get(runtime).Handler
+		}
+		var l *lookup
+		if !known && !asked && isLookedUp(u) {
+			l = r.lookUpLocked(entity(addr), false, true)
+		}
+		r.mu.Unlock()
+		switch {
+		case l != nil:
+			select {
+			case <-l.done:
+				continue
+			case <-ctx.Done():
+				return "", "", fault.From(ctx.Err())
+			}
+		case runtime == "":
+			return "", "", fault.New(fault.NotFound, "no domain registry knows the runtime of %s", addr)
+		case runtime == r.rules.own:
+			return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr)
+		case handlerURL == "" && !r.connected(runtime):
+			return "", "", fault.New(fault.NotFound,
+				"the P2P handler of %s is not known: name a hyperty or data object that is registered in it", runtime)
+		}
+		return runtime, handlerURL, nil
+	}
+}
+
+func (r *Registry) connected(runtime string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.known.table.get(runtime)
+	return c.usable() || c.underWay()
+}

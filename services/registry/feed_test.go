@@ -1,0 +1,88 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestFeedStory plays testdata/feed/feed.txt, as TestStories does.
+func TestFeedStory(t *testing.T) {
+	const file = "testdata/feed/feed.txt"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := playFeed(t, string(text))
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if got != string(text) {
+		t.Errorf("%s differs; this is what happens now:\n%s", file, got)
+	}
+}
+
+func playFeed(t *testing.T, story string) string {
+	f := newFeed()
+	var out strings.Builder
+	for line := range strings.Lines(story) {
+		if !strings.HasPrefix(line, ">") {
+			if strings.HasPrefix(line, "#") || line == "\n" {
+				out.WriteString(line)
+			}
+			continue
+		}
+		out.WriteString(line)
+		words := append(strings.Fields(line[1:]), "", "")
+		switch words[0] {
+		case "add":
+			f.add(words[1])
+		case "remove":
+			f.remove(words[1])
+		case "subscribe":
+			f.subscribers[words[1]] = words[2] == "deltas"
+			tellChange(&out, f.now(), words[2] == "deltas")
+		case "unsubscribe":
+			f.unsubscribe(words[1])
+		case "publish":
+			if c, due := f.next(); due && len(f.subscribers) > 0 {
+				tellChange(&out, c, f.anyDeltas())
+			} else {
+				fmt.Fprintln(&out, "  nothing is sent")
+			}
+		default:
+			t.Fatalf("unknown event %q", words[0])
+		}
+	}
+	return out.String()
+}
+
+func tellChange(out *strings.Builder, c change, deltas bool) {
+	if !deltas {
+		c = c.plain()
+	}
+	body, _ := json.Marshal(c)
+	fmt.Fprintf(out, "  %s\n", body)
+}
+
+func FuzzSubscribeBody(f *testing.F) {
+	f.Add([]byte(`{"subscribe":["a"],"deltas":true}`))
+	f.Add([]byte(`{"subscribe":"a","resources":[1]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var b subscribeBody
+		if json.Unmarshal(body, &b) != nil {
+			return
+		}
+		again, err := json.Marshal(b)
+		if err != nil {
+			t.Fatalf("%s cannot be written: %v", body, err)
+		}
+		var c subscribeBody
+		if err := json.Unmarshal(again, &c); err != nil || len(c.Subscribe) != len(b.Subscribe) {
+			t.Fatalf("%s became %s", body, again)
+		}
+	})
+}

@@ -1,0 +1,117 @@
+package registry
+
+import "time"
+
+// Limits bound a registry. Zero fields take the value of DefaultLimits.
+type Limits struct {
+	// Connections is the largest number of entries in the p2pConnection table.
+	// Default 4,096: each can be a peer connection of its own in the P2P stub.
+	Connections int
+	// Addresses is how many addresses one remote runtime may have in its entry.
+	// Default 10,000: the list of them still fits into one message.
+	Addresses int
+	// Registrations is how many hyperties and data objects this runtime may
+	// run. Default 10,000, for the same reason.
+	Registrations int
+	// Transitions is how many changes of state an entry remembers. Default 32:
+	// several attempts, for whoever asks why it is not live.
+	Transitions int
+	// Cache is how many answers of domain registries are kept. Default 65,536:
+	// some 20 MiB at worst.
+	Cache int
+	// FoundFor is how long an address that was found is not looked up again.
+	// Default 10 min: hyperties seldom move, and a live connection's feed tells.
+	FoundFor time.Duration
+	// MissingFor is the same for an address that was not found. Default 30 s: a
+	// hyperty that is registered late is soon reached directly.
+	MissingFor time.Duration
+	// Lookups is how many look-ups may be under way. Default 1,024; what is over
+	// it stays with the Message Node and is asked again with a later message.
+	Lookups int
+	// Domains is how many Message Nodes this runtime talks to. Default 256: each
+	// is a session.
+	Domains int
+	// Told is how many routes, and how many sources, are remembered for one bus.
+	// Default 65,536: then the oldest are taken back.
+	Told int
+	// Outgoing is how many answers and changes may wait for one bus or watcher.
+	// Default 16,384; a slower one is cut, and asks again.
+	Outgoing int
+	// KeepAlives is how many registrations are refreshed at once. Default 8.
+	KeepAlives int
+	// Waiting is how many questions of one bus may wait for a Message Node stub
+	// or a look-up. Default 4,096; what is over it is answered with 503.
+	Waiting int
+	// Subscriptions is how many remote registries may wait for the connection to
+	// be live here too. Default 256; more are answered with 429.
+	Subscriptions int
+
+	// DeployWait bounds a call to the P2P stub or the Message Node stub. Default
+	// 5 s: both answer without waiting for anyone.
+	DeployWait time.Duration
+	// LookupWait bounds a look-up, and what waits for one. Default 5 s: two round
+	// trips over a bad line.
+	LookupWait time.Duration
+	// RequestWait bounds any other request to a Message Node. Default 15 s, what
+	// older buses wait.
+	RequestWait time.Duration
+	// RegisterWait bounds steps 2 and 3 of the registration after set-up, and how
+	// long a remote registry's subscription waits for them. Default 15 s: the stub
+	// is in this runtime, but may be coming back to a bus that was restarted.
+	RegisterWait time.Duration
+	// LearnWait bounds the remote registry's answer to our subscription. Default
+	// 10 s; older peers never answer.
+	LearnWait time.Duration
+	// Setup bounds a set-up. Default 30 s: twice what the P2P stub gives it, so
+	// that it fires only when that one has died.
+	Setup time.Duration
+	// RetryMin and RetryMax bound the wait between two attempts, which doubles
+	// with each. Default 1 s and 60 s.
+	RetryMin, RetryMax time.Duration
+	// Retention is how long an entry without connection is kept. Default 10 min:
+	// long enough to see why it failed.
+	Retention time.Duration
+	// Expires is the keep-alive time of a registration that gives none. Default
+	// 1 h; it is refreshed three times within it.
+	Expires time.Duration
+	// Tick is how often deadlines are looked at. Default 500 ms: much less than
+	// the shortest of them.
+	Tick time.Duration
+}
+
+// DefaultLimits gives the defaults.
+func DefaultLimits() Limits {
+	return Limits{
+		Connections: 4096, Addresses: 10_000, Registrations: 10_000, Transitions: 32,
+		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second,
+		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256,
+		DeployWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
+		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
+		RetryMin: time.Second, RetryMax: time.Minute, Retention: 10 * time.Minute,
+		Expires: time.Hour, Tick: 500 * time.Millisecond,
+	}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct{ have, or *int }{
+		{&l.Connections, &d.Connections}, {&l.Addresses, &d.Addresses}, {&l.Registrations, &d.Registrations},
+		{&l.Transitions, &d.Transitions}, {&l.Cache, &d.Cache}, {&l.Lookups, &d.Lookups}, {&l.Domains, &d.Domains},
+		{&l.Told, &d.Told}, {&l.Outgoing, &d.Outgoing}, {&l.Waiting, &d.Waiting}, {&l.KeepAlives, &d.KeepAlives}, {&l.Subscriptions, &d.Subscriptions},
+	} {
+		if *f.have <= 0 {
+			*f.have = *f.or
+		}
+	}
+	for _, f := range []struct{ have, or *time.Duration }{
+		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.DeployWait, &d.DeployWait},
+		{&l.LookupWait, &d.LookupWait}, {&l.RequestWait, &d.RequestWait}, {&l.RegisterWait, &d.RegisterWait},
+		{&l.LearnWait, &d.LearnWait}, {&l.Setup, &d.Setup}, {&l.RetryMin, &d.RetryMin}, {&l.RetryMax, &d.RetryMax},
+		{&l.Retention, &d.Retention}, {&l.Expires, &d.Expires}, {&l.Tick, &d.Tick},
+	} {
+		if *f.have <= 0 {
+			*f.have = *f.or
+		}
+	}
+	return l
+}

@@ -1,0 +1,130 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// lookup is a question to a domain registry that is under way: one an address,
+// however many want to know.
+type lookup struct {
+	done chan struct{}
+	send bool // a message waits for nothing, but wants the connection that may follow
+	p2p  bool // one of them asked for it
+}
+
+// lookUpLocked asks the registry of an address's domain, unless that is under way.
+// It gives nil when too many are.
+func (r *Registry) lookUpLocked(entity string, send, p2p bool) *lookup {
+	if l := r.lookups[entity]; l != nil {
+		l.send, l.p2p = l.send || send, l.p2p || p2p
+		return l
+	}
+	if len(r.lookups) >= r.limits.Lookups {
+		r.metrics.lookups.WithLabelValues("too many").Inc()
+		return nil
+	}
+	l := &lookup{done: make(chan struct{}), send: send, p2p: p2p}
+	r.lookups[entity] = l
+	if !r.lanes.spawn(func(ctx context.Context) { r.lookUp(ctx, entity, l) }) {
+		delete(r.lookups, entity)
+		return nil
+	}
+	return l
+}
+
+// lookUp asks, keeps the answer, and goes on with what waited for it.
+func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
+	p, outcome := r.ask(ctx, entity)
+	r.metrics.lookups.WithLabelValues(outcome).Inc()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.lookups, entity)
+	close(l.done)
+	now := r.cfg.Now()
+	r.known.cache.put(entity, p, now)
+	if remote := r.known.table.byAddress[entity]; remote != "" && remote != p.runtime {
+		// The domain's registry knows better than an association from before.
+		if r.known.table.addresses[remote][entity] == associated {
+			r.known.table.remove(remote, entity)
+		}
+	}
+	if l.send {
+		r.decideLocked(query{to: entity, p2p: l.p2p, at: now})
+	}
+	r.staleLocked([]string{entity})
+	r.rerouteLocked([]string{entity})
+}
+
+// ask reads one address at the registry of its domain (section 6).
+func (r *Registry) ask(ctx context.Context, entity string) (place, string) {
+	u, err := address.Parse(entity)
+	if err != nil {
+		return place{}, "malformed"
+	}
+	resp, err := r.request(ctx, r.limits.LookupWait, &pb.Message{
+		Type: message.Read, From: address.Registry(r.rules.own), To: address.DomainRegistry(u.Domain),
+		Body: message.MarshalBody(map[string]string{"resource": entity}),
+	})
+	switch code := fault.CodeOf(err); {
+	case code == fault.NotFound:
+		return place{}, "missing"
+	case code == fault.Timeout:
+		return place{}, "no answer or disconnected"
+	case err != nil:
+		return place{}, "refused"
+	}
+	p, err := parsePlace(resp)
+	if err != nil {
+		r.log.Debug("answer of a domain registry cannot be used", "domain", u.Domain, "error", err)
+		return place{}, "malformed"
+	}
+	return p, "found"
+}
+
+// parsePlace reads where an address is. A handler that is no stub of the same
+// domain is left out.
+func parsePlace(resp *pb.Message) (place, error) {
+	var body struct {
+		Value struct {
+			Runtime string          `json:"runtime"`
+			Handler json.RawMessage `json:"p2pHandler"`
+		} `json:"value"`
+	}
+	if err := message.UnmarshalBody(resp, &body); err != nil {
+		return place{}, err
+	}
+	runtime, err := address.ParseRuntime(body.Value.Runtime)
+	if err != nil {
+		return place{}, err
+	}
+	p := place{runtime: runtime.Text}
+	var stub string
+	if json.Unmarshal(body.Value.Handler, &stub) == nil {
+		if h, err := address.Parse(stub); err == nil && h.Kind == address.P2PStub && h.Domain == runtime.Domain {
+			p.handler = stub
+		}
+	}
+	return p, nil
+}
+
+// request posts a request, and gives the response when its code is below 400;
+// any other one is the error.
+func (r *Registry) request(ctx context.Context, within time.Duration, m *pb.Message) (*pb.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	resp, err := r.bus.Request(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := message.Result(resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}

@@ -1,0 +1,89 @@
+package registry
+
+import (
+	"context"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// node is the Message Node stub of one domain.
+type node struct {
+	deployed bool
+	done     chan struct{} // closed when the deployment that is under way has ended
+	err      error         // why it failed; set before done is closed
+}
+
+// nodeLocked gives the stub of a domain, and deploys it at the first need. It is
+// there when deployed is set; else done tells when to look again.
+func (r *Registry) nodeLocked(domain string) (*node, error) {
+	if n := r.nodes[domain]; n != nil {
+		return n, nil
+	}
+	if len(r.nodes) >= r.limits.Domains {
+		return nil, fault.New(fault.TooMany, "this runtime has %d Message Node stubs already", len(r.nodes))
+	}
+	n := &node{done: make(chan struct{})}
+	r.nodes[domain] = n
+	if !r.lanes.spawn(func(ctx context.Context) { r.deployNode(ctx, domain, n) }) {
+		delete(r.nodes, domain)
+		return nil, fault.New(fault.Unavailable, "the registry is stopping")
+	}
+	return n, nil
+}
+
+// deployNode makes the stub. What fails is forgotten, so that the next need tries
+// again.
+func (r *Registry) deployNode(ctx context.Context, domain string, n *node) {
+	stub := address.NodeStubURL(r.rules.own, domain)
+	err := r.callDeploy(ctx, domain)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		n.err = fault.New(fault.Unavailable, "the Message Node stub of %s cannot be deployed now: %w", domain, err)
+		if r.nodes[domain] == n {
+			delete(r.nodes, domain)
+		}
+	} else {
+		n.deployed = true
+		r.log.Debug("node stub deployed", "domain", domain, "stub", stub)
+	}
+	close(n.done)
+}
+
+func (r *Registry) callDeploy(ctx context.Context, domain string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	_, err := r.cfg.NodeStub.Deploy(ctx, &pb.NodeStubDeployRequest{
+		Domain: domain, StubUrl: address.NodeStubURL(r.rules.own, domain),
+	})
+	return err
+}
+
+// redeployNode tells a Message Node stub that was restarted what it had. Routes
+// that lead there stay as they are; its next Watch shows what is still missing.
+func (r *Registry) redeployNode(ctx context.Context, domain string) {
+	if err := r.callDeploy(ctx, domain); err != nil && ctx.Err() == nil {
+		r.log.Warn("a Message Node stub is not deployed again", "domain", domain, "error", err)
+	}
+}
+
+// haveNode waits until the stub of a domain is deployed, within DeployWait.
+func (r *Registry) haveNode(ctx context.Context, domain string) error {
+	r.mu.Lock()
+	n, err := r.nodeLocked(domain)
+	ready := err == nil && n.deployed
+	r.mu.Unlock()
+	if err != nil || ready {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	select {
+	case <-n.done:
+		return n.err
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "the Message Node stub of %s is still being deployed", domain)
+	}
+}

@@ -1,0 +1,293 @@
+package registry
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Register makes a hyperty or a data object known here and in the domain registry,
+// and keeps it alive there. Registering what is registered changes its entry.
+// Errors: BadRequest and Forbidden when it cannot be, TooMany when there are too
+// many, and what the Message Node or the store say.
+func (r *Registry) Register(ctx context.Context, in *pb.Registration) (*pb.Registration, error) {
+	what, err := complete(in, &r.known, r.limits)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.haveRoom(what.Url); err != nil {
+		return nil, err
+	}
+	reg := &registration{what: what}
+	if err := r.takeAddress(ctx, reg); err != nil {
+		return nil, err
+	}
+	if err := r.createEntry(ctx, reg); err != nil {
+		r.leave(reg)
+		return nil, fault.New(fault.CodeOf(err), "registering %s at the domain registry: %w", reg.url(), err)
+	}
+	if err := r.store.saveRegistration(ctx, reg); err != nil {
+		r.leave(reg)
+		return nil, err
+	}
+	r.enter(reg)
+	return what, nil
+}
+
+func (r *Registry) haveRoom(url string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known.registrations[url] == nil && len(r.known.registrations) >= r.limits.Registrations {
+		return fault.New(fault.TooMany, "%d hyperties and data objects are registered already", len(r.known.registrations))
+	}
+	return nil
+}
+
+// takeAddress has an address allocated, or subscribes the one that is given.
+func (r *Registry) takeAddress(ctx context.Context, reg *registration) error {
+	if reg.url() == "" {
+		url, err := r.allocate(ctx, reg.what.Scheme)
+		if err != nil {
+			return fault.New(fault.CodeOf(err), "allocating an address: %w", err)
+		}
+		reg.what.Url, reg.allocated = url, true
+		if reg.what.Kind == hypertyKind {
+			return nil // it belongs to the session already
+		}
+	}
+	m := r.subscription(message.Subscribe, address.Registry(r.rules.own), reg.addresses()...)
+	if _, err := r.request(ctx, r.limits.RequestWait, m); err != nil {
+		return fault.New(fault.CodeOf(err), "subscribing %s: %w", reg.url(), err)
+	}
+	return nil
+}
+
+func (r *Registry) fromRegistry(typ, to string, body any) *pb.Message {
+	return &pb.Message{
+		Id: message.StringID(uuid.NewString()), Type: typ, From: address.Registry(r.rules.own), To: to,
+		Body: message.MarshalBody(body),
+	}
+}
+
+// allocate asks our node for one address (wire contract, section 4).
+func (r *Registry) allocate(ctx context.Context, scheme string) (string, error) {
+	resp, err := r.request(ctx, r.limits.RequestWait,
+		r.fromRegistry(message.Create, address.AddressAllocation(r.known.domain), map[string]any{
+			"scheme": scheme, "value": map[string]int{"number": 1},
+		}))
+	if err != nil {
+		return "", err
+	}
+	var body struct {
+		Value struct {
+			Allocated []string `json:"allocated"`
+		} `json:"value"`
+	}
+	if err := message.UnmarshalBody(resp, &body); err != nil {
+		return "", err
+	}
+	if len(body.Value.Allocated) != 1 || body.Value.Allocated[0] == "" {
+		return "", fault.New(fault.Unavailable, "the Message Node gave %d addresses, not one", len(body.Value.Allocated))
+	}
+	return body.Value.Allocated[0], nil
+}
+
+// entryBody is an entry of the domain registry (wire contract, section 6).
+type entryBody struct {
+	URL         string   `json:"url"`
+	Descriptor  string   `json:"descriptor,omitempty"`
+	User        string   `json:"user,omitempty"`
+	GUID        string   `json:"guid,omitempty"`
+	Runtime     string   `json:"runtime"`
+	P2PHandler  string   `json:"p2pHandler"`
+	DataSchemes []string `json:"dataSchemes"`
+	Resources   []string `json:"resources"`
+	Status      string   `json:"status"`
+	Expires     int64    `json:"expires"`
+}
+
+func (r *Registry) createEntry(ctx context.Context, reg *registration) error {
+	w := reg.what
+	_, err := r.request(ctx, r.limits.RequestWait,
+		r.fromRegistry(message.Create, address.DomainRegistry(r.known.domain), map[string]any{"value": entryBody{
+			URL: w.Url, Descriptor: w.DescriptorUrl, User: w.User, GUID: w.Guid,
+			Runtime: r.rules.own, P2PHandler: r.handler,
+			DataSchemes: append([]string{}, w.DataSchemes...), Resources: append([]string{}, w.Resources...),
+			Status: "live", Expires: int64((w.Expires.AsDuration() + time.Second - 1) / time.Second),
+		}}))
+	return err
+}
+
+// enter makes a registration known here, and tells all who should know.
+func (r *Registry) enter(reg *registration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reg.due = r.nextKeepAlive(reg)
+	if r.known.registrations[reg.url()] == nil {
+		r.metrics.registrations.WithLabelValues(reg.kind()).Inc()
+	}
+	r.known.registrations[reg.url()] = reg
+	r.feed.add(reg.url())
+	r.ownChangedLocked(reg.url())
+}
+
+// ownChangedLocked looks again at what hangs on an address of ours.
+func (r *Registry) ownChangedLocked(url string) {
+	delete(r.known.cache.places, url)
+	if remote := r.known.table.byAddress[url]; remote != "" {
+		r.known.table.remove(remote, url) // it is here, whatever the other says
+	}
+	r.staleLocked([]string{url})
+	r.rerouteLocked([]string{url})
+}
+
+// Unregister takes a registration away, here and in the domain. Error: NotFound.
+func (r *Registry) Unregister(ctx context.Context, url string) error {
+	r.mu.Lock()
+	reg := r.known.registrations[url]
+	if reg != nil {
+		delete(r.known.registrations, url)
+		r.metrics.registrations.WithLabelValues(reg.kind()).Dec()
+		r.feed.remove(url)
+		r.ownChangedLocked(url)
+	}
+	r.mu.Unlock()
+	if reg == nil {
+		return fault.New(fault.NotFound, "%s is not registered in this runtime", url)
+	}
+	if err := r.store.removeRegistration(ctx, url); err != nil {
+		return err
+	}
+	if err := r.deleteEntry(ctx, url); err != nil {
+		r.log.Warn("the domain registry keeps an entry until it expires", "url", url, "error", err)
+	}
+	r.leave(reg)
+	return nil
+}
+
+func (r *Registry) deleteEntry(ctx context.Context, url string) error {
+	_, err := r.request(ctx, r.limits.RequestWait,
+		r.fromRegistry(message.Delete, address.DomainRegistry(r.known.domain), map[string]any{"value": map[string]string{"url": url}}))
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil
+	}
+	return err
+}
+
+// leave gives an address back to the node, beside the caller.
+func (r *Registry) leave(reg *registration) {
+	m := r.subscription(message.Unsubscribe, address.Registry(r.rules.own), reg.addresses()...)
+	r.lanes.spawn(func(ctx context.Context) {
+		_, err := r.request(ctx, r.limits.RequestWait, m)
+		if reg.allocated {
+			_, err = r.request(ctx, r.limits.RequestWait,
+				r.fromRegistry(message.Delete, address.AddressAllocation(r.known.domain), map[string]string{"resource": reg.url()}))
+		}
+		if err != nil && ctx.Err() == nil {
+			r.log.Debug("an address is not given back", "url", reg.url(), "error", err)
+		}
+	})
+}
+
+// Registrations gives what runs here, sorted by address.
+func (r *Registry) Registrations() []*pb.Registration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*pb.Registration, 0, len(r.known.registrations))
+	for _, url := range r.feed.sorted() {
+		all = append(all, r.known.registrations[url].what)
+	}
+	return all
+}
+
+// keepRegistered refreshes registrations at the domain registry before they
+// expire there.
+func (r *Registry) keepRegistered(ctx context.Context) error {
+	t := time.NewTicker(r.limits.Tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			r.keepAlive(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// keepAlive refreshes all that are due, some at once.
+func (r *Registry) keepAlive(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, r.limits.KeepAlives)
+	for _, reg := range r.dueRegistrations() {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r.refresh(ctx, reg)
+		})
+	}
+}
+
+func (r *Registry) dueRegistrations() []*registration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Now()
+	var due []*registration
+	for _, reg := range r.known.registrations {
+		if !now.Before(reg.due) {
+			due = append(due, reg)
+		}
+	}
+	return due
+}
+
+// refresh keeps one alive. A domain registry that does not know it is told again.
+func (r *Registry) refresh(ctx context.Context, reg *registration) {
+	_, err := r.request(ctx, r.limits.RequestWait,
+		r.fromRegistry(message.Update, address.DomainRegistry(r.known.domain),
+			map[string]string{"resource": reg.url(), "method": "refresh"}))
+	if fault.CodeOf(err) == fault.NotFound && r.isRegistered(reg) {
+		err = r.createEntry(ctx, reg)
+	}
+	if err == nil && !r.isRegistered(reg) {
+		_ = r.deleteEntry(ctx, reg.url()) // it was unregistered meanwhile
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		reg.failures++
+		reg.due = r.cfg.Now().Add(r.limits.retryAfter(reg.failures, rand.Float64()))
+		if reg.failures == 3 {
+			r.log.Warn("a registration cannot be kept alive", "url", reg.url(), "error", err)
+		}
+		return
+	}
+	reg.failures, reg.due = 0, r.nextKeepAlive(reg)
+}
+
+func (r *Registry) isRegistered(reg *registration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known.registrations[reg.url()] == reg
+}
+
+// nextKeepAlive is spread by a tenth, so that what is registered together is not
+// refreshed together.
+func (r *Registry) nextKeepAlive(reg *registration) time.Time {
+	d := reg.refreshAfter()
+	return r.cfg.Now().Add(d - time.Duration(rand.Float64()*float64(d)/10))
+}

@@ -1,0 +1,344 @@
+package registry
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+// Config of a registry.
+type Config struct {
+	// RuntimeURL of the runtime, `hyperty-runtime://<domain>/<id>`.
+	RuntimeURL string
+	Policy     Policy
+	// P2PStub, NodeStub and Bus are connections to the other services of the
+	// runtime. They may come up later.
+	P2PStub  pb.P2PStubClient
+	NodeStub pb.NodeStubClient
+	Bus      grpc.ClientConnInterface
+	// Engine has the store. It stays the caller's.
+	Engine  *engine.Engine
+	Limits  Limits
+	Log     *slog.Logger          // nil: slog.Default()
+	Metrics prometheus.Registerer // nil: not registered
+	Now     func() time.Time      // nil: time.Now
+	Version string                // what GetRuntime says
+}
+
+// Registry is the control plane of one runtime. Its methods may be called side by
+// side once Run has read the store; calls over gRPC wait for that.
+type Registry struct {
+	cfg     Config
+	log     *slog.Logger
+	limits  Limits
+	rules   rules
+	bus     *client.Bus
+	metrics *metrics
+	lanes   *lanes
+	loaded  chan struct{} // closed when the store is read
+	stopped chan struct{} // closed when Run stops
+	store   *store        // set before loaded is closed
+
+	handler string // address of the handler stub; set before loaded is closed
+
+	mu       sync.Mutex // guards what follows; nothing is waited for under it
+	known    knowledge
+	nodes    map[string]*node // by domain
+	lookups  map[string]*lookup
+	buses    map[*busStream]struct{}
+	watchers map[*watcher]struct{}
+	pulse    chan struct{} // closed and made anew whenever the table changes
+	feed     feed
+	parts    map[string]*pb.ComponentStatus
+	sessions map[string]*pb.NodeSession // by domain, as the Message Node stub says
+
+	links    links
+	statuses statuses      // listeners of stubs' status
+	renew    chan struct{} // subscriptions must be made at our own node
+	slots    chan struct{} // of subscriptions that wait
+}
+
+// New makes a registry. It starts nothing.
+func New(cfg Config) (*Registry, error) {
+	u, err := address.ParseRuntime(cfg.RuntimeURL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.P2PStub == nil || cfg.NodeStub == nil || cfg.Engine == nil {
+		return nil, fault.New(fault.BadRequest, "registry: P2PStub, NodeStub and Engine must be set")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	m, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	limits := cfg.Limits.orDefaults()
+	r := &Registry{
+		cfg: cfg, log: cfg.Log, limits: limits, metrics: m, lanes: newLanes(), loaded: make(chan struct{}),
+		stopped: make(chan struct{}),
+		rules:   rules{own: u.Text, limits: limits},
+		known: knowledge{
+			own: u.Text, domain: u.Domain, wants: cfg.Policy.P2P, table: newTable(), cache: newCache(limits),
+			registrations: map[string]*registration{},
+		},
+		nodes: map[string]*node{}, lookups: map[string]*lookup{}, buses: map[*busStream]struct{}{},
+		watchers: map[*watcher]struct{}{}, pulse: make(chan struct{}), feed: newFeed(),
+		parts: newParts(), sessions: map[string]*pb.NodeSession{},
+		links: newLinks(), statuses: newStatuses(),
+		renew: make(chan struct{}, 1), slots: make(chan struct{}, limits.Subscriptions),
+	}
+	r.bus, err = client.New(client.Config{
+		Conn: cfg.Bus, Name: "registry", Component: pb.Component_COMPONENT_REGISTRY, Log: cfg.Log,
+	})
+	return r, err
+}
+
+// Run reads the store, and works until ctx is done. It is called once.
+func (r *Registry) Run(ctx context.Context) error {
+	if r.load(ctx) != nil {
+		return nil // told to stop
+	}
+	stop := context.AfterFunc(ctx, func() { close(r.stopped) }) // ends the streams that it serves
+	defer stop()
+	return run.All(ctx,
+		r.bus.Run,
+		func(ctx context.Context) error {
+			return r.lanes.run(ctx, func() { close(r.loaded) })
+		},
+		r.afterLoad(r.listen),
+		r.afterLoad(r.watchP2P),
+		r.afterLoad(r.watchNodes),
+		r.afterLoad(r.keepSubscribed),
+		r.afterLoad(r.keepRegistered),
+		r.afterLoad(r.publish),
+		r.afterLoad(r.tickAlong),
+	)
+}
+
+func (r *Registry) afterLoad(part run.Func) run.Func {
+	return func(ctx context.Context) error {
+		if r.ready(ctx) != nil {
+			return nil
+		}
+		return part(ctx)
+	}
+}
+
+// ready waits until the store is read.
+func (r *Registry) ready(ctx context.Context) error {
+	select {
+	case <-r.loaded:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "the registry is still starting: %w", ctx.Err())
+	}
+}
+
+// load reads the store back, and makes the handler's address the first time. It
+// tries until the store is there or ctx is done.
+func (r *Registry) load(ctx context.Context) error {
+	var wait retry.Backoff
+	for {
+		err := r.tryLoad(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.log.Warn("the store cannot be read yet", "error", err)
+		if err := wait.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *Registry) tryLoad(ctx context.Context) error {
+	s, err := openStore(ctx, r.cfg.Engine, r.rules.own)
+	if err != nil {
+		return err
+	}
+	all, err := s.load(ctx)
+	if err != nil {
+		return err
+	}
+	if all.handler == "" {
+		all.handler = address.Handler(r.rules.own, uuid.NewString())
+		if err := s.saveHandler(ctx, all.handler); err != nil {
+			return err
+		}
+	}
+	if len(all.broken) > 0 {
+		r.log.Warn("entries of the store cannot be read; they are left out", "keys", all.broken)
+	}
+	r.store, r.handler = s, all.handler
+	r.restore(all)
+	return nil
+}
+
+// restore takes over what was read. What was under way is checked when the P2P
+// stub says what is up.
+func (r *Registry) restore(all *saved) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Now()
+	for _, c := range all.connections {
+		switch {
+		case c.underWay():
+			c.Phase, c.deadline = settingUp, now.Add(r.limits.Setup)
+		case c.Role == handler && c.Stub != "" && c.Stub != r.handler:
+			c.Stub = r.handler
+		}
+		if c.State == status.Live {
+			c.Phase = unconfirmed
+		}
+		r.known.table.put(c.Remote, c)
+		r.metrics.connections.WithLabelValues(c.State.String()).Inc()
+	}
+	for _, reg := range all.registrations {
+		reg.due = now
+		r.known.registrations[reg.url()] = reg
+		r.feed.add(reg.url())
+		r.metrics.registrations.WithLabelValues(reg.kind()).Inc()
+	}
+}
+
+// apply is the only way in which the table changes: the machine takes the event,
+// the entry is stored, and then its effects are acted on, in the entry's lane.
+func (r *Registry) apply(e event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applyLocked(e)
+}
+
+func (r *Registry) applyLocked(e event) error {
+	before := r.known.table.get(e.remote)
+	if !before.exists() && len(r.known.table.byRemote) >= r.limits.Connections {
+		return fault.New(fault.TooMany, "the p2pConnection table has %d entries already", r.limits.Connections)
+	}
+	e.at, e.jitter, e.id = r.cfg.Now(), rand.Float64(), uuid.NewString()
+	after, effects, err := next(before, e, r.rules)
+	if err != nil {
+		r.metrics.illegal.WithLabelValues(before.State.String(), e.kind.String()).Inc()
+		r.log.Warn("connection event refused", "remote", e.remote, "event", e.String(), "error", err)
+		return err
+	}
+	if !after.exists() && !before.exists() {
+		return nil
+	}
+	lost := r.known.table.put(e.remote, after)
+	r.staleLocked(lost)
+	if changed(&before, &after) {
+		r.noteLocked(&before, &after)
+	} else if len(effects) == 0 {
+		return nil
+	}
+	r.lanes.put(e.remote, func(ctx context.Context) { r.act(ctx, e.remote, after, effects) })
+	return nil
+}
+
+// changed tells whether anything of an entry that is stored or shown did.
+func changed(before, after *connection) bool {
+	return before.ID != after.ID || before.State != after.State || before.Phase != after.Phase ||
+		before.Stub != after.Stub || before.Role != after.Role || before.Reason != after.Reason ||
+		before.URL != after.URL || before.Attempts != after.Attempts || len(before.Transitions) != len(after.Transitions)
+}
+
+// noteLocked tells those who watch of an entry's change.
+func (r *Registry) noteLocked(before, after *connection) {
+	r.metrics.moved(before.State, after.State)
+	state := "gone"
+	c := before
+	if after.exists() {
+		state, c = after.State.String(), after
+	}
+	if before.State != after.State || before.Stub != after.Stub {
+		r.log.Debug("connection entry", "remote", c.Remote, "state", state, "role", roleName(c.Role), "stub", c.Stub)
+	}
+	r.tellWatchersLocked(c.ID, c.Remote)
+	close(r.pulse)
+	r.pulse = make(chan struct{})
+}
+
+// await waits until a condition on the table holds, which is looked at under mu.
+func (r *Registry) await(ctx context.Context, holds func() bool) error {
+	for {
+		r.mu.Lock()
+		ok, pulse := holds(), r.pulse
+		r.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-pulse:
+		case <-ctx.Done():
+			return fault.From(ctx.Err())
+		}
+	}
+}
+
+// tickAlong looks at what time alone brings about.
+func (r *Registry) tickAlong(ctx context.Context) error {
+	t := time.NewTicker(r.limits.Tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			r.tick()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// tick applies what is due. Routes whose reason has run out are taken back, so
+// that the next message asks again: that is what starts another attempt.
+func (r *Registry) tick() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Now()
+	for _, e := range r.known.table.due(now, r.limits) {
+		_ = r.applyLocked(e) // refused events are logged there
+	}
+	again := r.known.cache.expire(now)
+	for _, e := range again {
+		if remote := r.known.table.byAddress[e]; remote != "" && r.known.table.addresses[remote][e] == associated {
+			r.known.table.remove(remote, e)
+		}
+	}
+	for remote, c := range r.known.table.byRemote {
+		if !c.NextAttempt.IsZero() && !now.Before(c.NextAttempt) && !c.retryTold {
+			c.retryTold = true
+			again = append(again, remote)
+		}
+	}
+	r.staleLocked(again)
+	r.rerouteLocked(again)
+}
+
+func roleName(role pb.ConnectionRole) string {
+	if role == requester {
+		return "requester"
+	}
+	return "handler"
+}
+
+func timestamp(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t) }

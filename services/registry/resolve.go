@@ -1,0 +1,228 @@
+package registry
+
+import (
+	"strings"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+// knowledge is all that resolution reads. Registry.mu guards it.
+type knowledge struct {
+	own           string // URL of this runtime
+	domain        string // its domain
+	wants         Wanted
+	table         *table
+	cache         *cache
+	registrations map[string]*registration
+}
+
+// query asks where a message must go.
+type query struct {
+	to         string
+	p2p        bool // the message asks for a P2P connection
+	p2pHandler string
+	at         time.Time
+}
+
+// Decision is where messages to an address go, and why (wire contract, section
+// 10). Without Next there is no route, and Code and Description say what is wrong.
+type Decision struct {
+	Next        string
+	Reason      pb.RouteReason
+	Code        fault.Code
+	Description string
+	// Domain whose Message Node stub Next is; empty otherwise.
+	Domain string
+	// Runtime of the address, when it is known.
+	Runtime string
+	// Connection is the entry's id that the route uses, when it uses one.
+	Connection string
+	// Do is what the rule wants done beside the answer.
+	Do action
+}
+
+// action is what a decision starts.
+type action struct {
+	lookUp    string // entity to ask the domain registry for
+	setUp     string // remote runtime to connect with, or to connect with again
+	handler   string // its handler stub
+	associate string // entity to add to the entry of Runtime
+}
+
+// resolve decides by the rules of section 10, in their order. It reads, and
+// changes nothing. Rule 1, the source, is sourceOf's.
+func (k *knowledge) resolve(q query) Decision {
+	u, err := address.Parse(q.to)
+	if err != nil {
+		return noRoute(fault.BadRequest, fault.From(err).Description)
+	}
+	switch {
+	case k.isLocal(u):
+		return Decision{Reason: pb.RouteReason_ROUTE_REASON_LOCAL, Runtime: k.own,
+			Code: fault.NotFound, Description: "nobody listens to " + q.to + " in this runtime"}
+	case q.to == address.Session:
+		return noRoute(fault.Forbidden, q.to+" is for Message Node stubs alone")
+	case u.Kind == address.Backend:
+		return k.node(u, pb.RouteReason_ROUTE_REASON_BACKEND_SERVICE)
+	case u.Kind == address.P2PStub, u.Kind == address.ConnectionData:
+		return k.node(u, pb.RouteReason_ROUTE_REASON_SIGNALLING)
+	}
+	return k.byConnection(u, q)
+}
+
+// byConnection is rules 4 to 9.
+func (k *knowledge) byConnection(u address.URL, q query) Decision {
+	if owner := k.table.owner(u.Text); owner != "" {
+		if c := k.table.byRemote[owner]; c.usable() {
+			return over(c, pb.RouteReason_ROUTE_REASON_CONNECTION_LISTS_ADDRESS)
+		}
+	}
+	runtime, handler, known := k.runtimeOf(u, q)
+	if runtime == "" {
+		d := k.node(u, pb.RouteReason_ROUTE_REASON_MESSAGE_NODE)
+		if !known && d.Next != "" && isLookedUp(u) && k.registrations[entity(u.Text)] == nil {
+			d.Do.lookUp = entity(u.Text)
+		}
+		return d
+	}
+	if runtime == k.own {
+		return Decision{Reason: pb.RouteReason_ROUTE_REASON_LOCAL, Runtime: k.own,
+			Code: fault.NotFound, Description: "the domain registry says that " + q.to + " is here, but nobody listens to it"}
+	}
+	d := k.byRuntime(u, q, runtime, handler)
+	d.Runtime = runtime
+	return d
+}
+
+// byRuntime is rules 5 to 9 for an address whose runtime is known.
+func (k *knowledge) byRuntime(u address.URL, q query, runtime, handler string) Decision {
+	c := k.table.get(runtime)
+	if c.usable() {
+		d := over(&c, pb.RouteReason_ROUTE_REASON_CONNECTION_TO_RUNTIME)
+		if _, cached := k.cache.get(entity(u.Text), q.at); cached {
+			d.Do.associate = entity(u.Text)
+		}
+		return d
+	}
+	if handler == "" {
+		handler = c.Handler
+	}
+	mayTry := k.wanted(q) && handler != "" && !q.at.Before(c.NextAttempt)
+	d := k.node(u, pb.RouteReason_ROUTE_REASON_MESSAGE_NODE)
+	switch {
+	case d.Next == "":
+		return d
+	case c.State == status.Disconnected, c.State == status.Live:
+		d.Reason = pb.RouteReason_ROUTE_REASON_REESTABLISHING
+		if mayTry && c.State == status.Disconnected && !c.underWay() {
+			d.Do = action{setUp: runtime, handler: handler}
+		}
+	case c.underWay():
+		d.Reason = pb.RouteReason_ROUTE_REASON_SETUP_UNDER_WAY
+	case mayTry:
+		d.Reason = pb.RouteReason_ROUTE_REASON_SETUP_STARTED
+		d.Do = action{setUp: runtime, handler: handler}
+	}
+	if c.exists() && d.Reason != pb.RouteReason_ROUTE_REASON_MESSAGE_NODE {
+		d.Connection = c.ID
+	}
+	return d
+}
+
+// runtimeOf finds the runtime of an address, and its handler stub. known is false
+// when a domain registry could still be asked.
+func (k *knowledge) runtimeOf(u address.URL, q query) (runtime, handler string, known bool) {
+	if u.Runtime != "" {
+		runtime = u.Runtime
+	} else {
+		var p place
+		p, known = k.cache.get(entity(u.Text), q.at)
+		if runtime, handler = p.runtime, p.handler; runtime == "" {
+			runtime = k.table.owner(u.Text)
+		}
+	}
+	if hint, err := address.Parse(q.p2pHandler); err == nil && hint.Kind == address.P2PStub && hint.Runtime != "" {
+		if runtime == "" && hint.Runtime != k.own {
+			runtime = hint.Runtime
+		}
+		if runtime == hint.Runtime && handler == "" {
+			handler = q.p2pHandler
+		}
+	}
+	if handler == "" {
+		handler = k.cache.handlers[runtime]
+	}
+	return runtime, handler, known || runtime != ""
+}
+
+// wanted tells whether a message may start a set-up.
+func (k *knowledge) wanted(q query) bool {
+	return k.wants == Always || (k.wants == OnRequest && (q.p2p || q.p2pHandler != ""))
+}
+
+// isLocal tells whether only a listener of this runtime can take an address. The
+// changes and children of an object of ours are for its observers, who may be
+// anywhere: their Message Node knows them.
+func (k *knowledge) isLocal(u address.URL) bool {
+	if address.Within(u.Text, k.own) {
+		return true
+	}
+	e := entity(u.Text)
+	if k.registrations[e] == nil && k.registrations[u.Text] == nil {
+		return false
+	}
+	below := strings.TrimPrefix(u.Text, e)
+	return below != address.ChangesSuffix && !strings.HasPrefix(below, address.ChildrenSuffix)
+}
+
+// isLookedUp tells whether a domain registry has addresses of this kind.
+func isLookedUp(u address.URL) bool {
+	return (u.Kind == address.Hyperty || u.Kind == address.DataObject) && entity(u.Text) != u.Scheme+"://"+u.Domain
+}
+
+// node leads to the Message Node stub of an address's domain. A bare string has
+// none: this runtime's own node may know it.
+func (k *knowledge) node(u address.URL, reason pb.RouteReason) Decision {
+	domain := u.Domain
+	if domain == "" {
+		domain = k.domain
+	}
+	if !isDomain(domain) {
+		return noRoute(fault.NotFound, "no such domain: "+domain)
+	}
+	return Decision{Next: address.NodeStubURL(k.own, domain), Reason: reason, Domain: domain}
+}
+
+// isDomain keeps out what can be no name of a domain: it becomes a part of
+// addresses, and is dialled.
+func isDomain(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || strings.ContainsRune(`/?#@\"`, r)
+	}) < 0
+}
+
+func over(c *connection, reason pb.RouteReason) Decision {
+	return Decision{Next: c.URL, Reason: reason, Runtime: c.Remote, Connection: c.ID}
+}
+
+func noRoute(code fault.Code, description string) Decision {
+	return Decision{Reason: pb.RouteReason_ROUTE_REASON_NO_ROUTE, Code: code, Description: description}
+}
+
+// route is the decision as the API has it.
+func (d Decision) route(to string) *pb.Route {
+	return &pb.Route{To: to, Next: d.Next, Reason: d.Reason, Code: int32(d.Code), Description: d.Description} //nolint:gosec // an HTTP code
+}
+
+// reasonName is the reason in logs and metrics: `setup started`.
+func reasonName(r pb.RouteReason) string {
+	name := strings.TrimPrefix(r.String(), "ROUTE_REASON_")
+	return strings.ToLower(strings.ReplaceAll(name, "_", " "))
+}

@@ -1,0 +1,263 @@
+package registry
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// busStream is one bus's Routes stream, and what it has been told: only that can
+// change, and is pushed when it does. Registry.mu guards all but out.
+type busStream struct {
+	r       *Registry
+	routes  map[string]*told               // by `to`
+	byKey   map[string]map[string]struct{} // what a route hangs on → its `to`
+	sources map[string]map[string]struct{} // entity → sources said to be right
+	count   int                            // of sources
+	waiting int                            // questions that wait
+	out     *routesQueue
+}
+
+// told is a route that the bus has.
+type told struct {
+	query query
+	next  string
+	code  fault.Code
+	keys  []string
+}
+
+func (r *Registry) openBus() *busStream {
+	b := &busStream{
+		r: r, routes: map[string]*told{}, byKey: map[string]map[string]struct{}{},
+		sources: map[string]map[string]struct{}{}, out: newRoutesQueue(r.limits.Outgoing),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.buses[b] = struct{}{}
+	r.partLocked("bus", nil)
+	return b
+}
+
+func (r *Registry) closeBus(b *busStream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.buses, b)
+	if len(r.buses) == 0 {
+		r.partLocked("bus", fault.New(fault.Unavailable, "no bus is connected"))
+	}
+}
+
+// routeQuery answers at once, or as soon as the Message Node stub is deployed.
+func (b *busStream) routeQuery(sequence uint64, q query) {
+	r := b.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log.Debug("resolving", "to", q.to)
+	d := r.decideLocked(q)
+	if d.Domain == "" {
+		b.answerLocked(sequence, q, d)
+		return
+	}
+	n, err := r.nodeLocked(d.Domain)
+	switch {
+	case err != nil:
+		b.answerLocked(sequence, q, unavailable(d, err))
+	case n.deployed:
+		b.answerLocked(sequence, q, d)
+	default:
+		b.laterLocked(func(ctx context.Context) {
+			err := r.haveNode(ctx, d.Domain)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			b.answerLocked(sequence, q, r.againLocked(q, err))
+		}, func() {
+			b.answerLocked(sequence, q, unavailable(d, errWaiting))
+		})
+	}
+}
+
+var errWaiting = fault.New(fault.Unavailable, "too many questions wait for a Message Node stub")
+
+// againLocked decides again after a wait, in which things may have changed.
+func (r *Registry) againLocked(q query, err error) Decision {
+	q.at = r.cfg.Now()
+	d := r.known.resolve(q)
+	if err != nil && d.Domain != "" {
+		return unavailable(d, err)
+	}
+	return d
+}
+
+// laterLocked runs what waits beside the stream, or says that too many do.
+func (b *busStream) laterLocked(wait func(ctx context.Context), full func()) {
+	if b.waiting >= b.r.limits.Waiting {
+		full()
+		return
+	}
+	b.waiting++
+	b.r.lanes.spawn(func(ctx context.Context) {
+		wait(ctx)
+		b.r.mu.Lock()
+		b.waiting--
+		b.r.mu.Unlock()
+	})
+}
+
+// answerLocked sends a route, and remembers it. It is sent under the lock, so that
+// no change of it can overtake it.
+func (b *busStream) answerLocked(sequence uint64, q query, d Decision) {
+	b.r.resolved(q.to, d)
+	b.rememberLocked(q, d)
+	b.out.push(&pb.RoutesResponse{Answers: []*pb.RouteAnswer{{Sequence: sequence, Route: d.route(q.to)}}})
+}
+
+func (b *busStream) rememberLocked(q query, d Decision) {
+	b.forgetLocked(q.to)
+	for to := range b.routes {
+		if len(b.routes) < b.r.limits.Told {
+			break
+		}
+		b.takeBackLocked(to)
+	}
+	t := &told{query: q, next: d.Next, code: d.Code, keys: []string{entity(q.to)}}
+	if d.Runtime != "" && d.Runtime != t.keys[0] {
+		t.keys = append(t.keys, d.Runtime)
+	}
+	b.routes[q.to] = t
+	for _, k := range t.keys {
+		if b.byKey[k] == nil {
+			b.byKey[k] = map[string]struct{}{}
+		}
+		b.byKey[k][q.to] = struct{}{}
+	}
+}
+
+func (b *busStream) forgetLocked(to string) {
+	t := b.routes[to]
+	if t == nil {
+		return
+	}
+	delete(b.routes, to)
+	for _, k := range t.keys {
+		delete(b.byKey[k], to)
+		if len(b.byKey[k]) == 0 {
+			delete(b.byKey, k)
+		}
+	}
+}
+
+// takeBackLocked makes the bus ask again with the next message.
+func (b *busStream) takeBackLocked(to string) {
+	b.forgetLocked(to)
+	b.out.push(&pb.RoutesResponse{Changes: []*pb.Route{{To: to}}})
+}
+
+// rerouteLocked looks again at all routes that hang on these runtimes, entities
+// and addresses, and pushes what has changed.
+func (r *Registry) rerouteLocked(keys []string) {
+	for b := range r.buses {
+		for _, k := range keys {
+			for _, to := range slices.Collect(maps.Keys(b.byKey[entity(k)])) {
+				b.lookAgainLocked(to)
+			}
+		}
+	}
+}
+
+// lookAgainLocked compares one route with what it is now. When a message would
+// start something, the bus must ask again with it; nothing starts without one.
+func (b *busStream) lookAgainLocked(to string) {
+	t := b.routes[to]
+	if t == nil {
+		return
+	}
+	q := t.query
+	q.at = b.r.cfg.Now()
+	d := b.r.known.resolve(q)
+	n := b.r.nodes[d.Domain]
+	switch {
+	case d.Do.setUp != "" || d.Do.lookUp != "", d.Domain != "" && (n == nil || !n.deployed):
+		b.takeBackLocked(to)
+	case d.Next == t.next && d.Code == t.code:
+		b.rememberLocked(q, d) // its runtime may be known by now
+	default:
+		b.rememberLocked(q, d)
+		b.out.push(&pb.RoutesResponse{Changes: []*pb.Route{d.route(to)}})
+	}
+}
+
+// sourceQuery answers whether a `from` is right, beside the stream when a look-up
+// must tell.
+func (b *busStream) sourceQuery(sequence uint64, q sourceQuery) {
+	r := b.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.at = r.cfg.Now()
+	v := r.known.sourceOf(q)
+	if v.lookUp == "" {
+		b.sourceAnswerLocked(sequence, q, r.countRefusal(q, v.refused))
+		return
+	}
+	b.laterLocked(func(ctx context.Context) {
+		err := r.verify(ctx, q)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		b.sourceAnswerLocked(sequence, q, err)
+	}, func() {
+		b.sourceAnswerLocked(sequence, q, fault.New(fault.Unavailable, "too many sources wait to be verified"))
+	})
+}
+
+func (b *busStream) sourceAnswerLocked(sequence uint64, q sourceQuery, err error) {
+	a := &pb.SourceAnswer{Sequence: sequence, Code: int32(fault.CodeOf(err))} //nolint:gosec // an HTTP code
+	if err != nil {
+		a.Description = fault.From(err).Description
+	} else {
+		b.rememberSourceLocked(q.from)
+	}
+	b.out.push(&pb.RoutesResponse{Sources: []*pb.SourceAnswer{a}})
+}
+
+func (b *busStream) rememberSourceLocked(from string) {
+	e := entity(from)
+	for other := range b.sources {
+		if b.count < b.r.limits.Told {
+			break
+		}
+		b.staleLocked(other)
+	}
+	if b.sources[e] == nil {
+		b.sources[e] = map[string]struct{}{}
+	}
+	if _, had := b.sources[e][from]; !had {
+		b.sources[e][from] = struct{}{}
+		b.count++
+	}
+}
+
+// staleLocked tells all buses to verify these addresses, and what stands below
+// them, again.
+func (r *Registry) staleLocked(addresses []string) {
+	for b := range r.buses {
+		for _, a := range addresses {
+			b.staleLocked(entity(a))
+		}
+	}
+}
+
+func (b *busStream) staleLocked(entity string) {
+	set := b.sources[entity]
+	if len(set) == 0 {
+		return
+	}
+	resp := &pb.RoutesResponse{}
+	for from := range set {
+		resp.StaleSources = append(resp.StaleSources, from)
+	}
+	delete(b.sources, entity)
+	b.count -= len(set)
+	b.out.push(resp)
+}

@@ -1,0 +1,180 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// Serve registers the service Registry with a gRPC server.
+func (r *Registry) Serve(s grpc.ServiceRegistrar) { pb.RegisterRegistryServer(s, &server{r: r}) }
+
+// server decodes, calls, and encodes.
+type server struct {
+	pb.UnimplementedRegistryServer
+	r *Registry
+}
+
+// Routes is a bus's stream. This goroutine writes; another reads.
+func (s *server) Routes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.RoutesResponse]) error {
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	if err := s.r.ready(ctx); err != nil {
+		return err
+	}
+	b := s.r.openBus()
+	defer s.r.closeBus(b)
+	go func() { cancel(s.readRoutes(stream, b)) }() // ends with the stream
+	for {
+		resp, err := b.out.next()
+		if err != nil {
+			s.r.metrics.cut.Inc()
+			return err
+		}
+		if resp != nil {
+			if err := stream.Send(resp); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-b.out.wake:
+		case <-ctx.Done():
+			if err := context.Cause(ctx); !errors.Is(err, io.EOF) {
+				return fault.From(err)
+			}
+			return nil
+		case <-s.r.stopped:
+			return fault.New(fault.Unavailable, "the registry is stopping")
+		}
+	}
+}
+
+func (s *server) readRoutes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.RoutesResponse], b *busStream) error {
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		for _, q := range req.Queries {
+			b.routeQuery(q.Sequence, query{to: q.To, p2p: q.P2P, p2pHandler: q.P2PHandler, at: s.r.cfg.Now()})
+		}
+		for _, q := range req.Sources {
+			b.sourceQuery(q.Sequence, sourceQuery{from: q.From, remote: q.RemoteRuntimeUrl, node: q.Node})
+		}
+	}
+}
+
+func (s *server) Resolve(ctx context.Context, req *pb.ResolveRequest) (*pb.ResolveResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	if req.From != "" {
+		if err := s.r.verify(ctx, sourceQuery{from: req.From}); err != nil {
+			f := fault.From(err)
+			return &pb.ResolveResponse{Route: &pb.Route{
+				To: req.Address, Reason: pb.RouteReason_ROUTE_REASON_SOURCE_REFUSED,
+				Code: int32(f.Code), Description: f.Description, //nolint:gosec // an HTTP code
+			}}, nil
+		}
+	}
+	d := s.r.resolveNow(ctx, query{to: req.Address, p2p: req.P2P, at: s.r.cfg.Now()})
+	return &pb.ResolveResponse{Route: d.route(req.Address), RuntimeUrl: d.Runtime, ConnectionId: d.Connection}, nil
+}
+
+func (s *server) Register(ctx context.Context, req *pb.RegisterRequest) (*pb.RegisterResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	reg, err := s.r.Register(ctx, req.Registration)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return &pb.RegisterResponse{Registration: reg}, nil
+}
+
+func (s *server) Unregister(ctx context.Context, req *pb.UnregisterRequest) (*pb.UnregisterResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.r.Unregister(ctx, req.Url); err != nil {
+		return nil, fault.From(err)
+	}
+	return &pb.UnregisterResponse{}, nil
+}
+
+func (s *server) ListRegistrations(ctx context.Context, _ *pb.ListRegistrationsRequest) (*pb.ListRegistrationsResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	return &pb.ListRegistrationsResponse{Registrations: s.r.Registrations()}, nil
+}
+
+func (s *server) Connect(ctx context.Context, req *pb.ConnectRequest) (*pb.ConnectResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	c, err := s.r.Connect(ctx, req.Address)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return &pb.ConnectResponse{Connection: c}, nil
+}
+
+func (s *server) Disconnect(ctx context.Context, req *pb.DisconnectRequest) (*pb.DisconnectResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.r.Disconnect(req.Connection); err != nil {
+		return nil, fault.From(err)
+	}
+	return &pb.DisconnectResponse{}, nil
+}
+
+func (s *server) ListConnections(ctx context.Context, _ *pb.ListConnectionsRequest) (*pb.ListConnectionsResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	return &pb.ListConnectionsResponse{Connections: s.r.Connections()}, nil
+}
+
+func (s *server) WatchConnections(_ *pb.WatchConnectionsRequest, stream grpc.ServerStreamingServer[pb.WatchConnectionsResponse]) error {
+	if err := s.r.ready(stream.Context()); err != nil {
+		return err
+	}
+	return s.r.watchConnections(stream.Context(), stream.Send)
+}
+
+func (s *server) GetRuntime(ctx context.Context, _ *pb.GetRuntimeRequest) (*pb.GetRuntimeResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	return s.r.describe(), nil
+}
+
+// describe is GetRuntime's answer.
+func (r *Registry) describe() *pb.GetRuntimeResponse {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	resp := &pb.GetRuntimeResponse{
+		RuntimeUrl: r.rules.own, Domain: r.known.domain, P2PHandlerUrl: r.handler, Version: r.cfg.Version,
+		Registrations: uint32(len(r.known.registrations)),  //nolint:gosec // bounded by Limits
+		Connections:   uint32(len(r.known.table.byRemote)), //nolint:gosec // bounded by Limits
+	}
+	for _, n := range r.sessions {
+		resp.Nodes = append(resp.Nodes, n)
+	}
+	slices.SortFunc(resp.Nodes, func(a, b *pb.NodeSession) int { return strings.Compare(a.Domain, b.Domain) })
+	for _, p := range r.parts {
+		resp.Components = append(resp.Components, p)
+	}
+	slices.SortFunc(resp.Components, func(a, b *pb.ComponentStatus) int { return strings.Compare(a.Name, b.Name) })
+	return resp
+}

@@ -1,0 +1,156 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// store keeps what must survive a restart in a JetStream bucket of this runtime:
+// the handler's address, the entries of the table (without the remote addresses,
+// which are learned again), and the registrations.
+type store struct{ kv jetstream.KeyValue }
+
+// markerFor is how long the mark of a deletion is kept.
+const markerFor = time.Minute
+
+const (
+	handlerKey       = "handler"
+	connectionPrefix = "connection."
+	registrationKey  = "registration."
+)
+
+// openStore opens the bucket of a runtime; its name comes from the URL, so that
+// many runtimes can share one NATS.
+func openStore(ctx context.Context, e *engine.Engine, runtimeURL string) (*store, error) {
+	sum := sha256.Sum256([]byte(runtimeURL))
+	kv, err := e.Bucket(ctx, jetstream.KeyValueConfig{
+		Bucket:      "peerbus_registry_" + hex.EncodeToString(sum[:10]),
+		Description: "registry of " + runtimeURL,
+		History:     1,
+		Storage:     jetstream.FileStorage,
+		// Allows marks of deletions that end.
+		LimitMarkerTTL: markerFor,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &store{kv}, nil
+}
+
+// saved is what load finds.
+type saved struct {
+	handler       string
+	connections   []connection
+	registrations []*registration
+	broken        []string // keys that cannot be read
+}
+
+// load reads everything back.
+func (s *store) load(ctx context.Context) (*saved, error) {
+	w, err := s.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "reading the store: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	all := &saved{}
+	for {
+		select {
+		case entry, open := <-w.Updates():
+			if !open {
+				return nil, fault.New(fault.Unavailable, "reading the store: it ended early")
+			}
+			if entry == nil { // that was all
+				return all, nil
+			}
+			if err := all.take(entry.Key(), entry.Value()); err != nil {
+				all.broken = append(all.broken, entry.Key())
+			}
+		case <-ctx.Done():
+			return nil, fault.New(fault.Unavailable, "reading the store: %w", ctx.Err())
+		}
+	}
+}
+
+func (a *saved) take(key string, value []byte) error {
+	switch {
+	case key == handlerKey:
+		a.handler = string(value)
+	case strings.HasPrefix(key, connectionPrefix):
+		var c connection
+		if err := json.Unmarshal(value, &c); err != nil {
+			return err
+		}
+		if c.Remote == "" || !c.exists() {
+			return errors.New("an entry without its runtime")
+		}
+		a.connections = append(a.connections, c)
+	case strings.HasPrefix(key, registrationKey):
+		reg, err := decodeRegistration(value)
+		if err != nil {
+			return err
+		}
+		a.registrations = append(a.registrations, reg)
+	}
+	return nil
+}
+
+func (s *store) saveHandler(ctx context.Context, url string) error {
+	return s.put(ctx, handlerKey, []byte(url))
+}
+
+func (s *store) saveConnection(ctx context.Context, c connection) error {
+	value, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return s.put(ctx, key(connectionPrefix, c.Remote), value)
+}
+
+func (s *store) removeConnection(ctx context.Context, remote string) error {
+	return s.remove(ctx, key(connectionPrefix, remote))
+}
+
+func (s *store) saveRegistration(ctx context.Context, reg *registration) error {
+	value, err := reg.encode()
+	if err != nil {
+		return err
+	}
+	return s.put(ctx, key(registrationKey, reg.url()), value)
+}
+
+func (s *store) removeRegistration(ctx context.Context, url string) error {
+	return s.remove(ctx, key(registrationKey, url))
+}
+
+func (s *store) put(ctx context.Context, key string, value []byte) error {
+	if _, err := s.kv.Put(ctx, key, value); err != nil {
+		return fault.New(fault.Unavailable, "store: %w", err)
+	}
+	return nil
+}
+
+// remove leaves nothing behind: entries come and go for ever, so that the mark of
+// a deletion, which NATS keeps, must end too.
+func (s *store) remove(ctx context.Context, key string) error {
+	if err := s.kv.Purge(ctx, key, jetstream.PurgeTTL(markerFor)); err != nil {
+		return fault.New(fault.Unavailable, "store: %w", err)
+	}
+	return nil
+}
+
+// key makes a key of an address, which itself may be too long for one or have
+// other characters.
+func key(prefix, addr string) string {
+	sum := sha256.Sum256([]byte(addr))
+	return prefix + hex.EncodeToString(sum[:])
+}

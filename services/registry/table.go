@@ -1,0 +1,213 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// table is the p2pConnection table: one entry per remote runtime, which is what
+// makes a second set-up impossible, found by runtime, by id and by the remote
+// addresses. It has no lock; Registry.mu guards it.
+type table struct {
+	byRemote  map[string]*connection
+	byID      map[string]string            // id → remote
+	byAddress map[string]string            // address → remote
+	addresses map[string]map[string]origin // remote → its addresses
+}
+
+// origin tells how an address came into an entry.
+type origin int
+
+const (
+	fed        origin = iota // the remote registry listed it
+	associated               // a domain registry said where it is (section 10, rule 5)
+)
+
+func newTable() *table {
+	return &table{
+		byRemote: map[string]*connection{}, byID: map[string]string{},
+		byAddress: map[string]string{}, addresses: map[string]map[string]origin{},
+	}
+}
+
+// get gives the entry of a runtime; the zero connection when there is none.
+func (t *table) get(remote string) connection {
+	if c := t.byRemote[remote]; c != nil {
+		return *c
+	}
+	return connection{}
+}
+
+// put stores what next gave. An entry that does not exist any more goes, with its
+// addresses, which are returned.
+func (t *table) put(remote string, c connection) (lost []string) {
+	if c.exists() {
+		t.byRemote[remote] = &c
+		t.byID[c.ID] = remote
+		return nil
+	}
+	if old := t.byRemote[remote]; old != nil {
+		delete(t.byID, old.ID)
+	}
+	delete(t.byRemote, remote)
+	return t.clear(remote)
+}
+
+// find gives the remote runtime by an entry's id or by its own URL.
+func (t *table) find(idOrRemote string) (string, bool) {
+	if remote, ok := t.byID[idOrRemote]; ok {
+		return remote, true
+	}
+	_, ok := t.byRemote[idOrRemote]
+	return idOrRemote, ok
+}
+
+// owner gives the remote runtime whose entry lists an address, or one that it
+// stands below.
+func (t *table) owner(addr string) string {
+	for a := range ancestry(addr) {
+		if remote, ok := t.byAddress[a]; ok {
+			return remote
+		}
+	}
+	return ""
+}
+
+// add lists an address, unless another runtime's entry has it already or there
+// are limit of them.
+func (t *table) add(remote, addr string, o origin, limit int) bool {
+	set := t.addresses[remote]
+	if other, ok := t.byAddress[addr]; ok {
+		if other == remote && o == fed {
+			set[addr] = fed
+		}
+		return false
+	}
+	if len(set) >= limit {
+		return false
+	}
+	if set == nil {
+		set = map[string]origin{}
+		t.addresses[remote] = set
+	}
+	set[addr] = o
+	t.byAddress[addr] = remote
+	return true
+}
+
+func (t *table) remove(remote, addr string) bool {
+	if t.byAddress[addr] != remote {
+		return false
+	}
+	delete(t.byAddress, addr)
+	delete(t.addresses[remote], addr)
+	return true
+}
+
+// clear removes all addresses of a runtime, and gives them.
+func (t *table) clear(remote string) []string {
+	all := slices.Collect(maps.Keys(t.addresses[remote]))
+	for _, a := range all {
+		delete(t.byAddress, a)
+	}
+	delete(t.addresses, remote)
+	return all
+}
+
+// listed gives a runtime's addresses that came in one way.
+func (t *table) listed(remote string, o origin) []string {
+	var all []string
+	for a, how := range t.addresses[remote] {
+		if how == o {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// proto gives an entry as the API has it.
+func (t *table) proto(c *connection) *pb.Connection {
+	p := &pb.Connection{
+		Id: c.ID, RemoteRuntimeUrl: c.Remote, Role: c.Role, State: c.State.Proto(), StubUrl: c.Stub,
+		P2PConnectionUrl: c.URL, RemoteAddresses: slices.Sorted(maps.Keys(t.addresses[c.Remote])),
+		Reason: c.Reason, Attempts: uint32(max(c.Attempts, 0)), //nolint:gosec // small
+	}
+	if !c.NextAttempt.IsZero() {
+		p.NextAttempt = timestamp(c.NextAttempt)
+	}
+	for _, tr := range c.Transitions {
+		p.Transitions = append(p.Transitions, &pb.Transition{
+			State: tr.State.Proto(), Time: timestamp(tr.Time), Reason: tr.Reason,
+		})
+	}
+	return p
+}
+
+// due gives the events that time alone brings about.
+func (t *table) due(now time.Time, l Limits) []event {
+	var events []event
+	for remote, c := range t.byRemote {
+		switch {
+		case c.underWay() && !now.Before(c.deadline):
+			events = append(events, event{kind: overdue, remote: remote})
+		case c.Phase == idle && !c.usable() && now.Sub(c.changed()) > l.Retention:
+			events = append(events, event{kind: expired, remote: remote, reason: "without connection for too long"})
+		}
+	}
+	return events
+}
+
+// changed is when an entry last did something.
+func (c *connection) changed() time.Time {
+	at := c.NextAttempt
+	if n := len(c.Transitions); n > 0 && c.Transitions[n-1].Time.After(at) {
+		at = c.Transitions[n-1].Time
+	}
+	return at
+}
+
+// ancestry gives an address and what it stands below, down to
+// `<scheme>://<domain>/<id>`.
+func ancestry(addr string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		least := len(entity(addr))
+		for {
+			if !yield(addr) {
+				return
+			}
+			cut := strings.LastIndexByte(addr, '/')
+			if cut < least || cut <= 0 {
+				return
+			}
+			addr = addr[:cut]
+		}
+	}
+}
+
+// entity is what a domain registry knows an address by: the hyperty or the data
+// object, without what stands below it. Any other address is its own.
+func entity(addr string) string {
+	u, err := address.Parse(addr)
+	if err != nil {
+		return addr
+	}
+	if u.Runtime != "" {
+		return u.Runtime
+	}
+	if u.Kind != address.Hyperty && u.Kind != address.DataObject && u.Kind != address.ConnectionData {
+		return addr
+	}
+	start := len(u.Scheme) + len("://") + len(u.Domain) + 1
+	if start >= len(addr) {
+		return addr
+	}
+	if cut := strings.IndexByte(addr[start:], '/'); cut >= 0 {
+		return addr[:start+cut]
+	}
+	return addr
+}

@@ -1,0 +1,260 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+// keepWatching opens a stream again and again, and says in parts how it is.
+func (r *Registry) keepWatching(ctx context.Context, part string, watch func(ctx context.Context) error) error {
+	var wait retry.Backoff
+	for {
+		began := time.Now()
+		err := watch(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.mu.Lock()
+		lost := r.parts[part].Connected
+		r.partLocked(part, err)
+		r.mu.Unlock()
+		if lost {
+			r.log.Warn("stream broke", "with", part, "error", err)
+		}
+		if time.Since(began) > retry.DefaultMax {
+			wait.Reset()
+		}
+		if wait.Wait(ctx) != nil {
+			return nil
+		}
+	}
+}
+
+// newParts are the components that a registry is connected with.
+func newParts() map[string]*pb.ComponentStatus {
+	parts := map[string]*pb.ComponentStatus{}
+	for _, name := range []string{"bus", "p2pstub", "nodestub"} {
+		parts[name] = &pb.ComponentStatus{Name: name, Reason: "not connected yet"}
+	}
+	return parts
+}
+
+// partLocked notes that a component is connected, or why not.
+func (r *Registry) partLocked(name string, err error) {
+	p := &pb.ComponentStatus{Name: name, Connected: err == nil}
+	if err != nil {
+		p.Reason = fault.From(err).Description
+	}
+	r.parts[name] = p
+}
+
+// watchP2P follows what the P2P stub has.
+func (r *Registry) watchP2P(ctx context.Context) error {
+	return r.keepWatching(ctx, "p2pstub", func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := r.cfg.P2PStub.Watch(ctx, &pb.P2PStubWatchRequest{})
+		if err != nil {
+			return err
+		}
+		for {
+			resp, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			if resp.Snapshot {
+				r.mu.Lock()
+				r.partLocked("p2pstub", nil)
+				r.mu.Unlock()
+				r.lanes.spawn(func(context.Context) { r.deployHandler(ctx) })
+				r.reconcile(ctx, resp)
+				continue
+			}
+			for _, p := range resp.Peers {
+				r.takePeer(ctx, p, onWatch)
+			}
+		}
+	})
+}
+
+// deployHandler makes the handler stub, as long as the P2P stub is the same.
+func (r *Registry) deployHandler(ctx context.Context) {
+	var wait retry.Backoff
+	for {
+		err := r.listenToStub(ctx, r.handler, handler)
+		if err == nil {
+			err = r.deployStub(ctx, &pb.P2PStubDeployRequest{RuntimeUrl: r.rules.own, StubUrl: r.handler, Role: handler})
+		}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		r.log.Warn("the P2P handler stub is not deployed yet", "error", err)
+		if wait.Wait(ctx) != nil {
+			return
+		}
+	}
+}
+
+// takePeer makes an event of what the P2P stub says of a peer connection.
+func (r *Registry) takePeer(ctx context.Context, p *pb.Peer, c channel) {
+	e := event{
+		kind: reported, remote: p.RemoteRuntimeUrl, stub: p.StubUrl, role: p.Role,
+		state: status.FromProto(p.State), channel: c, reason: p.Reason,
+	}
+	switch {
+	case p.Gone:
+		e.kind = gone
+	case e.state == status.None:
+		return
+	}
+	if err := r.takeNews(ctx, e); fault.CodeOf(err) == fault.BadRequest || fault.CodeOf(err) == fault.TooMany {
+		r.log.Warn("a peer connection makes no sense here; it is closed", "stub", p.StubUrl, "remote", p.RemoteRuntimeUrl, "error", err)
+		r.closePeer(ctx, p, "the registry has no place for it")
+	}
+}
+
+func (r *Registry) closePeer(ctx context.Context, p *pb.Peer, reason string) {
+	req := &pb.P2PStubCloseRequest{StubUrl: p.StubUrl, Reason: reason}
+	if p.Role == handler {
+		req.RemoteRuntimeUrl = p.RemoteRuntimeUrl
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	if _, err := r.cfg.P2PStub.Close(ctx, req); err != nil {
+		r.log.Debug("a peer connection cannot be closed now", "stub", p.StubUrl, "error", err)
+	}
+}
+
+// reconcile compares the table with what is really up: after a restart of either
+// side, and after a stream that broke.
+func (r *Registry) reconcile(ctx context.Context, snapshot *pb.P2PStubWatchResponse) {
+	peers := map[[2]string]*pb.Peer{}
+	for _, p := range snapshot.Peers {
+		peers[[2]string{p.StubUrl, p.RemoteRuntimeUrl}] = p
+	}
+	for _, c := range r.entries() {
+		if c.Role == requester && c.Stub != "" {
+			r.lanes.spawn(func(context.Context) { _ = r.listenToStub(ctx, c.Stub, requester) })
+		}
+		if p := peers[[2]string{c.Stub, c.Remote}]; p != nil && !p.Gone {
+			r.takePeer(ctx, p, inSnapshot)
+			continue
+		}
+		r.missing(ctx, c)
+	}
+	r.adopt(ctx, snapshot)
+}
+
+// entries gives a copy of the table.
+func (r *Registry) entries() []connection {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]connection, 0, len(r.known.table.byRemote))
+	for _, c := range r.known.table.byRemote {
+		all = append(all, *c)
+	}
+	return all
+}
+
+// missing deals with an entry whose peer connection is not there. A requester
+// that has not come far begins again; any other connection is gone.
+func (r *Registry) missing(ctx context.Context, c connection) {
+	switch {
+	case c.Stub == "":
+	case c.Role == requester && c.Phase == settingUp:
+		r.lanes.put(c.Remote, func(ctx context.Context) {
+			if r.isStubOf(c.Remote, c.Stub) {
+				r.deployRequester(ctx, c.Remote, c.Stub, c.Handler)
+			}
+		})
+	default:
+		_ = r.takeNews(ctx, event{
+			kind: gone, remote: c.Remote, stub: c.Stub, role: c.Role, reason: "the P2P stub was restarted",
+		})
+	}
+}
+
+// adopt takes what is up and not in the table: a live connection becomes an
+// entry, a handler's set-up too, and what is left over of a requester is closed.
+func (r *Registry) adopt(ctx context.Context, snapshot *pb.P2PStubWatchResponse) {
+	current := map[string]bool{r.handler: true}
+	for _, c := range r.entries() {
+		current[c.Stub] = true
+	}
+	adopted := map[string]bool{}
+	for _, p := range snapshot.Peers {
+		state := status.FromProto(p.State)
+		switch {
+		case p.Gone || r.isStubOf(p.RemoteRuntimeUrl, p.StubUrl):
+		case state == status.Live:
+			r.takePeer(ctx, p, inSnapshot)
+			adopted[p.StubUrl] = true
+		case p.Role == handler && (state == status.Created || state == status.InProgress):
+			p.State = pb.ConnectionState_CONNECTION_STATE_CREATED
+			r.takePeer(ctx, p, inSnapshot)
+		}
+	}
+	for _, stub := range snapshot.Stubs {
+		if !current[stub] && !adopted[stub] {
+			r.closePeer(ctx, &pb.Peer{StubUrl: stub, Role: requester}, "no connection of the table uses it")
+		}
+	}
+}
+
+// watchNodes follows the sessions with Message Nodes.
+func (r *Registry) watchNodes(ctx context.Context) error {
+	return r.keepWatching(ctx, "nodestub", func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := r.cfg.NodeStub.Watch(ctx, &pb.NodeStubWatchRequest{})
+		if err != nil {
+			return err
+		}
+		for {
+			resp, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			r.takeSessions(resp)
+		}
+	})
+}
+
+// takeSessions notes what the Message Node stub has. One that has started anew is
+// told again which stubs there should be.
+func (r *Registry) takeSessions(resp *pb.NodeStubWatchResponse) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if resp.Snapshot {
+		r.partLocked("nodestub", nil)
+		clear(r.sessions)
+	}
+	for _, s := range resp.Sessions {
+		r.sessions[s.Domain] = s
+		if n := r.nodes[s.Domain]; n == nil && len(r.nodes) < r.limits.Domains {
+			done := make(chan struct{})
+			close(done)
+			r.nodes[s.Domain] = &node{deployed: true, done: done}
+		}
+	}
+	if resp.Snapshot {
+		for domain, n := range r.nodes {
+			if n.deployed && r.sessions[domain] == nil {
+				r.lanes.spawn(func(ctx context.Context) { r.redeployNode(ctx, domain) })
+			}
+		}
+	}
+	for _, domain := range resp.Renewed {
+		if domain == r.known.domain {
+			r.renewLater()
+		}
+	}
+	if resp.Snapshot {
+		r.renewLater()
+	}
+}
