@@ -51,7 +51,7 @@ func fatal(err error) {
 
 // patience bounds every wait of the system tests. It is no verdict on speed:
 // these machines may be slow.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()

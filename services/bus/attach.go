@@ -1,0 +1,293 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// stream is one Attach or Listen call. Its reader alone takes requests, its
+// writer alone sends; they and everybody who delivers to it meet in the fields
+// guarded by mu.
+type stream struct {
+	bus     *Bus
+	limits  *Limits
+	metrics *metrics
+	name    string
+	comp    pb.Component
+	// unlimited is set for a Listen call: its listeners give no credit.
+	unlimited bool
+	wake      chan struct{} // has a token when there may be something to send
+	room      chan struct{} // has a token when held has gone down
+	held      atomic.Int64  // bytes charged to it as a poster
+
+	// guarded by table.mu
+	listeners map[added]struct{}
+
+	mu       sync.Mutex
+	inboxes  map[string]*inbox // by the name that deliveries carry
+	ready    fifo[*inbox]      // in turn; each has something that it may send
+	outcomes fifo[*pb.Outcome]
+	queued   int // bytes in the queues of all inboxes
+	star     int // window of the listener `*`; 0 without one
+	closed   bool
+}
+
+func newStream(b *Bus, name string, component pb.Component) *stream {
+	return &stream{
+		bus: b, limits: &b.limits, metrics: b.metrics, name: name, comp: component,
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		listeners: map[added]struct{}{}, inboxes: map[string]*inbox{},
+	}
+}
+
+func (s *stream) component() pb.Component { return s.comp }
+
+func (s *stream) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// outcome queues an answer. It is charged until it has been sent, so that a
+// stream that does not take its answers is not read from either.
+func (s *stream) outcome(o *pb.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.outcomes.push(o)
+	s.charge(outcomeCost(o))
+	s.signal()
+}
+
+func outcomeCost(o *pb.Outcome) int { return proto.Size(o) + overhead }
+
+func (s *stream) charge(bytes int) {
+	s.held.Add(int64(bytes))
+	if bytes < 0 {
+		select {
+		case s.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *stream) overdrawn() bool { return s.held.Load() > int64(s.limits.HeldBytes) }
+
+// hold waits while the stream has overdrawn. Each post and outcome is charged
+// for a bounded time, unless the other side stops reading.
+func (s *stream) hold(ctx context.Context) error {
+	if s.overdrawn() {
+		s.metrics.holds.Inc()
+	}
+	for s.overdrawn() {
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *stream) sendBack(p *post, addresses ...string) {
+	for _, a := range addresses {
+		s.mu.Lock()
+		in := s.inboxes[a]
+		s.mu.Unlock()
+		if in != nil {
+			s.bus.offer(p, []*inbox{in})
+			return
+		}
+	}
+}
+
+func (s *stream) carryOut(verdicts []verdict) { s.bus.carryOut(verdicts) }
+
+// read takes requests until the stream ends. It waits for nothing but the
+// stream itself, and for room when the stream has overdrawn.
+func (s *stream) read(ctx context.Context, recv func() (*pb.AttachRequest, error)) error {
+	for {
+		req, err := recv()
+		if err != nil {
+			return err
+		}
+		for _, c := range req.Credits {
+			s.credit(c)
+		}
+		for _, c := range req.Listeners {
+			s.change(c)
+		}
+		for _, p := range req.Posts {
+			s.post(p)
+		}
+		if err := s.hold(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stream) credit(c *pb.Credit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in := s.inboxes[c.GetListener()]; in != nil {
+		in.credit(c.GetBytes())
+	}
+}
+
+func (s *stream) change(c *pb.ListenerChange) {
+	var err error
+	if c.GetRemove() {
+		err = s.bus.removeListener(s, c.GetAddress(), c.GetLeadsTo())
+	} else {
+		err = s.bus.addListener(s, c)
+	}
+	if err != nil {
+		s.metrics.refused(reasonOf(err))
+	}
+	s.outcome(outcomeOf(c.GetSequence(), err))
+}
+
+func (s *stream) post(in *pb.Post) {
+	p := newPost(s, in.GetMessage())
+	p.sequence, p.wait, p.ingress = in.GetSequence(), in.GetWait(), in.GetIngress()
+	if in.GetTimeout() != nil {
+		d := in.GetTimeout().AsDuration()
+		p.timeout = &d
+	}
+	s.bus.post(p)
+}
+
+// write sends what is queued, as much as fits into a frame, until ctx is done.
+func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error) error {
+	for {
+		frame := s.take()
+		if frame == nil {
+			select {
+			case <-s.wake:
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if err := send(frame); err != nil {
+			return err
+		}
+		for _, o := range frame.Outcomes {
+			s.charge(-outcomeCost(o))
+		}
+	}
+}
+
+// take makes a frame of what is queued: outcomes first, then the listeners in
+// turn, a message each. Nil when there is nothing.
+func (s *stream) take() *pb.AttachResponse {
+	s.mu.Lock()
+	frame := &pb.AttachResponse{}
+	bytes := s.takeOutcomes(frame)
+	accepted := s.takeDeliveries(frame, bytes)
+	s.mu.Unlock()
+	for _, p := range accepted {
+		if done, err := p.decide(nil); done {
+			s.bus.settle(p, err)
+		}
+	}
+	s.bus.traceDelivered(s, frame.Deliveries)
+	if len(frame.Outcomes)+len(frame.Deliveries) == 0 {
+		return nil
+	}
+	return frame
+}
+
+func (s *stream) takeOutcomes(frame *pb.AttachResponse) (bytes int) {
+	for len(frame.Outcomes) < message.MaxFrames && s.outcomes.len() > 0 {
+		size := proto.Size(*s.outcomes.first())
+		if bytes > 0 && bytes+size > frameBytes {
+			break
+		}
+		frame.Outcomes = append(frame.Outcomes, s.outcomes.pop())
+		bytes += size
+	}
+	return bytes
+}
+
+func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (accepted []*post) {
+	for len(frame.Deliveries) < message.MaxFrames && s.ready.len() > 0 {
+		in := *s.ready.first()
+		if in.queue.len() > 0 {
+			size := (*in.queue.first()).size + len(in.name)
+			if bytes > 0 && bytes+size > frameBytes {
+				break
+			}
+			var d *pb.Delivery
+			d, accepted = in.send(accepted)
+			frame.Deliveries = append(frame.Deliveries, d)
+			bytes += size
+		}
+		s.ready.pop()
+		in.ready = false
+		in.arm()
+	}
+	return accepted
+}
+
+// attach serves an Attach call: hello, welcome, then reader and writer until
+// one of them ends.
+func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
+	first, err := call.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.GetHello()
+	if hello == nil {
+		return fault.New(fault.BadRequest, "the first request has no hello")
+	}
+	s := newStream(b, hello.GetName(), componentOr(hello.GetComponent()))
+	ctx, leave, err := b.enter(call.Context(), s)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
+		return err
+	}
+	recv := func() (*pb.AttachRequest, error) {
+		if req := first; req != nil {
+			first = nil
+			return req, nil
+		}
+		return call.Recv()
+	}
+	return s.serve(ctx,
+		func(ctx context.Context) error { return s.read(ctx, recv) },
+		func(ctx context.Context) error { return s.write(ctx, call.Send) })
+}
+
+// serve runs the parts of a call until the first one ends, or the bus does. A
+// part may sit in Recv or Send, which only the end of the call frees; so parts
+// outlive this function for the moment that gRPC takes, and Run waits for them.
+func (s *stream) serve(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for _, part := range parts {
+		s.bus.streams.running.Go(func() { cancel(part(ctx)) })
+	}
+	<-ctx.Done()
+	return endOf(context.Cause(ctx))
+}
+
+func componentOr(c pb.Component) pb.Component {
+	if _, known := pb.Component_name[int32(c)]; !known || c == pb.Component_COMPONENT_UNSPECIFIED {
+		return pb.Component_COMPONENT_APPLICATION
+	}
+	return c
+}

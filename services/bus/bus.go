@@ -1,0 +1,279 @@
+package bus
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Config of a bus.
+type Config struct {
+	// RuntimeURL is the address of the runtime that the bus belongs to.
+	RuntimeURL string
+	// Registry is the connection to the runtime's registry. It stays the
+	// caller's, and need not be up.
+	Registry grpc.ClientConnInterface
+	// Limits that are zero take their defaults.
+	Limits Limits
+	// Log defaults to slog.Default().
+	Log *slog.Logger
+	// Metrics is where the metrics are registered; nil for nowhere.
+	Metrics prometheus.Registerer
+}
+
+// Bus routes messages between the listeners of one runtime. Register makes it
+// a gRPC service, which may serve before Run and must have stopped, or will be
+// stopped by Run's end.
+type Bus struct {
+	runtimeURL string
+	own        string // address of clients that have none
+	limits     Limits
+	log        *slog.Logger
+	registry   pb.RegistryClient
+	metrics    *metrics
+
+	streams  *streams
+	ask      *asker
+	sources  *sources
+	table    *table
+	requests *requests
+}
+
+// New makes a bus; Run keeps it in touch with the registry.
+func New(cfg Config) (*Bus, error) {
+	runtime, err := address.ParseRuntime(cfg.RuntimeURL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Registry == nil {
+		return nil, fault.New(fault.BadRequest, "bus: no connection to the registry")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	b := &Bus{
+		runtimeURL: runtime.Runtime, own: address.Bus(runtime.Runtime), limits: cfg.Limits.orDefaults(),
+		log: cfg.Log, registry: pb.NewRegistryClient(cfg.Registry), metrics: newMetrics(),
+	}
+	b.streams = newStreams(&b.limits)
+	b.ask = newAsker(b.limits.Questions)
+	b.table = newTable(&b.limits, b.metrics, b.ask, b.carryOut)
+	b.sources = newSources(&b.limits, b.ask, b.deliver, b.carryOut)
+	b.requests = newRequests(&b.limits, b.metrics)
+	if cfg.Metrics != nil {
+		if err := b.metrics.register(cfg.Metrics, b); err != nil {
+			return nil, fault.New(fault.Conflict, "bus metrics: %w", err)
+		}
+	}
+	return b, nil
+}
+
+// Run keeps the stream to the registry up until ctx is done; then it ends all
+// streams and calls, and waits for them. It is called once.
+func (b *Bus) Run(ctx context.Context) error {
+	err := b.askRegistry(ctx)
+	b.streams.end()
+	over := fault.New(fault.Unavailable, "the bus is stopping")
+	b.sources.end(over)
+	b.carryOut(b.table.end(over))
+	return err
+}
+
+// post takes a message in: it is checked, then its source is, then it is
+// delivered. Each step may put it into a line, and whoever lets it go from
+// there goes on with the next step.
+func (b *Bus) post(p *post) {
+	b.metrics.posted(p.by.component())
+	if err := b.admit(p); err != nil {
+		b.settle(p, err)
+		return
+	}
+	b.tracePosted(p)
+	key, needed, err := sourceOf(p)
+	switch {
+	case err != nil:
+		b.settle(p, err)
+	case !needed || key == (sourceKey{from: b.own}):
+		b.deliver(p)
+	default:
+		b.sources.check(p, key)
+	}
+}
+
+// admit checks a post by itself. What a local client leaves out is filled in;
+// only what comes from outside has a via.
+func (b *Bus) admit(p *post) error {
+	if p.m != nil && p.ingress == nil {
+		b.complete(p.m)
+	}
+	p.size = proto.Size(p.m)
+	if err := message.Validate(p.m); err != nil {
+		return &refusal{reasonInvalid, fault.From(err)}
+	}
+	if p.wait != pb.Wait_WAIT_RESPONSE {
+		return nil
+	}
+	if p.sequence == 0 || message.IsResponse(p.m) {
+		return refuse(reasonInvalid, 400, "only a request with a sequence number can wait for a response")
+	}
+	return b.requests.add(p)
+}
+
+func (b *Bus) complete(m *pb.Message) {
+	if m.Id == "" {
+		m.Id = message.StringID(uuid.NewString())
+	}
+	if m.From == "" {
+		m.From = b.own
+	}
+	m.Via = ""
+}
+
+// deliver takes a post whose source is approved where it has to go: a response
+// to its request, anything else to the listeners of its address or its route.
+func (b *Bus) deliver(p *post) {
+	p.verified = true
+	if message.IsResponse(p.m) {
+		if q, final := b.requests.answer(p.m); final {
+			b.respond(q, p)
+			return
+		} else if q != nil {
+			if done, err := b.table.local(p); done {
+				b.settle(p, err)
+			}
+			return
+		}
+	}
+	if done, err := b.table.route(p); done {
+		b.settle(p, err)
+	}
+}
+
+func (b *Bus) respond(q *request, p *post) {
+	b.metrics.delivered(q.post.by.component())
+	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
+	q.post.by.outcome(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
+	b.settle(p, nil)
+}
+
+// offer offers a post to some listeners, past the table.
+func (b *Bus) offer(p *post, takers []*inbox) {
+	if done, err := offer(p, takers); done {
+		b.settle(p, err)
+	}
+}
+
+// carryOut settles decided posts. No lock may be held.
+func (b *Bus) carryOut(verdicts []verdict) {
+	for _, v := range verdicts {
+		b.settle(v.post, v.err)
+	}
+}
+
+// settle tells a poster how its post was decided. A refusal that it has no
+// outcome for goes as a response to the message's sender; a response is never
+// answered.
+func (b *Bus) settle(p *post, err error) {
+	if err == nil {
+		if p.request == nil && p.sequence != 0 {
+			p.by.outcome(outcomeOf(p.sequence, nil))
+		}
+		return
+	}
+	b.metrics.refused(reasonOf(err))
+	switch {
+	case p.request != nil:
+		if b.requests.end(p.request) {
+			b.metrics.request("refused")
+			p.by.outcome(outcomeOf(p.sequence, err))
+		}
+	case p.sequence != 0 && !p.taken.Load():
+		p.by.outcome(outcomeOf(p.sequence, err))
+	case p.m != nil && !message.IsResponse(p.m):
+		b.refuse(p, err)
+	}
+}
+
+// refuse answers a message with why it is refused. As long as its source has
+// not been approved the answer only goes back to where it was posted: nobody
+// can have others told that their requests have failed.
+func (b *Bus) refuse(p *post, why error) {
+	answer := newPost(itself{}, message.Refuse(p.m, why))
+	answer.size = proto.Size(answer.m)
+	switch {
+	case p.verified:
+		b.deliver(answer)
+	case p.ingress != nil:
+		p.by.sendBack(answer, p.m.Via)
+	default:
+		p.by.sendBack(answer, p.m.From)
+	}
+}
+
+// itself is the bus as a poster: of refusals, which nobody waits for.
+type itself struct{}
+
+func (itself) component() pb.Component   { return pb.Component_COMPONENT_UNSPECIFIED }
+func (itself) outcome(*pb.Outcome)       {}
+func (itself) charge(int)                {}
+func (itself) sendBack(*post, ...string) {}
+
+// addListener puts a listener in place.
+func (b *Bus) addListener(s *stream, c *pb.ListenerChange) error {
+	verdicts, err := b.table.add(s, c)
+	if err != nil {
+		return err
+	}
+	if b.tracing() {
+		b.log.Debug("listener added",
+			"address", c.GetAddress(), "leads_to", c.GetLeadsTo(), "component", label(s.comp))
+	}
+	b.carryOut(verdicts)
+	return nil
+}
+
+func (b *Bus) removeListener(s *stream, address, leadsTo string) error {
+	verdicts, err := b.table.remove(s, address, leadsTo)
+	b.carryOut(verdicts)
+	return err
+}
+
+func (b *Bus) tracing() bool { return b.log.Enabled(context.Background(), slog.LevelDebug) }
+
+func (b *Bus) trace(event string, m *pb.Message, more ...any) {
+	if b.tracing() {
+		b.log.Debug(event, append([]any{"type", m.Type, "from", m.From, "to", m.To}, more...)...)
+	}
+}
+
+func (b *Bus) tracePosted(p *post) {
+	if b.tracing() {
+		b.trace("posted", p.m, "component", label(p.by.component()))
+	}
+}
+
+func (b *Bus) traceDelivered(s *stream, deliveries []*pb.Delivery) {
+	if !b.tracing() {
+		return
+	}
+	for _, d := range deliveries {
+		b.trace("delivered", d.Message, "listener", d.Listener, "component", label(s.comp))
+	}
+}
+
+func (b *Bus) traceRoute(to string, r *pb.Route) {
+	if b.tracing() && r.GetNext() != "" {
+		reason := strings.ToLower(strings.TrimPrefix(r.GetReason().String(), "ROUTE_REASON_"))
+		b.log.Debug("route learned", "to", to, "next", r.GetNext(), "reason", reason)
+	}
+}

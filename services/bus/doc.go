@@ -1,0 +1,68 @@
+// Package bus is the data plane of a runtime: it takes messages from whoever
+// posts them and hands them to whoever listens.
+//
+// Everything that sends or receives is a listener: an application, the registry,
+// a stub. A listener belongs to a stream (MessageBus.Attach or Listen). What no
+// one here listens to goes to the listener that the registry names, a Message
+// Node stub or a p2p connection; the bus asks once per address and is told of
+// changes.
+//
+//	app          bus                          registry        stub
+//	 │ post m     │                              │              │
+//	 ├───────────▶│ admit: valid? (413, 400)     │              │
+//	 │            │ source approved? ─ question ▶│              │
+//	 │            │◀─────────────── 200 (kept) ──┤              │
+//	 │            │ a response to a request? then to its poster │
+//	 │            │ listeners of `to`? then to all of them      │
+//	 │            │ route known? else ─ question▶│              │
+//	 │            │◀──────── next = stub (kept) ─┤              │
+//	 │            ├─────────────── m, for listener `next` ─────▶│
+//	 │◀── 200 ────┤ it is in the stub's queue    │              │
+//
+// The way of a post (post.go, bus.go) has two places where it may wait, and
+// nobody is blocked by that: the line of its source (source.go) and the line of
+// its address (route.go). A line (line.go) is there from the first message that
+// has to wait until it has been led off, and whatever comes meanwhile stands
+// behind: per sender and receiver, order is kept. At the end of the way is an
+// inbox (inbox.go), the bounded queue of one listener.
+//
+// Who owns what.
+//   - Each stream (attach.go) has a reader, which alone takes its requests, and a
+//     writer, which alone sends. The writer puts what is queued into frames of up
+//     to 64 messages and 16 KiB, one message when idle, and serves the inboxes of
+//     its stream in turn.
+//   - table (listener.go, route.go): listeners, aliases, routes, lines of
+//     addresses, under one mutex. Posts whose way is known only read.
+//   - sources, requests, asker: each a table under a mutex of its own.
+//   - A stream's mutex guards its inboxes and outcomes. It is taken below the
+//     table's, never the other way round. No lock is held while something is
+//     sent or logged: what is decided under one is a verdict, carried out later.
+//   - asker (registry.go) keeps the questions that are open; Run keeps the stream
+//     Registry.Routes on which they are asked. A new stream is asked all open
+//     ones again. What is known is used on, and asked for again when it is used.
+//
+// Backpressure. A listener has a window: bytes that may be under way until it
+// gives credit. Behind it is its queue, and behind that its overflow, where
+// posts wait for Limits.FullTime. They are charged to the stream that posted
+// them; one that has overdrawn (Limits.HeldBytes) is not read from. So a slow
+// listener slows those who post to it, and no one else: other listeners of its
+// stream have inboxes of their own, and outcomes go first. One that takes
+// nothing for FullTime is stuck: it refuses with 429 at once until half of its
+// queue is free.
+//
+// Invariants:
+//   - A message is not copied, decoded or changed once it is posted, however many
+//     listeners it has.
+//   - A message never goes to the stub that is its via (wire contract, section 2).
+//   - A post with a sequence number has one outcome; a request (WAIT_RESPONSE) has
+//     its response, a refusal, or 408. A refusal without an outcome is a response
+//     to the message's `from`; a response is never answered.
+//   - Before a source is approved, a refusal goes only back to the stream that
+//     posted the message: to its listener for `from`, or for `via` at a stub.
+//   - An alias (leads_to) is there while both its own stream and a listener that
+//     it leads to are; it comes back with the latter.
+//   - What a stream's end leaves undelivered is refused with 503, unless another
+//     listener has it.
+//
+// Bounds are in Limits.
+package bus

@@ -1,0 +1,147 @@
+package bus
+
+import "time"
+
+// Limits bound a bus. A field that is zero takes its default.
+type Limits struct {
+	// Streams is how many Attach and Listen streams there may be. Default
+	// 4,096: a runtime's own parts are four, the rest are applications.
+	Streams int
+	// StreamListeners is how many listeners one stream may have. Default
+	// 65,536: a gateway stands for many devices; each costs some 300 bytes.
+	StreamListeners int
+	// Listeners is how many there may be in all. Default 262,144.
+	Listeners int
+
+	// Window is how many bytes may be under way to a listener that names no
+	// window. Default 256 KiB, that of the client.
+	Window int
+	// MaxWindow is the largest window a listener may name, in bytes. Default
+	// 16 MiB; a larger one counts as this.
+	MaxWindow int
+	// QueueBytes and QueueMessages bound what waits for one listener while its
+	// window is used up. Default 1 MiB and 4,096; one message of any size always
+	// fits into an empty queue.
+	QueueBytes    int
+	QueueMessages int
+	// StreamBytes bounds the queues of all listeners of a stream together.
+	// Default 64 MiB; what is over it is refused at once.
+	StreamBytes int
+	// FullTime is how long a post may wait for room in a listener's queue.
+	// Default 5 s: shorter than a request's time, longer than a pause of a
+	// garbage collector or a slow disk.
+	FullTime time.Duration
+	// HeldBytes is how much of a stream's posts may wait for room in the queues
+	// of listeners, together with the outcomes that it does not take, before
+	// nothing more is read from it. Default 1 MiB, the outbox of the client.
+	HeldBytes int
+	// Calls is how many unary posts may be under way. Default 4,096.
+	Calls int
+
+	// Routes is how many routes are kept. Default 65,536; the one not used
+	// lately goes first.
+	Routes int
+	// Sources is how many approved sources are kept. Default 65,536.
+	Sources int
+	// WaitAddresses is for how many addresses, and for how many sources,
+	// messages may wait for the registry or for a stub. Default 4,096.
+	WaitAddresses int
+	// WaitMessages and WaitBytes bound what waits for one of them. Default
+	// 4,096 and 4 MiB: what a fast sender posts in the time of one question.
+	WaitMessages int
+	WaitBytes    int
+	// WaitTotal bounds all that waits for routes, and all that waits for
+	// sources, in bytes. Default 64 MiB each.
+	WaitTotal int
+	// WaitTime is how long a message waits so. Default 5 s: a restart of the
+	// registry or a stub takes less, and a request's sender learns it in time.
+	WaitTime time.Duration
+	// Questions is how many questions to the registry may be open. Default
+	// 16,384: twice what can wait, for those that only ask again.
+	Questions int
+
+	// Requests is how many requests may wait for their response. Default
+	// 65,536.
+	Requests int
+	// RequestTime is the time of a request that names none. Default 15 s, what
+	// older buses wait.
+	RequestTime time.Duration
+	// MaxRequestTime is the longest time a request may name. Default 5 min; a
+	// longer one counts as this.
+	MaxRequestTime time.Duration
+}
+
+// DefaultLimits are the defaults of all fields.
+func DefaultLimits() Limits {
+	return Limits{
+		Streams:         4096,
+		StreamListeners: 65_536,
+		Listeners:       262_144,
+		Window:          256 << 10,
+		MaxWindow:       16 << 20,
+		QueueBytes:      1 << 20,
+		QueueMessages:   4096,
+		StreamBytes:     64 << 20,
+		FullTime:        5 * time.Second,
+		HeldBytes:       1 << 20,
+		Calls:           4096,
+		Routes:          65_536,
+		Sources:         65_536,
+		WaitAddresses:   4096,
+		WaitMessages:    4096,
+		WaitBytes:       4 << 20,
+		WaitTotal:       64 << 20,
+		WaitTime:        5 * time.Second,
+		Questions:       16_384,
+		Requests:        65_536,
+		RequestTime:     15 * time.Second,
+		MaxRequestTime:  5 * time.Minute,
+	}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct{ have, otherwise *int }{
+		{&l.Streams, &d.Streams},
+		{&l.StreamListeners, &d.StreamListeners},
+		{&l.Listeners, &d.Listeners},
+		{&l.Window, &d.Window},
+		{&l.MaxWindow, &d.MaxWindow},
+		{&l.QueueBytes, &d.QueueBytes},
+		{&l.QueueMessages, &d.QueueMessages},
+		{&l.StreamBytes, &d.StreamBytes},
+		{&l.HeldBytes, &d.HeldBytes},
+		{&l.Calls, &d.Calls},
+		{&l.Routes, &d.Routes},
+		{&l.Sources, &d.Sources},
+		{&l.WaitAddresses, &d.WaitAddresses},
+		{&l.WaitMessages, &d.WaitMessages},
+		{&l.WaitBytes, &d.WaitBytes},
+		{&l.WaitTotal, &d.WaitTotal},
+		{&l.Questions, &d.Questions},
+		{&l.Requests, &d.Requests},
+	} {
+		if *f.have <= 0 {
+			*f.have = *f.otherwise
+		}
+	}
+	for _, f := range []struct{ have, otherwise *time.Duration }{
+		{&l.FullTime, &d.FullTime},
+		{&l.WaitTime, &d.WaitTime},
+		{&l.RequestTime, &d.RequestTime},
+		{&l.MaxRequestTime, &d.MaxRequestTime},
+	} {
+		if *f.have <= 0 {
+			*f.have = *f.otherwise
+		}
+	}
+	return l
+}
+
+// Bounds of a frame, as the client has them: small messages share one, a long
+// one goes alone.
+const frameBytes = 16 << 10
+
+// overhead is what a waiting message costs besides its encoded bytes, so that
+// tiny ones are bounded too.
+const overhead = 256

@@ -1,0 +1,88 @@
+package bus
+
+import (
+	"time"
+)
+
+// line is where messages wait, in order, for one answer: whether their source
+// may send, where their address is, or that the stub on their route is back.
+// While there is a line, whatever else comes for the same thing stands behind
+// it, so that nothing overtakes. Its owner's mutex guards it.
+type line struct {
+	posts    fifo[waiting]
+	bytes    int
+	timer    *time.Timer // runs out for the first one
+	question uint64      // what the registry has been asked; 0 when nothing is open
+	going    bool        // it is being led off: nobody in it runs out of patience
+	next     string      // the listener that the line waits for, when the route is known
+}
+
+// waiting is a post and the end of its patience.
+type waiting struct {
+	post     *post
+	deadline time.Time
+}
+
+// lobby counts what stands in all the lines of one table.
+type lobby struct {
+	limits *Limits
+	lines  int
+	posts  int
+	bytes  int
+}
+
+// open makes a line. expire is called, on a goroutine of its own, when the
+// first of the line may have waited long enough.
+func (l *lobby) open(expire func()) (*line, error) {
+	if l.lines >= l.limits.WaitAddresses {
+		return nil, refuse(reasonWaitFull, 429, "%d addresses wait for the registry already", l.lines)
+	}
+	l.lines++
+	return &line{timer: time.AfterFunc(l.limits.WaitTime, expire)}, nil
+}
+
+// join puts a post at the end of a line.
+func (l *lobby) join(ln *line, p *post) error {
+	cost := p.cost()
+	first := ln.posts.len() == 0
+	if !first && (ln.posts.len() >= l.limits.WaitMessages || ln.bytes+cost > l.limits.WaitBytes) || l.bytes+cost > l.limits.WaitTotal {
+		return refuse(reasonWaitFull, 429, "%d messages wait for the route to %s already", ln.posts.len(), p.m.To)
+	}
+	ln.posts.push(waiting{p, time.Now().Add(l.limits.WaitTime)})
+	ln.bytes += cost
+	l.bytes += cost
+	l.posts++
+	return nil
+}
+
+// leave takes the first of a line out.
+func (l *lobby) leave(ln *line) *post {
+	p := ln.posts.pop().post
+	ln.bytes -= p.cost()
+	l.bytes -= p.cost()
+	l.posts--
+	return p
+}
+
+// expired takes out those whose time is over, and sets the timer for the next.
+func (l *lobby) expired(ln *line, now time.Time) []*post {
+	var over []*post
+	for ln.posts.len() > 0 && !ln.posts.first().deadline.After(now) {
+		over = append(over, l.leave(ln))
+	}
+	if ln.posts.len() > 0 {
+		ln.timer.Reset(ln.posts.first().deadline.Sub(now))
+	}
+	return over
+}
+
+// close ends a line and gives who still stood in it.
+func (l *lobby) close(ln *line) []*post {
+	ln.timer.Stop()
+	l.lines--
+	all := make([]*post, 0, ln.posts.len())
+	for ln.posts.len() > 0 {
+		all = append(all, l.leave(ln))
+	}
+	return all
+}

@@ -1,0 +1,328 @@
+package bus
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// table is who listens to what, where everything else goes, and what waits for
+// one of both. One mutex guards it; nothing that could block happens under it.
+// Posts whose way is known only read.
+type table struct {
+	limits   *Limits
+	metrics  *metrics
+	ask      *asker
+	carryOut func([]verdict) // for what a timer decides
+
+	mu        sync.RWMutex
+	places    map[string]*place
+	listeners int
+	routes    *cache[string, *route]
+	lobby     lobby
+	waiting   map[*place]struct{} // places that have a line
+}
+
+// place is what is known about one address. It is there as long as anything is.
+//
+//	changes ──leads to──▶ p2p connection ──leads to──▶ stub
+//	takers: inbox        takers: inbox               own: inbox
+//	"p2p connection"     "p2p connection"            "stub"
+//	(all three belong to the stub's stream)
+type place struct {
+	address string
+	own     []*inbox            // of streams that listen to the address itself
+	aliases []alias             // listeners that lead elsewhere
+	led     map[*stream]*inbox  // of streams that an alias leads to, under the name of the address
+	through []*inbox            // led, and what aliases of aliases lead to
+	takers  []*inbox            // own and through: who takes a message
+	leading map[string]int      // addresses that have aliases to here, and how many
+	line    *line               // messages that wait for a way to the address
+	parked  map[*place]struct{} // places whose line waits for a listener here
+}
+
+// alias leads from its place to another address. It may be dangling: the
+// address is not listened to while the target is away, and is again when the
+// target is back.
+type alias struct {
+	owner  *stream
+	target string
+}
+
+// aliasDepth is how many aliases may stand in a row: two are needed.
+const aliasDepth = 4
+
+func newTable(l *Limits, m *metrics, ask *asker, carryOut func([]verdict)) *table {
+	return &table{
+		limits: l, metrics: m, ask: ask, carryOut: carryOut,
+		places: map[string]*place{}, routes: newCache[string, *route](l.Routes),
+		lobby: lobby{limits: l}, waiting: map[*place]struct{}{},
+	}
+}
+
+// place gives what is known about an address, and makes it if there is nothing.
+func (t *table) place(address string) *place {
+	pl := t.places[address]
+	if pl == nil {
+		pl = &place{address: address}
+		t.places[address] = pl
+	}
+	return pl
+}
+
+// tidy forgets a place about which nothing is known any more.
+func (t *table) tidy(pl *place) {
+	if len(pl.own)+len(pl.aliases)+len(pl.leading)+len(pl.parked) == 0 && pl.line == nil {
+		delete(t.places, pl.address)
+	}
+}
+
+func validateListener(c *pb.ListenerChange) error {
+	for _, a := range []string{c.GetAddress(), c.GetLeadsTo()} {
+		if len(a) > address.MaxLength {
+			return refuse(reasonInvalid, 400, "address is longer than %d bytes", address.MaxLength)
+		}
+	}
+	switch leads := c.GetLeadsTo(); {
+	case c.GetAddress() == "":
+		return refuse(reasonInvalid, 400, "address is empty")
+	case leads != "" && (leads == "*" || c.GetAddress() == "*" || leads == c.GetAddress()):
+		return refuse(reasonInvalid, 400, "%q cannot lead to %q", c.GetAddress(), leads)
+	}
+	return nil
+}
+
+// added is a listener that a stream has added. One address may lead to several
+// others: a registry's changes go over the connection of each that wants them.
+type added struct{ address, leadsTo string }
+
+// add adds a listener of a stream. Adding what is there already changes
+// nothing; 429 past a bound.
+func (t *table) add(s *stream, c *pb.ListenerChange) ([]verdict, error) {
+	if err := validateListener(c); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := added{c.GetAddress(), c.GetLeadsTo()}
+	if _, ok := s.listeners[key]; ok {
+		return nil, nil
+	}
+	switch {
+	case s.listeners == nil:
+		return nil, refuse(reasonGone, 503, "the stream has ended")
+	case len(s.listeners) >= t.limits.StreamListeners:
+		return nil, refuse(reasonStreamFull, 429, "the stream has %d listeners already", len(s.listeners))
+	case t.listeners >= t.limits.Listeners:
+		return nil, refuse(reasonStreamFull, 429, "the bus has %d listeners already", t.listeners)
+	}
+	if err := t.mayLead(c.GetAddress(), c.GetLeadsTo()); err != nil {
+		return nil, err
+	}
+	s.listeners[key] = struct{}{}
+	t.listeners++
+	return t.insert(s, c), nil
+}
+
+// mayLead refuses an alias that would close a circle, or a row of too many.
+func (t *table) mayLead(address, target string) error {
+	if target == "" {
+		return nil
+	}
+	below, circle := t.below(t.places[target], address)
+	if circle || below+t.above(t.places[address]) >= aliasDepth {
+		return refuse(reasonInvalid, 409, "%s leads back to %s, or over more than %d others", target, address, aliasDepth)
+	}
+	return nil
+}
+
+// below counts the longest row of aliases from a place on, and tells whether
+// one leads to an address.
+func (t *table) below(pl *place, address string) (longest int, found bool) {
+	if pl == nil {
+		return 0, false
+	}
+	for _, a := range pl.aliases {
+		n, hit := t.below(t.places[a.target], address)
+		longest, found = max(longest, n+1), found || hit || a.target == address
+	}
+	return longest, found
+}
+
+// above counts the longest row of aliases that leads to a place.
+func (t *table) above(pl *place) (longest int) {
+	if pl == nil {
+		return 0
+	}
+	for from := range pl.leading {
+		longest = max(longest, t.above(t.places[from])+1)
+	}
+	return longest
+}
+
+func (t *table) insert(s *stream, c *pb.ListenerChange) []verdict {
+	window := t.window(c)
+	if c.GetAddress() == "*" {
+		s.setStar(window)
+		return nil
+	}
+	pl := t.place(c.GetAddress())
+	if c.GetLeadsTo() == "" {
+		pl.own = append(pl.own, s.open(pl.address, pl.address, window))
+		return t.refresh(pl)
+	}
+	pl.aliases = append(pl.aliases, alias{s, c.GetLeadsTo()})
+	target := t.place(c.GetLeadsTo())
+	if target.leading == nil {
+		target.leading = map[string]int{}
+	}
+	target.leading[pl.address]++
+	return t.refresh(pl)
+}
+
+func (t *table) window(c *pb.ListenerChange) int {
+	if c.GetWindow() == 0 {
+		return t.limits.Window
+	}
+	return min(int(c.GetWindow()), t.limits.MaxWindow)
+}
+
+// remove takes a listener of a stream away; 404 when there is none.
+func (t *table) remove(s *stream, address, leadsTo string) ([]verdict, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := added{address, leadsTo}
+	if _, ok := s.listeners[key]; !ok {
+		return nil, refuse(reasonNoListener, 404, "%s is not listened to", address)
+	}
+	delete(s.listeners, key)
+	return t.drop(s, address, leadsTo), nil
+}
+
+// removeAll takes all listeners of a stream away, and lets it add none.
+func (t *table) removeAll(s *stream) []verdict {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var verdicts []verdict
+	for key := range s.listeners {
+		verdicts = append(verdicts, t.drop(s, key.address, key.leadsTo)...)
+	}
+	s.listeners = nil
+	return verdicts
+}
+
+func (t *table) drop(s *stream, address, leadsTo string) []verdict {
+	t.listeners--
+	if address == "*" {
+		s.setStar(0)
+		return nil
+	}
+	pl := t.places[address]
+	if leadsTo == "" {
+		i := slices.IndexFunc(pl.own, func(in *inbox) bool { return in.stream == s })
+		in := pl.own[i]
+		pl.own = slices.Delete(pl.own, i, i+1)
+		return append(in.close(), t.refresh(pl)...)
+	}
+	i := slices.Index(pl.aliases, alias{s, leadsTo})
+	pl.aliases = slices.Delete(pl.aliases, i, i+1)
+	target := t.places[leadsTo]
+	if target.leading[address]--; target.leading[address] == 0 {
+		delete(target.leading, address)
+	}
+	verdicts := t.refresh(pl)
+	t.tidy(target)
+	return verdicts
+}
+
+// refresh finds anew who takes messages for a place and for those that lead to
+// it, and lets go what waited for that.
+func (t *table) refresh(pl *place) []verdict {
+	verdicts := t.lead(pl)
+	if pl.takers = pl.own; len(pl.through) > 0 {
+		pl.takers = slices.Concat(pl.own, pl.through)
+	}
+	for address := range pl.leading {
+		verdicts = append(verdicts, t.refresh(t.places[address])...)
+	}
+	if len(pl.takers) > 0 {
+		verdicts = append(verdicts, t.retry(pl)...)
+		for _, waiting := range slices.Collect(maps.Keys(pl.parked)) {
+			verdicts = append(verdicts, t.retry(waiting)...)
+		}
+	}
+	t.tidy(pl)
+	return verdicts
+}
+
+// lead follows the aliases of a place: to a stream's own listener, under the
+// name of the place; to another alias, under the name that has there. However
+// many aliases lead to a stream under one name, there is one inbox.
+func (t *table) lead(pl *place) []verdict {
+	if len(pl.aliases)+len(pl.led) == 0 {
+		pl.through = nil
+		return nil
+	}
+	before := pl.led
+	pl.led, pl.through = map[*stream]*inbox{}, nil
+	for _, a := range pl.aliases {
+		target := t.places[a.target]
+		for _, own := range target.own {
+			if in := pl.leadTo(own, before); in != nil {
+				pl.through = append(pl.through, in)
+			}
+		}
+		for _, in := range target.through {
+			if !slices.Contains(pl.through, in) {
+				pl.through = append(pl.through, in)
+			}
+		}
+	}
+	var verdicts []verdict
+	for s, in := range before {
+		if pl.led[s] != in {
+			verdicts = append(verdicts, in.close()...)
+		}
+	}
+	return verdicts
+}
+
+// leadTo gives the inbox under the place's name of the stream that a listener
+// belongs to; nil when there is one already.
+func (pl *place) leadTo(own *inbox, before map[*stream]*inbox) *inbox {
+	s := own.stream
+	if pl.led[s] != nil || slices.ContainsFunc(pl.own, func(in *inbox) bool { return in.stream == s }) {
+		return nil
+	}
+	in := before[s]
+	if in == nil || in.stub != own.stub {
+		in = s.open(pl.address, own.stub, own.window)
+	}
+	pl.led[s] = in
+	return in
+}
+
+// open makes an inbox of the stream. For a name other than the listener's own,
+// the window of `*` counts, when there is one.
+func (s *stream) open(name, stub string, window int) *inbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name != stub && s.star > 0 {
+		window = s.star
+	}
+	if s.unlimited {
+		window = unlimited
+	}
+	in := &inbox{stream: s, name: name, stub: stub, window: window}
+	s.inboxes[name] = in
+	return in
+}
+
+func (s *stream) setStar(window int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.star = window
+}

@@ -1,0 +1,112 @@
+package bus
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// metrics of a bus. Labels are components (application, registry, p2p_stub,
+// node_stub), reasons of post.go, and results of requests.
+type metrics struct {
+	postedBy     [5]prometheus.Counter // by component
+	deliveredTo  [5]prometheus.Counter
+	refusals     *prometheus.CounterVec
+	requests     *prometheus.CounterVec
+	stuck        prometheus.Counter
+	holds        prometheus.Counter
+	questions    prometheus.Counter
+	routeChanges prometheus.Counter
+	registry     prometheus.Gauge
+	all          []prometheus.Collector
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		refusals: vec("refused_total", "Messages and listener changes that were refused, by reason.", "reason"),
+		requests: vec("requests_total", "Requests that have ended, by result: answered, timeout, refused or abandoned.", "result"),
+		stuck:    counter("stuck_total", "Times that a listener took nothing for so long that it was refused new messages."),
+		holds:    counter("holds_total", "Times that a stream was not read from because its posts waited for room."),
+		questions: counter("questions_total",
+			"Questions sent to the registry: about routes and sources, first ones and repeated ones."),
+		routeChanges: counter("route_changes_total", "Pushed changes of routes that this bus uses."),
+		registry: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "peerbus_bus_registry_connected", Help: "1 while the stream to the registry is up.",
+		}),
+	}
+	posted := vec("posted_total", "Messages posted, by the component that posted them.", "component")
+	delivered := vec("delivered_total",
+		"Messages put into the queue of a listener, and responses given to their requester, by component.", "component")
+	for c := range pb.Component_name {
+		m.postedBy[c] = posted.WithLabelValues(label(pb.Component(c)))
+		m.deliveredTo[c] = delivered.WithLabelValues(label(pb.Component(c)))
+	}
+	m.all = []prometheus.Collector{
+		posted, delivered, m.refusals, m.requests, m.stuck, m.holds, m.questions, m.routeChanges, m.registry,
+	}
+	return m
+}
+
+// label is a component's name in metrics and traces. What the bus says itself
+// has no component.
+func label(c pb.Component) string {
+	if c == pb.Component_COMPONENT_UNSPECIFIED {
+		return "bus"
+	}
+	return strings.ToLower(strings.TrimPrefix(c.String(), "COMPONENT_"))
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "peerbus_bus_" + name, Help: help})
+}
+
+func vec(name, help, label string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "peerbus_bus_" + name, Help: help}, []string{label})
+}
+
+func (m *metrics) posted(c pb.Component)    { m.postedBy[c].Inc() }
+func (m *metrics) delivered(c pb.Component) { m.deliveredTo[c].Inc() }
+func (m *metrics) refused(reason string)    { m.refusals.WithLabelValues(reason).Inc() }
+func (m *metrics) request(result string)    { m.requests.WithLabelValues(result).Inc() }
+
+// register adds the metrics, with gauges over the tables of a bus.
+func (m *metrics) register(r prometheus.Registerer, b *Bus) error {
+	for _, g := range []struct {
+		name, help string
+		value      func() int
+	}{
+		{"streams", "Attach and Listen streams.", b.streams.count},
+		{"listeners", "Listeners of all streams.", func() int { return b.table.size().listeners }},
+		{"routes", "Routes that are kept.", func() int { return b.table.size().routes }},
+		{"waiting_messages", "Messages that wait for a route or a stub.", func() int { return b.table.size().waiting }},
+		{"waiting_sources", "Messages that wait for the approval of their source.", b.sources.count},
+		{"requests_open", "Requests that wait for their response.", b.requests.count},
+	} {
+		m.all = append(m.all, prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Name: "peerbus_bus_" + g.name, Help: g.help},
+			func() float64 { return float64(g.value()) }))
+	}
+	for _, c := range m.all {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sizes of a table, for the gauges.
+type sizes struct{ listeners, routes, waiting int }
+
+func (t *table) size() sizes {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return sizes{t.listeners, t.routes.len(), t.lobby.posts}
+}
+
+func (s *sources) count() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.lobby.posts
+}

@@ -1,0 +1,128 @@
+package bus
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// requests are the posts that wait for a response (WAIT_RESPONSE). Whoever
+// takes one out of the table answers it, so that it is answered once: with the
+// response, with a refusal, or with 408 (wire contract, section 2).
+type requests struct {
+	limits  *Limits
+	metrics *metrics
+
+	mu   sync.Mutex
+	open map[message.Key]*request
+}
+
+type request struct {
+	key   message.Key
+	post  *post
+	timer *time.Timer
+	over  atomic.Bool // it has been taken out
+}
+
+func newRequests(l *Limits, m *metrics) *requests {
+	return &requests{limits: l, metrics: m, open: map[message.Key]*request{}}
+}
+
+// add opens the request of a post and starts its time. 409 when the same one is
+// open, 429 when the table is full.
+func (r *requests) add(p *post) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := message.KeyOf(p.m)
+	switch {
+	case r.open[key] != nil:
+		return refuse(reasonDuplicate, 409, "a request with id %s from %s to %s is under way", p.m.Id, p.m.From, p.m.To)
+	case len(r.open) >= r.limits.Requests:
+		return refuse(reasonRequestsFull, 429, "%d requests are under way already", len(r.open))
+	}
+	q := &request{key: key, post: p}
+	q.timer = time.AfterFunc(r.patience(p), func() { r.timeout(q) })
+	r.open[key] = q
+	p.request = q
+	return nil
+}
+
+func (r *requests) patience(p *post) time.Duration {
+	if p.timeout == nil {
+		return r.limits.RequestTime
+	}
+	return min(*p.timeout, r.limits.MaxRequestTime)
+}
+
+// end takes a request out; it tells whether it was open still.
+func (r *requests) end(q *request) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.take(q)
+}
+
+func (r *requests) take(q *request) bool {
+	if q.over.Swap(true) {
+		return false
+	}
+	q.timer.Stop()
+	delete(r.open, q.key)
+	return true
+}
+
+func (r *requests) timeout(q *request) {
+	if r.end(q) {
+		r.metrics.request("timeout")
+		r.metrics.refused(reasonTimeout)
+		q.post.by.outcome(outcomeOf(q.post.sequence, fault.New(fault.Timeout, "no response from %s in time", q.key.To)))
+	}
+}
+
+// answer finds the request that a response answers. A final one takes it out; a
+// provisional one (1xx) leaves it.
+func (r *requests) answer(m *pb.Message) (q *request, final bool) {
+	key := message.AnswerKey(m)
+	r.mu.Lock()
+	q = r.open[key]
+	r.mu.Unlock()
+	if q == nil {
+		return nil, false
+	}
+	if code, err := message.Result(m); err == nil && code < 200 {
+		return q, false
+	}
+	if !r.end(q) {
+		return nil, false
+	}
+	r.metrics.request("answered")
+	return q, true
+}
+
+// drop takes a request out that its poster does not wait for any more; nil is
+// none.
+func (r *requests) drop(q *request) {
+	if q != nil && r.end(q) {
+		r.metrics.request("abandoned")
+	}
+}
+
+// abandon takes out what a poster waits for that is not there any more.
+func (r *requests) abandon(by poster) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, q := range r.open {
+		if q.post.by == by && r.take(q) {
+			r.metrics.request("abandoned")
+		}
+	}
+}
+
+func (r *requests) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.open)
+}

@@ -1,0 +1,122 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// poster is who posts: an attached stream, a unary call, or the bus itself.
+// Its methods never wait.
+type poster interface {
+	component() pb.Component
+	// outcome hands over the answer to a post.
+	outcome(*pb.Outcome)
+	// charge counts bytes of its posts that wait for room in a listener's queue;
+	// a negative number gives them back.
+	charge(bytes int)
+	// sendBack offers a message to the listener that the poster itself has for
+	// one of the addresses; with none it is dropped.
+	sendBack(p *post, addresses ...string)
+}
+
+// post is a message on its way through the bus, until it is accepted or
+// refused. Its message belongs to all who got it: nobody changes it any more.
+type post struct {
+	m        *pb.Message
+	size     int // bytes of the encoded message, once it is admitted
+	sequence uint64
+	wait     pb.Wait
+	timeout  *time.Duration
+	ingress  *pb.Ingress
+	by       poster
+	verified bool     // its source has been approved
+	request  *request // with WAIT_RESPONSE
+	fanned   bool     // offered to several listeners
+
+	left  atomic.Int32 // listeners that have not decided yet
+	taken atomic.Bool  // one has it
+}
+
+func newPost(by poster, m *pb.Message) *post {
+	return &post{m: m, by: by}
+}
+
+// cost is what it takes to keep the message waiting, in bytes.
+func (p *post) cost() int { return p.size + overhead }
+
+// decide counts one listener's decision. The last one tells that the post is
+// decided, and how: it is accepted when any listener has it.
+func (p *post) decide(err error) (done bool, verdict error) {
+	if err == nil {
+		p.taken.Store(true)
+	}
+	if p.left.Add(-1) > 0 {
+		return false, nil
+	}
+	if p.taken.Load() {
+		return true, nil
+	}
+	return true, err
+}
+
+// verdict is a decided post: accepted, or refused with an error. Functions that
+// hold a lock return verdicts, and their callers carry them out without it.
+type verdict struct {
+	post *post
+	err  error
+}
+
+// Reasons of refusals, the values of a metric's label.
+const (
+	reasonInvalid      = "invalid"       // 400, 413: malformed or too large
+	reasonSource       = "source"        // 403, 503: its source may not send it
+	reasonNoRoute      = "no_route"      // the registry says so, with its code
+	reasonNoListener   = "no_listener"   // 404: it belongs to this runtime, and nobody listens
+	reasonLoop         = "loop"          // 404: it could only go back where it came from
+	reasonQueueFull    = "queue_full"    // 429: a listener's queue stayed full for Limits.FullTime
+	reasonStuck        = "stuck"         // 429: the listener's queue has been full that long
+	reasonStreamFull   = "stream_full"   // 429: the queues of a stream's listeners together are full
+	reasonWaitFull     = "wait_full"     // 429: too much waits for the registry or a stub
+	reasonWaitTime     = "wait_time"     // 503: it waited too long for the registry or a stub
+	reasonDuplicate    = "duplicate"     // 409: the same request is under way
+	reasonRequestsFull = "requests_full" // 429: too many requests are under way
+	reasonGone         = "gone"          // 503: its listener went away before it had it
+	reasonTimeout      = "timeout"       // 408: no response came in time
+	reasonOther        = "other"         // none of these
+)
+
+// refusal is a fault with the reason under which it is counted.
+type refusal struct {
+	reason string
+	fault  *fault.Error
+}
+
+func (r *refusal) Error() string { return r.fault.Error() }
+
+func (r *refusal) Unwrap() error { return r.fault }
+
+func refuse(reason string, code fault.Code, format string, args ...any) error {
+	return &refusal{reason, fault.New(code, "%s", fmt.Sprintf(format, args...))}
+}
+
+func reasonOf(err error) string {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.reason
+	}
+	return reasonOther
+}
+
+// outcomeOf makes the outcome of a post or a listener change.
+func outcomeOf(sequence uint64, err error) *pb.Outcome {
+	if err == nil {
+		return &pb.Outcome{Sequence: sequence, Code: int32(fault.OK)}
+	}
+	f := fault.From(err)
+	return &pb.Outcome{Sequence: sequence, Code: int32(f.Code), Description: f.Description} //nolint:gosec // three digits
+}

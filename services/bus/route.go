@@ -1,0 +1,331 @@
+package bus
+
+import (
+	"sync/atomic"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// route is where messages to an address go that nobody listens to here. It is
+// used while it is being asked for again.
+type route struct {
+	next  string
+	epoch atomic.Uint64 // of the registry's stream on which it was asked for last
+	p2p   atomic.Bool   // it was asked for with the wish for a P2P connection
+}
+
+// route finds the way of a post: to listeners of its address, else by a known
+// route, else it waits. When it is decided (done), err is nil or why it is
+// refused.
+func (t *table) route(p *post) (done bool, err error) {
+	t.mu.RLock()
+	if takers, ok := t.takers(p.m); ok {
+		defer t.mu.RUnlock()
+		return offer(p, takers)
+	}
+	t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if takers, ok := t.takers(p.m); ok {
+		return offer(p, takers)
+	}
+	return t.wait(p)
+}
+
+// local delivers to listeners of the address alone; to none is fine.
+func (t *table) local(p *post) (done bool, err error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if pl := t.places[p.m.To]; pl != nil && pl.line == nil && len(pl.takers) > 0 {
+		return offer(p, pl.takers)
+	}
+	return true, nil
+}
+
+// takers gives who takes a message now; not ok when it has to wait.
+func (t *table) takers(m *pb.Message) (takers []*inbox, ok bool) {
+	if pl := t.places[m.To]; pl != nil {
+		if pl.line != nil {
+			return nil, false
+		}
+		if len(pl.takers) > 0 {
+			return pl.takers, true
+		}
+	}
+	return t.routed(m)
+}
+
+func (t *table) routed(m *pb.Message) (takers []*inbox, ok bool) {
+	r, ok := t.routes.get(m.To)
+	if !ok {
+		return nil, false
+	}
+	t.renew(r, m)
+	next := t.places[r.next]
+	if next == nil || len(next.takers) == 0 {
+		return nil, false
+	}
+	return next.takers, true
+}
+
+// renew asks for a known route again, once, when the registry's stream is
+// another one since, or when the sender wishes for P2P and no one has before.
+func (t *table) renew(r *route, m *pb.Message) {
+	if m.P2P && r.p2p.CompareAndSwap(false, true) {
+		if t.ask.route(m) == 0 {
+			r.p2p.Store(false)
+		}
+		return
+	}
+	was, now := r.epoch.Load(), t.ask.epoch.Load()
+	if was != now && r.epoch.CompareAndSwap(was, now) && t.ask.route(m) == 0 {
+		r.epoch.Store(was)
+	}
+}
+
+// offer offers a post to all takers but those that it came in through.
+func offer(p *post, takers []*inbox) (done bool, err error) {
+	if p.request != nil && p.request.over.Load() {
+		return false, nil // its sender has been told already
+	}
+	n := 0
+	for _, in := range takers {
+		if !in.sourceOf(p.m) {
+			n++
+		}
+	}
+	if n == 0 {
+		return true, refuse(reasonLoop, 404, "%s is only where the message came from", p.m.To)
+	}
+	p.fanned = n > 1
+	p.left.Store(int32(n)) //nolint:gosec // bounded by Limits.Streams
+	for _, in := range takers {
+		if in.sourceOf(p.m) {
+			continue
+		}
+		taken, why := in.offer(p)
+		if !taken && why == nil {
+			continue // it waits there
+		}
+		if last, v := p.decide(why); last {
+			done, err = true, v
+		}
+	}
+	return done, err
+}
+
+// sourceOf tells whether a message came in through the stub that has the inbox.
+func (in *inbox) sourceOf(m *pb.Message) bool { return m.Via != "" && m.Via == in.stub }
+
+// wait puts a post into the line of its address.
+func (t *table) wait(p *post) (done bool, err error) {
+	pl := t.place(p.m.To)
+	if pl.line == nil {
+		if pl.line, err = t.lobby.open(func() { t.expire(p.m.To) }); err != nil {
+			pl.line = nil
+			t.tidy(pl)
+			return true, err
+		}
+		t.waiting[pl] = struct{}{}
+		t.seek(pl, p.m)
+	}
+	if err := t.lobby.join(pl.line, p); err != nil {
+		return true, err
+	}
+	return false, nil
+}
+
+// seek makes a line wait for the listener of its route or, without a route,
+// for the registry.
+func (t *table) seek(pl *place, m *pb.Message) {
+	if r, ok := t.routes.get(pl.address); ok {
+		next := t.place(r.next)
+		if next.parked == nil {
+			next.parked = map[*place]struct{}{}
+		}
+		next.parked[pl] = struct{}{}
+		pl.line.next = r.next
+		return
+	}
+	if pl.line.question == 0 {
+		pl.line.question = t.ask.route(m)
+	}
+}
+
+func (t *table) unpark(pl *place) {
+	if next := t.places[pl.line.next]; next != nil {
+		delete(next.parked, pl)
+		t.tidy(next)
+	}
+	pl.line.next = ""
+}
+
+// retry lets a line go if there is a way by now, and else makes it wait for
+// what is missing now.
+func (t *table) retry(pl *place) []verdict {
+	if pl.line == nil {
+		return nil
+	}
+	if pl.line.posts.len() == 0 {
+		return t.release(pl, nil)
+	}
+	first := pl.line.posts.first().post.m
+	takers, ok := pl.takers, len(pl.takers) > 0
+	if !ok {
+		takers, ok = t.routed(first)
+	}
+	if !ok {
+		t.unpark(pl)
+		t.seek(pl, first)
+		return nil
+	}
+	return t.release(pl, func(p *post) (bool, error) { return offer(p, takers) })
+}
+
+// release ends a line: each that stood in it goes where forward takes it.
+func (t *table) release(pl *place, forward func(*post) (bool, error)) []verdict {
+	t.unpark(pl)
+	t.ask.forget(pl.line.question)
+	posts := t.lobby.close(pl.line)
+	pl.line = nil
+	delete(t.waiting, pl)
+	t.tidy(pl)
+	var verdicts []verdict
+	for _, p := range posts {
+		if done, err := forward(p); done {
+			verdicts = append(verdicts, verdict{p, err})
+		}
+	}
+	return verdicts
+}
+
+// fail ends a line, and refuses all that stood in it.
+func (t *table) fail(pl *place, why error) []verdict {
+	return t.release(pl, func(*post) (bool, error) { return true, why })
+}
+
+// end refuses all that waits.
+func (t *table) end(why error) []verdict {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var verdicts []verdict
+	for pl := range t.waiting {
+		verdicts = append(verdicts, t.fail(pl, why)...)
+	}
+	return verdicts
+}
+
+// expire runs when the first of a line may have waited long enough.
+func (t *table) expire(address string) {
+	t.mu.Lock()
+	pl := t.places[address]
+	if pl == nil || pl.line == nil {
+		t.mu.Unlock()
+		return
+	}
+	why := refuse(reasonWaitTime, 503, "the registry did not say in time where %s is", address)
+	if pl.line.next != "" {
+		why = refuse(reasonWaitTime, 503, "%s, on the route to %s, is not there", pl.line.next, address)
+	}
+	var verdicts []verdict
+	for _, p := range t.lobby.expired(pl.line, time.Now()) {
+		verdicts = append(verdicts, verdict{p, why})
+	}
+	if pl.line.posts.len() == 0 {
+		t.release(pl, nil)
+	}
+	t.mu.Unlock()
+	t.carryOut(verdicts)
+}
+
+// refusalOf says why a route leads nowhere; nil when it leads somewhere.
+func refusalOf(r *pb.Route, to string) error {
+	switch {
+	case r == nil:
+		return refuse(reasonNoRoute, 503, "the registry gave no route to %s", to)
+	case r.GetNext() != "":
+		return nil
+	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL:
+		return refuse(reasonNoListener, 404, "%s belongs to this runtime, and nobody listens to it", to)
+	case r.GetCode() == 0:
+		return refuse(reasonNoRoute, 404, "there is no route to %s", to)
+	}
+	return refuse(reasonNoRoute, fault.Code(r.GetCode()), "%s", r.GetDescription())
+}
+
+// answered takes the registry's answer to a question. A known route outlives an
+// answer that says that it cannot be known now.
+func (t *table) answered(q *question, r *pb.Route) []verdict {
+	to := q.query.GetTo()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pl := t.places[to]
+	waits := pl != nil && pl.line != nil
+	mine := waits && pl.line.question == q.sequence
+	if mine {
+		pl.line.question = 0
+	}
+	why := refusalOf(r, to)
+	if why == nil {
+		t.learn(to, r.GetNext(), q.query.GetP2P())
+		return t.retryAt(pl)
+	}
+	if fault.CodeOf(why) == fault.Unavailable && !mine {
+		return nil
+	}
+	t.routes.delete(to)
+	if !waits {
+		return nil
+	}
+	return t.fail(pl, why)
+}
+
+func (t *table) learn(to, next string, p2p bool) {
+	r := &route{next: next}
+	r.p2p.Store(p2p)
+	r.epoch.Store(t.ask.epoch.Load())
+	t.routes.put(to, r)
+}
+
+func (t *table) retryAt(pl *place) []verdict {
+	if pl == nil {
+		return nil
+	}
+	return t.retry(pl)
+}
+
+// changed takes a change that the registry pushes; it tells whether the address
+// is of interest here. A route that leads nowhere any more is forgotten.
+func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pl := t.places[r.GetTo()]
+	waits := pl != nil && pl.line != nil
+	old, have := t.routes.get(r.GetTo())
+	if !have && !waits {
+		return false, nil
+	}
+	if r.GetNext() != "" {
+		t.learn(r.GetTo(), r.GetNext(), have && old.p2p.Load())
+		return true, t.retryAt(pl)
+	}
+	t.routes.delete(r.GetTo())
+	if waits && r.GetCode() != 0 {
+		return true, t.fail(pl, refusalOf(r, r.GetTo()))
+	}
+	return true, t.retryAt(pl)
+}
+
+// reask asks again for the routes of what waits for a stub; a new stream to the
+// registry may know better.
+func (t *table) reask() {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for pl := range t.waiting {
+		if r, ok := t.routes.get(pl.address); ok && pl.line.posts.len() > 0 {
+			t.renew(r, pl.line.posts.first().post.m)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// server is the gRPC side of a bus.
+type server struct {
+	pb.UnimplementedMessageBusServer
+	bus *Bus
+}
+
+// Register adds the service MessageBus to a gRPC server.
+func (b *Bus) Register(r grpc.ServiceRegistrar) { pb.RegisterMessageBusServer(r, server{bus: b}) }
+
+func (s server) Attach(call pb.MessageBus_AttachServer) error { return s.bus.attach(call) }
+
+func (s server) Post(ctx context.Context, req *pb.PostRequest) (*pb.PostResponse, error) {
+	ctx, leave, err := s.bus.streams.enter(ctx, &s.bus.streams.calls, s.bus.limits.Calls)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return s.bus.postOne(ctx, req)
+}
+
+func (s server) Listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) error {
+	return s.bus.listen(req, call)
+}
+
+// call is a unary Post as a poster.
+type call struct{ done chan *pb.Outcome }
+
+func (call) component() pb.Component   { return pb.Component_COMPONENT_APPLICATION }
+func (call) charge(int)                {}
+func (call) sendBack(*post, ...string) {}
+
+func (c call) outcome(o *pb.Outcome) {
+	select {
+	case c.done <- o:
+	default: // it has one
+	}
+}
+
+func (b *Bus) postOne(ctx context.Context, req *pb.PostRequest) (*pb.PostResponse, error) {
+	c := call{make(chan *pb.Outcome, 1)}
+	p := newPost(c, req.GetMessage())
+	p.sequence, p.wait = 1, req.GetWait()
+	if req.GetTimeout() != nil {
+		d := req.GetTimeout().AsDuration()
+		p.timeout = &d
+	}
+	b.post(p)
+	select {
+	case o := <-c.done:
+		if o.Code >= 400 {
+			return nil, fault.New(fault.Code(o.Code), "%s", o.Description)
+		}
+		return &pb.PostResponse{Response: o.Response}, nil
+	case <-ctx.Done():
+		b.requests.drop(p.request)
+		return nil, endOf(context.Cause(ctx))
+	}
+}
+
+func (b *Bus) listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) error {
+	if len(req.GetAddresses()) == 0 {
+		return fault.New(fault.BadRequest, "addresses is empty")
+	}
+	s := newStream(b, "listen", pb.Component_COMPONENT_APPLICATION)
+	s.unlimited = true
+	ctx, leave, err := b.enter(call.Context(), s)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for _, a := range req.GetAddresses() {
+		if err := b.addListener(s, &pb.ListenerChange{Address: a}); err != nil {
+			return fault.From(err)
+		}
+	}
+	if err := call.SendHeader(metadata.MD{}); err != nil {
+		return err
+	}
+	return s.serve(ctx, func(ctx context.Context) error {
+		return s.write(ctx, func(f *pb.AttachResponse) error {
+			return call.Send(&pb.ListenResponse{Deliveries: f.Deliveries})
+		})
+	})
+}
+
+// endOf makes the status of a stream that has ended: none when its client ended
+// it.
+func endOf(err error) error {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fault.From(err)
+}

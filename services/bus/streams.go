@@ -1,0 +1,94 @@
+package bus
+
+import (
+	"context"
+	"sync"
+
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// streams counts the calls that are under way, and ends them with the bus.
+type streams struct {
+	limits  *Limits
+	life    context.Context // ends with the bus
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	open  int // Attach and Listen
+	calls int // Post
+	over  bool
+}
+
+func newStreams(l *Limits) *streams {
+	life, cancel := context.WithCancel(context.Background())
+	return &streams{limits: l, life: life, cancel: cancel}
+}
+
+var errStopping = fault.New(fault.Unavailable, "the bus is stopping")
+
+// enter counts a call in, under one of both bounds. leave must be called at its
+// end; ctx ends with the call or with the bus.
+func (s *streams) enter(call context.Context, count *int, limit int) (ctx context.Context, leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return nil, nil, errStopping
+	}
+	if *count >= limit {
+		return nil, nil, fault.New(fault.TooMany, "the bus has %d such calls already", *count)
+	}
+	*count++
+	s.running.Add(1)
+	ctx, cancel := context.WithCancelCause(call)
+	stop := context.AfterFunc(s.life, func() { cancel(errStopping) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		s.mu.Lock()
+		*count--
+		s.mu.Unlock()
+		s.running.Done()
+	}, nil
+}
+
+// end ends all calls, and waits for them.
+func (s *streams) end() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.cancel()
+	s.running.Wait()
+}
+
+func (s *streams) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
+// enter counts a stream in. What it has here is gone once leave has returned.
+func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave func(), err error) {
+	ctx, left, err := b.streams.enter(call, &b.streams.open, b.limits.Streams)
+	if err != nil {
+		return nil, nil, err
+	}
+	b.log.Info("attached", "name", s.name, "component", label(s.comp))
+	return ctx, func() {
+		s.close()
+		b.requests.abandon(s)
+		b.carryOut(b.table.removeAll(s))
+		b.log.Info("detached", "name", s.name, "component", label(s.comp))
+		left()
+	}, nil
+}
+
+// close drops the outcomes that cannot be sent any more.
+func (s *stream) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, o := range s.outcomes.drain() {
+		s.charge(-outcomeCost(o))
+	}
+}
