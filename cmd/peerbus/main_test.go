@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // binary is the program as it ships, built once for all tests; under the race
@@ -64,7 +65,12 @@ func testContext(t *testing.T) context.Context {
 // does not end well fails the test.
 func newSystem(t *testing.T) *local.System {
 	t.Helper()
-	s := local.New(local.Config{Binary: binary, Dir: t.TempDir()})
+	return newSecureSystem(t, rpc.Security{})
+}
+
+func newSecureSystem(t *testing.T, security rpc.Security) *local.System {
+	t.Helper()
+	s := local.New(local.Config{Binary: binary, Dir: t.TempDir(), Security: security})
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -45,11 +45,11 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	if s.httpAddr == "" {
 		return fault.New(fault.BadRequest, "http-addr is missing: a Message Node serves /ws there")
 	}
-	log, err := s.logger(cmd, "service", "msgnode", "domain", s.domain)
+	log, err := s.logger(cmd, "domain", s.domain)
 	if err != nil {
 		return err
 	}
-	p := newProcess(log, s.security)
+	p := newProcess(log, "msgnode", s.security)
 	if err := s.build(cmd, p); err != nil {
 		p.close()
 		return fault.New(fault.CodeOf(err), "msgnode: %w", err)
@@ -68,7 +68,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
 	}
 	node, err := msgnode.New(msgnode.Config{
 		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoint: s.externalGRPC,
-		GRPCAddr: s.grpcAddr, Log: p.log, Metrics: p.metrics,
+		GRPCAddr: s.grpcAddr, Log: p.named("msgnode"), Metrics: p.metrics,
 	})
 	if err != nil {
 		return err

@@ -173,7 +173,7 @@ func TestBadInputAtTheNode(t *testing.T) {
 		{`{"id":9,"type":"t","from":"a"}`, 400, "to"},
 		{`{"type":"t","from":"a","to":"b"}`, 400, "id"},
 		{`{"id":9,"type":"ping","from":"` + f.url + `/x","to":"hyperty://example.org/nobody"}`, 404, "nobody"},
-		{`{"id":9,"type":"ping","from":"` + other.url + `/x","to":"` + f.url + `/sm"}`, 403, "from"},
+		{`{"id":9,"type":"ping","from":"` + other.url + `/x","to":"` + f.url + `/sm"}`, 403, "another runtime"},
 		{`{"id":9,"type":"subscribe","from":"` + f.url + `/ua","to":"domain://msg-node.example.org/sm","body":{}}`, 400, "resources"},
 	} {
 		f.write(tc.frame)

@@ -28,7 +28,8 @@ import (
 //	HTTP server
 //	gRPC server                 nobody new comes in before the rest ends
 type process struct {
-	log      *slog.Logger
+	base     *slog.Logger // of which each service has its own
+	log      *slog.Logger // of what is no service's
 	security rpc.Security
 	metrics  *prometheus.Registry
 	tree     run.Tree
@@ -36,8 +37,9 @@ type process struct {
 	closers  []func() // connections, ended after the tree
 }
 
-func newProcess(log *slog.Logger, security rpc.Security) *process {
-	p := &process{log: log, security: security, metrics: prometheus.NewRegistry()}
+func newProcess(log *slog.Logger, mode string, security rpc.Security) *process {
+	p := &process{base: log, security: security, metrics: prometheus.NewRegistry()}
+	p.log = p.named(mode)
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return p
 }
@@ -49,7 +51,7 @@ func (p *process) add(name string, register func(grpc.ServiceRegistrar), life ru
 }
 
 // named gives the log of one service.
-func (p *process) named(service string) *slog.Logger { return p.log.With("service", service) }
+func (p *process) named(service string) *slog.Logger { return p.base.With("service", service) }
 
 // dial makes a connection that lives as long as the process.
 func (p *process) dial(addr string) (*grpc.ClientConn, error) {

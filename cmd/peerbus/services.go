@@ -60,7 +60,7 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 	if err != nil {
 		return err
 	}
-	p := newProcess(log, s.security)
+	p := newProcess(log, name, s.security)
 	if err := build(cmd.Context(), p, s); err != nil {
 		p.close()
 		return fault.New(fault.CodeOf(err), "%s: %w", name, err)

@@ -31,8 +31,13 @@ type pair struct {
 
 func newPair(t *testing.T, aliceLayout, bobLayout local.Layout, extra ...string) *pair {
 	t.Helper()
+	return newPairWith(t, newSystem(t), aliceLayout, bobLayout, extra...)
+}
+
+func newPairWith(t *testing.T, system *local.System, aliceLayout, bobLayout local.Layout, extra ...string) *pair {
+	t.Helper()
 	ctx := testContext(t)
-	p := &pair{system: newSystem(t)}
+	p := &pair{system: system}
 	p.node = startNode(t, p.system)
 	p.alice = startRuntime(t, p.system, "alice", aliceLayout, []*local.Node{p.node}, extra...)
 	p.bob = startRuntime(t, p.system, "bob", bobLayout, []*local.Node{p.node}, extra...)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,8 @@ type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended and its log has been read
 	err  error         // how it ended; read after done
+
+	killed atomic.Bool // by Kill: that is no failure
 
 	mu   sync.Mutex
 	tail []string
@@ -113,6 +116,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Kill ends the process at once (SIGKILL), and waits for it.
 func (p *Process) Kill() {
+	p.killed.Store(true)
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
@@ -131,7 +135,7 @@ func (p *Process) Stop() error {
 }
 
 func (p *Process) failure() error {
-	if p.err == nil {
+	if p.err == nil || p.killed.Load() {
 		return nil
 	}
 	var exit *exec.ExitError

@@ -24,6 +24,8 @@ type Config struct {
 	Binary string
 	// Dir is where the processes keep their data. It stays.
 	Dir string
+	// Security of all listeners and connections, the System's own among them.
+	Security rpc.Security
 	// OnEvent is told of each event as it comes; may be nil. It is called by
 	// several goroutines.
 	OnEvent func(sequence.Event)
@@ -62,6 +64,9 @@ func (s *System) note(e sequence.Event) {
 // Start runs a mode of the program.
 func (s *System) Start(name string, args ...string) (*Process, error) {
 	args = append(args, "--log-level", "debug", "--log-format", "json")
+	if sec := s.cfg.Security; sec.CertFile != "" {
+		args = append(args, "--tls-cert", sec.CertFile, "--tls-key", sec.KeyFile, "--tls-ca", sec.CAFile)
+	}
 	p, err := start(s.cfg.Binary, name, args, s.note)
 	if err != nil {
 		return nil, err
@@ -104,7 +109,7 @@ func (s *System) Close() error {
 }
 
 func (s *System) dial(addr string) (*grpc.ClientConn, error) {
-	c, err := rpc.Dial(addr, rpc.Security{})
+	c, err := rpc.Dial(addr, s.cfg.Security)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +123,9 @@ func (s *System) dial(addr string) (*grpc.ClientConn, error) {
 type Node struct {
 	*Process
 	Domain, GRPCAddr, HTTPAddr string
+
+	http   *http.Client
+	scheme string
 }
 
 // StartNode runs the Message Node of a domain.
@@ -127,19 +135,32 @@ func (s *System) StartNode(domain string) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{Domain: domain, GRPCAddr: ports[0], HTTPAddr: ports[1]}
+	if n.http, n.scheme, err = s.httpClient(); err != nil {
+		return nil, err
+	}
 	n.Process, err = s.Start("msgnode of "+domain, "msgnode", "--domain", domain, "--grpc-addr", n.GRPCAddr,
 		"--http-addr", n.HTTPAddr, "--data-dir", filepath.Join(s.cfg.Dir, "node-"+domain))
 	return n, err
 }
 
+func (s *System) httpClient() (client *http.Client, scheme string, err error) {
+	cfg, err := s.cfg.Security.ClientTLS()
+	if cfg == nil {
+		scheme = "http://"
+	} else {
+		scheme = "https://"
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}}, scheme, err
+}
+
 // Ready waits until the node serves.
 func (n *Node) Ready(ctx context.Context) error {
 	return poll(ctx, "the Message Node of "+n.Domain, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.HTTPAddr+"/healthz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.scheme+n.HTTPAddr+"/healthz", nil)
 		if err != nil {
 			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := n.http.Do(req)
 		if err != nil {
 			return err
 		}

@@ -3,17 +3,7 @@ package rpc_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,61 +17,10 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/testcert"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// authority makes certificates for the tests.
-type authority struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
-	a := &authority{dir: t.TempDir()}
-	a.key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.cert, _ = x509.ParseCertificate(der)
-	a.file = a.write(t, name+".pem", "CERTIFICATE", der)
-	return a
-}
-
-func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
-	t.Helper()
-	path := filepath.Join(a.dir, name)
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func (a *authority) issue(t *testing.T, name string) (certFile, keyFile string) {
-	t.Helper()
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, _ := x509.MarshalPKCS8PrivateKey(key)
-	return a.write(t, name+".pem", "CERTIFICATE", der), a.write(t, name+"-key.pem", "PRIVATE KEY", raw)
-}
 
 // serve runs a server until the test ends, and gives its address.
 func serve(t *testing.T, s rpc.Security, register func(*grpc.Server)) string {
@@ -124,14 +63,14 @@ func check(t *testing.T, addr string, s rpc.Security) error {
 }
 
 func TestWhoMayConnect(t *testing.T) {
-	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
-	cert, key := ours.issue(t, "server")
-	clientCert, clientKey := ours.issue(t, "client")
-	strangerCert, strangerKey := theirs.issue(t, "stranger")
+	ours, theirs := testcert.New(t, "ours"), testcert.New(t, "theirs")
+	cert, key := ours.Issue(t, "server")
+	clientCert, clientKey := ours.Issue(t, "client")
+	strangerCert, strangerKey := theirs.Issue(t, "stranger")
 
 	plain := serve(t, rpc.Security{}, nil)
 	secured := serve(t, rpc.Security{CertFile: cert, KeyFile: key}, nil)
-	mutual := serve(t, rpc.Security{CertFile: cert, KeyFile: key, CAFile: ours.file}, nil)
+	mutual := serve(t, rpc.Security{CertFile: cert, KeyFile: key, CAFile: ours.File}, nil)
 	for _, tc := range []struct {
 		name   string
 		addr   string
@@ -140,11 +79,11 @@ func TestWhoMayConnect(t *testing.T) {
 	}{
 		{"plain to plain", plain, rpc.Security{}, true},
 		{"plain to TLS", secured, rpc.Security{}, false},
-		{"TLS with the right authority", secured, rpc.Security{CAFile: ours.file}, true},
-		{"TLS with another authority", secured, rpc.Security{CAFile: theirs.file}, false},
-		{"mutual without a certificate", mutual, rpc.Security{CAFile: ours.file}, false},
-		{"mutual with one", mutual, rpc.Security{CAFile: ours.file, CertFile: clientCert, KeyFile: clientKey}, true},
-		{"mutual with a stranger's", mutual, rpc.Security{CAFile: ours.file, CertFile: strangerCert, KeyFile: strangerKey}, false},
+		{"TLS with the right authority", secured, rpc.Security{CAFile: ours.File}, true},
+		{"TLS with another authority", secured, rpc.Security{CAFile: theirs.File}, false},
+		{"mutual without a certificate", mutual, rpc.Security{CAFile: ours.File}, false},
+		{"mutual with one", mutual, rpc.Security{CAFile: ours.File, CertFile: clientCert, KeyFile: clientKey}, true},
+		{"mutual with a stranger's", mutual, rpc.Security{CAFile: ours.File, CertFile: strangerCert, KeyFile: strangerKey}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := check(t, tc.addr, tc.client); (err == nil) != tc.want {
@@ -155,11 +94,11 @@ func TestWhoMayConnect(t *testing.T) {
 }
 
 func TestSettingsThatCannotBe(t *testing.T) {
-	a := newAuthority(t, "ours")
-	cert, key := a.issue(t, "server")
+	a := testcert.New(t, "ours")
+	cert, key := a.Issue(t, "server")
 	for name, s := range map[string]rpc.Security{
 		"tls-cert and tls-key":     {CertFile: cert},
-		"tls-ca on a listener":     {CAFile: a.file},
+		"tls-ca on a listener":     {CAFile: a.File},
 		"no such file":             {CertFile: "/does/not/exist", KeyFile: key},
 		"has no certificate in it": {CertFile: cert, KeyFile: key, CAFile: key},
 	} {

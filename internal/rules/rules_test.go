@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"internal/config":    {"internal/fault"},
 	"internal/engine":    {"internal/fault", "protocol/"},
 	"internal/rules":     {},
+	"internal/testcert":  {},
 	"internal/rpc":       {"internal/fault", "internal/retry", "internal/run", "protocol/"},
 	"internal/local":     {"internal/fault", "internal/rpc", "internal/sequence", "gen/"},
 	"internal/olderpeer": {},

@@ -195,7 +195,7 @@ func (n *Node) serveSockets(ctx context.Context) error {
 	case <-n.complete:
 		n.setUp(true)
 		close(n.ready)
-		n.log.Info("message node is ready", "domain", n.domain, "replica", n.replica)
+		n.log.Info("message node is ready", "replica", n.replica)
 		<-ctx.Done()
 	case <-ctx.Done():
 	}

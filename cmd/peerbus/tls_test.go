@@ -1,0 +1,35 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/testcert"
+)
+
+// With mutual TLS on every listener and every connection the main job works,
+// and who has no certificate gets in nowhere.
+func TestMutualTLSEverywhere(t *testing.T) {
+	authority := testcert.New(t, "authority")
+	cert, key := authority.Issue(t, "peerbus")
+	security := rpc.Security{CertFile: cert, KeyFile: key, CAFile: authority.File}
+	p := newPairWith(t, newSecureSystem(t, security), local.Separate, local.AllInOne)
+	in := listen(t, p.bob, p.bobURL)
+	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
+	in.next()
+	waitConnection(t, p.alice, p.bob.URL, live)
+
+	tls := []string{"--tls-cert", cert, "--tls-key", key, "--tls-ca", authority.File}
+	if code, _, errs := command(t, nil, append([]string{"status", "--registry-addr", p.alice.RegistryAddr}, tls...)...); code != 0 {
+		t.Errorf("with a certificate: exit %d, %s", code, errs)
+	}
+	for _, addr := range []string{p.alice.RegistryAddr, p.bob.RegistryAddr} {
+		if code, _, _ := command(t, nil, "status", "--registry-addr", addr); code == 0 {
+			t.Errorf("%s lets in a client without TLS", addr)
+		}
+		if code, _, _ := command(t, nil, "status", "--registry-addr", addr, "--tls-ca", authority.File); code == 0 {
+			t.Errorf("%s lets in a client without a certificate", addr)
+		}
+	}
+}
