@@ -90,34 +90,30 @@ func (d *rethinkDecoder) open(uuid string, m *pb.Message, size int, r *Received)
 	return nil
 }
 
-// splitText takes a piece of text content, which older senders may split.
+// splitText takes a piece of text content, which older senders may split. They
+// cut between UTF-16 units, so that a piece alone need not be text: it is kept
+// as units, two bytes each.
 func (d *rethinkDecoder) splitText(p textPacket, r *Received) error {
 	t := d.table.get(p.UUID)
 	if t == nil {
 		return d.unknown(p.UUID)
 	}
-	var piece string
-	if err := json.Unmarshal(p.Data, &piece); err != nil || piece == "" || len(t.data) > 0 && !t.text {
+	piece, err := jsonUnits(p.Data)
+	if err != nil || len(piece) == 0 || len(t.data) > 0 && !t.text || len(t.data)+len(piece) > 2*t.size {
 		d.giveUp(p.UUID, r)
-		return fault.New(fault.BadRequest, "transfer %.20q has a piece that does not belong there", p.UUID)
+		return fault.New(fault.BadRequest, "transfer %.20q has a piece that does not fit", p.UUID)
 	}
 	t.text = true
-	units := utf16Len(piece)
-	t.units += units
-	// A unit takes up to three bytes.
-	if t.units > t.size || len(t.data)+len(piece) > 3*d.limit.Message {
-		d.giveUp(p.UUID, r)
-		return fault.New(fault.BadRequest, "transfer %.20q is longer than its size", p.UUID)
-	}
-	d.dropped(d.table.grow(p.UUID, []byte(piece)), r)
-	// Older senders give the size in units; one that gives bytes is known by
-	// its last piece, which is short.
-	if t.units < t.size && (len(t.data) != t.size || units == splitUnits) {
-		d.progress(t, t.units, r)
+	d.dropped(d.table.grow(p.UUID, piece), r)
+	units := len(t.data) / 2
+	// Older senders give the size in units; one that gives bytes is known by its
+	// last piece, which is short.
+	if units < t.size && (len(piece) >= 2*splitUnits || len(fromUTF16LE(t.data)) != t.size) {
+		d.progress(t, units, r)
 		return nil
 	}
 	d.table.drop(p.UUID)
-	body, err := setValue(t.message.Body, map[string]string{"content": string(t.data)})
+	body, err := setValue(t.message.Body, map[string]string{"content": fromUTF16LE(t.data)})
 	if err != nil {
 		return err
 	}

@@ -55,15 +55,14 @@ func (e *rethinkEncoder) Add(m *pb.Message) error {
 
 // opening is the text packet that begins a message.
 func (e *rethinkEncoder) opening(m *pb.Message, uuid string, dataSize int) ([]byte, error) {
-	sent := e.o.Now().UTC().Format("2006-01-02T15:04:05.000Z")
 	b := make([]byte, 0, 256+len(m.Body))
 	b = append(b, `{"uuid":"`...)
 	b = append(b, uuid...)
 	b = append(b, `","data":{"uuid":"`...)
 	b = append(b, uuid...)
-	b = append(b, `","sendingTime":"`...)
-	b = append(b, sent...)
-	b = append(b, `","dataSize":`...)
+	b = append(b, `","sendingTime":`...)
+	b = strconv.AppendInt(b, e.o.Now().UnixMilli(), 10)
+	b = append(b, `,"dataSize":`...)
 	b = strconv.AppendInt(b, int64(dataSize), 10)
 	b = append(b, `,"textMessage":`...)
 	b, err := message.AppendJSON(b, m)

@@ -8,7 +8,6 @@ type transfer struct {
 	data    []byte
 	seen    uint64      // when it last grew, in packets
 	message *pb.Message // older framing: what came with the opening packet
-	units   int         // older framing: UTF-16 units of split text so far
 	percent int         // older framing: last progress
 	text    bool        // older framing: its content comes as text
 }

@@ -2,7 +2,11 @@ package framing
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"strconv"
 	"unicode/utf16"
+
+	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // Characters of a transfer's name, as UTF-16 units.
@@ -35,3 +39,36 @@ func utf16Len(s string) int {
 	}
 	return n
 }
+
+// jsonUnits gives the UTF-16 units of a JSON string, two bytes each. Unlike
+// encoding/json it keeps the half of a character that stands alone.
+func jsonUnits(quoted json.RawMessage) ([]byte, error) {
+	var units []byte
+	rest := quoted[1 : len(quoted)-1]
+	for len(rest) > 0 {
+		n := 0
+		for n < len(rest) && !isUnitEscape(rest[n:]) {
+			if rest[n] == '\\' {
+				n++ // an escape of one character
+			}
+			n++
+		}
+		var text string
+		if err := json.Unmarshal(append(append([]byte{'"'}, rest[:n]...), '"'), &text); err != nil {
+			return nil, fault.New(fault.BadRequest, "no JSON string")
+		}
+		units = append(units, utf16LE(text)...)
+		if rest = rest[n:]; len(rest) > 0 {
+			u, err := strconv.ParseUint(string(rest[2:6]), 16, 16)
+			if err != nil {
+				return nil, fault.New(fault.BadRequest, "no JSON string")
+			}
+			units = binary.LittleEndian.AppendUint16(units, uint16(u))
+			rest = rest[6:]
+		}
+	}
+	return units, nil
+}
+
+// isUnitEscape is for text that stands at no other escape's second character.
+func isUnitEscape(b []byte) bool { return len(b) >= 6 && b[0] == '\\' && b[1] == 'u' }

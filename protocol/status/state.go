@@ -66,9 +66,6 @@ func (s State) CanFollow(before State) bool {
 	return before >= 0 && int(before) < len(next) && slices.Contains(next[before], s)
 }
 
-// Over tells whether nothing but a new connection can follow.
-func (s State) Over() bool { return s == Failed }
-
 // Proto is the state in the gRPC APIs.
 func (s State) Proto() pb.ConnectionState { return pb.ConnectionState(s) }
 

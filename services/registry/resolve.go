@@ -111,7 +111,7 @@ func (k *knowledge) byRuntime(u address.URL, q query, runtime, handler string) D
 	if handler == "" {
 		handler = c.Handler
 	}
-	mayTry := k.wanted(q) && handler != "" && !q.at.Before(c.NextAttempt)
+	mayTry := k.wanted(u, q) && handler != "" && !q.at.Before(c.NextAttempt)
 	d := k.node(u, pb.RouteReason_ROUTE_REASON_MESSAGE_NODE)
 	switch {
 	case d.Next == "":
@@ -159,8 +159,13 @@ func (k *knowledge) runtimeOf(u address.URL, q query) (runtime, handler string, 
 	return runtime, handler, known || runtime != ""
 }
 
-// wanted tells whether a message may start a set-up.
-func (k *knowledge) wanted(q query) bool {
+// wanted tells whether a message may start a set-up. One to a remote registry or
+// sync manager never does: that is how runtimes talk about connections, and would
+// bring back each one that has just been closed.
+func (k *knowledge) wanted(u address.URL, q query) bool {
+	if address.Within(u.Text, address.Registry(u.Runtime)) || address.Within(u.Text, address.SyncManager(u.Runtime)) {
+		return false
+	}
 	return k.wants == Always || (k.wants == OnRequest && (q.p2p || q.p2pHandler != ""))
 }
 

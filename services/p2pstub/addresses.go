@@ -1,0 +1,224 @@
+package p2pstub
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// addresses keeps some addresses for Connection objects ahead, and gives back
+// those that are done with, several at a time (wire contract, sections 4 and 5).
+type addresses struct {
+	bus     *client.Bus
+	runtime address.URL
+	limits  Limits
+	log     *slog.Logger
+	metrics *metrics
+
+	mu      sync.Mutex
+	ready   []string
+	waiting int
+	failure error               // of the last attempt, while there is none ready
+	came    chan struct{}       // closed and made anew when there are more
+	done    []string            // allocated ones to free
+	leave   map[string][]string // subscriptions to end, by domain
+	wake    chan struct{}
+}
+
+func newAddresses(bus *client.Bus, runtime address.URL, l Limits, log *slog.Logger, m *metrics) *addresses {
+	return &addresses{
+		bus: bus, runtime: runtime, limits: l, log: log, metrics: m,
+		came: make(chan struct{}), leave: map[string][]string{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// take gives an address, and waits for one if it must.
+func (a *addresses) take(ctx context.Context) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting++
+	defer func() { a.waiting-- }()
+	for len(a.ready) == 0 {
+		came := a.came
+		a.mu.Unlock()
+		a.signal()
+		select {
+		case <-came:
+		case <-ctx.Done():
+		}
+		a.mu.Lock()
+		if ctx.Err() != nil {
+			if a.failure != nil {
+				return "", a.failure
+			}
+			return "", fault.From(ctx.Err())
+		}
+	}
+	one := a.ready[0]
+	a.ready = a.ready[1:]
+	a.signal()
+	return one, nil
+}
+
+// release frees an object's address, and ends its subscriptions.
+func (a *addresses) release(object string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done = append(a.done, object)
+	a.leave[a.runtime.Domain] = append(a.leave[a.runtime.Domain], object, object+address.SubscriptionSuffix)
+	a.signal()
+}
+
+// unfollow ends the subscriptions of the other side's object.
+func (a *addresses) unfollow(object string) {
+	u, err := address.Parse(object)
+	if err != nil || u.Domain == "" {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leave[u.Domain] = append(a.leave[u.Domain], object+address.ChangesSuffix, object+address.ChildrenSuffix)
+	a.signal()
+}
+
+func (a *addresses) signal() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run allocates and frees until ctx is done, then frees what is left.
+func (a *addresses) run(ctx context.Context) error {
+	var wait retry.Backoff
+	for {
+		err := a.refill(ctx)
+		a.giveBack(ctx)
+		if err == nil {
+			wait.Reset()
+			select {
+			case <-a.wake:
+				continue
+			case <-ctx.Done():
+			}
+		} else if wait.Wait(ctx) == nil {
+			continue
+		}
+		break
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limits.Stop)
+	defer cancel()
+	a.mu.Lock()
+	a.done = append(a.done, a.ready...)
+	a.ready = nil
+	a.mu.Unlock()
+	a.giveBack(last)
+	return nil
+}
+
+// wanted is how many addresses to ask for: none while half the pool is there.
+func (a *addresses) wanted() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.ready) > a.limits.Pool/2 && a.waiting == 0 {
+		return 0
+	}
+	return max(a.limits.Pool+a.waiting-len(a.ready), 0)
+}
+
+func (a *addresses) refill(ctx context.Context) error {
+	number := a.wanted()
+	if number == 0 {
+		return nil
+	}
+	got, err := a.allocate(ctx, number)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failure = err; err != nil {
+		a.metrics.addresses.WithLabelValues("failed").Inc()
+		a.log.Debug("no addresses for Connection objects", "error", err)
+		return err
+	}
+	a.metrics.addresses.WithLabelValues("allocated").Inc()
+	a.ready = append(a.ready, got...)
+	close(a.came)
+	a.came = make(chan struct{})
+	return nil
+}
+
+func (a *addresses) allocate(ctx context.Context, number int) ([]string, error) {
+	resp, err := a.request(ctx, &pb.Message{
+		Type: message.Create, From: address.SyncManager(a.runtime.Text), To: address.AddressAllocation(a.runtime.Domain),
+		Body: message.MarshalBody(map[string]any{
+			"scheme": "connection", "value": map[string]any{"number": number},
+		}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Value struct {
+			Allocated []string `json:"allocated"`
+		} `json:"value"`
+	}
+	if err := message.UnmarshalBody(resp, &body); err != nil {
+		return nil, err
+	}
+	if len(body.Value.Allocated) == 0 {
+		return nil, fault.New(fault.Unavailable, "the Message Node of %s allocated no address", a.runtime.Domain)
+	}
+	return body.Value.Allocated, nil
+}
+
+// giveBack frees and unsubscribes. What a Message Node does not take now is let
+// go: it forgets the addresses of a session that is over.
+func (a *addresses) giveBack(ctx context.Context) {
+	a.mu.Lock()
+	done, leave := a.done, a.leave
+	a.done, a.leave = nil, map[string][]string{}
+	a.mu.Unlock()
+	from := address.SyncManager(a.runtime.Text)
+	for domain, resources := range leave {
+		a.tell(ctx, &pb.Message{
+			Type: message.Unsubscribe, From: from, To: address.SubscriptionManager(domain),
+			Body: message.MarshalBody(map[string]any{"resources": resources}),
+		})
+	}
+	if len(done) > 0 {
+		a.tell(ctx, &pb.Message{
+			Type: message.Delete, From: from, To: address.AddressAllocation(a.runtime.Domain),
+			Body: message.MarshalBody(map[string]any{"childrenResources": done}),
+		})
+	}
+}
+
+func (a *addresses) tell(ctx context.Context, m *pb.Message) {
+	if _, err := a.request(ctx, m); err != nil {
+		a.log.Debug("addresses could not be given back", "to", m.To, "error", err)
+	}
+}
+
+func (a *addresses) request(ctx context.Context, m *pb.Message) (*pb.Message, error) {
+	return request(ctx, a.bus, a.limits.Request, m)
+}
+
+// request posts a message and waits for its response; one of 400 and above is
+// an error.
+func request(ctx context.Context, bus *client.Bus, limit time.Duration, m *pb.Message) (*pb.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	resp, err := bus.Request(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	_, err = message.Result(resp)
+	return resp, err
+}

@@ -1,0 +1,86 @@
+package p2pstub
+
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
+)
+
+// Limits bound a P2P stub. Zero fields take the defaults.
+type Limits struct {
+	// Peers is how many peer connections there may be. Default 10,000: about
+	// 2 GiB of memory.
+	Peers int
+	// SetUp is how long a set-up may take. Default 15 s: ICE gives up after 10 s,
+	// and signalling has the rest.
+	SetUp time.Duration
+	// Patience is how long the path of a connection may be silent before it is
+	// disconnected; twice this ends it, and a set-up whose ICE finds no path.
+	// Default 5 s.
+	Patience time.Duration
+	// Inbox is how many events may wait for a peer's loop before who posts one
+	// waits. Default 256: a set-up has some tens.
+	Inbox int
+	// Candidates is how many of the other side's candidates are tried. Default
+	// 64: several interfaces with several servers each.
+	Candidates int
+	// Pool is how many addresses for Connection objects are allocated ahead.
+	// Default 8, so that a burst of set-ups does not wait for the Message Node.
+	Pool int
+	// Request is how long a request to a Message Node may take before it is
+	// repeated or given up. Default 5 s.
+	Request time.Duration
+	// Registry is how long the registry may take to note a new connection before
+	// the set-up goes on without. Default 1 s: it answers at once, or is away.
+	Registry time.Duration
+	// Stop is how long the stub takes to tell its peers and the Message Node
+	// that it stops. Default 2 s.
+	Stop time.Duration
+	// Outgoing is how many bytes of messages may wait for a data channel before
+	// no more are taken from the bus. Default 256 KiB: some tens of packets.
+	Outgoing int
+	// HighWater is how many bytes may be buffered in a data channel before
+	// nothing is written to it, and LowWater when writing goes on. Defaults
+	// 1 MiB and 256 KiB: a fast link of 100 ms is kept busy.
+	HighWater, LowWater int
+	// Watchers is how many Watch streams there may be. Default 64.
+	Watchers int
+	// WatchQueue is how many changes may wait for a Watch stream before it is
+	// cut. Default 1,024: it comes back with a snapshot.
+	WatchQueue int
+}
+
+// DefaultLimits are used for the fields of Limits that are zero.
+func DefaultLimits() Limits {
+	return Limits{
+		Peers: 10_000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience, Inbox: 256, Candidates: 64, Pool: 8,
+		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second,
+		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 256 << 10,
+		Watchers: 64, WatchQueue: 1024,
+	}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct {
+		have *int
+		or   int
+	}{
+		{&l.Peers, d.Peers}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool},
+		{&l.Outgoing, d.Outgoing}, {&l.HighWater, d.HighWater}, {&l.LowWater, d.LowWater},
+		{&l.Watchers, d.Watchers}, {&l.WatchQueue, d.WatchQueue},
+	} {
+		if *f.have <= 0 {
+			*f.have = f.or
+		}
+	}
+	for _, f := range []struct {
+		have *time.Duration
+		or   time.Duration
+	}{{&l.SetUp, d.SetUp}, {&l.Patience, d.Patience}, {&l.Request, d.Request}, {&l.Registry, d.Registry}, {&l.Stop, d.Stop}} {
+		if *f.have <= 0 {
+			*f.have = f.or
+		}
+	}
+	return l
+}

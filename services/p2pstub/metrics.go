@@ -1,0 +1,94 @@
+package p2pstub
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+// Reasons of drops.
+const (
+	dropLoop     = "loop"      // it came in through this stub
+	dropChanges  = "changes"   // an older observer's copy of our own updates
+	dropInvalid  = "invalid"   // no message, or a packet that is none
+	dropTooLarge = "too_large" // for the peer's data channel, or from it
+	dropClosed   = "closed"    // the connection is not there
+	dropStub     = "for_stub"  // addressed to the stub, which has no use for it
+	dropRefused  = "refused"   // the bus did not take it
+)
+
+type metrics struct {
+	peers       *prometheus.GaugeVec   // role, state
+	setups      *prometheus.CounterVec // role, result
+	setupTime   *prometheus.HistogramVec
+	messages    *prometheus.CounterVec // direction, framing
+	bytes       *prometheus.CounterVec
+	drops       *prometheus.CounterVec // reason
+	addresses   *prometheus.CounterVec // result
+	watchersCut prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "peerbus_p2pstub_" + name, Help: help}, labels)
+	}
+	m := &metrics{
+		peers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "peerbus_p2pstub_peers", Help: "Peer connections by role and state.",
+		}, []string{"role", "state"}),
+		setups: counter("setups_total", "Set-ups that have ended, by role and result.", "role", "result"),
+		setupTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "peerbus_p2pstub_setup_seconds", Help: "Time from created to live.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
+		}, []string{"role"}),
+		messages:  counter("messages_total", "Messages over data channels.", "direction", "framing"),
+		bytes:     counter("bytes_total", "Bytes of packets over data channels.", "direction", "framing"),
+		drops:     counter("drops_total", "Messages and packets that were dropped.", "reason"),
+		addresses: counter("allocations_total", "Requests for addresses of Connection objects.", "result"),
+		watchersCut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "peerbus_p2pstub_watchers_cut_total", Help: "Watch streams that were cut because they were slow.",
+		}),
+	}
+	m.begin()
+	if r != nil {
+		r.MustRegister(m.peers, m.setups, m.setupTime, m.messages, m.bytes, m.drops, m.addresses, m.watchersCut)
+	}
+	return m
+}
+
+// begin makes the series that are expected to be there before anything happens.
+func (m *metrics) begin() {
+	for _, framing := range []string{framing.PeerBus, framing.Rethink} {
+		m.countersOf("in", framing)
+		m.countersOf("out", framing)
+	}
+	for _, role := range []role{requester, handler} {
+		for state := status.Created; state <= status.Failed; state++ {
+			m.peers.WithLabelValues(role.String(), state.String())
+		}
+	}
+}
+
+func (m *metrics) drop(reason string) { m.drops.WithLabelValues(reason).Inc() }
+
+// moved counts a peer's change of state; None is not there.
+func (m *metrics) moved(r role, from, to status.State, since time.Duration) {
+	if from != status.None {
+		m.peers.WithLabelValues(r.String(), from.String()).Dec()
+	}
+	if to != status.None {
+		m.peers.WithLabelValues(r.String(), to.String()).Inc()
+	}
+	switch {
+	case to == status.Live && from == status.InProgress:
+		m.setups.WithLabelValues(r.String(), "live").Inc()
+		m.setupTime.WithLabelValues(r.String()).Observe(since.Seconds())
+	case to == status.Failed:
+		m.setups.WithLabelValues(r.String(), "failed").Inc()
+	case to == status.None && (from == status.Created || from == status.InProgress):
+		m.setups.WithLabelValues(r.String(), "displaced").Inc()
+	}
+}

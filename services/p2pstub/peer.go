@@ -1,0 +1,330 @@
+package p2pstub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/datasync"
+	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/protocol/status"
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
+)
+
+// peer is one peer connection. Its loop is the only code that touches the
+// machine, the Connection objects and the rtc.Peer: everything else, pion's
+// callbacks among it, posts a function to the loop's inbox.
+type peer struct {
+	// Set when it is made.
+	stub    *Stub
+	url     string // the stub's address
+	role    role
+	remote  string // URL of the remote runtime
+	invitee string // the other side's stub
+	log     *slog.Logger
+	began   time.Time
+	first   *peer // gives way before this one begins
+	then    *peer // gives way once this one is created
+	why     string
+	inbox   chan func()
+	done    chan struct{} // closed: the machine is over, nothing is taken any more
+	ctx     context.Context
+	cancel  context.CancelFunc
+	work    sync.WaitGroup // reader and requests of this peer
+
+	// Owned by the loop.
+	m        machine
+	events   []event // still to be taken
+	reason   string  // of the last state
+	rtc      *rtc.Peer
+	inv      invitation // the other side's
+	reporter *datasync.Reporter
+	observer *datasync.Observer
+	object   string // address of the own object
+	tried    map[string]bool
+	wake     <-chan struct{} // of the channel
+
+	out atomic.Pointer[channel] // set once the data channel is open
+
+	// Guarded by the stub's mutex.
+	info      *pb.Peer
+	now       standing
+	ownObject string // its address, from when it is allocated on
+	liveSince time.Time
+	listeners []*client.Listener
+}
+
+// invitation is a `create` that came, and what it says.
+type invitation struct {
+	datasync.Invitation
+	request *pb.Message
+}
+
+func (p *peer) live() bool { return p.now.state == status.Live }
+
+// post hands f to the loop. It waits while the inbox is full, and drops f when
+// the peer is over.
+func (p *peer) post(f func()) {
+	select {
+	case p.inbox <- f:
+	case <-p.done:
+	}
+}
+
+// tell posts an event.
+func (p *peer) tell(e event) { p.post(func() { p.step(e) }) }
+
+// run is the loop.
+func (p *peer) run() {
+	defer p.release()
+	if p.first != nil {
+		p.first.tell(event{kind: displaced, reason: p.why})
+		<-p.first.done
+	}
+	deadline := time.NewTimer(p.stub.limits.SetUp)
+	defer deadline.Stop()
+	p.start()
+	for !p.m.over {
+		select {
+		case f := <-p.inbox:
+			f()
+		case <-p.wake:
+			if err := p.out.Load().pump(); err != nil {
+				p.step(event{kind: channelGone, reason: err.Error()})
+			}
+		case <-deadline.C:
+			p.step(event{kind: overdue, limit: p.stub.limits.SetUp})
+		}
+	}
+}
+
+// start makes the peer connection, and begins.
+func (p *peer) start() {
+	p.m = machine{role: p.role}
+	conn, err := p.stub.engine.NewPeer(p.role == requester, rtc.Events{
+		Candidate: func(c datasync.Candidate) { p.post(func() { p.report(c) }) },
+		State:     p.pathChanged,
+		Channel:   func(c *rtc.Channel) { p.post(func() { p.opened(c) }) },
+	})
+	if err != nil {
+		p.step(event{kind: broke, reason: err.Error()})
+		return
+	}
+	p.rtc = conn
+	p.step(event{kind: begin, description: p.theirs().Description != nil})
+}
+
+// theirs is what the other side's object says by now.
+func (p *peer) theirs() datasync.Connection {
+	if p.observer != nil {
+		return p.observer.Object().Connection()
+	}
+	return p.inv.Object.Connection()
+}
+
+func (p *peer) pathChanged(s rtc.State, reason string) {
+	switch s {
+	case rtc.Connected:
+		p.tell(event{kind: pathUp})
+	case rtc.Disconnected:
+		p.tell(event{kind: pathDown, reason: reason})
+	case rtc.Failed:
+		p.tell(event{kind: broke, reason: reason})
+	}
+}
+
+// step takes an event and those that follow from its effects.
+func (p *peer) step(e event) {
+	p.events = append(p.events, e)
+	if len(p.events) > 1 {
+		return // an effect's: the loop below takes it
+	}
+	for len(p.events) > 0 {
+		var effects []effect
+		p.m, effects = step(p.m, p.events[0])
+		for _, f := range effects {
+			p.effect(f)
+		}
+		p.events = p.events[1:]
+	}
+}
+
+// opened begins to use the data channel.
+func (p *peer) opened(raw *rtc.Channel) {
+	if p.m.over {
+		return
+	}
+	name := framing.Rethink
+	if p.theirs().Announces(framing.PeerBus) {
+		name = framing.PeerBus
+	}
+	c, decoder := newChannel(raw, name, p.stub.limits, p.stub.metrics)
+	p.wake = c.wake
+	p.out.Store(c)
+	p.log.Debug("channel open", "framing", name)
+	p.stub.change(p, func() { p.info.Framing, p.info.CandidatePair = name, p.rtc.Pair() })
+	p.step(event{kind: channelOpen})
+	p.work.Go(func() { p.read(raw, c, decoder) })
+}
+
+// read takes what comes over the channel until it is closed.
+func (p *peer) read(raw *rtc.Channel, c *channel, decoder framing.Decoder) {
+	received := p.stub.metrics.countersOf("in", c.framing)
+	size := framing.DefaultLimits().Packet + 1024
+	if c.framing != framing.PeerBus {
+		size = framing.DefaultLimits().Text + 1
+	}
+	buf := make([]byte, size)
+	for {
+		packet, err := raw.Read(buf)
+		if errors.Is(err, io.EOF) {
+			p.tell(event{kind: channelGone, reason: "the data channel was closed by the other side"})
+			return
+		}
+		if err != nil {
+			p.stub.metrics.drop(dropTooLarge)
+			continue
+		}
+		received.bytes.Add(float64(len(packet.Data)))
+		got, err := decoder.Decode(packet)
+		if err != nil {
+			p.stub.metrics.drop(dropInvalid)
+			p.log.Debug("bad packet", "error", err)
+		}
+		received.messages.Add(float64(len(got.Messages)))
+		p.received(c, got)
+	}
+}
+
+func (p *peer) received(c *channel, got framing.Received) {
+	for _, m := range got.Messages {
+		p.take(c, m)
+	}
+	for _, progress := range got.Progress {
+		p.toBus(c, progress.Provisional())
+	}
+	c.stop(got.Cancelled)
+	for _, one := range got.GivenUp {
+		if c.tell(one); c.framing != framing.PeerBus {
+			_, _ = c.add(framing.CancelMessage(p.url, p.invitee, one)) // a full queue: it goes on sending
+		}
+	}
+}
+
+// take hands a message of the other side to the bus.
+func (p *peer) take(c *channel, m *pb.Message) {
+	if err := message.Validate(m); err != nil {
+		p.stub.metrics.drop(dropInvalid)
+		p.answerPeer(c, m, err)
+		return
+	}
+	if m.To == p.url {
+		p.stub.metrics.drop(dropStub)
+		return
+	}
+	if object := p.stub.objectOf(p); object != "" && m.To == object+address.ChangesSuffix {
+		p.stub.metrics.drop(dropChanges)
+		return
+	}
+	p.trace("from peer", m)
+	p.toBus(c, m)
+}
+
+// toBus posts what came from the other side. A refusal goes to its sender by
+// itself.
+func (p *peer) toBus(c *channel, m *pb.Message) {
+	m.Via = p.url
+	err := p.stub.bus.Send(p.ctx, m, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
+	if err != nil {
+		p.stub.metrics.drop(dropRefused)
+		p.answerPeer(c, m, err)
+	}
+}
+
+// answerPeer tells the sender of a request over the channel what is wrong.
+func (p *peer) answerPeer(c *channel, m *pb.Message, err error) {
+	if m.Id != "" && m.From != "" && m.To != "" && !message.IsResponse(m) {
+		_, _ = c.add(message.Refuse(m, err)) // a full queue: its time runs out instead
+	}
+}
+
+// deliver takes a message from the bus to the other side. It runs on the
+// goroutine of a mini bus listener, and holds that up while the channel is slow.
+func (p *peer) deliver(ctx context.Context, m *pb.Message) {
+	if m.Via == p.url {
+		p.stub.metrics.drop(dropLoop)
+		return
+	}
+	var err error = errClosed
+	if c := p.out.Load(); c != nil {
+		p.trace("to peer", m)
+		err = c.send(ctx, withoutVia(m))
+	}
+	if err != nil {
+		p.stub.metrics.drop(dropReason(err))
+		p.stub.refuse(ctx, m, err)
+	}
+}
+
+func (p *peer) trace(what string, m *pb.Message) {
+	if p.log.Enabled(context.Background(), slog.LevelDebug) {
+		p.log.Debug(what, "type", m.Type, "from", m.From, "to", m.To)
+	}
+}
+
+// withoutVia gives a message as the other side gets it.
+func withoutVia(m *pb.Message) *pb.Message {
+	if m.Via == "" {
+		return m
+	}
+	return &pb.Message{
+		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Source: m.Source, P2P: m.P2P,
+		P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Body: m.Body, Resource: m.Resource,
+	}
+}
+
+// listening notes an address of the mini bus.
+func (p *peer) listening(url string, on bool) {
+	p.stub.change(p, func() {
+		var left []string
+		for _, l := range p.info.Listeners {
+			if l != url {
+				left = append(left, l)
+			}
+		}
+		if on {
+			left = append(left, url)
+		}
+		p.info.Listeners = left
+	})
+}
+
+// release lets go of everything, once the machine is over.
+func (p *peer) release() {
+	close(p.done)
+	p.cancel()
+	ctx, cancel := context.WithTimeout(p.stub.last, p.stub.limits.Stop)
+	defer cancel()
+	p.sayGoodbye()
+	if c := p.out.Load(); c != nil {
+		for _, m := range c.close() {
+			p.stub.metrics.drop(dropClosed)
+			p.stub.refuse(ctx, m, errClosed)
+		}
+	}
+	if p.rtc != nil {
+		p.rtc.Close()
+	}
+	p.work.Wait()
+	p.leave(ctx)
+	p.stub.unleadAll(ctx, p)
+	p.stub.forget(ctx, p)
+}

@@ -1,0 +1,28 @@
+// Package rtc makes WebRTC peer connections, each with one data channel. It is
+// the one package that imports pion, and no type of pion leaves it, so that
+// another major version of it is a change in this place (RFC 8445 ICE, RFC 8831
+// data channels).
+//
+//	Engine ── one UDP socket (mux), one certificate, one pion API
+//	  ├── Peer ── Offer / Answer, SetAnswer, AddCandidate ── Channel
+//	  ├── Peer …
+//
+// An Engine is for a process. Its mux tells the connections that share the
+// socket apart: a STUN request by the user name in it, a STUN response by its
+// transaction, anything else by the remote address, where the newest connection
+// that has sent there wins. So a peer that has restarted behind the same address
+// can connect again while its old connection still lingers.
+//
+// What pion reports comes as calls of Events, from goroutines of pion: they must
+// not block and must not call back into the Peer.
+//
+// What is set, and why: acceptance waits of 0 and a DTLS retransmission of
+// 100 ms, else a set-up takes a second more now and then; no DTLS hello
+// verification, since ICE has checked the peer (a round trip less); host
+// candidates in the description, so that there is one message each way; 4 MiB
+// of receive buffer on the socket, else bursts on a fast link overflow it and
+// SCTP waits a second; detached channels read into a buffer of the packet's
+// size.
+//
+// Close waits until all of pion's goroutines of a Peer are over.
+package rtc

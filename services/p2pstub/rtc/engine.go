@@ -1,0 +1,143 @@
+package rtc
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/ice/v2"
+	"github.com/pion/webrtc/v3"
+
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// ReceiveBuffer is what is asked of the system for the socket, in bytes: with
+// the usual 208 KiB a fast link overflows it.
+const ReceiveBuffer = 4 << 20
+
+// DefaultPatience is Config.Patience where that is zero: a path that is quiet for
+// this long has most likely changed.
+const DefaultPatience = 5 * time.Second
+
+// Times of pion.
+const (
+	keepAlive      = 2 * time.Second        // of a path
+	retransmission = 100 * time.Millisecond // of a DTLS flight
+)
+
+// ICEServer is a STUN or TURN server.
+type ICEServer struct {
+	URL          string // `stun:host:port`, `turn:host:port`
+	User, Secret string
+}
+
+// Config of an Engine.
+type Config struct {
+	ICEServers []ICEServer
+	// UDPPort is the one port of all connections; 0 picks one.
+	UDPPort int
+	// AdvertiseIPs take the place of the machine's own addresses in what the
+	// other side is told, for a machine behind a one-to-one NAT.
+	AdvertiseIPs []netip.Addr
+	// Patience is how long a path may be silent before it is Disconnected. After
+	// twice this it has Failed, and so has a set-up that finds none.
+	Patience time.Duration
+	// Log defaults to slog.Default().
+	Log *slog.Logger
+}
+
+// Engine makes peers. Its methods may be called by several goroutines.
+type Engine struct {
+	api    *webrtc.API
+	mux    *mux
+	config webrtc.Configuration
+	log    *slog.Logger
+}
+
+// Open takes the UDP port. Close gives it back.
+func Open(c Config) (*Engine, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Patience <= 0 {
+		c.Patience = DefaultPatience
+	}
+	certificate, err := newCertificate()
+	if err != nil {
+		return nil, err
+	}
+	socket, err := net.ListenUDP("udp", &net.UDPAddr{Port: c.UDPPort})
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "UDP port for WebRTC: %w", err)
+	}
+	sizeBuffers(socket, c.Log)
+	e := &Engine{mux: newMux(socket, c.AdvertiseIPs, c.Log), log: c.Log}
+	e.api = webrtc.NewAPI(webrtc.WithSettingEngine(settings(e.mux, c)))
+	e.config = webrtc.Configuration{Certificates: []webrtc.Certificate{*certificate}, ICEServers: iceServers(c.ICEServers)}
+	return e, nil
+}
+
+// Port is the UDP port.
+func (e *Engine) Port() int {
+	if a, ok := e.mux.socket.LocalAddr().(*net.UDPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
+// Close gives the port back. All peers must be closed before.
+func (e *Engine) Close() error { return e.mux.Close() }
+
+func newCertificate() (*webrtc.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "key of the WebRTC certificate: %w", err)
+	}
+	c, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "WebRTC certificate: %w", err)
+	}
+	return c, nil
+}
+
+func settings(m *mux, c Config) webrtc.SettingEngine {
+	var s webrtc.SettingEngine
+	s.LoggerFactory = loggers{c.Log}
+	s.SetICEUDPMux(m)
+	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	s.SetICETimeouts(c.Patience, c.Patience, min(keepAlive, c.Patience/2))
+	s.SetHostAcceptanceMinWait(0)
+	s.SetSrflxAcceptanceMinWait(0)
+	s.SetPrflxAcceptanceMinWait(0)
+	s.SetRelayAcceptanceMinWait(0)
+	s.SetDTLSRetransmissionInterval(retransmission)
+	s.SetDTLSInsecureSkipHelloVerify(true)
+	s.SetIncludeLoopbackCandidate(true)
+	s.DetachDataChannels()
+	s.DisableMediaEngineCopy(true)
+	s.EnableSCTPZeroChecksum(true)
+	return s
+}
+
+func iceServers(servers []ICEServer) []webrtc.ICEServer {
+	var out []webrtc.ICEServer
+	for _, s := range servers {
+		out = append(out, webrtc.ICEServer{URLs: []string{s.URL}, Username: s.User, Credential: s.Secret})
+	}
+	return out
+}
+
+// sizeBuffers asks for large buffers, and says so when the system gives less.
+func sizeBuffers(socket *net.UDPConn, log *slog.Logger) {
+	_ = socket.SetReadBuffer(ReceiveBuffer) // what was granted is read back
+	_ = socket.SetWriteBuffer(ReceiveBuffer)
+	if granted, ok := receiveBuffer(socket); ok && granted < ReceiveBuffer {
+		log.Warn("UDP receive buffer is small, bursts on a fast link will be lost; raise net.core.rmem_max",
+			"bytes", granted, "wanted", ReceiveBuffer)
+	}
+}

@@ -1,0 +1,260 @@
+package rtc
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+const (
+	maxDatagram = 8 << 10 // bytes; pion reads no longer ones
+	// maxChecks is how many STUN requests of ours may be unanswered in each of
+	// two generations: the older ones are forgotten.
+	maxChecks = 4096
+)
+
+// mux shares one socket between the connections of an Engine. It is an
+// ice.UDPMux: a connection is known by its ICE user name fragment.
+type mux struct {
+	socket    *net.UDPConn
+	advertise []netip.Addr
+	log       *slog.Logger
+	over      sync.WaitGroup
+
+	mu       sync.RWMutex
+	closed   bool
+	sequence uint64
+	byUfrag  map[string]*session
+	byRemote map[netip.AddrPort][]*session // the newest last
+	checks   map[transaction]*session
+	older    map[transaction]*session // checks, a generation ago
+}
+
+// session is one connection on the mux. It has a conn for each address that
+// was advertised, as pion wants; what comes in goes to the first.
+type session struct {
+	ufrag    string
+	sequence uint64
+	conns    []*muxConn
+	remotes  map[netip.AddrPort]*net.UDPAddr
+}
+
+func newMux(socket *net.UDPConn, advertise []netip.Addr, log *slog.Logger) *mux {
+	m := &mux{
+		socket: socket, advertise: advertise, log: log,
+		byUfrag: map[string]*session{}, byRemote: map[netip.AddrPort][]*session{},
+		checks: map[transaction]*session{}, older: map[transaction]*session{},
+	}
+	m.over.Go(m.read)
+	return m
+}
+
+// GetListenAddresses are the addresses that are told to the other side. They
+// are looked up for each connection, because interfaces come and go.
+func (m *mux) GetListenAddresses() []net.Addr {
+	local, ok := m.socket.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return nil
+	}
+	ips := m.advertise
+	if len(ips) == 0 {
+		ips = interfaceIPs(local.IP.To4() == nil)
+	}
+	out := make([]net.Addr, 0, len(ips))
+	for _, ip := range ips {
+		out = append(out, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, uint16(local.Port)))) //nolint:gosec // a port
+	}
+	return out
+}
+
+// GetConn gives a connection's conn for one of the addresses.
+func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, net.ErrClosed
+	}
+	s := m.byUfrag[ufrag]
+	if s == nil {
+		m.sequence++
+		s = &session{ufrag: ufrag, sequence: m.sequence, remotes: map[netip.AddrPort]*net.UDPAddr{}}
+		m.byUfrag[ufrag] = s
+	}
+	c := newMuxConn(m, s, addr)
+	s.conns = append(s.conns, c)
+	return c, nil
+}
+
+// RemoveConnByUfrag ends a connection.
+func (m *mux) RemoveConnByUfrag(ufrag string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.byUfrag[ufrag]
+	if s == nil {
+		return
+	}
+	delete(m.byUfrag, ufrag)
+	for remote := range s.remotes {
+		left := slices.DeleteFunc(m.byRemote[remote], func(o *session) bool { return o == s })
+		if len(left) == 0 {
+			delete(m.byRemote, remote)
+		} else {
+			m.byRemote[remote] = left
+		}
+	}
+	for _, checks := range []map[transaction]*session{m.checks, m.older} {
+		for id, o := range checks {
+			if o == s {
+				delete(checks, id)
+			}
+		}
+	}
+	for _, c := range s.conns {
+		c.end()
+	}
+}
+
+// Close ends all connections, and waits for the reader.
+func (m *mux) Close() error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil
+	}
+	m.closed = true
+	sessions := m.byUfrag
+	m.byUfrag = map[string]*session{}
+	m.mu.Unlock()
+	for _, s := range sessions {
+		for _, c := range s.conns {
+			c.end()
+		}
+	}
+	err := m.socket.Close()
+	m.over.Wait()
+	return err
+}
+
+func (m *mux) read() {
+	buf := make([]byte, maxDatagram)
+	for {
+		n, from, err := m.socket.ReadFromUDPAddrPort(buf)
+		switch {
+		case errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
+			return
+		case err != nil:
+			// An ICMP answer to something that was sent, for instance.
+			m.log.Debug("udp read", "error", err)
+			continue
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if s, addr := m.receiver(buf[:n], from); s != nil {
+			s.first(from.Addr()).push(buf[:n], addr)
+		}
+	}
+}
+
+// receiver finds the connection that a packet is for.
+func (m *mux) receiver(b []byte, from netip.AddrPort) (*session, *net.UDPAddr) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	s := m.owner(b, from)
+	if s == nil || len(s.conns) == 0 {
+		return nil, nil
+	}
+	if addr := s.remotes[from]; addr != nil {
+		return s, addr
+	}
+	return s, net.UDPAddrFromAddrPort(from)
+}
+
+func (m *mux) owner(b []byte, from netip.AddrPort) *session {
+	if isSTUN(b) {
+		if isRequest(b) {
+			if ufrag, ok := usernameOf(b); ok {
+				return m.byUfrag[ufrag]
+			}
+			return nil
+		}
+		id := transactionOf(b)
+		if s := m.checks[id]; s != nil {
+			return s
+		}
+		return m.older[id]
+	}
+	if claims := m.byRemote[from]; len(claims) > 0 {
+		return claims[len(claims)-1]
+	}
+	return nil
+}
+
+// first is the conn of an address family that takes what comes in.
+func (s *session) first(from netip.Addr) *muxConn {
+	for _, c := range s.conns {
+		if c.v4 == from.Is4() {
+			return c
+		}
+	}
+	return s.conns[0]
+}
+
+// sent notes where a connection sends to, and its STUN requests.
+func (m *mux) sent(s *session, b []byte, to netip.AddrPort) {
+	request := isSTUN(b) && isRequest(b)
+	m.mu.RLock()
+	known := s.remotes[to] != nil
+	m.mu.RUnlock()
+	if known && !request {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byUfrag[s.ufrag] != s {
+		return
+	}
+	if s.remotes[to] == nil {
+		s.remotes[to] = net.UDPAddrFromAddrPort(to)
+		claims := append(m.byRemote[to], s)
+		slices.SortFunc(claims, func(a, b *session) int { return int(a.sequence) - int(b.sequence) }) //nolint:gosec // small numbers
+		m.byRemote[to] = claims
+	}
+	if request {
+		if len(m.checks) >= maxChecks {
+			m.older, m.checks = m.checks, map[transaction]*session{}
+		}
+		m.checks[transactionOf(b)] = s
+	}
+}
+
+// interfaceIPs are the addresses of this machine that another can use; those of
+// the loopback only when there is no other.
+func interfaceIPs(v6 bool) []netip.Addr {
+	const most = 8 // each costs a candidate of every connection
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out, loopback []netip.Addr
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		ip := prefix.Addr().Unmap()
+		switch {
+		case ip.IsLoopback() && ip.Is4():
+			loopback = append(loopback, ip)
+		case !ip.IsGlobalUnicast() || ip.Is6() && !v6:
+		case len(out) < most:
+			out = append(out, ip)
+		}
+	}
+	if len(out) == 0 {
+		return loopback
+	}
+	return out
+}

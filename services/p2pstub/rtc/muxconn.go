@@ -1,0 +1,108 @@
+package rtc
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// maxQueued is how many packets may wait for a connection's reader: what it
+// falls behind in the time of a garbage collection on a fast link. More are
+// dropped, as UDP may.
+const maxQueued = 1024
+
+// datagrams recycles the packets that wait.
+var datagrams = sync.Pool{New: func() any { b := make([]byte, 0, 1500); return &b }}
+
+type datagram struct {
+	data *[]byte
+	from *net.UDPAddr
+}
+
+// muxConn is the net.PacketConn that pion has of a connection.
+type muxConn struct {
+	mux     *mux
+	session *session
+	local   net.Addr
+	v4      bool
+
+	mu     sync.Mutex
+	more   sync.Cond
+	queue  []datagram
+	closed bool
+}
+
+func newMuxConn(m *mux, s *session, local net.Addr) *muxConn {
+	c := &muxConn{mux: m, session: s, local: local}
+	if u, ok := local.(*net.UDPAddr); ok {
+		c.v4 = u.IP.To4() != nil
+	}
+	c.more.L = &c.mu
+	return c
+}
+
+// push hands over a packet; it never waits.
+func (c *muxConn) push(b []byte, from *net.UDPAddr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || len(c.queue) >= maxQueued {
+		return
+	}
+	data, _ := datagrams.Get().(*[]byte)
+	*data = append((*data)[:0], b...)
+	c.queue = append(c.queue, datagram{data, from})
+	c.more.Signal()
+}
+
+func (c *muxConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.queue) == 0 {
+		if c.closed {
+			return 0, nil, net.ErrClosed
+		}
+		c.more.Wait()
+	}
+	d := c.queue[0]
+	c.queue[0] = datagram{}
+	if c.queue = c.queue[1:]; len(c.queue) == 0 {
+		c.queue = nil
+	}
+	n := copy(b, *d.data)
+	datagrams.Put(d.data)
+	return n, d.from, nil
+}
+
+func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
+	u, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return 0, net.InvalidAddrError("not a UDP address")
+	}
+	to := u.AddrPort()
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	c.mux.sent(c.session, b, to)
+	return c.mux.socket.WriteToUDPAddrPort(b, to)
+}
+
+func (c *muxConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, d := range c.queue {
+		datagrams.Put(d.data)
+	}
+	c.queue = nil
+	c.more.Broadcast()
+}
+
+// Close ends this conn; the session goes with RemoveConnByUfrag.
+func (c *muxConn) Close() error {
+	c.end()
+	return nil
+}
+
+func (c *muxConn) LocalAddr() net.Addr              { return c.local }
+func (c *muxConn) SetDeadline(time.Time) error      { return nil }
+func (c *muxConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *muxConn) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,258 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/pion/webrtc/v3"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/datasync"
+)
+
+// Label of the data channel (wire contract, section 7).
+const Label = "P2PChannel"
+
+// State of the path to the other side.
+type State int
+
+// States of the path.
+const (
+	Connected    State = iota // ICE and DTLS are up
+	Disconnected              // silence; it may come back
+	Failed                    // it will not
+)
+
+func (s State) String() string { return [...]string{"connected", "disconnected", "failed"}[s] }
+
+// Events are what a Peer reports, from goroutines that are not the owner's.
+// They must not block.
+type Events struct {
+	// Candidate was found after the description was given.
+	Candidate func(datasync.Candidate)
+	// State has changed; reason says why it failed.
+	State func(s State, reason string)
+	// Channel is open.
+	Channel func(*Channel)
+}
+
+// Peer is one connection. Its methods are for one goroutine.
+type Peer struct {
+	pc     *webrtc.PeerConnection
+	events Events
+
+	mu        sync.Mutex
+	hosts     int           // host candidates that the mux has
+	found     int           // host candidates found
+	remotes   int           // candidates of the other side
+	ready     chan struct{} // closed when the description is complete
+	described bool          // the description was given: candidates trickle from here on
+	early     []datasync.Candidate
+	channel   bool // one was reported
+}
+
+// NewPeer makes a peer; the requester's creates the data channel.
+func (e *Engine) NewPeer(requester bool, events Events) (*Peer, error) {
+	pc, err := e.api.NewPeerConnection(e.config)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "peer connection: %w", err)
+	}
+	p := &Peer{pc: pc, events: events, hosts: len(e.mux.GetListenAddresses()), ready: make(chan struct{})}
+	pc.OnICECandidate(p.candidate)
+	pc.OnConnectionStateChange(p.state)
+	if !requester {
+		pc.OnDataChannel(func(dc *webrtc.DataChannel) {
+			if dc.Label() == Label {
+				p.open(dc)
+			}
+		})
+		return p, nil
+	}
+	dc, err := pc.CreateDataChannel(Label, nil)
+	if err != nil {
+		return nil, joinClose(p, fault.New(fault.Internal, "data channel: %w", err))
+	}
+	p.open(dc)
+	return p, nil
+}
+
+func joinClose(p *Peer, err error) error {
+	p.Close()
+	return err
+}
+
+// Offer gives the requester's description, complete with host candidates. ctx
+// bounds the wait for them.
+func (p *Peer) Offer(ctx context.Context) (datasync.Description, error) {
+	d, err := p.pc.CreateOffer(nil)
+	if err != nil {
+		return datasync.Description{}, fault.New(fault.Internal, "offer: %w", err)
+	}
+	return p.describe(ctx, d)
+}
+
+// Answer takes an offer, and gives the handler's description, complete with
+// host candidates.
+func (p *Peer) Answer(ctx context.Context, offer datasync.Description) (datasync.Description, error) {
+	if err := p.setRemote(webrtc.SDPTypeOffer, offer); err != nil {
+		return datasync.Description{}, err
+	}
+	d, err := p.pc.CreateAnswer(nil)
+	if err != nil {
+		return datasync.Description{}, fault.New(fault.BadRequest, "offer cannot be answered: %w", err)
+	}
+	return p.describe(ctx, d)
+}
+
+// SetAnswer takes the handler's description.
+func (p *Peer) SetAnswer(answer datasync.Description) error {
+	return p.setRemote(webrtc.SDPTypeAnswer, answer)
+}
+
+func (p *Peer) setRemote(want webrtc.SDPType, d datasync.Description) error {
+	if webrtc.NewSDPType(d.Type) != want {
+		return fault.New(fault.BadRequest, "description is %.20q, not %v", d.Type, want)
+	}
+	p.addRemotes(candidatesIn(d.SDP))
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: want, SDP: d.SDP}); err != nil {
+		return fault.New(fault.BadRequest, "description is refused: %w", err)
+	}
+	return nil
+}
+
+// AddCandidate takes one of the other side's candidates, after its description.
+func (p *Peer) AddCandidate(c datasync.Candidate) error {
+	err := p.pc.AddICECandidate(webrtc.ICECandidateInit{
+		Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex,
+	})
+	if err != nil {
+		return fault.New(fault.BadRequest, "candidate %.80q is refused: %w", c.Candidate, err)
+	}
+	p.addRemotes(1)
+	return nil
+}
+
+func (p *Peer) addRemotes(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remotes += n
+}
+
+func (p *Peer) describe(ctx context.Context, d webrtc.SessionDescription) (datasync.Description, error) {
+	if err := p.pc.SetLocalDescription(d); err != nil {
+		return datasync.Description{}, fault.New(fault.Internal, "own description: %w", err)
+	}
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return datasync.Description{}, fault.From(ctx.Err())
+	}
+	out := p.Description()
+	p.mu.Lock()
+	p.described = true
+	early := p.early
+	p.early = nil
+	p.mu.Unlock()
+	for _, c := range early {
+		p.events.Candidate(c)
+	}
+	return out, nil
+}
+
+// Description is this side's, with the candidates that are known by now.
+func (p *Peer) Description() datasync.Description {
+	d := p.pc.LocalDescription()
+	if d == nil {
+		return datasync.Description{}
+	}
+	return datasync.Description{SDP: d.SDP, Type: d.Type.String()}
+}
+
+// candidate is called by pion for each candidate of ours, and with nil at the
+// end. The host candidates come first and make the description complete.
+func (p *Peer) candidate(c *webrtc.ICECandidate) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c != nil && c.Typ == webrtc.ICECandidateTypeHost {
+		p.found++
+	}
+	if c == nil || p.found >= p.hosts {
+		select {
+		case <-p.ready:
+		default:
+			close(p.ready)
+		}
+	}
+	if c == nil || c.Typ == webrtc.ICECandidateTypeHost {
+		return
+	}
+	init := c.ToJSON()
+	one := datasync.Candidate{
+		Type: "candidate", Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex,
+	}
+	if p.described {
+		p.events.Candidate(one)
+	} else {
+		p.early = append(p.early, one)
+	}
+}
+
+func (p *Peer) state(s webrtc.PeerConnectionState) {
+	switch s {
+	case webrtc.PeerConnectionStateConnected:
+		p.events.State(Connected, "")
+	case webrtc.PeerConnectionStateDisconnected:
+		p.events.State(Disconnected, "the path has gone quiet")
+	case webrtc.PeerConnectionStateFailed:
+		p.events.State(Failed, p.failure())
+	}
+}
+
+// failure says what did not work.
+func (p *Peer) failure() string {
+	if p.pc.ICEConnectionState() != webrtc.ICEConnectionStateFailed {
+		return "DTLS failed"
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprintf("ICE failed: no path between %d local and %d remote candidates", p.found, p.remotes)
+}
+
+func (p *Peer) open(dc *webrtc.DataChannel) {
+	dc.OnOpen(func() {
+		detached, err := dc.Detach()
+		p.mu.Lock()
+		again := p.channel
+		p.channel = true
+		p.mu.Unlock()
+		if err != nil || again {
+			return
+		}
+		p.events.Channel(newChannel(detached, p.maxMessage()))
+	})
+}
+
+// maxMessage is the longest message that the other side takes.
+func (p *Peer) maxMessage() int {
+	if d := p.pc.RemoteDescription(); d != nil {
+		return maxMessageIn(d.SDP)
+	}
+	return defaultMaxMessage
+}
+
+// Pair is the path in use, `local - remote`; empty while there is none.
+func (p *Peer) Pair() string {
+	pair, err := p.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil || pair == nil {
+		return ""
+	}
+	show := func(c *webrtc.ICECandidate) string { return fmt.Sprintf("%s %s:%d", c.Typ, c.Address, c.Port) }
+	return show(pair.Local) + " - " + show(pair.Remote)
+}
+
+// Close ends the connection and waits for its goroutines. It may be called
+// again, and while the other methods run.
+func (p *Peer) Close() {
+	_ = p.pc.GracefulClose() // what cannot be told to the other side any more
+}

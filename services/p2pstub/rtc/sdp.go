@@ -1,0 +1,39 @@
+package rtc
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Limits of a message on a data channel, in bytes: what holds where the other
+// side states none (RFC 8841, section 6.1), and what pion sends at most.
+const (
+	defaultMaxMessage = 64 << 10
+	largestMessage    = 64 << 10
+)
+
+// candidatesIn counts the candidates of a description. pion writes each for two
+// components, of which a data channel has one.
+func candidatesIn(sdp string) int {
+	n := 0
+	for line := range strings.Lines(sdp) {
+		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(line, "a=candidate:") && fields[1] == "1" {
+			n++
+		}
+	}
+	return n
+}
+
+// maxMessageIn reads how long a message the sender of a description takes.
+func maxMessageIn(sdp string) int {
+	_, rest, ok := strings.Cut(sdp, "\na=max-message-size:")
+	if !ok {
+		return defaultMaxMessage
+	}
+	digits, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(strings.TrimSpace(digits))
+	if err != nil || n <= 0 || n > largestMessage { // 0: any length
+		return largestMessage
+	}
+	return n
+}

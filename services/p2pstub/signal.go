@@ -1,0 +1,390 @@
+package p2pstub
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/datasync"
+	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+// The signalling of a peer: what its machine wants done. All of it runs in the
+// peer's loop; what waits for the bus runs beside it and posts its result.
+
+func (p *peer) effect(e effect) {
+	switch e.kind {
+	case publish:
+		p.publish(e.state, e.reason)
+	case accept:
+		p.send(message.Answer(p.inv.request, fault.OK, nil))
+	case observe:
+		p.observe()
+	case allocate:
+		p.background(p.allocate)
+	case offer, answer:
+		p.describe(e.kind)
+	case applyAnswer:
+		p.must("the answer", p.rtc.SetAnswer(*p.theirs().Description))
+		p.log.Debug("description applied", "object", p.observer.URL(), "type", "answer")
+	case invite:
+		p.invite()
+	case update:
+		p.sendUpdate(p.reporter.Set(datasync.DescriptionAttribute, p.rtc.Description(), p.stub.now()))
+	case candidates:
+		p.takeCandidates()
+	case finish: // the loop sees it in the machine
+	}
+}
+
+// must ends the connection if something has failed.
+func (p *peer) must(what string, err error) {
+	if err != nil {
+		p.step(event{kind: broke, reason: what + ": " + fault.From(err).Description})
+	}
+}
+
+// background does what waits for others.
+func (p *peer) background(f func(ctx context.Context)) {
+	p.work.Go(func() { f(p.ctx) })
+}
+
+// send posts a message whose answer, if any, is not waited for.
+func (p *peer) send(m *pb.Message) {
+	ctx, cancel := context.WithTimeout(p.stub.last, p.stub.limits.Request)
+	defer cancel()
+	if err := p.stub.bus.Send(ctx, m); err != nil {
+		p.log.Warn("message of the set-up could not be sent", "type", m.Type, "to", m.To, "error", err)
+	}
+}
+
+// publish tells the registry and the watchers (wire contract, section 8). For the
+// first state it waits until the registry has noted the connection, so that what
+// leaves after it starts no second one.
+func (p *peer) publish(state status.State, reason string) {
+	p.log.Debug("status published", "value", state.String())
+	p.reason = reason
+	p.stub.moved(p, state, reason)
+	m := status.NewMessage(p.url, newID(), status.Body{State: state, Remote: p.remote, Reason: reason})
+	if state != status.Created {
+		p.send(m)
+	} else if _, err := request(p.stub.last, p.stub.bus, p.stub.limits.Registry, m); err != nil {
+		p.log.Debug("the registry has not noted the connection", "error", err)
+	}
+	switch state {
+	case status.Created:
+		if p.then != nil {
+			p.then.tell(event{kind: displaced, reason: p.why})
+		}
+	case status.Live:
+		p.log.Info("P2P connection is live", "after", time.Since(p.began).Round(time.Millisecond))
+	case status.Disconnected, status.Failed:
+		p.log.Info("P2P connection is "+state.String(), "reason", reason)
+	}
+}
+
+// allocate gets an address for the own object, and listens to it.
+func (p *peer) allocate(ctx context.Context) {
+	object, err := p.stub.addresses.take(ctx)
+	if err == nil {
+		p.stub.own(p, object)
+		err = p.listen(ctx, object, p.objectMessage)
+	}
+	if err == nil {
+		err = p.listen(ctx, object+address.SubscriptionSuffix, p.objectMessage)
+	}
+	p.post(func() {
+		if err != nil {
+			p.must("address of the Connection object", err)
+			return
+		}
+		p.object = object
+		p.step(event{kind: allocated})
+	})
+}
+
+// listen adds a listener that goes with the peer.
+func (p *peer) listen(ctx context.Context, addr string, h client.Handler) error {
+	l, err := p.stub.bus.Listen(ctx, addr, h)
+	if err != nil {
+		return err
+	}
+	p.stub.mu.Lock()
+	defer p.stub.mu.Unlock()
+	p.listeners = append(p.listeners, l)
+	return nil
+}
+
+// describe makes the own description: an offer, or the answer to theirs.
+func (p *peer) describe(kind effectKind) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.stub.limits.Request)
+	defer cancel()
+	var err error
+	if kind == offer {
+		_, err = p.rtc.Offer(ctx)
+	} else {
+		_, err = p.rtc.Answer(ctx, *p.theirs().Description)
+		p.log.Debug("description applied", "object", p.observer.URL(), "type", "offer")
+	}
+	if err != nil {
+		p.must("description", err)
+		return
+	}
+	p.step(event{kind: described})
+}
+
+// invite makes the own object and asks the other side to observe it. The
+// description has all candidates that are known by now.
+func (p *peer) invite() {
+	description := p.rtc.Description()
+	reporter, err := datasync.NewReporter(datasync.Object{
+		URL: p.object, Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema(p.stub.runtime.Domain),
+		Reporter: p.url, Runtime: p.stub.runtime.Text,
+	}, datasync.Connection{
+		Runtime: p.stub.runtime.Text, Owner: p.url, Description: &description,
+		Candidates: []datasync.Candidate{}, Framing: []string{framing.PeerBus},
+	}, p.stub.now())
+	if err != nil {
+		p.must("Connection object", err)
+		return
+	}
+	p.reporter = reporter
+	p.log.Debug("connection object", "role", "reporter", "object", p.object)
+	// The stub's own address, too: the other side's invitation comes to it.
+	p.send(p.subscription(p.stub.runtime.Domain, p.object, p.object+address.SubscriptionSuffix, p.url))
+	m := reporter.Invite(p.invitee)
+	p.log.Debug("invitation sent", "object", p.object, "to", p.invitee, "fast", true)
+	p.background(func(ctx context.Context) {
+		if p.role == handler {
+			_, err = p.insist(ctx, m)
+		} else {
+			_, err = request(ctx, p.stub.bus, p.stub.limits.SetUp, m)
+		}
+		p.tell(answeredBy(err))
+	})
+}
+
+func answeredBy(err error) event {
+	if err == nil {
+		return event{kind: answered, code: fault.OK}
+	}
+	f := fault.From(err)
+	return event{kind: answered, code: f.Code, reason: f.Error()}
+}
+
+// subscription asks a domain's Message Node for what comes to some addresses
+// (wire contract, section 5). The response comes to the stub, which has no use
+// for it.
+func (p *peer) subscription(domain string, addresses ...string) *pb.Message {
+	return &pb.Message{
+		Id: newID(), Type: message.Subscribe, From: p.url, To: address.SubscriptionManager(domain), Source: p.url,
+		Body: message.MarshalBody(map[string]any{"resources": addresses, "source": p.url}),
+	}
+}
+
+// observe follows the other side's object, beside the set-up.
+func (p *peer) observe() {
+	p.observer = datasync.NewObserver(p.inv.Invitation)
+	object := p.observer.URL()
+	p.log.Debug("connection object", "role", "observer", "object", object)
+	subscribe := p.observer.Subscribe(address.SyncManager(p.stub.runtime.Text), p.url, []string{framing.PeerBus})
+	p.background(func(ctx context.Context) {
+		if err := p.listen(ctx, object+address.ChangesSuffix, p.changed); err != nil {
+			p.log.Debug("updates of the other side cannot be listened to", "error", err)
+			return
+		}
+		u, _ := address.Parse(object) // any text that is no address has no domain
+		_, err := request(ctx, p.stub.bus, p.stub.limits.Request, p.subscription(u.Domain, object+address.ChangesSuffix, object+address.ChildrenSuffix))
+		if err != nil {
+			p.log.Debug("updates of the other side cannot be subscribed", "error", err)
+		}
+		p.whole(ctx, subscribe)
+	})
+}
+
+// whole asks for the other side's whole object.
+func (p *peer) whole(ctx context.Context, m *pb.Message) {
+	resp, err := p.insist(ctx, m)
+	if err != nil {
+		p.log.Debug("the other side's object cannot be had", "type", m.Type, "error", err)
+		return
+	}
+	p.post(func() {
+		gap, err := p.observer.Reset(resp)
+		p.followed(gap, err)
+	})
+}
+
+// insist repeats a request while the other side's address cannot be reached: its
+// Message Node may not know it yet.
+func (p *peer) insist(ctx context.Context, m *pb.Message) (*pb.Message, error) {
+	var wait retry.Backoff
+	for {
+		resp, err := request(ctx, p.stub.bus, p.stub.limits.Request, m)
+		switch fault.CodeOf(err) {
+		case fault.NotFound, fault.Timeout, fault.Unavailable, fault.TooMany:
+		default:
+			return resp, err
+		}
+		p.log.Debug("the other side cannot be reached yet", "type", m.Type, "to", m.To, "error", err)
+		if wait.Wait(ctx) != nil {
+			return nil, err
+		}
+	}
+}
+
+// followed goes on with what the other side's object says now.
+func (p *peer) followed(gap bool, err error) {
+	if err != nil {
+		p.log.Debug("bad update of the other side's object", "error", err)
+	}
+	if gap {
+		read := p.observer.Read(address.SyncManager(p.stub.runtime.Text))
+		p.background(func(ctx context.Context) { p.whole(ctx, read) })
+	}
+	p.step(event{kind: observed, description: p.theirs().Description != nil})
+}
+
+// changed takes what comes to the other side's `<obj>/changes`.
+func (p *peer) changed(_ context.Context, m *pb.Message) {
+	switch m.Type {
+	case message.Update:
+		p.post(func() {
+			outcome, err := p.observer.Update(m)
+			p.followed(outcome == datasync.Gap, err)
+		})
+	case message.Delete:
+		p.tell(event{kind: deleted, reason: closedByOther(m)})
+	}
+}
+
+func closedByOther(m *pb.Message) string {
+	reason := "closed by the other side"
+	if why := datasync.DeleteReason(m); why != "" {
+		reason += ": " + why
+	}
+	return reason
+}
+
+// takeCandidates hands on those that are new.
+func (p *peer) takeCandidates() {
+	for _, c := range p.theirs().Candidates {
+		if p.tried[c.Candidate] || len(p.tried) >= p.stub.limits.Candidates {
+			continue
+		}
+		if p.tried == nil {
+			p.tried = map[string]bool{}
+		}
+		p.tried[c.Candidate] = true
+		if err := p.rtc.AddCandidate(c); err != nil {
+			p.log.Debug("candidate is of no use", "error", err)
+		}
+	}
+}
+
+// report tells the observers of a candidate that was found late. Before the
+// invitation there are none: the description has it then.
+func (p *peer) report(c datasync.Candidate) {
+	if p.reporter != nil {
+		p.sendUpdate(p.reporter.Append(datasync.CandidatesAttribute, c, p.stub.now()))
+	}
+}
+
+func (p *peer) sendUpdate(m *pb.Message, err error) {
+	if err != nil {
+		p.must("Connection object", err)
+		return
+	}
+	p.send(m)
+}
+
+// objectMessage takes what comes to the own object.
+func (p *peer) objectMessage(_ context.Context, m *pb.Message) {
+	p.post(func() {
+		switch m.Type {
+		case message.Response:
+		case message.Subscribe:
+			p.subscribed(m)
+		case message.Read:
+			p.answerWith(m, nil)
+		case message.Unsubscribe:
+			p.send(message.Answer(m, fault.OK, nil))
+		default:
+			p.send(message.Refuse(m, fault.New(fault.BadRequest, "a Connection object takes no %s", m.Type)))
+		}
+	})
+}
+
+// subscribed answers with the whole object. An older peer gets all candidates in
+// the description and none in the list (wire contract, section 7).
+func (p *peer) subscribed(m *pb.Message) {
+	s, err := datasync.ParseSubscription(m)
+	if err != nil {
+		p.send(message.Refuse(m, err))
+		return
+	}
+	if p.reporter == nil {
+		p.answerWith(m, nil)
+		return
+	}
+	own := datasync.Connection{Framing: s.Framing}
+	if own.Announces(framing.PeerBus) || p.theirs().Announces(framing.PeerBus) {
+		p.answerWith(m, nil)
+		p.step(event{kind: subscribed})
+		return
+	}
+	description := p.rtc.Description()
+	p.answerWith(m, datasync.Connection{
+		Runtime: p.stub.runtime.Text, Owner: p.url, Description: &description,
+		Candidates: []datasync.Candidate{}, Framing: []string{framing.PeerBus},
+	})
+	p.step(event{kind: subscribed, older: true})
+}
+
+func (p *peer) answerWith(m *pb.Message, data any) {
+	if p.reporter == nil {
+		p.send(message.Refuse(m, fault.New(fault.NotFound, "%s has no data yet", m.To)))
+		return
+	}
+	resp, err := p.reporter.Answer(m, data)
+	if err != nil {
+		resp = message.Refuse(m, err)
+	}
+	p.send(resp)
+}
+
+// leave takes the peer's addresses from the bus and from the Message Nodes.
+func (p *peer) leave(ctx context.Context) {
+	if p.observer != nil {
+		p.stub.addresses.unfollow(p.observer.URL())
+	}
+	if object := p.stub.objectOf(p); object != "" {
+		p.stub.addresses.release(object)
+	}
+	p.stub.mu.Lock()
+	listeners := p.listeners
+	p.listeners = nil
+	p.stub.mu.Unlock()
+	for _, l := range listeners {
+		_ = l.Close(ctx) // without the bus there is no listener either
+	}
+}
+
+// sayGoodbye tells the other side that the own object is gone.
+func (p *peer) sayGoodbye() {
+	if p.reporter != nil {
+		m := p.reporter.Delete(p.reason)
+		m.Id = newID()
+		p.send(m)
+	}
+}
+
+func newID() string { return message.StringID(uuid.NewString()) }

@@ -1,0 +1,399 @@
+package p2pstub
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/protocol/status"
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
+)
+
+// ICEServer is a STUN or TURN server.
+type ICEServer = rtc.ICEServer
+
+// Config of a P2P stub.
+type Config struct {
+	// RuntimeURL is the runtime whose connections these are.
+	RuntimeURL string
+	// Bus is the connection to the bus. It stays the caller's.
+	Bus grpc.ClientConnInterface
+	// ICEServers help where the runtimes cannot reach each other directly; none
+	// by default.
+	ICEServers []ICEServer
+	// UDPPort is the one port of all connections; 0 picks one.
+	UDPPort int
+	// AdvertiseIPs take the place of the machine's own addresses in what the
+	// other side is told.
+	AdvertiseIPs []netip.Addr
+	Limits       Limits
+	// Log defaults to slog.Default().
+	Log *slog.Logger
+	// Metrics; nil registers none.
+	Metrics prometheus.Registerer
+}
+
+// Stub keeps the peer connections of a runtime. Its methods may be called by
+// several goroutines, also before Run.
+type Stub struct {
+	cfg       Config
+	limits    Limits
+	log       *slog.Logger
+	metrics   *metrics
+	runtime   address.URL
+	bus       *client.Bus
+	addresses *addresses
+	ready     chan struct{}   // closed once engine and last are set
+	engine    *rtc.Engine     // set by Run
+	last      context.Context // for what must still be said while Run ends
+	work      sync.WaitGroup  // the peers
+
+	mu       sync.Mutex
+	stopping bool
+	stubs    map[string]*deployed // by address
+	peers    map[string]*peer     // the current one of each remote runtime
+	all      map[*peer]bool       // those that are being released too
+	minibus  map[string]*lead     // by p2p connection URL
+	watchers watchers
+	lastTime time.Time
+}
+
+// deployed is a stub that has an address on the bus.
+type deployed struct {
+	url      string
+	role     role
+	peer     *peer // a requester's only one
+	listener *client.Listener
+}
+
+var errClosed = fault.New(fault.Unavailable, "the P2P connection is closed")
+
+// New makes a stub; Run starts it.
+func New(cfg Config) (*Stub, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	runtime, err := address.ParseRuntime(cfg.RuntimeURL)
+	if err != nil {
+		return nil, err
+	}
+	bus, err := client.New(client.Config{
+		Conn: cfg.Bus, Name: "p2pstub", Component: pb.Component_COMPONENT_P2P_STUB, Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m, limits := newMetrics(cfg.Metrics), cfg.Limits.orDefaults()
+	return &Stub{
+		cfg: cfg, limits: limits, log: cfg.Log, metrics: m, runtime: runtime, bus: bus,
+		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), ready: make(chan struct{}),
+		stubs: map[string]*deployed{}, peers: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
+		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m},
+	}, nil
+}
+
+// Run serves until ctx is done: then it closes all peer connections, tells the
+// other sides, and gives back what it has. It is called once.
+func (s *Stub) Run(ctx context.Context) error {
+	engine, err := rtc.Open(rtc.Config{
+		ICEServers: s.cfg.ICEServers, UDPPort: s.cfg.UDPPort, AdvertiseIPs: s.cfg.AdvertiseIPs,
+		Patience: s.limits.Patience, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = engine.Close() }() // a socket that is closed anyway
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s.engine, s.last = engine, last
+	close(s.ready)
+	var tree run.Tree
+	tree.Add("bus", s.bus.Run)
+	tree.Add("addresses", s.addresses.run)
+	tree.Add("peers", s.keepPeers)
+	return tree.Run(ctx)
+}
+
+// keepPeers ends the peers when ctx is done.
+func (s *Stub) keepPeers(ctx context.Context) error {
+	l, err := s.bus.ListenAll(ctx, s.stray)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	<-ctx.Done()
+	s.mu.Lock()
+	s.stopping = true
+	s.watchers.end()
+	peers := make([]*peer, 0, len(s.all))
+	for p := range s.all {
+		peers = append(peers, p)
+	}
+	s.mu.Unlock()
+	for _, p := range peers {
+		p.tell(event{kind: closed, reason: "the P2P stub stops"})
+	}
+	s.work.Wait()
+	stop, cancel := context.WithTimeout(s.last, s.limits.Stop)
+	defer cancel()
+	if l != nil {
+		_ = l.Close(stop) // without the bus there is no listener either
+	}
+	return nil
+}
+
+// isReady waits until Run has begun.
+func (s *Stub) isReady(ctx context.Context) error {
+	select {
+	case <-s.ready:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "the P2P stub is not running")
+	}
+}
+
+// deploy makes a stub. What is there already is no error.
+func (s *Stub) deploy(ctx context.Context, d *deployed, remote, invitee string) error {
+	if err := s.isReady(ctx); err != nil {
+		return err
+	}
+	there, err := s.reserve(d)
+	if there || err != nil {
+		return err
+	}
+	d.listener, err = s.bus.Listen(ctx, d.url, func(ctx context.Context, m *pb.Message) { s.message(ctx, d, m) })
+	if err == nil && d.role == requester {
+		err = s.connect(d, remote, invitee)
+	}
+	if err != nil {
+		s.withdraw(ctx, d)
+	}
+	return err
+}
+
+// reserve takes a stub's address, and tells whether it is deployed already.
+func (s *Stub) reserve(d *deployed) (there bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false, fault.New(fault.Unavailable, "the P2P stub stops")
+	}
+	if s.stubs[d.url] != nil {
+		return true, nil
+	}
+	s.stubs[d.url] = d
+	return false, nil
+}
+
+// withdraw takes a stub away.
+func (s *Stub) withdraw(ctx context.Context, d *deployed) {
+	s.mu.Lock()
+	if s.stubs[d.url] == d {
+		delete(s.stubs, d.url)
+	}
+	s.mu.Unlock()
+	if d.listener != nil {
+		_ = d.listener.Close(ctx) // without the bus there is no listener either
+	}
+}
+
+// connect makes a requester's peer, unless there is a connection.
+func (s *Stub) connect(d *deployed, remote, invitee string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.standingOf(remote)
+	verdict, reason := admitRequester(now, d.url)
+	if verdict == refused {
+		return fault.New(fault.Conflict, "no requester for %s: %s", remote, reason)
+	}
+	p, err := s.newPeer(d, remote, invitee)
+	if err != nil {
+		return err
+	}
+	p.now = standing{role: requester, stub: d.url}
+	if verdict == replaces {
+		p.first, p.why = s.peers[remote], reason
+	}
+	d.peer = p
+	s.add(p)
+	return nil
+}
+
+func (s *Stub) standingOf(remote string) standing {
+	if p := s.peers[remote]; p != nil {
+		return p.now
+	}
+	return standing{}
+}
+
+// newPeer makes a peer, which add starts. The mutex is held.
+func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
+	if s.stopping {
+		return nil, fault.New(fault.Unavailable, "the P2P stub stops")
+	}
+	if len(s.all) >= s.limits.Peers {
+		return nil, fault.New(fault.TooMany, "there are %d peer connections already", len(s.all))
+	}
+	p := &peer{
+		stub: s, url: d.url, role: d.role, remote: remote, invitee: invitee, began: time.Now(),
+		log:   s.log.With("stub", d.url, "remote", remote),
+		inbox: make(chan func(), s.limits.Inbox), done: make(chan struct{}),
+		info: &pb.Peer{StubUrl: d.url, Role: d.role.proto(), RemoteRuntimeUrl: remote},
+	}
+	p.ctx, p.cancel = context.WithCancel(s.last)
+	return p, nil
+}
+
+func (s *Stub) add(p *peer) {
+	s.all[p] = true
+	s.peers[p.remote] = p
+	s.work.Go(p.run)
+}
+
+// forget takes a peer out, once it has let go of everything. The watchers are
+// told, unless another is there in its place already.
+func (s *Stub) forget(ctx context.Context, p *peer) {
+	s.mu.Lock()
+	delete(s.all, p)
+	now := s.peers[p.remote]
+	if now == p {
+		delete(s.peers, p.remote)
+	}
+	s.metrics.moved(p.role, p.now.state, status.None, 0)
+	if now == nil || now == p || now.url != p.url {
+		p.info.Gone = true
+		s.watchers.tell(p.info)
+	}
+	d := s.stubs[p.url]
+	s.mu.Unlock()
+	if d != nil && d.peer == p {
+		s.withdraw(ctx, d)
+	}
+}
+
+// close ends a peer connection, or a whole stub. What is gone is no error.
+func (s *Stub) close(ctx context.Context, url, remote, reason string) error {
+	s.mu.Lock()
+	d := s.stubs[url]
+	var peers []*peer
+	for p := range s.all {
+		if p.url == url && (remote == "" || p.remote == remote) {
+			peers = append(peers, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range peers {
+		p.tell(event{kind: closed, reason: reason})
+	}
+	if d != nil && d.role == handler && remote == "" {
+		s.withdraw(ctx, d)
+	}
+	return nil
+}
+
+// watch gives what is up, and a watcher of what comes after.
+func (s *Stub) watch() (*pb.P2PStubWatchResponse, *watcher, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, nil, fault.New(fault.Unavailable, "the P2P stub stops")
+	}
+	w, err := s.watchers.add()
+	if err != nil {
+		return nil, nil, err
+	}
+	snapshot := &pb.P2PStubWatchResponse{Snapshot: true}
+	for url := range s.stubs {
+		snapshot.Stubs = append(snapshot.Stubs, url)
+	}
+	for _, p := range s.peers {
+		if p.now.state != status.None {
+			snapshot.Peers = append(snapshot.Peers, proto.CloneOf(p.info))
+		}
+	}
+	return snapshot, w, nil
+}
+
+func (s *Stub) unwatch(w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers.remove(w)
+}
+
+// change alters what watchers see of a peer.
+func (s *Stub) change(p *peer, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	s.watchers.tell(p.info)
+}
+
+// moved notes a peer's new state.
+func (s *Stub) moved(p *peer, state status.State, reason string) {
+	s.change(p, func() {
+		s.metrics.moved(p.role, p.now.state, state, time.Since(p.began))
+		p.now.state, p.info.State, p.info.Reason = state, state.Proto(), reason
+		if state == status.Live {
+			p.liveSince = time.Now()
+		}
+	})
+}
+
+// own notes the address of a peer's own object.
+func (s *Stub) own(p *peer, object string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.ownObject = object
+}
+
+func (s *Stub) objectOf(p *peer) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.ownObject
+}
+
+// now is the time, later each time it is asked: an object's creation tells it
+// from the ones before it.
+func (s *Stub) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := time.Now().UTC()
+	if !t.After(s.lastTime) {
+		t = s.lastTime.Add(time.Nanosecond)
+	}
+	s.lastTime = t
+	return t
+}
+
+// refuse tells the sender of a request why it does not arrive.
+func (s *Stub) refuse(ctx context.Context, m *pb.Message, why error) {
+	if message.IsResponse(m) {
+		return
+	}
+	if err := s.bus.Send(ctx, message.Refuse(m, why)); err != nil {
+		s.log.Debug("a refusal could not be sent", "to", m.From, "error", err)
+	}
+}
+
+// dropReason names an error for the metrics.
+func dropReason(err error) string {
+	if fault.CodeOf(err) == fault.TooLarge {
+		return dropTooLarge
+	}
+	return dropClosed
+}
+
+// runtimeKey is a runtime's URL without the slash that older ones end it with.
+func runtimeKey(url string) string { return strings.TrimSuffix(url, "/") }
