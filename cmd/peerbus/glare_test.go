@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -69,7 +68,7 @@ func (p *pair) disconnect(t *testing.T, round int) {
 				break
 			}
 			if !pause(ctx) {
-				t.Fatal(fmt.Sprintf("round %d: %s still has %v", round, r.URL, all))
+				t.Fatalf("round %d: %s still has %v", round, r.URL, all)
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package sequence_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -98,7 +97,7 @@ func FuzzParseEvent(f *testing.F) {
 	f.Add(good)
 	f.Fuzz(func(t *testing.T, line []byte) {
 		if e, err := sequence.ParseEvent(line); err == nil && e.Message == "" {
-			t.Error(fmt.Sprintf("%q has no message", line))
+			t.Errorf("%q has no message", line)
 		}
 	})
 }

@@ -25,7 +25,7 @@ import (
 
 var (
 	churn = flag.Int("churn", 30, "connections that TestChurn sets up one after another")
-	crowd = flag.Int("crowd", 20, "connections that TestCrowd sets up at once")
+	burst = flag.Int("burst", 20, "connections that TestChurnAtOnce sets up")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -532,15 +532,15 @@ func (r *runtime) empty() bool {
 	return len(r.stub.all) == 0
 }
 
-// TestCrowd sets many connections up at once in one p2pstub, each with another
+// TestChurnAtOnce sets many connections up at once in one p2pstub, each with another
 // runtime, and closes them.
-func TestCrowd(t *testing.T) {
+func TestChurnAtOnce(t *testing.T) {
 	w := newWorld()
 	limits := Limits{Patience: 10 * time.Second, SetUp: time.Minute} // the machine may be busy with the others
 	a := w.join(t, alice, limits)
 	before := measure()
 	var wg sync.WaitGroup
-	for i := range *crowd {
+	for i := range *burst {
 		wg.Go(func() {
 			b := w.join(t, fmt.Sprintf("%s-%d", bob, i), limits)
 			defer b.stop()
