@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -128,18 +129,24 @@ type Node struct {
 	scheme string
 }
 
-// StartNode runs the Message Node of a domain.
-func (s *System) StartNode(domain string) (*Node, error) {
+// StartNode runs the Message Node of a domain. extra are more flags. An empty
+// domain stands for the node's own HTTP address, where its well-known descriptor
+// is found.
+func (s *System) StartNode(domain string, extra ...string) (*Node, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	n := &Node{Domain: domain, GRPCAddr: ports[0], HTTPAddr: ports[1]}
+	if domain == "" {
+		n.Domain = n.HTTPAddr
+	}
 	if n.http, n.scheme, err = s.httpClient(); err != nil {
 		return nil, err
 	}
-	n.Process, err = s.Start("msgnode of "+domain, "msgnode", "--domain", domain, "--grpc-addr", n.GRPCAddr,
-		"--http-addr", n.HTTPAddr, "--data-dir", filepath.Join(s.cfg.Dir, "node-"+domain))
+	args := append([]string{"msgnode", "--domain", n.Domain, "--grpc-addr", n.GRPCAddr, "--http-addr", n.HTTPAddr,
+		"--data-dir", filepath.Join(s.cfg.Dir, "node-"+url.PathEscape(n.Domain))}, extra...)
+	n.Process, err = s.Start("msgnode of "+n.Domain, args...)
 	return n, err
 }
 

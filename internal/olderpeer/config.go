@@ -43,6 +43,9 @@ type Config struct {
 	// understand binary content.
 	PacketIDLength int
 
+	// NoCandidates makes a peer that nobody can reach: it gathers no candidate.
+	NoCandidates bool
+
 	// RepeatAfter is what a request waits before it is repeated; zero is 15 seconds.
 	RepeatAfter time.Duration
 }

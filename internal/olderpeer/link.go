@@ -12,9 +12,12 @@ import (
 	"github.com/pion/webrtc/v3"
 )
 
-// newAPI gathers on loopback alone, and asks nobody.
-func newAPI() *webrtc.API {
+// newAPI gathers on loopback alone, and asks nobody; or it gathers nothing.
+func newAPI(noCandidates bool) *webrtc.API {
 	var settings webrtc.SettingEngine
+	if noCandidates {
+		settings.SetInterfaceFilter(func(string) bool { return false })
+	}
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(net.IP.IsLoopback)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})

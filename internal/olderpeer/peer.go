@@ -64,7 +64,7 @@ func newPeer(config Config) *Peer {
 	p := &Peer{
 		config:      config,
 		handler:     config.RuntimeURL + "/p2phandler/" + rand.Text(),
-		api:         newAPI(),
+		api:         newAPI(config.NoCandidates),
 		inbox:       make(chan Message, inboxSize),
 		sessions:    map[string]*session{},
 		listeners:   map[string]func(Message){},

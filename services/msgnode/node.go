@@ -94,7 +94,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Limits = DefaultLimits()
 	}
 	n := &Node{
-		domain: cfg.Domain, token: strings.ReplaceAll(cfg.Domain, ".", "_"), replica: randomName(),
+		domain: cfg.Domain, token: natsName.Replace(cfg.Domain), replica: randomName(),
 		engine: cfg.Engine, cfg: cfg, limits: cfg.Limits, log: cfg.Log, metrics: newMetrics(),
 		now: cfg.Now, wait: wait, complete: make(chan struct{}),
 		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), life: context.Background(),
@@ -121,10 +121,15 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// checkDomain takes what a name of NATS can be made of.
+// natsName makes a name of NATS of a domain, another one for each domain.
+var natsName = strings.NewReplacer(".", "_", ":", "__")
+
+// checkDomain takes a host name, with or without a port: what a name of NATS can
+// be made of.
 func checkDomain(domain string) error {
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
-	if domain == "" || len(domain) > 253 || strings.Trim(domain, allowed) != "" || strings.Trim(domain, ".") != domain {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:"
+	if domain == "" || len(domain) > 253 || strings.Trim(domain, allowed) != "" ||
+		strings.Trim(domain, ".:") != domain || strings.Contains(domain, "..") || strings.Count(domain, ":") > 1 {
 		return fault.New(fault.BadRequest, "domain %.80q is no domain name", domain)
 	}
 	return nil
