@@ -129,12 +129,15 @@ func (o *outbox) drop(sequence uint64) bool {
 	return false
 }
 
-// renew forgets what belonged to a stream that is over.
-func (o *outbox) renew() {
+// renew forgets what belonged to a stream that is over, and gives the listener
+// changes that it did not take.
+func (o *outbox) renew() []*pb.ListenerChange {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	unsaid := o.listeners
 	o.listeners = nil
 	clear(o.credits)
+	return unsaid
 }
 
 // queued gives the sequence numbers of the posts that wait.

@@ -40,7 +40,7 @@ func (b *Bus) stream(ctx context.Context) error {
 // hello attaches, and waits for the outcome of every listener, so that nothing
 // is sent before its answer can be received.
 func (b *Bus) hello(s stream) error {
-	b.out.renew()
+	b.unsaid(b.out.renew())
 	err := s.Send(&pb.AttachRequest{Hello: &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component}})
 	if err != nil {
 		return recvError(s, err)
@@ -52,11 +52,11 @@ func (b *Bus) hello(s stream) error {
 	if first.Welcome == nil {
 		return errors.New("the bus did not say welcome")
 	}
-	changes := b.listenerChanges()
-	waiting := map[uint64]string{}
+	changes, of := b.listenerChanges()
+	waiting := map[uint64]*Listener{}
 	for batch := range slices.Chunk(changes, listenersAFrame) {
 		for _, c := range batch {
-			waiting[c.Sequence] = c.Address
+			waiting[c.Sequence] = of[c.Sequence]
 		}
 		if err := s.Send(&pb.AttachRequest{Listeners: batch}); err != nil {
 			return recvError(s, err)
@@ -71,15 +71,15 @@ func (b *Bus) hello(s stream) error {
 
 // putBack waits for the outcomes of a batch of listeners. The next one is not
 // sent before: the bus reads no further while its outcomes are not taken.
-func (b *Bus) putBack(s stream, waiting map[uint64]string) error {
+func (b *Bus) putBack(s stream, waiting map[uint64]*Listener) error {
 	for len(waiting) > 0 {
 		resp, err := s.Recv()
 		if err != nil {
 			return err
 		}
 		for _, o := range resp.Outcomes {
-			if err := refusal(o); err != nil {
-				b.refuse(waiting[o.Sequence], err)
+			if l, err := waiting[o.Sequence], refusal(o); l != nil && err != nil {
+				b.refuse(l, err)
 			}
 			delete(waiting, o.Sequence)
 		}
@@ -88,9 +88,12 @@ func (b *Bus) putBack(s stream, waiting map[uint64]string) error {
 	return nil
 }
 
-func (b *Bus) listenerChanges() []*pb.ListenerChange {
+// listenerChanges gives what puts all listeners on a new stream, and which one
+// each of them is of, by its sequence number.
+func (b *Bus) listenerChanges() (changes []*pb.ListenerChange, of map[uint64]*Listener) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	of = map[uint64]*Listener{}
 	var own, aliases []*pb.ListenerChange
 	for _, l := range b.listeners {
 		if l.led {
@@ -98,6 +101,7 @@ func (b *Bus) listenerChanges() []*pb.ListenerChange {
 		}
 		c := l.change()
 		c.Sequence = b.sequence.Add(1)
+		of[c.Sequence] = l
 		l.placed, l.refused = true, nil
 		if c.LeadsTo == "" {
 			own = append(own, c)
@@ -105,7 +109,7 @@ func (b *Bus) listenerChanges() []*pb.ListenerChange {
 			aliases = append(aliases, c)
 		}
 	}
-	return append(own, aliases...) // an alias may lead to one of our own
+	return append(own, aliases...), of // an alias may lead to one of our own
 }
 
 func (b *Bus) attach(runtimeURL string) {
@@ -123,12 +127,23 @@ func (b *Bus) attach(runtimeURL string) {
 const listenersAFrame = 256
 
 // refuse notes that a listener could not be put on a new stream.
-func (b *Bus) refuse(address string, err error) {
-	b.cfg.Log.Error("listener was refused by the bus", "address", address, "error", err)
+func (b *Bus) refuse(l *Listener, err error) {
+	b.cfg.Log.Error("listener was refused by the bus", "address", l.address, "leads_to", l.leadsTo, "error", err)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if l := b.listeners[address]; l != nil {
-		l.refused = err
+	l.refused = err
+}
+
+// unsaid ends the calls of listener changes that no stream has carried: they
+// were queued as the one before it had broken.
+func (b *Bus) unsaid(changes []*pb.ListenerChange) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, change := range changes {
+		if c := b.calls[change.Sequence]; c != nil {
+			c.outcome <- streamBroke
+			delete(b.calls, change.Sequence)
+		}
 	}
 }
 

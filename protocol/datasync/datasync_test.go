@@ -47,6 +47,25 @@ func TestObserverIsBounded(t *testing.T) {
 	}
 }
 
+// What is large is refused before it is kept: an object, and updates that wait
+// behind a gap.
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	o := observer(t)
+	large := strings.Repeat("x", 300_000)
+	var last error
+	for v := range 4 {
+		_, last = o.Update(&pb.Message{Body: fmt.Appendf(nil, `{"version":%d,"attribute":"a","value":"%s"}`, v+2, large)})
+	}
+	if fault.CodeOf(last) != fault.TooLarge {
+		t.Errorf("a megabyte behind a gap: %v", last)
+	}
+	object := fmt.Appendf(nil, `{"source":"s","value":{"data":{"x":"%s"}}}`, strings.Repeat("x", 1<<20))
+	_, err := datasync.ParseInvitation(&pb.Message{From: "connection://a/1/subscription", Body: object})
+	if fault.CodeOf(err) != fault.TooLarge {
+		t.Errorf("a large object: %v", err)
+	}
+}
+
 func TestObjectsOfOneProcessDifferInTime(t *testing.T) {
 	now := time.Unix(1, 1)
 	a, _ := datasync.NewReporter(datasync.Object{URL: "a"}, map[string]any{}, now)

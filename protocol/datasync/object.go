@@ -64,6 +64,9 @@ func treeOf(v any) (map[string]any, error) {
 // snapshot reads an object as a peer sent it. What is missing or of another
 // type is left empty: only the data and the version matter to an observer.
 func snapshot(raw json.RawMessage) (o Object, hasVersion bool, err error) {
+	if len(raw) > maxData {
+		return o, false, fault.New(fault.TooLarge, "data object has %d bytes, more than %d", len(raw), maxData)
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		return o, false, fault.New(fault.BadRequest, "value is no data object")

@@ -15,7 +15,7 @@ import (
 // Bounds of an observer.
 const (
 	maxHeld = 64      // updates held back behind a gap
-	maxData = 1 << 20 // bytes that updates may bring in: a hundred times a set-up's
+	maxData = 1 << 20 // bytes of an object, and of its updates: a hundred times a set-up's
 )
 
 // Outcome says what an observer did with an update.
@@ -124,6 +124,13 @@ func (o *Observer) hold(u update) (Outcome, error) {
 	if len(o.held) >= maxHeld {
 		return Gap, fault.New(fault.TooMany, "more than %d updates behind a gap", maxHeld)
 	}
+	held := u.size()
+	for _, other := range o.held {
+		held += other.size()
+	}
+	if held > maxData {
+		return Gap, fault.New(fault.TooLarge, "updates behind a gap have more than %d bytes", maxData)
+	}
 	o.held[u.Version] = u
 	return Gap, nil
 }
@@ -131,7 +138,7 @@ func (o *Observer) hold(u update) (Outcome, error) {
 func (o *Observer) apply(u update) error {
 	o.object.Version = u.Version
 	o.object.LastModified = u.LastModified
-	if o.bytes += len(u.Value) + len(u.Attribute); o.bytes > maxData {
+	if o.bytes += u.size(); o.bytes > maxData {
 		return fault.New(fault.TooLarge, "updates bring more than %d bytes", maxData)
 	}
 	_, err := u.apply(o.object.Data, strings.Split(u.Attribute, "."))

@@ -34,6 +34,11 @@ type update struct {
 	LastModified  string          `json:"lastModified,omitempty"`
 }
 
+// size is how many bytes an update may leave behind.
+func (u update) size() int {
+	return len(u.Value) + len(u.Attribute) + len(u.Source) + len(u.AttributeType) + len(u.Operation) + len(u.LastModified)
+}
+
 func parseUpdate(m *pb.Message) (update, error) {
 	var u update
 	if err := message.UnmarshalBody(m, &u); err != nil {

@@ -104,25 +104,47 @@ func takeRouting(m *pb.Message, body []byte) ([]byte, error) {
 	if len(body) == 0 {
 		return nil, nil
 	}
-	var r routing
-	if err := json.Unmarshal(body, &r); err != nil {
+	r, err := routingOf(body)
+	if err != nil {
 		return nil, fault.New(fault.BadRequest, "body: %v", err)
 	}
 	m.Via, m.Source, m.P2P = string(r.Via), string(r.Source), bool(r.P2P)
 	m.P2PHandler, m.P2PRequester = string(r.P2PHandler), string(r.P2PRequester)
-	if !bytes.Contains(body, []byte(`"via"`)) {
+	if m.Via == "" && !bytes.Contains(body, []byte(`"via"`)) {
 		return body, nil
 	}
 	return cutField(body, "via"), nil
 }
 
-// cutField gives a JSON object without one of its fields, the rest as it was.
+// routingOf reads the routing fields of a body. Where there seem to be any it
+// looks twice, since encoding/json takes `Via` for `via` as well.
+func routingOf(body []byte) (r routing, err error) {
+	if err = json.Unmarshal(body, &r); err != nil || r == (routing{}) {
+		return r, err
+	}
+	var fields map[string]json.RawMessage
+	if err = json.Unmarshal(body, &fields); err != nil {
+		return r, err
+	}
+	r = routing{P2P: string(fields["p2p"]) == "true"}
+	for name, to := range map[string]*text{
+		"via": &r.Via, "source": &r.Source, "p2pHandler": &r.P2PHandler, "p2pRequester": &r.P2PRequester,
+	} {
+		_ = to.UnmarshalJSON(fields[name]) // what is no string is none
+	}
+	return r, nil
+}
+
+// cutField gives a JSON object without one of its fields, however often it is
+// there, the rest as it was but for the space at both ends.
 func cutField(object []byte, name string) []byte {
 	dec := json.NewDecoder(bytes.NewReader(object))
 	if _, err := dec.Token(); err != nil {
 		return object
 	}
 	start := dec.InputOffset()
+	head := int(start)
+	out := append(make([]byte, 0, len(object)), object[:start]...)
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
@@ -133,23 +155,16 @@ func cutField(object []byte, name string) []byte {
 			return object
 		}
 		end := dec.InputOffset()
-		if key == name {
-			return splice(object, start, end)
+		part := object[start:end] // with the comma before it
+		if len(out) == head {
+			part = trimSpace(bytes.TrimPrefix(trimSpace(part), []byte(",")))
+		}
+		if key != name {
+			out = append(out, part...)
 		}
 		start = end
 	}
-	return object
-}
-
-// splice takes out a field that lies between two offsets, with the comma
-// before it or, for the first field, the one behind it.
-func splice(object []byte, start, end int64) []byte {
-	head, tail := object[:start], object[end:]
-	if object[start-1] == '{' {
-		tail = bytes.TrimPrefix(trimSpace(tail), []byte(","))
-	}
-	out := make([]byte, 0, len(head)+len(tail))
-	return append(append(out, head...), tail...)
+	return append(out, trimSpace(object[start:])...)
 }
 
 func trimSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
@@ -202,7 +217,8 @@ func FullBody(m *pb.Message) ([]byte, error) {
 	if m.Source != "" || m.P2P || m.P2PHandler != "" || m.P2PRequester != "" {
 		var have routing
 		if len(m.Body) > 0 {
-			if err := json.Unmarshal(m.Body, &have); err != nil {
+			var err error
+			if have, err = routingOf(m.Body); err != nil {
 				return nil, fault.New(fault.BadRequest, "body is not a JSON object")
 			}
 		}

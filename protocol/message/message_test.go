@@ -148,6 +148,8 @@ func TestTextContentStays(t *testing.T) {
 
 func FuzzParseJSON(f *testing.F) {
 	f.Add([]byte(`{"id":1,"type":"t","from":"a","to":"b","body":{"via":"x","a":1}}`))
+	f.Add([]byte(`{"id":1,"type":"t","from":"a","to":"b","body":{ "via" : "x" , "a":1 , "via":"y" }}`))
+	f.Add([]byte(`{"id":1,"type":"t","from":"a","to":"b","body":{ "via":"x" }}`))
 	f.Add([]byte(`{"id":"1","type":"t","from":"a","to":"b","body":{"value":{"content":"AA==","mimetype":"a/b"}}}`))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		m, err := message.ParseJSON(frame)
@@ -167,4 +169,20 @@ func FuzzParseJSON(f *testing.F) {
 		}
 		message.TakeResource(m)
 	})
+}
+
+func TestRoutingFieldsHaveExactNames(t *testing.T) {
+	for body, want := range map[string]string{ // what is left without via
+		`{"Via":"x","P2P":true,"Source":"s"}`:      `{"Via":"x","P2P":true,"Source":"s"}`,
+		`{"via":"a","n":1,"via":"b","VIA":"kept"}`: `{"n":1,"VIA":"kept"}`,
+		`{"n":1,"\u0076ia":"a"}`:                   `{"n":1}`,
+	} {
+		m, err := message.ParseJSON([]byte(`{"id":1,"type":"t","from":"f","to":"t","body":` + body + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(m.Body) != want || m.P2P || m.Source != "" || (m.Via != "") != strings.Contains(body, "ia\":\"a") {
+			t.Errorf("%s became %v", body, m)
+		}
+	}
 }

@@ -155,11 +155,12 @@ func (d *directory) holders(dst []Session, to string) []Session {
 	if p == nil {
 		return dst
 	}
-	if d.valid(p.owner) && p.owner.Runtime != direct {
+	owned := d.valid(p.owner)
+	if owned && p.owner.Runtime != direct {
 		dst = append(dst, d.sessions[p.owner.Runtime])
 	}
 	for runtime, h := range p.subscribers {
-		if runtime != direct && runtime != p.owner.Runtime && d.valid(h) {
+		if runtime != direct && (!owned || runtime != p.owner.Runtime) && d.valid(h) {
 			dst = append(dst, d.sessions[runtime])
 		}
 	}
@@ -178,12 +179,6 @@ func (d *directory) owner(address string) (Hold, bool) {
 func (d *directory) isHeld(address string) bool {
 	var few [4]Session
 	return len(d.holders(few[:0], address)) > 0
-}
-
-// subscribed tells whether a session has subscribed an address.
-func (d *directory) subscribed(s Session, address string) bool {
-	p := d.places[address]
-	return p != nil && p.subscribers[s.Runtime].Token == s.Token
 }
 
 // addresses is how many a session has.

@@ -135,12 +135,13 @@ func (n *Node) unregister(ctx context.Context, s Session, body registryBody) err
 	})
 }
 
+// namedBy gives the entries of a runtime with a name, which may be their URL.
 func (n *Node) namedBy(s Session, name string) []string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	var urls []string
-	for _, url := range n.index.named(name) {
-		if n.index.entries[url].By == s.Runtime {
+	for _, url := range append(n.index.named(name), name) {
+		if e := n.index.entries[url]; e != nil && e.By == s.Runtime {
 			urls = append(urls, url)
 		}
 	}
@@ -157,6 +158,7 @@ func (n *Node) readEntries(body registryBody) (reply, error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	if e, ok := n.index.one(q); ok {
+		e = n.current(e)
 		return found(e.view(), e.Live), nil
 	}
 	if q.by == "" {
@@ -168,10 +170,21 @@ func (n *Node) readEntries(body registryBody) (reply, error) {
 	}
 	value, live := map[string]object{}, false
 	for _, e := range entries {
+		e = n.current(e)
 		value[e.URL] = e.view()
 		live = live || e.Live
 	}
 	return found(value, live), nil
+}
+
+// current is an entry as it stands now. When that is not what is stored the
+// sweep is called for, so that all others are told as well.
+func (n *Node) current(e Entry) Entry {
+	seen := e.seenAt(n.now())
+	if seen.Live != e.Live {
+		n.wakeSweeper()
+	}
+	return seen
 }
 
 func found(value any, live bool) reply {

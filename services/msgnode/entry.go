@@ -128,6 +128,15 @@ func (e Entry) isDue(now time.Time) bool {
 	return e.Live && now.UnixMilli()-e.At >= e.Expires*1000
 }
 
+// seenAt is the entry as it stands at a time, whether the sweep has been there
+// or not.
+func (e Entry) seenAt(now time.Time) Entry {
+	if e.isDue(now) {
+		return e.disconnected(now)
+	}
+	return e
+}
+
 // isOver tells whether a disconnected entry has been kept long enough.
 func (e Entry) isOver(now time.Time, retention time.Duration) bool {
 	return !e.Live && now.UnixMilli()-e.At >= retention.Milliseconds()

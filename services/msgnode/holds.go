@@ -20,15 +20,23 @@ func (n *Node) subscribe(ctx context.Context, s Session, addresses []string) err
 	return n.hold(ctx, s, addresses, "", func(a string) string { return holdKey(a, s.Runtime) })
 }
 
-// hold writes one Hold an address. It returns when all are effective.
+// hold writes one Hold for each address that the session does not hold so yet:
+// a request that is repeated asks for nothing more. It returns when all are
+// effective.
 func (n *Node) hold(ctx context.Context, s Session, addresses []string, key string, storeKey func(string) string) error {
+	fresh := make([]string, 0, len(addresses))
 	n.mu.RLock()
+	for _, a := range addresses {
+		if n.directory.holds[storeKey(a)].Token != s.Token {
+			fresh = append(fresh, a)
+		}
+	}
 	have := n.directory.addresses(s.Token)
 	n.mu.RUnlock()
-	if have+len(addresses) > n.limits.Addresses {
+	if len(fresh) > 0 && have+len(fresh) > n.limits.Addresses {
 		return fault.New(fault.TooMany, "a session has at most %d addresses", n.limits.Addresses)
 	}
-	return n.each(ctx, addresses, func(ctx context.Context, a string) error {
+	return n.each(ctx, fresh, func(ctx context.Context, a string) error {
 		return n.putHold(ctx, storeKey(a), Hold{Address: a, Runtime: s.Runtime, Token: s.Token, Key: key})
 	})
 }

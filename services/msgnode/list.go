@@ -8,7 +8,7 @@ import (
 )
 
 // textList is a list of strings as older peers write it: one string, a list,
-// or a list in a list. Null is an empty one.
+// or a list in a list. Null is none, as if it were not given.
 type textList []string
 
 // UnmarshalJSON reads any of the three forms.
@@ -16,6 +16,9 @@ func (l *textList) UnmarshalJSON(raw []byte) error {
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return err
+	}
+	if v == nil {
+		return nil
 	}
 	out, ok := flatten(textList{}, v, 0)
 	if !ok {

@@ -107,6 +107,9 @@ func (n *Node) authorise(_ context.Context, x *exchange) error {
 // bind makes a hyperty that sends reachable through its session, if nobody
 // holds it already.
 func (n *Node) bind(ctx context.Context, x *exchange) error {
+	if x.m.To == address.Session {
+		return nil // there may be no session yet
+	}
 	u, err := address.Parse(x.m.From)
 	if err != nil || u.Kind != address.Hyperty || n.isHeld(u.Text) {
 		return err

@@ -28,13 +28,15 @@ func (n *Node) sessionService(ctx context.Context, x *exchange) (reply, error) {
 	}
 }
 
-// cutToken takes `<runtimeURL>/<token>` apart.
+// cutToken takes `<runtimeURL>/<token>` apart. Any text behind the runtime is a
+// token, and so is none: one that the node does not know. What names no runtime
+// stays whole, and is refused as that.
 func cutToken(from string) (runtime, token string) {
-	i := strings.LastIndexByte(from, '/')
-	if i < 0 {
+	u, err := address.Parse(from)
+	if err != nil || u.Runtime == "" {
 		return from, ""
 	}
-	return from[:i], from[i+1:]
+	return u.Runtime, strings.TrimLeft(from[len(u.Runtime):], "/")
 }
 
 // open opens or re-opens the session of a runtime on the socket that asks.
@@ -165,25 +167,29 @@ func (n *Node) applyLocked(key string, value []byte) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before, after, err := n.directory.apply(key, value)
-	if err == nil && before.Socket != after.Socket {
+	if err == nil && before != after {
 		n.moved(before, after)
 	}
 	return err
 }
 
-// moved carries what a session has not been sent to where it is now. It is
-// called with mu held, so that no message overtakes it.
+// moved carries what a session has not been sent to where it is now, or drops
+// it with the session. It is called with mu held, so that no message overtakes
+// it.
 func (n *Node) moved(before, after Session) {
 	runtime := cmp.Or(after.Runtime, before.Runtime)
 	left := n.parked[runtime]
 	delete(n.parked, runtime)
 	if s := n.sockets[before.Socket]; s != nil {
+		s.replaced = after.Socket != ""
 		left = append(left, s.queue.leave()...)
 	}
-	if len(left) == 0 {
-		return
+	s := n.sockets[after.Socket]
+	if s != nil {
+		s.replaced = false
 	}
-	switch s := n.sockets[after.Socket]; {
+	switch {
+	case len(left) == 0:
 	case s != nil:
 		s.queue.adopt(left)
 	case after.Token != "" && after.Socket == "":

@@ -43,6 +43,8 @@ type socket struct {
 	// session is the one opened on this socket, or the zero value. The reader
 	// writes it under Node.mu, and reads it without.
 	session Session
+	// replaced: the session went on to a newer socket. Guarded by Node.mu.
+	replaced bool
 }
 
 // serve runs a socket until its client is gone, has closed the session (nil),

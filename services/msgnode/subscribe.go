@@ -58,21 +58,17 @@ func (n *Node) subscriptionService(ctx context.Context, x *exchange) (reply, err
 	return reply{}, n.unsubscribe(ctx, x.socket.session, list)
 }
 
-// subscribeTo subscribes what a session does not have yet.
+// subscribeTo subscribes all of a list, or nothing of it when one is refused.
 func (n *Node) subscribeTo(ctx context.Context, s Session, list textList) error {
-	fresh := make([]string, 0, len(list))
 	n.mu.RLock()
 	for _, a := range list {
 		if err := n.directory.mayHold(s.Runtime, a); err != nil || n.isOwn(a) {
 			n.mu.RUnlock()
 			return fault.New(fault.Forbidden, "%s cannot be subscribed by this runtime", a)
 		}
-		if !n.directory.subscribed(s, a) {
-			fresh = append(fresh, a)
-		}
 	}
 	n.mu.RUnlock()
-	return n.subscribe(ctx, s, fresh)
+	return n.subscribe(ctx, s, list)
 }
 
 func (n *Node) unsubscribe(ctx context.Context, s Session, list textList) error {

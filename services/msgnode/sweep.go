@@ -67,12 +67,12 @@ func (n *Node) dueSessions(ctx context.Context, now time.Time) []event {
 }
 
 // claims are for sockets here whose session another replica took for lost, when
-// it could not reach this one. It is called with mu held.
+// it could not reach this one. A socket that was replaced stays idle. It is called with mu held.
 func (n *Node) claims() []event {
 	var due []event
 	for id, s := range n.sockets {
 		have := n.directory.sessions[s.session.Runtime]
-		if s.session.Token != "" && have.Token == s.session.Token && have.Socket == "" && s.session.Socket == id {
+		if s.session.Token != "" && have.Token == s.session.Token && have.Socket == "" && !s.replaced {
 			due = append(due, event{kind: evClaim, runtime: have.Runtime, socket: id, given: have.Token})
 		}
 	}

@@ -179,7 +179,8 @@ func (a *addresses) allocate(ctx context.Context, number int) ([]string, error) 
 }
 
 // giveBack frees and unsubscribes. What a Message Node does not take now is let
-// go: it forgets the addresses of a session that is over.
+// go: it forgets the addresses of a session that is over. What was under way when
+// ctx ended is kept for the last time.
 func (a *addresses) giveBack(ctx context.Context) {
 	a.mu.Lock()
 	done, leave := a.done, a.leave
@@ -187,21 +188,28 @@ func (a *addresses) giveBack(ctx context.Context) {
 	a.mu.Unlock()
 	from := address.SyncManager(a.runtime.Text)
 	for domain, resources := range leave {
-		a.tell(ctx, &pb.Message{
+		a.tell(ctx, func() { a.leave[domain] = append(a.leave[domain], resources...) }, &pb.Message{
 			Type: message.Unsubscribe, From: from, To: address.SubscriptionManager(domain),
 			Body: message.MarshalBody(map[string]any{"resources": resources}),
 		})
 	}
 	if len(done) > 0 {
-		a.tell(ctx, &pb.Message{
+		a.tell(ctx, func() { a.done = append(a.done, done...) }, &pb.Message{
 			Type: message.Delete, From: from, To: address.AddressAllocation(a.runtime.Domain),
 			Body: message.MarshalBody(map[string]any{"childrenResources": done}),
 		})
 	}
 }
 
-func (a *addresses) tell(ctx context.Context, m *pb.Message) {
-	if _, err := a.request(ctx, m); err != nil {
+// tell makes a request, and has it kept, under the mutex, when ctx has ended.
+func (a *addresses) tell(ctx context.Context, keep func(), m *pb.Message) {
+	_, err := a.request(ctx, m)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		keep()
+	case err != nil:
 		a.log.Debug("addresses could not be given back", "to", m.To, "error", err)
 	}
 }

@@ -20,7 +20,9 @@ func (s *Stub) message(ctx context.Context, d *deployed, m *pb.Message) {
 		s.invitation(ctx, d, m)
 		return
 	case message.Subscribe, message.Unsubscribe:
-		err = s.subscribe(ctx, d.url, m)
+		if err = s.fromRegistry(m); err == nil {
+			err = s.subscribe(ctx, d.url, m)
+		}
 	case message.Delete:
 		err = s.deleted(m)
 	default:
@@ -32,6 +34,15 @@ func (s *Stub) message(ctx context.Context, d *deployed, m *pb.Message) {
 		return
 	}
 	s.answer(ctx, m)
+}
+
+// fromRegistry tells whether a message is from this runtime's own registry. No one
+// else can send as that: the bus sees to it.
+func (s *Stub) fromRegistry(m *pb.Message) error {
+	if own := address.Registry(s.runtime.Text); m.From != own {
+		return fault.New(fault.Forbidden, "only %s may do this", own)
+	}
+	return nil
 }
 
 func (s *Stub) answer(ctx context.Context, m *pb.Message) {
@@ -91,15 +102,22 @@ func (s *Stub) readInvitation(m *pb.Message) (invitation, string, error) {
 		return invitation{}, "", err
 	}
 	source, err := address.Parse(parsed.Source)
+	if err != nil {
+		return invitation{}, "", err
+	}
+	object, err := address.Parse(parsed.Object.URL)
 	switch {
 	case err != nil:
 		return invitation{}, "", err
+	case object.Kind != address.ConnectionData: // it would be listened to, and it is someone's
+		return invitation{}, "", fault.New(fault.BadRequest, "%.80q is no Connection object", parsed.Object.URL)
 	case source.Runtime != "" && source.Runtime != remote.Text:
 		return invitation{}, "", fault.New(fault.Forbidden, "%s is no stub of %s", parsed.Source, remote.Text)
 	case remote.Text == s.runtime.Text:
 		return invitation{}, "", fault.New(fault.BadRequest, "a runtime cannot connect to itself")
 	}
-	return invitation{parsed, m}, remote.Text, nil
+	// The request is kept to be answered, without its body, which may be large.
+	return invitation{parsed, &pb.Message{Id: m.Id, Type: m.Type, From: m.From, To: m.To}}, remote.Text, nil
 }
 
 // forRequester gives the handler's invitation to the requester it is for.
@@ -134,20 +152,29 @@ func (s *Stub) forRequester(d *deployed, inv invitation, remote string) error {
 // forHandler begins a set-up, unless this invitation has begun one before or
 // the runtime's own goes first.
 func (s *Stub) forHandler(ctx context.Context, d *deployed, inv invitation, remote string) error {
+	again, err := s.admitInvitation(d, inv, remote)
+	if again {
+		s.answer(ctx, inv.request)
+	}
+	return err
+}
+
+// admitInvitation begins a set-up as forHandler says, and tells whether it has
+// begun before.
+func (s *Stub) admitInvitation(d *deployed, inv invitation, remote string) (again bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	created := inv.Object.CreatedAt()
 	verdict, reason := admit(s.runtime.Text, remote, s.standingOf(remote), inv.Source, inv.Object.URL, created)
 	switch verdict {
 	case repeated:
-		s.answer(ctx, inv.request)
-		return nil
+		return true, nil
 	case refused:
-		return fault.New(fault.Conflict, "%s", reason)
+		return false, fault.New(fault.Conflict, "%s", reason)
 	}
 	p, err := s.newPeer(d, remote, inv.Source)
 	if err != nil {
-		return err
+		return false, err
 	}
 	p.inv = inv
 	p.now = standing{role: handler, stub: d.url, source: inv.Source, object: inv.Object.URL, created: created}
@@ -158,5 +185,5 @@ func (s *Stub) forHandler(ctx context.Context, d *deployed, inv invitation, remo
 		p.then, p.why = s.peers[remote], reason
 	}
 	s.add(p)
-	return nil
+	return false, nil
 }

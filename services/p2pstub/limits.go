@@ -9,8 +9,12 @@ import (
 // Limits bound a P2P stub. Zero fields take the defaults.
 type Limits struct {
 	// Peers is how many peer connections there may be. Default 10,000: about
-	// 2 GiB of memory.
+	// 2 GiB of memory. What others leave unfinished in their data channels comes
+	// on top of it (framing.Limits.Reassembly for each).
 	Peers int
+	// Invited is how many set-ups that others have begun may be under way.
+	// Default 1,000: a flood of invitations leaves room for the other peers.
+	Invited int
 	// SetUp is how long a set-up may take. Default 15 s: ICE gives up after 10 s,
 	// and signalling has the rest.
 	SetUp time.Duration
@@ -53,7 +57,7 @@ type Limits struct {
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
 	return Limits{
-		Peers: 10_000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience, Inbox: 256, Candidates: 64, Pool: 8,
+		Peers: 10_000, Invited: 1000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 8,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second,
 		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 256 << 10,
 		Watchers: 64, WatchQueue: 1024,
@@ -66,7 +70,7 @@ func (l Limits) orDefaults() Limits {
 		have *int
 		or   int
 	}{
-		{&l.Peers, d.Peers}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool},
+		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool},
 		{&l.Outgoing, d.Outgoing}, {&l.HighWater, d.HighWater}, {&l.LowWater, d.LowWater},
 		{&l.Watchers, d.Watchers}, {&l.WatchQueue, d.WatchQueue},
 	} {

@@ -59,13 +59,26 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// begin makes the series that are expected to be there before anything happens.
+// begin makes all series, so that none appears with its first event only: a rate
+// would miss that one.
 func (m *metrics) begin() {
 	for _, framing := range []string{framing.PeerBus, framing.Rethink} {
 		m.countersOf("in", framing)
 		m.countersOf("out", framing)
 	}
+	for _, reason := range []string{
+		dropLoop, dropChanges, dropInvalid, dropTooLarge, dropClosed, dropStub, dropRefused,
+	} {
+		m.drops.WithLabelValues(reason)
+	}
+	for _, result := range []string{"allocated", "failed"} {
+		m.addresses.WithLabelValues(result)
+	}
 	for _, role := range []role{requester, handler} {
+		m.setupTime.WithLabelValues(role.String())
+		for _, result := range []string{"live", "failed", "displaced"} {
+			m.setups.WithLabelValues(role.String(), result)
+		}
 		for state := status.Created; state <= status.Failed; state++ {
 			m.peers.WithLabelValues(role.String(), state.String())
 		}

@@ -88,11 +88,26 @@ func (s *Stub) lead(ctx context.Context, url string, p *peer) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.minibus[url] = &lead{p, l}
-	s.mu.Unlock()
+	if !s.leads(url, &lead{p, l}) {
+		_ = l.Close(ctx) // the bus is not told of it
+		return errClosed
+	}
 	p.listening(url, true)
 	return nil
+}
+
+// leads notes where an address leads, unless that peer is over: then nothing would
+// take it out again.
+func (s *Stub) leads(url string, l *lead) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-l.peer.done:
+		return false
+	default:
+		s.minibus[url] = l
+		return true
+	}
 }
 
 // unlead takes an address out; with a peer, only if it leads over that one.

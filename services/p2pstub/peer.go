@@ -11,6 +11,7 @@ import (
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/framing"
@@ -50,6 +51,7 @@ type peer struct {
 	observer *datasync.Observer
 	object   string // address of the own object
 	tried    map[string]bool
+	reading  bool            // the other side's object is being asked for
 	wake     <-chan struct{} // of the channel
 
 	out atomic.Pointer[channel] // set once the data channel is open
@@ -88,6 +90,10 @@ func (p *peer) run() {
 	if p.first != nil {
 		p.first.tell(event{kind: displaced, reason: p.why})
 		<-p.first.done
+		p.first = nil // else each would keep all that were before it
+		if !p.stub.isCurrent(p) {
+			return // another has taken its place: it need not begin
+		}
 	}
 	deadline := time.NewTimer(p.stub.limits.SetUp)
 	defer deadline.Stop()
@@ -228,6 +234,7 @@ func (p *peer) take(c *channel, m *pb.Message) {
 	}
 	if m.To == p.url {
 		p.stub.metrics.drop(dropStub)
+		p.answerPeer(c, m, fault.New(fault.BadRequest, "a P2P stub takes no %s over its data channel", m.Type))
 		return
 	}
 	if object := p.stub.objectOf(p); object != "" && m.To == object+address.ChangesSuffix {

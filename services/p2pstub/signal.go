@@ -83,6 +83,7 @@ func (p *peer) publish(state status.State, reason string) {
 	case status.Created:
 		if p.then != nil {
 			p.then.tell(event{kind: displaced, reason: p.why})
+			p.then = nil
 		}
 	case status.Live:
 		p.log.Info("P2P connection is live", "after", time.Since(p.began).Round(time.Millisecond))
@@ -195,6 +196,7 @@ func (p *peer) observe() {
 	p.observer = datasync.NewObserver(p.inv.Invitation)
 	object := p.observer.URL()
 	p.log.Debug("connection object", "role", "observer", "object", object)
+	p.reading = true
 	subscribe := p.observer.Subscribe(address.SyncManager(p.stub.runtime.Text), p.url, []string{framing.PeerBus})
 	p.background(func(ctx context.Context) {
 		if err := p.listen(ctx, object+address.ChangesSuffix, p.changed); err != nil {
@@ -213,11 +215,12 @@ func (p *peer) observe() {
 // whole asks for the other side's whole object.
 func (p *peer) whole(ctx context.Context, m *pb.Message) {
 	resp, err := p.insist(ctx, m)
-	if err != nil {
-		p.log.Debug("the other side's object cannot be had", "type", m.Type, "error", err)
-		return
-	}
 	p.post(func() {
+		p.reading = false
+		if err != nil {
+			p.log.Debug("the other side's object cannot be had", "type", m.Type, "error", err)
+			return
+		}
 		gap, err := p.observer.Reset(resp)
 		p.followed(gap, err)
 	})
@@ -246,7 +249,8 @@ func (p *peer) followed(gap bool, err error) {
 	if err != nil {
 		p.log.Debug("bad update of the other side's object", "error", err)
 	}
-	if gap {
+	if gap && !p.reading {
+		p.reading = true
 		read := p.observer.Read(address.SyncManager(p.stub.runtime.Text))
 		p.background(func(ctx context.Context) { p.whole(ctx, read) })
 	}

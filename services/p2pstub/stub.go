@@ -66,6 +66,7 @@ type Stub struct {
 	stubs    map[string]*deployed // by address
 	peers    map[string]*peer     // the current one of each remote runtime
 	all      map[*peer]bool       // those that are being released too
+	invited  int                  // handlers' peers whose set-up is under way
 	minibus  map[string]*lead     // by p2p connection URL
 	watchers watchers
 	lastTime time.Time
@@ -110,7 +111,7 @@ func New(cfg Config) (*Stub, error) {
 func (s *Stub) Run(ctx context.Context) error {
 	engine, err := rtc.Open(rtc.Config{
 		ICEServers: s.cfg.ICEServers, UDPPort: s.cfg.UDPPort, AdvertiseIPs: s.cfg.AdvertiseIPs,
-		Patience: s.limits.Patience, Log: s.log,
+		Patience: s.limits.Patience, Candidates: s.limits.Candidates, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -246,6 +247,9 @@ func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 	if len(s.all) >= s.limits.Peers {
 		return nil, fault.New(fault.TooMany, "there are %d peer connections already", len(s.all))
 	}
+	if d.role == handler && s.invited >= s.limits.Invited {
+		return nil, fault.New(fault.TooMany, "there are %d set-ups of others under way already", s.invited)
+	}
 	p := &peer{
 		stub: s, url: d.url, role: d.role, remote: remote, invitee: invitee, began: time.Now(),
 		log:   s.log.With("stub", d.url, "remote", remote),
@@ -259,7 +263,24 @@ func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 func (s *Stub) add(p *peer) {
 	s.all[p] = true
 	s.peers[p.remote] = p
+	if p.role == handler {
+		s.invited++
+	}
 	s.work.Go(p.run)
+}
+
+// isCurrent tells whether no other peer has taken a peer's place.
+func (s *Stub) isCurrent(p *peer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peers[p.remote] == p
+}
+
+// settled counts a set-up that others began as over. The mutex is held.
+func (s *Stub) settled(p *peer) {
+	if p.role == handler && settingUp(p.now.state) {
+		s.invited--
+	}
 }
 
 // forget takes a peer out, once it has let go of everything. The watchers are
@@ -271,6 +292,7 @@ func (s *Stub) forget(ctx context.Context, p *peer) {
 	if now == p {
 		delete(s.peers, p.remote)
 	}
+	s.settled(p)
 	s.metrics.moved(p.role, p.now.state, status.None, 0)
 	if now == nil || now == p || now.url != p.url {
 		p.info.Gone = true
@@ -343,6 +365,9 @@ func (s *Stub) change(p *peer, f func()) {
 // moved notes a peer's new state.
 func (s *Stub) moved(p *peer, state status.State, reason string) {
 	s.change(p, func() {
+		if !settingUp(state) {
+			s.settled(p)
+		}
 		s.metrics.moved(p.role, p.now.state, state, time.Since(p.began))
 		p.now.state, p.info.State, p.info.Reason = state, state.Proto(), reason
 		if state == status.Live {

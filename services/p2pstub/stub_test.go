@@ -304,6 +304,7 @@ func TestBadInvitations(t *testing.T) {
 		`{"source":"s","value":{"runtime":"nonsense"}}`:                                                         fault.BadRequest,
 		`{"source":"hyperty-runtime://example/bob/p2prequester/1","value":{"runtime":"` + bob + `"}}`:           fault.BadRequest,
 		`{"source":"hyperty-runtime://example/mallory/p2prequester/1","value":{"runtime":"` + alice + `"}}`:     fault.Forbidden,
+		`{"source":"s","resource":"comm://example/room","value":{"runtime":"` + alice + `"}}`:                   fault.BadRequest,
 		`{"source":"` + strings.Repeat("s", 3000) + `","value":{"runtime":"` + alice + `","data":{"owner":3}}}`: fault.BadRequest,
 	} {
 		m := &pb.Message{Id: "1", Type: "create", From: "connection://example/9/subscription", To: b.handler, Body: []byte(content)}
@@ -311,9 +312,14 @@ func TestBadInvitations(t *testing.T) {
 			t.Errorf("%.80s: %d, want %d", content, code, want)
 		}
 	}
-	for typ, want := range map[string]fault.Code{"read": 400, "subscribe": 400, "delete": 400, "unsubscribe": 200} {
-		if code := b.ask(t, &pb.Message{Id: "1", Type: typ, From: "x", To: b.handler}); code != want {
-			t.Errorf("%s: %d, want %d", typ, code, want)
+	for from, codes := range map[string]map[string]fault.Code{
+		"x":                   {"read": 400, "subscribe": 403, "delete": 400, "unsubscribe": 403},
+		address.Registry(bob): {"read": 400, "subscribe": 400, "delete": 400, "unsubscribe": 200},
+	} {
+		for typ, want := range codes {
+			if code := b.ask(t, &pb.Message{Id: "1", Type: typ, From: from, To: b.handler}); code != want {
+				t.Errorf("%s from %s: %d, want %d", typ, from, code, want)
+			}
 		}
 	}
 	// A description that cannot be used fails its set-up, with the reason.

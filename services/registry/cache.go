@@ -10,8 +10,9 @@ type cache struct {
 	handlers map[string]string // handler stub by runtime, as long as a place there is known
 }
 
-// place is where an address is. An empty runtime: nowhere.
+// place is where an address is. An empty runtime: nowhere, or not known.
 type place struct {
+	unknown bool // the domain registry could not be asked
 	runtime string
 	handler string // the runtime's handler stub; may be empty
 	until   time.Time

@@ -55,13 +55,15 @@ func (a *addresses) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(a))
 }
 
-// subscribeBody of a subscription. `deltas` is ours: whoever sends it knows the
-// added, removed and version of a change.
+// subscribeBody of a subscription. `deltas` and `link` are ours: whoever sends them
+// knows the added, removed and version of a change, and subscribes anew with
+// another link when it knows nothing of what was before.
 type subscribeBody struct {
 	Subscribe   addresses `json:"subscribe,omitempty"`
 	Resources   addresses `json:"resources,omitempty"`
 	Unsubscribe addresses `json:"unsubscribe,omitempty"`
 	Deltas      bool      `json:"deltas,omitempty"`
+	Link        string    `json:"link,omitempty"`
 }
 
 // takeMessage is what comes to the registry's own address.
@@ -75,10 +77,10 @@ func (r *Registry) takeMessage(ctx context.Context, m *pb.Message) {
 	switch {
 	case err != nil:
 	case m.Type == message.Subscribe && slices.Contains(slices.Concat(body.Subscribe, body.Resources), changes):
-		r.takeSubscription(ctx, m, body.Deltas)
+		r.takeSubscription(ctx, m, subscriber{body.Deltas, body.Link})
 		return
 	case m.Type == message.Unsubscribe && slices.Contains(slices.Concat(body.Unsubscribe, body.Resources), changes):
-		r.takeUnsubscription(m)
+		r.takeUnsubscription(ctx, m)
 		return
 	default:
 		err = fault.New(fault.BadRequest, "the registry takes subscribe and unsubscribe of %s", changes)
@@ -94,7 +96,7 @@ func (r *Registry) respond(ctx context.Context, m *pb.Message) {
 
 // takeSubscription lets a remote registry know what runs here (steps 11 to 14 of
 // the registration). Its side can be live a moment before ours.
-func (r *Registry) takeSubscription(ctx context.Context, m *pb.Message, deltas bool) {
+func (r *Registry) takeSubscription(ctx context.Context, m *pb.Message, who subscriber) {
 	remote, err := r.subscriber(m)
 	if err != nil {
 		r.respond(ctx, message.Refuse(m, err))
@@ -114,7 +116,8 @@ func (r *Registry) takeSubscription(ctx context.Context, m *pb.Message, deltas b
 			r.respond(ctx, message.Refuse(m, fault.New(fault.Forbidden, "there is no live connection with %s", remote)))
 			return
 		}
-		r.lanes.put(remote, func(ctx context.Context) { r.acceptSubscription(ctx, remote, m, deltas) })
+		r.lanes.settle(ctx, remote)
+		r.lanes.put(remote, func(ctx context.Context) { r.acceptSubscription(ctx, remote, m, who) })
 	})
 }
 
@@ -137,11 +140,11 @@ func (r *Registry) subscriber(m *pb.Message) (string, error) {
 
 // acceptSubscription adds the listener that leads to the connection, and answers
 // with all addresses. It runs in the entry's lane.
-func (r *Registry) acceptSubscription(ctx context.Context, remote string, m *pb.Message, deltas bool) {
+func (r *Registry) acceptSubscription(ctx context.Context, remote string, m *pb.Message, who subscriber) {
 	l := r.links.get(remote)
 	r.mu.Lock()
 	c := r.known.table.get(remote)
-	_, had := r.feed.subscribers[remote]
+	before, had := r.feed.subscribers[remote]
 	r.mu.Unlock()
 	if l == nil || !c.usable() {
 		r.respond(ctx, message.Refuse(m, fault.New(fault.Forbidden, "the connection with %s is gone", remote)))
@@ -157,22 +160,27 @@ func (r *Registry) acceptSubscription(ctx context.Context, remote string, m *pb.
 		}
 	}
 	r.mu.Lock()
-	r.feed.subscribers[remote] = deltas
+	r.feed.subscribers[remote] = who
 	body := r.feed.now()
 	r.mu.Unlock()
-	if !deltas {
+	if !who.deltas {
 		body = body.plain()
 	}
 	r.respond(ctx, message.Answer(m, fault.OK, body))
-	if had {
+	if had && before.link != who.link {
 		// Its registry has started anew, and does not know our subscription any more.
 		r.learn(remote)
 	}
 }
 
 // takeUnsubscription ends it.
-func (r *Registry) takeUnsubscription(m *pb.Message) {
+func (r *Registry) takeUnsubscription(ctx context.Context, m *pb.Message) {
 	u, _ := address.Parse(strings.TrimSuffix(m.From, "/"))
+	if r.links.get(u.Runtime) == nil {
+		r.respond(ctx, message.Answer(m, fault.OK, nil)) // nothing is left of it
+		return
+	}
+	r.lanes.settle(ctx, u.Runtime)
 	r.lanes.put(u.Runtime, func(ctx context.Context) {
 		if l := r.links.get(u.Runtime); l != nil {
 			l.drop(ctx, address.RegistryChanges(r.rules.own))

@@ -19,7 +19,7 @@ const (
 	idle        phase = iota // nothing is under way
 	settingUp                // a stub works at the connection
 	registering              // the data channel is open; steps 1 to 3 of section 9 run
-	unconfirmed              // read back as live; the P2P stub has not said so yet
+	unconfirmed              // was live; the P2P stub has not said yet that it still is
 )
 
 func (p phase) String() string {
@@ -89,11 +89,12 @@ const (
 	overdue                     // the deadline is past
 	expired                     // it has been without connection for too long
 	closed                      // someone wants it closed
+	unseen                      // the P2P stub cannot be seen any more
 )
 
 func (k eventKind) String() string {
 	return [...]string{
-		"wanted", "reported", "gone", "registered", "refused", "overdue", "expired", "closed",
+		"wanted", "reported", "gone", "registered", "refused", "overdue", "expired", "closed", "unseen",
 	}[k]
 }
 

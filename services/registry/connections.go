@@ -12,7 +12,8 @@ import (
 // Connect starts the set-up of a connection with the runtime of an address, now,
 // whatever happened before. It gives the entry, and does not wait for it to be
 // live. Errors: NotFound when the runtime or its handler cannot be found,
-// Forbidden by policy, TooMany.
+// Unavailable when its domain registry cannot be asked, Forbidden by policy,
+// TooMany.
 func (r *Registry) Connect(ctx context.Context, addr string) (*pb.Connection, error) {
 	if r.cfg.Policy.P2P == Never {
 		return nil, fault.New(fault.Forbidden, "this runtime starts no P2P connections")
@@ -55,16 +56,18 @@ func (r *Registry) Connections() []*pb.Connection {
 }
 
 // watcher is one who follows the table. What has changed since it was last told
-// is kept once an entry, so that a slow one costs no more than the table has.
+// is kept once an entry, and an entry that has come and gone meanwhile not at all,
+// so that a slow one costs no more than the table has. Registry.mu guards it.
 type watcher struct {
-	dirty map[string]string // id → remote; Registry.mu guards it
+	dirty map[string]string   // id → remote
+	told  map[string]struct{} // ids that it has
 	wake  chan struct{}
 }
 
 // watchConnections gives send the whole table, then what changes, until ctx is
 // done or send fails.
 func (r *Registry) watchConnections(ctx context.Context, send func(*pb.WatchConnectionsResponse) error) error {
-	w := &watcher{dirty: map[string]string{}, wake: make(chan struct{}, 1)}
+	w := &watcher{dirty: map[string]string{}, told: map[string]struct{}{}, wake: make(chan struct{}, 1)}
 	r.mu.Lock()
 	r.watchers[w] = struct{}{}
 	for remote, c := range r.known.table.byRemote {
@@ -84,6 +87,8 @@ func (r *Registry) watchConnections(ctx context.Context, send func(*pb.WatchConn
 		case <-w.wake:
 		case <-ctx.Done():
 			return nil
+		case <-r.stopped:
+			return fault.New(fault.Unavailable, "the registry is stopping")
 		}
 	}
 }
@@ -95,8 +100,10 @@ func (r *Registry) newsFor(w *watcher) *pb.WatchConnectionsResponse {
 	for id, remote := range w.dirty {
 		if c := r.known.table.byRemote[remote]; c != nil && c.ID == id {
 			resp.Connections = append(resp.Connections, r.known.table.proto(c))
+			w.told[id] = struct{}{}
 		} else {
 			resp.Removed = append(resp.Removed, id)
+			delete(w.told, id)
 		}
 	}
 	clear(w.dirty)
@@ -104,7 +111,13 @@ func (r *Registry) newsFor(w *watcher) *pb.WatchConnectionsResponse {
 }
 
 func (r *Registry) tellWatchersLocked(id, remote string) {
+	c := r.known.table.byRemote[remote]
+	there := c != nil && c.ID == id
 	for w := range r.watchers {
+		if _, told := w.told[id]; !there && !told {
+			delete(w.dirty, id)
+			continue
+		}
 		w.dirty[id] = remote
 		select {
 		case w.wake <- struct{}{}:

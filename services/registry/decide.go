@@ -92,6 +92,9 @@ func (r *Registry) verify(ctx context.Context, q sourceQuery) error {
 	q.at = r.cfg.Now()
 	v = r.known.sourceOf(q)
 	r.mu.Unlock()
+	if v.lookUp != "" { // the domain registry did not say
+		return fault.New(fault.Unavailable, "%s cannot be verified now", q.from)
+	}
 	return r.countRefusal(q, v.refused)
 }
 
@@ -129,6 +132,7 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 		if !known && !asked && isLookedUp(u) {
 			l = r.lookUpLocked(entity(addr), false, true)
 		}
+		p, _ := r.known.cache.get(entity(addr), r.cfg.Now())
 		r.mu.Unlock()
 		switch {
 		case l != nil:
@@ -138,6 +142,8 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 			case <-ctx.Done():
 				return "", "", fault.From(ctx.Err())
 			}
+		case runtime == "" && p.unknown:
+			return "", "", fault.New(fault.Unavailable, "the domain registry of %s cannot be asked now", addr)
 		case runtime == "":
 			return "", "", fault.New(fault.NotFound, "no domain registry knows the runtime of %s", addr)
 		case runtime == r.rules.own:

@@ -38,6 +38,7 @@
 //
 //   - One entry per remote runtime. Whoever becomes live has it.
 //   - An entry is live only after the stub has taken the p2p connection's URL.
+//   - While the P2P stub cannot be seen, messages take the Message Node.
 //   - Resolution answers at once. Look-up and set-up run beside it, and their
 //     results are pushed. Only the first need of a Message Node stub waits, bounded.
 //   - A bus is told of each change of what it has been told, and of nothing else. A
@@ -52,7 +53,7 @@
 //
 // The handler's address, the entries and the registrations are read back. Whether
 // a connection is up is what the P2P stub's first Watch response says; until then
-// messages take the Message Node. Remote addresses are learned again.
+// messages take the Message Node, as they do whenever that stream breaks. Remote addresses are learned again.
 //
 // Limits has the bound of every table, queue and wait.
 package registry

@@ -10,16 +10,22 @@ import (
 // guards it.
 type feed struct {
 	all         map[string]struct{}
-	published   map[string]struct{} // what the last update said
-	version     uint64              // of that
-	subscribers map[string]bool     // remote runtime → it knows deltas
+	published   map[string]struct{}   // what the last update said
+	version     uint64                // of that
+	subscribers map[string]subscriber // by remote runtime
 	wake        chan struct{}
+}
+
+// subscriber is a remote registry that wants to know.
+type subscriber struct {
+	deltas bool   // it knows added, removed and version
+	link   string // its name for the connection: another one is a new beginning
 }
 
 func newFeed() feed {
 	return feed{
 		all: map[string]struct{}{}, published: map[string]struct{}{},
-		version: 1, subscribers: map[string]bool{}, wake: make(chan struct{}, 1),
+		version: 1, subscribers: map[string]subscriber{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -88,8 +94,8 @@ func (c change) plain() change { return change{Value: c.Value} }
 // anyDeltas tells whether an update is worth its deltas: it goes to all
 // subscribers at once, and the others ignore them.
 func (f *feed) anyDeltas() bool {
-	for _, deltas := range f.subscribers {
-		if deltas {
+	for _, s := range f.subscribers {
+		if s.deltas {
 			return true
 		}
 	}

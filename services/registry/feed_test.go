@@ -43,7 +43,7 @@ func playFeed(t *testing.T, story string) string {
 		case "remove":
 			f.remove(words[1])
 		case "subscribe":
-			f.subscribers[words[1]] = words[2] == "deltas"
+			f.subscribers[words[1]] = subscriber{deltas: words[2] == "deltas"}
 			tellChange(&out, f.now(), words[2] == "deltas")
 		case "unsubscribe":
 			f.unsubscribe(words[1])

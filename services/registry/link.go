@@ -18,8 +18,10 @@ import (
 // listener of its p2p connection URL, and those of the change feeds of both sides.
 // It is made and ended in the entry's lane.
 type link struct {
+	id     string          // tells the other side this link from one before it
 	ctx    context.Context // ends with the link
 	cancel context.CancelFunc
+	unask  context.CancelFunc // ends the subscription that waits for its answer; the lane's
 	work   sync.WaitGroup
 
 	mu        sync.Mutex
@@ -66,7 +68,7 @@ func (l *link) keep(listener *client.Listener) {
 // beside the lane.
 func (r *Registry) startLink(ctx context.Context, remote string, e effect) {
 	r.endLink(ctx, remote)
-	l := &link{}
+	l := &link{id: uuid.NewString(), unask: func() {}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	r.links.swap(remote, l)
 	l.work.Add(1)
@@ -160,32 +162,40 @@ func (r *Registry) learn(remote string) {
 	if l == nil {
 		return
 	}
+	l.unask()
+	ctx, cancel := context.WithCancel(l.ctx)
+	l.unask = cancel
 	l.work.Add(1)
 	if !r.lanes.spawn(func(context.Context) {
 		defer l.work.Done()
-		if err := r.subscribeChanges(l, remote); err != nil && l.ctx.Err() == nil {
+		defer cancel()
+		if err := r.subscribeChanges(ctx, l, remote); err != nil && ctx.Err() == nil {
 			r.log.Debug("the remote registry does not tell what it has", "remote", remote, "error", err)
 		}
 	}) {
+		cancel()
 		l.work.Done()
 	}
 }
 
-func (r *Registry) subscribeChanges(l *link, remote string) error {
+func (r *Registry) subscribeChanges(ctx context.Context, l *link, remote string) error {
 	changes := address.RegistryChanges(remote)
 	if l.begins() {
 		listener, err := r.bus.Listen(l.ctx, changes, func(_ context.Context, m *pb.Message) {
 			r.takeUpdate(l, remote, m)
 		})
 		if err != nil {
+			l.mu.Lock()
+			l.listens = false
+			l.mu.Unlock()
 			return err
 		}
 		l.keep(listener)
 	}
-	resp, err := r.request(l.ctx, r.limits.LearnWait, &pb.Message{
+	resp, err := r.request(ctx, r.limits.LearnWait, &pb.Message{
 		Id: message.StringID(uuid.NewString()), Type: message.Subscribe,
 		From: address.Registry(r.rules.own), To: address.Registry(remote),
-		Body: message.MarshalBody(subscribeBody{Subscribe: addresses{changes}, Deltas: true}),
+		Body: message.MarshalBody(subscribeBody{Subscribe: addresses{changes}, Deltas: true, Link: l.id}),
 	})
 	if err != nil {
 		return err

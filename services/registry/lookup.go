@@ -49,7 +49,7 @@ func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
 	close(l.done)
 	now := r.cfg.Now()
 	r.known.cache.put(entity, p, now)
-	if remote := r.known.table.byAddress[entity]; remote != "" && remote != p.runtime {
+	if remote := r.known.table.byAddress[entity]; remote != "" && remote != p.runtime && !p.unknown {
 		// The domain's registry knows better than an association from before.
 		if r.known.table.addresses[remote][entity] == associated {
 			r.known.table.remove(remote, entity)
@@ -68,15 +68,22 @@ func (r *Registry) ask(ctx context.Context, entity string) (place, string) {
 	if err != nil {
 		return place{}, "malformed"
 	}
-	resp, err := r.request(ctx, r.limits.LookupWait, &pb.Message{
+	ctx, cancel := context.WithTimeout(ctx, r.limits.LookupWait)
+	defer cancel()
+	resp, err := r.bus.Request(ctx, &pb.Message{
 		Type: message.Read, From: address.Registry(r.rules.own), To: address.DomainRegistry(u.Domain),
 		Body: message.MarshalBody(map[string]string{"resource": entity}),
 	})
+	if err == nil {
+		_, err = message.Result(resp)
+	}
 	switch code := fault.CodeOf(err); {
 	case code == fault.NotFound:
 		return place{}, "missing"
-	case code == fault.Timeout:
-		return place{}, "no answer or disconnected"
+	case code == fault.Timeout && resp != nil:
+		return place{}, "disconnected"
+	case code == fault.Timeout, code == fault.TooMany, code == fault.Unavailable:
+		return place{unknown: true}, "no answer"
 	case err != nil:
 		return place{}, "refused"
 	}

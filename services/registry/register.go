@@ -26,20 +26,31 @@ func (r *Registry) Register(ctx context.Context, in *pb.Registration) (*pb.Regis
 	if err := r.haveRoom(what.Url); err != nil {
 		return nil, err
 	}
-	reg := &registration{what: what}
+	before := r.registrationOf(what.Url) // nil: it is a new one
+	reg := &registration{what: what, allocated: before != nil && before.allocated}
 	if err := r.takeAddress(ctx, reg); err != nil {
 		return nil, err
 	}
 	if err := r.createEntry(ctx, reg); err != nil {
-		r.leave(reg)
+		if before == nil {
+			r.leave(reg)
+		}
 		return nil, fault.New(fault.CodeOf(err), "registering %s at the domain registry: %w", reg.url(), err)
 	}
 	if err := r.store.saveRegistration(ctx, reg); err != nil {
-		r.leave(reg)
+		if before == nil {
+			r.withdraw(ctx, reg)
+		}
 		return nil, err
 	}
 	r.enter(reg)
 	return what, nil
+}
+
+func (r *Registry) registrationOf(url string) *registration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known.registrations[url]
 }
 
 func (r *Registry) haveRoom(url string) error {
@@ -149,28 +160,43 @@ func (r *Registry) ownChangedLocked(url string) {
 	r.rerouteLocked([]string{url})
 }
 
-// Unregister takes a registration away, here and in the domain. Error: NotFound.
+// Unregister takes a registration away, here and in the domain. Errors: NotFound,
+// and Unavailable when the store keeps it; then nothing has changed.
 func (r *Registry) Unregister(ctx context.Context, url string) error {
-	r.mu.Lock()
-	reg := r.known.registrations[url]
-	if reg != nil {
-		delete(r.known.registrations, url)
-		r.metrics.registrations.WithLabelValues(reg.kind()).Dec()
-		r.feed.remove(url)
-		r.ownChangedLocked(url)
-	}
-	r.mu.Unlock()
+	reg := r.registrationOf(url)
 	if reg == nil {
 		return fault.New(fault.NotFound, "%s is not registered in this runtime", url)
 	}
 	if err := r.store.removeRegistration(ctx, url); err != nil {
 		return err
 	}
-	if err := r.deleteEntry(ctx, url); err != nil {
-		r.log.Warn("the domain registry keeps an entry until it expires", "url", url, "error", err)
+	if !r.remove(reg) {
+		return fault.New(fault.NotFound, "%s has been unregistered or registered anew meanwhile", url)
+	}
+	r.withdraw(ctx, reg)
+	return nil
+}
+
+// remove takes a registration out of what runs here, unless someone else did.
+func (r *Registry) remove(reg *registration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known.registrations[reg.url()] != reg {
+		return false
+	}
+	delete(r.known.registrations, reg.url())
+	r.metrics.registrations.WithLabelValues(reg.kind()).Dec()
+	r.feed.remove(reg.url())
+	r.ownChangedLocked(reg.url())
+	return true
+}
+
+// withdraw takes back what the domain knows of a registration.
+func (r *Registry) withdraw(ctx context.Context, reg *registration) {
+	if err := r.deleteEntry(ctx, reg.url()); err != nil {
+		r.log.Warn("the domain registry keeps an entry until it expires", "url", reg.url(), "error", err)
 	}
 	r.leave(reg)
-	return nil
 }
 
 func (r *Registry) deleteEntry(ctx context.Context, url string) error {

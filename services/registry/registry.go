@@ -321,7 +321,10 @@ func (r *Registry) tick() {
 	again := r.known.cache.expire(now)
 	for _, e := range again {
 		if remote := r.known.table.byAddress[e]; remote != "" && r.known.table.addresses[remote][e] == associated {
-			r.known.table.remove(remote, e)
+			// A live connection keeps it until the look-up says otherwise.
+			if c := r.known.table.get(remote); !c.usable() || r.lookUpLocked(e, false, false) == nil {
+				r.known.table.remove(remote, e)
+			}
 		}
 	}
 	for remote, c := range r.known.table.byRemote {

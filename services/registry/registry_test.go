@@ -175,7 +175,9 @@ func TestSetUp(t *testing.T) {
 	w.saw("listen " + url + " -> " + stub)
 	w.saw(`subscribe ` + runtimeA + `/registry -> ` + stub + ` {"resource":"` + runtimeB + `","source":"` + stub + `","subscribe":["` + url + `"]}`)
 	w.saw("listen " + runtimeB + "/registry/changes")
-	w.saw(`subscribe ` + runtimeA + `/registry -> ` + runtimeB + `/registry {"subscribe":["` + runtimeB + `/registry/changes"],"deltas":true}`)
+	w.until("the subscription of its changes", func() bool {
+		return hasPrefix(w.log, `subscribe `+runtimeA+`/registry -> `+runtimeB+`/registry {"subscribe":["`+runtimeB+`/registry/changes"],"deltas":true,"link":"`, `"}`)
+	})
 	// Steps 3, 4 and 8 of the registration; between them 7, which the pushed route shows.
 	w.order("listen "+url, "subscribe "+runtimeA+"/registry -> "+stub,
 		"listen "+runtimeB+"/registry/changes", "subscribe "+runtimeA+"/registry -> "+runtimeB+"/registry")

@@ -55,7 +55,7 @@ func (k *knowledge) sourceOfPeer(u address.URL, q sourceQuery, own bool) verdict
 		}
 		return no
 	}
-	if p, ok := k.cache.get(entity(q.from), q.at); ok {
+	if p, ok := k.cache.get(entity(q.from), q.at); ok && !p.unknown {
 		if p.runtime == q.remote {
 			return verdict{}
 		}

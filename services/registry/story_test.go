@@ -120,6 +120,8 @@ func (tell *teller) do(t *testing.T, words []string) {
 		}
 	case "gone":
 		e.kind = gone
+	case "unseen":
+		e.kind = unseen
 	case "registered":
 		e.kind, e.epoch = registered, tell.entry().epoch
 		if arg(1) == "late" {

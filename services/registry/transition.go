@@ -58,8 +58,20 @@ func (s *step) run() error {
 		}
 	case expired, closed:
 		s.end()
+	case unseen:
+		s.doubt()
 	}
 	return nil
+}
+
+// doubt keeps messages off a live connection until the P2P stub says that it is
+// still up: where nobody takes them, they would wait in vain.
+func (s *step) doubt() {
+	if !s.c.usable() {
+		return
+	}
+	s.c.Phase, s.c.heard = unconfirmed, heard{}
+	s.do(effect{kind: reroute})
 }
 
 // want starts a set-up, unless there is a connection or one under way.

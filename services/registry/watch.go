@@ -65,6 +65,9 @@ func (r *Registry) watchP2P(ctx context.Context) error {
 		for {
 			resp, err := stream.Recv()
 			if err != nil {
+				if ctx.Err() == nil {
+					r.loseSight()
+				}
 				return err
 			}
 			if resp.Snapshot {
@@ -80,6 +83,13 @@ func (r *Registry) watchP2P(ctx context.Context) error {
 			}
 		}
 	})
+}
+
+// loseSight has messages take the Message Node while the P2P stub is away.
+func (r *Registry) loseSight() {
+	for _, c := range r.entries() {
+		_ = r.apply(event{kind: unseen, remote: c.Remote})
+	}
 }
 
 // deployHandler makes the handler stub, as long as the P2P stub is the same.

@@ -10,8 +10,9 @@
 // An Engine is for a process. Its mux tells the connections that share the
 // socket apart: a STUN request by the user name in it, a STUN response by its
 // transaction, anything else by the remote address, where the newest connection
-// that has sent there wins. So a peer that has restarted behind the same address
-// can connect again while its old connection still lingers.
+// wins whose check was answered from there. So a peer that has restarted behind
+// the same address can connect again while its old connection still lingers, and
+// a peer that names another's address as its own candidate takes nothing away.
 //
 // What pion reports comes as calls of Events, from goroutines of pion: they must
 // not block and must not call back into the Peer.

@@ -23,6 +23,10 @@ const ReceiveBuffer = 4 << 20
 // this long has most likely changed.
 const DefaultPatience = 5 * time.Second
 
+// DefaultCandidates is Config.Candidates where that is zero: several interfaces
+// with several servers each.
+const DefaultCandidates = 64
+
 // Times of pion.
 const (
 	keepAlive      = 2 * time.Second        // of a path
@@ -46,16 +50,20 @@ type Config struct {
 	// Patience is how long a path may be silent before it is Disconnected. After
 	// twice this it has Failed, and so has a set-up that finds none.
 	Patience time.Duration
+	// Candidates is how many of the other side's candidates are tried; the rest
+	// is passed over. Each is an address that is sent to on the other side's word.
+	Candidates int
 	// Log defaults to slog.Default().
 	Log *slog.Logger
 }
 
 // Engine makes peers. Its methods may be called by several goroutines.
 type Engine struct {
-	api    *webrtc.API
-	mux    *mux
-	config webrtc.Configuration
-	log    *slog.Logger
+	api        *webrtc.API
+	mux        *mux
+	config     webrtc.Configuration
+	candidates int
+	log        *slog.Logger
 }
 
 // Open takes the UDP port. Close gives it back.
@@ -66,6 +74,9 @@ func Open(c Config) (*Engine, error) {
 	if c.Patience <= 0 {
 		c.Patience = DefaultPatience
 	}
+	if c.Candidates <= 0 {
+		c.Candidates = DefaultCandidates
+	}
 	certificate, err := newCertificate()
 	if err != nil {
 		return nil, err
@@ -75,7 +86,7 @@ func Open(c Config) (*Engine, error) {
 		return nil, fault.New(fault.Unavailable, "UDP port for WebRTC: %w", err)
 	}
 	sizeBuffers(socket, c.Log)
-	e := &Engine{mux: newMux(socket, c.AdvertiseIPs, c.Log), log: c.Log}
+	e := &Engine{mux: newMux(socket, c.AdvertiseIPs, c.Log), candidates: c.Candidates, log: c.Log}
 	e.api = webrtc.NewAPI(webrtc.WithSettingEngine(settings(e.mux, c)))
 	e.config = webrtc.Configuration{Certificates: []webrtc.Certificate{*certificate}, ICEServers: iceServers(c.ICEServers)}
 	return e, nil

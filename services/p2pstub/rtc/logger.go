@@ -8,8 +8,9 @@ import (
 	"github.com/pion/logging"
 )
 
-// loggers hands pion's own messages on. They are about packets and retries that
-// are part of a set-up, so they are all Debug.
+// loggers hands on what pion warns of. Its warnings and errors are about packets
+// and retries that are part of a set-up, so they are Debug; what is below them
+// comes for each packet or timer, too much even for that.
 type loggers struct{ log *slog.Logger }
 
 func (l loggers) NewLogger(scope string) logging.LeveledLogger {
@@ -18,22 +19,21 @@ func (l loggers) NewLogger(scope string) logging.LeveledLogger {
 
 type logger struct{ log *slog.Logger }
 
-func (l logger) put(level, text string) { l.log.Debug("pion: "+text, "level", level) }
+func (l logger) put(text string) { l.log.Debug("pion: " + text) }
 
-func (l logger) putf(level, format string, args []any) {
+func (l logger) putf(format string, args []any) {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.put(level, fmt.Sprintf(format, args...))
+		l.put(fmt.Sprintf(format, args...))
 	}
 }
 
-// Trace messages come for each packet: too many even for Debug.
 func (logger) Trace(string)                     {}
 func (logger) Tracef(string, ...any)            {}
-func (l logger) Debug(text string)              { l.put("debug", text) }
-func (l logger) Debugf(format string, a ...any) { l.putf("debug", format, a) }
-func (l logger) Info(text string)               { l.put("info", text) }
-func (l logger) Infof(format string, a ...any)  { l.putf("info", format, a) }
-func (l logger) Warn(text string)               { l.put("warn", text) }
-func (l logger) Warnf(format string, a ...any)  { l.putf("warn", format, a) }
-func (l logger) Error(text string)              { l.put("error", text) }
-func (l logger) Errorf(format string, a ...any) { l.putf("error", format, a) }
+func (logger) Debug(string)                     {}
+func (logger) Debugf(string, ...any)            {}
+func (logger) Info(string)                      {}
+func (logger) Infof(string, ...any)             {}
+func (l logger) Warn(text string)               { l.put(text) }
+func (l logger) Warnf(format string, a ...any)  { l.putf(format, a) }
+func (l logger) Error(text string)              { l.put(text) }
+func (l logger) Errorf(format string, a ...any) { l.putf(format, a) }

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -15,6 +16,9 @@ const (
 	// maxChecks is how many STUN requests of ours may be unanswered in each of
 	// two generations: the older ones are forgotten.
 	maxChecks = 4096
+	// maxRemotes is how many addresses a connection may have to do with. Its
+	// candidates are some tens; more are someone who sends from ever new ones.
+	maxRemotes = 256
 )
 
 // mux shares one socket between the connections of an Engine. It is an
@@ -29,9 +33,15 @@ type mux struct {
 	closed   bool
 	sequence uint64
 	byUfrag  map[string]*session
-	byRemote map[netip.AddrPort][]*session // the newest last
-	checks   map[transaction]*session
-	older    map[transaction]*session // checks, a generation ago
+	byRemote map[netip.AddrPort][]*session // whom its packets are for is last
+	checks   map[transaction]check
+	older    map[transaction]check // checks, a generation ago
+}
+
+// check is a STUN request of a connection that may be answered.
+type check struct {
+	session *session
+	to      netip.AddrPort
 }
 
 // session is one connection on the mux. It has a conn for each address that
@@ -40,14 +50,22 @@ type session struct {
 	ufrag    string
 	sequence uint64
 	conns    []*muxConn
-	remotes  map[netip.AddrPort]*net.UDPAddr
+	remotes  map[netip.AddrPort]remote
+}
+
+// remote is an address that a connection has sent to. It is proven by an answer
+// to a check: whom a peer names as its candidate need not be the peer, and must
+// not lose its packets by that.
+type remote struct {
+	addr   *net.UDPAddr
+	proven bool
 }
 
 func newMux(socket *net.UDPConn, advertise []netip.Addr, log *slog.Logger) *mux {
 	m := &mux{
 		socket: socket, advertise: advertise, log: log,
 		byUfrag: map[string]*session{}, byRemote: map[netip.AddrPort][]*session{},
-		checks: map[transaction]*session{}, older: map[transaction]*session{},
+		checks: map[transaction]check{}, older: map[transaction]check{},
 	}
 	m.over.Go(m.read)
 	return m
@@ -81,7 +99,7 @@ func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
 	s := m.byUfrag[ufrag]
 	if s == nil {
 		m.sequence++
-		s = &session{ufrag: ufrag, sequence: m.sequence, remotes: map[netip.AddrPort]*net.UDPAddr{}}
+		s = &session{ufrag: ufrag, sequence: m.sequence, remotes: map[netip.AddrPort]remote{}}
 		m.byUfrag[ufrag] = s
 	}
 	c := newMuxConn(m, s, addr)
@@ -106,9 +124,9 @@ func (m *mux) RemoveConnByUfrag(ufrag string) {
 			m.byRemote[remote] = left
 		}
 	}
-	for _, checks := range []map[transaction]*session{m.checks, m.older} {
-		for id, o := range checks {
-			if o == s {
+	for _, checks := range []map[transaction]check{m.checks, m.older} {
+		for id, c := range checks {
+			if c.session == s {
 				delete(checks, id)
 			}
 		}
@@ -152,6 +170,7 @@ func (m *mux) read() {
 			continue
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		m.answered(buf[:n], from)
 		if s, addr := m.receiver(buf[:n], from); s != nil {
 			s.first(from.Addr()).push(buf[:n], addr)
 		}
@@ -166,8 +185,11 @@ func (m *mux) receiver(b []byte, from netip.AddrPort) (*session, *net.UDPAddr) {
 	if s == nil || len(s.conns) == 0 {
 		return nil, nil
 	}
-	if addr := s.remotes[from]; addr != nil {
-		return s, addr
+	if r := s.remotes[from]; r.addr != nil {
+		return s, r.addr
+	}
+	if len(s.remotes) >= maxRemotes {
+		return nil, nil
 	}
 	return s, net.UDPAddrFromAddrPort(from)
 }
@@ -180,16 +202,55 @@ func (m *mux) owner(b []byte, from netip.AddrPort) *session {
 			}
 			return nil
 		}
-		id := transactionOf(b)
-		if s := m.checks[id]; s != nil {
-			return s
-		}
-		return m.older[id]
+		return m.checkOf(b).session
 	}
 	if claims := m.byRemote[from]; len(claims) > 0 {
 		return claims[len(claims)-1]
 	}
 	return nil
+}
+
+// checkOf gives the check that a STUN message answers, if any.
+func (m *mux) checkOf(b []byte) check {
+	id := transactionOf(b)
+	if c, ok := m.checks[id]; ok {
+		return c
+	}
+	return m.older[id]
+}
+
+// answered notes that a check was answered by whom it was sent to.
+func (m *mux) answered(b []byte, from netip.AddrPort) {
+	if !isSTUN(b) || isRequest(b) {
+		return
+	}
+	m.mu.RLock()
+	c := m.checkOf(b)
+	news := c.to == from && !c.session.remotes[from].proven
+	m.mu.RUnlock()
+	if !news {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, ok := c.session.remotes[from]; ok {
+		c.session.remotes[from] = remote{r.addr, true}
+		m.rank(from)
+	}
+}
+
+// rank puts whom an address's packets are for last: the newest of those that
+// have proven it, else the newest.
+func (m *mux) rank(addr netip.AddrPort) {
+	slices.SortFunc(m.byRemote[addr], func(a, b *session) int {
+		if proven := a.remotes[addr].proven; proven != b.remotes[addr].proven {
+			if proven {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(a.sequence, b.sequence)
+	})
 }
 
 // first is the conn of an address family that takes what comes in.
@@ -206,7 +267,7 @@ func (s *session) first(from netip.Addr) *muxConn {
 func (m *mux) sent(s *session, b []byte, to netip.AddrPort) {
 	request := isSTUN(b) && isRequest(b)
 	m.mu.RLock()
-	known := s.remotes[to] != nil
+	known := s.remotes[to].addr != nil
 	m.mu.RUnlock()
 	if known && !request {
 		return
@@ -216,17 +277,16 @@ func (m *mux) sent(s *session, b []byte, to netip.AddrPort) {
 	if m.byUfrag[s.ufrag] != s {
 		return
 	}
-	if s.remotes[to] == nil {
-		s.remotes[to] = net.UDPAddrFromAddrPort(to)
-		claims := append(m.byRemote[to], s)
-		slices.SortFunc(claims, func(a, b *session) int { return int(a.sequence) - int(b.sequence) }) //nolint:gosec // small numbers
-		m.byRemote[to] = claims
+	if s.remotes[to].addr == nil {
+		s.remotes[to] = remote{addr: net.UDPAddrFromAddrPort(to)}
+		m.byRemote[to] = append(m.byRemote[to], s)
+		m.rank(to)
 	}
 	if request {
 		if len(m.checks) >= maxChecks {
-			m.older, m.checks = m.checks, map[transaction]*session{}
+			m.older, m.checks = m.checks, map[transaction]check{}
 		}
-		m.checks[transactionOf(b)] = s
+		m.checks[transactionOf(b)] = check{s, to}
 	}
 }
 

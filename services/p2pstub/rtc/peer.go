@@ -14,6 +14,10 @@ import (
 // Label of the data channel (wire contract, section 7).
 const Label = "P2PChannel"
 
+// maxChannels is how many data channels the other side may open beside the one
+// that is used. Each costs some KiB until the end.
+const maxChannels = 16
+
 // State of the path to the other side.
 type State int
 
@@ -41,6 +45,7 @@ type Events struct {
 type Peer struct {
 	pc     *webrtc.PeerConnection
 	events Events
+	most   int // candidates of the other side that are tried
 
 	mu        sync.Mutex
 	hosts     int           // host candidates that the mux has
@@ -50,6 +55,7 @@ type Peer struct {
 	described bool          // the description was given: candidates trickle from here on
 	early     []datasync.Candidate
 	channel   bool // one was reported
+	offers    int  // data channels that the other side has opened
 }
 
 // NewPeer makes a peer; the requester's creates the data channel.
@@ -58,15 +64,11 @@ func (e *Engine) NewPeer(requester bool, events Events) (*Peer, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, "peer connection: %w", err)
 	}
-	p := &Peer{pc: pc, events: events, hosts: len(e.mux.GetListenAddresses()), ready: make(chan struct{})}
+	p := &Peer{pc: pc, events: events, most: e.candidates, hosts: len(e.mux.GetListenAddresses()), ready: make(chan struct{})}
 	pc.OnICECandidate(p.candidate)
 	pc.OnConnectionStateChange(p.state)
+	pc.OnDataChannel(func(dc *webrtc.DataChannel) { p.offered(dc, !requester) })
 	if !requester {
-		pc.OnDataChannel(func(dc *webrtc.DataChannel) {
-			if dc.Label() == Label {
-				p.open(dc)
-			}
-		})
 		return p, nil
 	}
 	dc, err := pc.CreateDataChannel(Label, nil)
@@ -114,15 +116,20 @@ func (p *Peer) setRemote(want webrtc.SDPType, d datasync.Description) error {
 	if webrtc.NewSDPType(d.Type) != want {
 		return fault.New(fault.BadRequest, "description is %.20q, not %v", d.Type, want)
 	}
-	p.addRemotes(candidatesIn(d.SDP))
-	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: want, SDP: d.SDP}); err != nil {
+	sdp, candidates := firstCandidates(d.SDP, p.most)
+	p.addRemotes(candidates)
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: want, SDP: sdp}); err != nil {
 		return fault.New(fault.BadRequest, "description is refused: %w", err)
 	}
 	return nil
 }
 
 // AddCandidate takes one of the other side's candidates, after its description.
+// 429 when there are too many.
 func (p *Peer) AddCandidate(c datasync.Candidate) error {
+	if p.remoteCount() >= p.most {
+		return fault.New(fault.TooMany, "the other side has named %d candidates already", p.most)
+	}
 	err := p.pc.AddICECandidate(webrtc.ICECandidateInit{
 		Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex,
 	})
@@ -137,6 +144,12 @@ func (p *Peer) addRemotes(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.remotes += n
+}
+
+func (p *Peer) remoteCount() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.remotes
 }
 
 func (p *Peer) describe(ctx context.Context, d webrtc.SessionDescription) (datasync.Description, error) {
@@ -217,6 +230,21 @@ func (p *Peer) failure() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return fmt.Sprintf("ICE failed: no path between %d local and %d remote candidates", p.found, p.remotes)
+}
+
+// offered takes a data channel that the other side has opened; a requester has its
+// own. Far more than one are no set-up but an attack.
+func (p *Peer) offered(dc *webrtc.DataChannel, wanted bool) {
+	p.mu.Lock()
+	p.offers++
+	n := p.offers
+	p.mu.Unlock()
+	switch {
+	case n == maxChannels+1:
+		p.events.State(Failed, fmt.Sprintf("the other side has opened more than %d data channels", maxChannels))
+	case n <= maxChannels && wanted && dc.Label() == Label:
+		p.open(dc)
+	}
 }
 
 func (p *Peer) open(dc *webrtc.DataChannel) {

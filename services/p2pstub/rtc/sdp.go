@@ -12,16 +12,23 @@ const (
 	largestMessage    = 64 << 10
 )
 
-// candidatesIn counts the candidates of a description. pion writes each for two
-// components, of which a data channel has one.
-func candidatesIn(sdp string) int {
+// firstCandidates gives a description with no more than so many candidates, and
+// how many it has then. pion writes each for two components, of which a data
+// channel has one.
+func firstCandidates(sdp string, most int) (string, int) {
+	var out strings.Builder
 	n := 0
 	for line := range strings.Lines(sdp) {
-		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(line, "a=candidate:") && fields[1] == "1" {
+		if strings.HasPrefix(line, "a=candidate:") {
+			fields := strings.Fields(line)
+			if len(fields) < 2 || fields[1] != "1" || n >= most {
+				continue
+			}
 			n++
 		}
+		out.WriteString(line)
 	}
-	return n
+	return out.String(), n
 }
 
 // maxMessageIn reads how long a message the sender of a description takes.

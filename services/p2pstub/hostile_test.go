@@ -1,0 +1,235 @@
+package p2pstub
+
+import (
+	"context"
+	"fmt"
+	goruntime "runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"weak"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// invitationOf gives one without a description, as an older peer sends it.
+func invitationOf(runtimeURL string, object int) *pb.Message {
+	return &pb.Message{
+		Id: fmt.Sprint(object), Type: message.Create, From: fmt.Sprintf("connection://example/x%d/subscription", object),
+		Body: message.MarshalBody(map[string]any{
+			"source": address.Requester(runtimeURL, "1"), "value": map[string]string{"runtime": runtimeURL},
+		}),
+	}
+}
+
+// A flood of invitations leaves room for the connections that this runtime starts,
+// and those that are over leave room for others.
+func TestFloodOfInvitations(t *testing.T) {
+	w := newWorld()
+	limits := testLimits()
+	limits.Invited, limits.SetUp = 3, 2*time.Second
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, limits)
+	for i := range 10 {
+		m := invitationOf(fmt.Sprintf("hyperty-runtime://example/m%d", i), i)
+		m.To = b.handler
+		want := fault.OK
+		if i >= 3 {
+			want = fault.TooMany
+		}
+		if code := b.ask(t, m); code != want {
+			t.Errorf("invitation %d: %d, want %d", i, code, want)
+		}
+	}
+	setUp(t, b, a)
+	b.settled(t, "the flood is not over", func() bool {
+		b.stub.mu.Lock()
+		defer b.stub.mu.Unlock()
+		return len(b.stub.all) == 1 && b.stub.invited == 0
+	})
+	m := invitationOf("hyperty-runtime://example/late", 99)
+	m.To = b.handler
+	if code := b.ask(t, m); code != fault.OK {
+		t.Errorf("after the flood: %d", code)
+	}
+}
+
+// A runtime that connects anew again and again leaves nothing of what was before,
+// and those that were overtaken before they began do not begin.
+func TestInvitedAnewAgainAndAgain(t *testing.T) {
+	limits := testLimits()
+	limits.SetUp = time.Hour // the last one stays
+	b := newWorld().join(t, bob, limits)
+	var first weak.Pointer[peer]
+	for i := range 20 {
+		m := invitationOf(alice, i)
+		m.To = b.handler
+		b.bus.deliver(m)
+		b.settled(t, "the invitation is not taken", func() bool {
+			b.stub.mu.Lock()
+			defer b.stub.mu.Unlock()
+			p := b.stub.peers[alice]
+			if p == nil || p.now.object != fmt.Sprintf("connection://example/x%d", i) {
+				return false
+			}
+			if i == 0 {
+				first = weak.Make(p)
+			}
+			return true
+		})
+	}
+	late, look := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer look.Stop()
+	for first.Value() != nil || b.total() != 1 {
+		goruntime.GC()
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("the first one is kept by those that came after it; there are %d", b.total())
+		}
+	}
+}
+
+// total is how many peers there are, those that are being released among them.
+func (r *runtime) total() int {
+	r.stub.mu.Lock()
+	defer r.stub.mu.Unlock()
+	return len(r.stub.all)
+}
+
+// Only the runtime's own registry decides what leads over a connection.
+func TestStrangersMeddleWithTheMiniBus(t *testing.T) {
+	a, b := pair(t)
+	setUp(t, a, b)
+	var urls []string
+	for i := range 1000 {
+		urls = append(urls, fmt.Sprint("hyperty://example/", i))
+	}
+	m := &pb.Message{
+		Id: "1", Type: message.Subscribe, From: address.Registry(alice), To: b.handler,
+		Body: message.MarshalBody(map[string]any{"subscribe": urls, "resource": alice}),
+	}
+	if code := b.ask(t, m); code != fault.Forbidden {
+		t.Errorf("subscribe: %d", code)
+	}
+	m.Type, m.Body = message.Unsubscribe, message.MarshalBody(map[string]any{"unsubscribe": []string{address.P2PConnectionURL(bob, "b")}})
+	if code := b.ask(t, m); code != fault.Forbidden {
+		t.Errorf("unsubscribe: %d", code)
+	}
+	b.stub.mu.Lock()
+	defer b.stub.mu.Unlock()
+	if len(b.stub.minibus) != 1 {
+		t.Errorf("%d addresses", len(b.stub.minibus))
+	}
+}
+
+// An address that comes for a connection that ends meanwhile is not kept.
+func TestAddressForAConnectionThatIsOver(t *testing.T) {
+	a, b := pair(t)
+	setUp(t, a, b)
+	b.stub.mu.Lock()
+	p := b.stub.peers[alice]
+	b.stub.mu.Unlock()
+	if _, err := b.api.Close(t.Context(), &pb.P2PStubCloseRequest{StubUrl: b.handler, RemoteRuntimeUrl: alice}); err != nil {
+		t.Fatal(err)
+	}
+	b.settled(t, "a peer is left", b.empty)
+	if err := b.stub.lead(t.Context(), "late", p); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("%v", err)
+	}
+	b.stub.mu.Lock()
+	defer b.stub.mu.Unlock()
+	if len(b.stub.minibus) != 0 {
+		t.Errorf("%v", b.stub.minibus)
+	}
+}
+
+// However many updates come behind a gap, the object is asked for once at a time.
+func TestManyGaps(t *testing.T) {
+	w := newWorld()
+	var mu sync.Mutex
+	reads := 0
+	w.meddle = func(m *pb.Message) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if m.Type == message.Read {
+			reads++
+			return true
+		}
+		return false
+	}
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
+	setUp(t, a, b)
+	a.stub.mu.Lock()
+	object := a.stub.peers[bob].ownObject
+	a.stub.mu.Unlock()
+	for i := range 100 {
+		b.bus.deliver(&pb.Message{
+			Id: fmt.Sprint(i), Type: message.Update, From: object, To: object + address.ChangesSuffix,
+			Body: fmt.Appendf(nil, `{"version":%d,"attribute":"x","value":1}`, 1000+i),
+		})
+	}
+	b.bus.deliver(&pb.Message{Id: "1", Type: message.Delete, From: object, To: object + address.ChangesSuffix})
+	b.settled(t, "a peer is left", b.empty)
+	mu.Lock()
+	defer mu.Unlock()
+	if reads > 1 {
+		t.Errorf("it was asked for %d times", reads)
+	}
+}
+
+// A request to the stub itself, over the data channel, gets its refusal.
+func TestRequestToTheStubOverTheChannel(t *testing.T) {
+	a, b := pair(t)
+	setUp(t, a, b)
+	a.stub.mu.Lock()
+	c := a.stub.peers[bob].out.Load()
+	a.stub.mu.Unlock()
+	if _, err := c.add(text(7, "hyperty://example/a", b.handler, "x")); err != nil {
+		t.Fatal(err)
+	}
+	m := a.arrived(t)
+	if code, _ := message.Result(m); code != fault.BadRequest || m.From != b.handler || m.Id != "7" {
+		t.Errorf("%v", m)
+	}
+}
+
+// Every series is there before its first event.
+func TestSeriesAreThereFromTheStart(t *testing.T) {
+	_, b := pair(t)
+	families, err := b.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]int{}
+	for _, f := range families {
+		have[strings.TrimPrefix(f.GetName(), "peerbus_p2pstub_")] = len(f.GetMetric())
+	}
+	for name, want := range map[string]int{
+		"peers": 10, "setups_total": 6, "setup_seconds": 2, "messages_total": 4, "bytes_total": 4,
+		"drops_total": 7, "allocations_total": 2, "watchers_cut_total": 1,
+	} {
+		if have[name] != want {
+			t.Errorf("%s has %d series, want %d", name, have[name], want)
+		}
+	}
+}
+
+// What the node is told to free while the stub stops is told again.
+func TestAddressesAreFreedAcrossTheStop(t *testing.T) {
+	a, _ := pair(t)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	one := a.stub.addresses
+	one.release("connection://example/77")
+	one.giveBack(over)
+	a.stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.freed["connection://example/77"] {
+		t.Error("it is not freed")
+	}
+}
