@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -52,6 +54,22 @@ type Received struct {
 	Progress  []Progress
 	Cancelled []Cancel // the peer has given them up: stop sending
 	GivenUp   []Cancel // given up here: tell the peer
+	// Consumed is how many bytes of packets the peer has dealt with, when the
+	// packet says that and nothing else.
+	Consumed uint64
+}
+
+// Window is how many bytes of packets of peerbus.v1 may be under way, from the
+// sender's encoder to the receiver's bus. It is smaller than the receive buffer
+// of any SCTP that we know with our setting: one that fills up there stops the
+// association for seconds, as pion does not tell that there is room again.
+const Window = 1 << 20
+
+// ConsumedPacket tells the peer how many bytes of its packets have been dealt
+// with.
+func ConsumedPacket(total uint64) Packet {
+	b := protowire.AppendTag(nil, frameConsumed, protowire.VarintType)
+	return Packet{Data: protowire.AppendVarint(b, total)}
 }
 
 // Cancel names a transfer that its receiver gives up: by number in peerbus.v1,

@@ -26,6 +26,9 @@ func (d *peerBusDecoder) Decode(p Packet) (Received, error) {
 	if err := proto.Unmarshal(p.Data, &f); err != nil {
 		return r, fault.New(fault.BadRequest, "packet is no frame: %w", err)
 	}
+	if f.Consumed > 0 {
+		return Received{Consumed: f.Consumed}, nil
+	}
 	r.Messages = f.Messages
 	for _, n := range f.Cancelled {
 		r.Cancelled = append(r.Cancelled, Cancel{Number: n})

@@ -16,6 +16,7 @@ const (
 	frameMessages  = 1
 	frameFragment  = 2
 	frameCancelled = 3
+	frameConsumed  = 4
 )
 
 // fragmentOverhead bounds what pb.Fragment and pb.Frame add to a piece.

@@ -16,8 +16,9 @@ import (
 // its framing's Encoder, which listeners fill and the peer's loop empties.
 //
 //	listener ─► send ─► Encoder ─► pump ─► data channel
-//	  waits while Outgoing bytes      stops at HighWater bytes
-//	  are in the Encoder              until LowWater are left
+//	  waits while Outgoing bytes      stops at HighWater bytes until LowWater
+//	  are in the Encoder              are left, and while framing.Window bytes
+//	                                  have not been dealt with at the other side
 type channel struct {
 	raw     *rtc.Channel
 	framing string
@@ -29,6 +30,12 @@ type channel struct {
 	enc    framing.Encoder
 	room   chan struct{} // closed when there is room again; nil while no one waits
 	closed bool
+
+	// In bytes of packets, with peerbus.v1 (framing.ConsumedPacket).
+	written  uint64 // by us
+	consumed uint64 // of these, by the other side
+	taken    uint64 // of theirs, by us
+	told     uint64 // of these, to the other side
 }
 
 // counters are resolved once for a channel.
@@ -91,8 +98,11 @@ func (c *channel) add(m *pb.Message) (room <-chan struct{}, err error) {
 	return nil, nil
 }
 
-// pump writes packets until there is none or enough is buffered.
+// pump writes packets until there is none or enough is under way.
 func (c *channel) pump() error {
+	if err := c.tellConsumed(); err != nil {
+		return err
+	}
 	for c.raw.Buffered() < c.limits.HighWater {
 		more, err := c.writeOne()
 		if err != nil || !more {
@@ -105,6 +115,9 @@ func (c *channel) pump() error {
 func (c *channel) writeOne() (more bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.framing == framing.PeerBus && c.written-c.consumed >= framing.Window {
+		return false, nil
+	}
 	p, ok := c.enc.Next()
 	if !ok {
 		return false, nil
@@ -113,8 +126,43 @@ func (c *channel) writeOne() (more bool, err error) {
 		close(c.room)
 		c.room = nil
 	}
+	c.written += uint64(len(p.Data))
 	c.sent.bytes.Add(float64(len(p.Data)))
 	return true, c.raw.Write(p)
+}
+
+// tellEvery is how many bytes are dealt with before the other side is told: often
+// enough that its window does not run dry.
+const tellEvery = framing.Window / 8
+
+// took counts a packet of the other side that has been dealt with.
+func (c *channel) took(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.taken += uint64(bytes); c.taken-c.told >= tellEvery { //nolint:gosec // a length
+		c.signal()
+	}
+}
+
+func (c *channel) tellConsumed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.framing != framing.PeerBus || c.taken-c.told < tellEvery {
+		return nil
+	}
+	c.told = c.taken
+	return c.raw.Write(framing.ConsumedPacket(c.told))
+}
+
+// hear takes what the other side says that it has dealt with. More than was
+// written, or less than before, is nonsense.
+func (c *channel) hear(consumed uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if consumed > c.consumed && consumed <= c.written {
+		c.consumed = consumed
+		c.signal()
+	}
 }
 
 // stop drops what the other side has given up; tell lets it know what was given

@@ -206,7 +206,12 @@ func (p *peer) read(raw *rtc.Channel, c *channel, decoder framing.Decoder) {
 			p.log.Debug("bad packet", "error", err)
 		}
 		received.messages.Add(float64(len(got.Messages)))
+		if got.Consumed > 0 {
+			c.hear(got.Consumed)
+			continue
+		}
 		p.received(c, got)
+		c.took(len(packet.Data))
 	}
 }
 

@@ -31,7 +31,12 @@ type Frame struct {
 	// those of one message come in order.
 	Fragment *Fragment `protobuf:"bytes,2,opt,name=fragment,proto3" json:"fragment,omitempty"`
 	// Transfers that the receiver has given up: their sender stops.
-	Cancelled     []uint64 `protobuf:"varint,3,rep,packed,name=cancelled,proto3" json:"cancelled,omitempty"`
+	Cancelled []uint64 `protobuf:"varint,3,rep,packed,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// Flow control: how many bytes of packets of the other direction the sender
+	// of this one has dealt with since the channel opened. The other side has at
+	// most 1 MiB under way. A packet with this field carries nothing else, and
+	// does not count.
+	Consumed      uint64 `protobuf:"varint,4,opt,name=consumed,proto3" json:"consumed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +90,13 @@ func (x *Frame) GetCancelled() []uint64 {
 		return x.Cancelled
 	}
 	return nil
+}
+
+func (x *Frame) GetConsumed() uint64 {
+	if x != nil {
+		return x.Consumed
+	}
+	return 0
 }
 
 // Fragment is a piece of one encoded Message.
@@ -164,11 +176,12 @@ var File_peerbus_v1_frame_proto protoreflect.FileDescriptor
 const file_peerbus_v1_frame_proto_rawDesc = "" +
 	"\n" +
 	"\x16peerbus/v1/frame.proto\x12\n" +
-	"peerbus.v1\x1a\x18peerbus/v1/message.proto\"\x88\x01\n" +
+	"peerbus.v1\x1a\x18peerbus/v1/message.proto\"\xa4\x01\n" +
 	"\x05Frame\x12/\n" +
 	"\bmessages\x18\x01 \x03(\v2\x13.peerbus.v1.MessageR\bmessages\x120\n" +
 	"\bfragment\x18\x02 \x01(\v2\x14.peerbus.v1.FragmentR\bfragment\x12\x1c\n" +
-	"\tcancelled\x18\x03 \x03(\x04R\tcancelled\"f\n" +
+	"\tcancelled\x18\x03 \x03(\x04R\tcancelled\x12\x1a\n" +
+	"\bconsumed\x18\x04 \x01(\x04R\bconsumed\"f\n" +
 	"\bFragment\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\x04R\btransfer\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +

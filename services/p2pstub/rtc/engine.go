@@ -19,6 +19,12 @@ import (
 // the usual 208 KiB a fast link overflows it.
 const ReceiveBuffer = 4 << 20
 
+// sctpBuffer is how many bytes an association keeps for a reader that is behind:
+// some times framing.Window, which our own peers keep to. An older peer that
+// fills it is stopped until it tries again, as pion does not say that there is
+// room.
+const sctpBuffer = 4 << 20
+
 // DefaultPatience is Config.Patience where that is zero: a path that is quiet for
 // this long has most likely changed.
 const DefaultPatience = 5 * time.Second
@@ -132,6 +138,7 @@ func settings(m *mux, c Config) webrtc.SettingEngine {
 	s.DetachDataChannels()
 	s.DisableMediaEngineCopy(true)
 	s.EnableSCTPZeroChecksum(true)
+	s.SetSCTPMaxReceiveBufferSize(sctpBuffer)
 	return s
 }
 
