@@ -3,11 +3,13 @@ package local
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -213,6 +215,7 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 		MetricsAddrs: map[string]string{}, Processes: map[string]*Process{},
 	}
 	common := append([]string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}, extra...)
+	loopback := []string{"--advertise", "127.0.0.1"} // what is tried here stays here
 	var nodeFlags []string
 	for _, n := range nodes {
 		nodeFlags = append(nodeFlags, "--node", n.Domain+"="+n.GRPCAddr)
@@ -221,13 +224,13 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 	own := map[string][]string{
 		"registry": {"--registry-addr", r.RegistryAddr, "--p2pstub-addr", r.P2PStubAddr, "--nodestub-addr", r.NodeAddr, "--data-dir", dir},
 		"bus":      {"--registry-addr", r.RegistryAddr},
-		"p2pstub":  {"--p2pstub-addr", r.P2PStubAddr},
+		"p2pstub":  append([]string{"--p2pstub-addr", r.P2PStubAddr}, loopback...),
 		"nodestub": append([]string{"--nodestub-addr", r.NodeAddr}, nodeFlags...),
 	}
 	modes := services
 	if layout == AllInOne {
 		modes = []string{"runtime"}
-		own["runtime"] = append(append([]string{}, own["registry"]...), nodeFlags...)
+		own["runtime"] = slices.Concat(own["registry"], nodeFlags, loopback)
 	}
 	for i, mode := range modes {
 		r.MetricsAddrs[mode] = ports[4+i]
@@ -293,16 +296,41 @@ func unready(r *pb.GetRuntimeResponse) error {
 	return fault.New(fault.Unavailable, "no session with the Message Node of %s", r.Domain)
 }
 
+// Ports that are handed out lie below those that Linux gives to outgoing
+// connections, which would take one between its choice and its use.
+const (
+	firstPort = 20_000
+	lastPort  = 32_000
+)
+
+// handedOut keeps the systems of one process apart.
+var handedOut struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
 // freePorts finds loopback addresses that nobody listens to.
 func freePorts(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }() // after all have been picked, so that they differ
-		addrs = append(addrs, l.Addr().String())
+	handedOut.Lock()
+	defer handedOut.Unlock()
+	if handedOut.ports == nil {
+		handedOut.ports = map[int]bool{}
 	}
-	return addrs, nil
+	var addrs []string
+	for range 100 * n {
+		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // not a secret
+		if handedOut.ports[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		handedOut.ports[port] = true
+		if addrs = append(addrs, l.Addr().String()); len(addrs) == n {
+			return addrs, nil
+		}
+	}
+	return nil, fault.New(fault.Unavailable, "no %d free ports between %d and %d", n, firstPort, lastPort)
 }

@@ -154,9 +154,20 @@ func (b *Bus) deliver(p *post) {
 			return
 		}
 	}
+	if p.ingress != nil && !b.forUs(p.m.To) {
+		b.settle(p, refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", p.m.To))
+		return
+	}
 	if done, err := b.table.route(p); done {
 		b.settle(p, err)
 	}
+}
+
+// forUs tells whether what comes from outside may go to an address: to a listener
+// here, or to this runtime's own services, which may be starting. A runtime
+// forwards nothing for others.
+func (b *Bus) forUs(to string) bool {
+	return address.Within(to, b.runtimeURL) || b.table.heard(to)
 }
 
 func (b *Bus) respond(q *request, p *post) {

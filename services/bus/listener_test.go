@@ -220,6 +220,7 @@ func TestNothingGoesBackThroughItsStub(t *testing.T) {
 	stub := h.raw(pb.Component_COMPONENT_P2P_STUB)
 	stub.listen(stubURL, 0)
 	stub.listen(carol, 0)
+	stub.change(&pb.ListenerChange{Address: bob, LeadsTo: stubURL})
 	got := h.listen(h.app(), carol)
 	post := func(m *pb.Message) fault.Code {
 		m.Via = stubURL
@@ -239,6 +240,30 @@ func TestNothingGoesBackThroughItsStub(t *testing.T) {
 		t.Errorf("to an application: %d", code)
 	}
 	h.next(got)
+}
+
+// What a peer sends is for listeners here: a runtime is no relay, and asks nobody
+// about the addresses that a peer makes up.
+func TestNothingIsForwardedForAPeer(t *testing.T) {
+	h := newHouse(t, Limits{})
+	h.registry.set(alice, stubURL+"-node")
+	node := h.raw(pb.Component_COMPONENT_NODE_STUB)
+	node.listen(stubURL+"-node", 0)
+	stub := h.raw(pb.Component_COMPONENT_P2P_STUB)
+	for i, to := range []string{alice, "hyperty://elsewhere.example/x"} {
+		stub.sequence++
+		m := numbered(bob, to, i)
+		m.Via = stubURL
+		stub.send(&pb.AttachRequest{Posts: []*pb.Post{{
+			Sequence: stub.sequence, Message: m, Ingress: &pb.Ingress{RemoteRuntimeUrl: remote},
+		}}})
+		if code := fault.Code(stub.outcome().Code); code != fault.NotFound {
+			t.Errorf("to %s: %d", to, code)
+		}
+	}
+	if n := h.value("delivered_total", "node_stub"); n != 0 {
+		t.Errorf("%v were forwarded", n)
+	}
 }
 
 func TestTenThousandListenersOnOneStream(t *testing.T) {

@@ -44,6 +44,14 @@ func (t *table) local(p *post) (done bool, err error) {
 	return true, nil
 }
 
+// heard tells whether an address has a listener here.
+func (t *table) heard(address string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	pl := t.places[address]
+	return pl != nil && len(pl.takers) > 0
+}
+
 // takers gives who takes a message now; not ok when it has to wait.
 func (t *table) takers(m *pb.Message) (takers []*inbox, ok bool) {
 	if pl := t.places[m.To]; pl != nil {

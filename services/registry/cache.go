@@ -53,6 +53,16 @@ func (c *cache) put(entity string, p place, now time.Time) {
 	c.handlers[p.runtime] = p.handler
 }
 
+// forget drops what is known of a runtime's addresses.
+func (c *cache) forget(runtime string) {
+	delete(c.handlers, runtime)
+	for e, p := range c.places {
+		if p.runtime == runtime {
+			delete(c.places, e)
+		}
+	}
+}
+
 // expire removes what is old, and gives the entities.
 func (c *cache) expire(now time.Time) []string {
 	var old []string

@@ -273,6 +273,9 @@ func (r *Registry) noteLocked(before, after *connection) {
 	if before.State != after.State || before.Stub != after.Stub {
 		r.log.Debug("connection entry", "remote", c.Remote, "state", state, "role", roleName(c.Role), "stub", c.Stub)
 	}
+	if before.Handler != "" && after.Handler == "" {
+		r.known.cache.forget(c.Remote)
+	}
 	r.tellWatchersLocked(c.ID, c.Remote)
 	close(r.pulse)
 	r.pulse = make(chan struct{})

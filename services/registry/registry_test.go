@@ -293,7 +293,7 @@ func hasPrefix(log []string, prefix, part string) bool {
 
 func TestLossAndFailure(t *testing.T) {
 	w := newWorld(t)
-	r := w.start(openEngine(t), func(c *Config) { c.Limits.RetryMin = 10 * time.Millisecond })
+	r := w.start(openEngine(t), func(c *Config) { c.Limits.RetryMin = time.Nanosecond })
 	bus := r.routes(t)
 	stub, url := w.goLive(t, r, bus)
 	w.publish(stub, runtimeB, status.Disconnected, "heartbeat lost")

@@ -118,19 +118,37 @@ func (k *knowledge) byRuntime(u address.URL, q query, runtime, handler string) D
 		return d
 	case c.State == status.Disconnected, c.State == status.Live:
 		d.Reason = pb.RouteReason_ROUTE_REASON_REESTABLISHING
-		if mayTry && c.State == status.Disconnected && !c.underWay() {
+		switch {
+		case c.State != status.Disconnected || c.underWay():
+		case mayTry:
 			d.Do = action{setUp: runtime, handler: handler}
+		default:
+			d.Do.lookUp = k.handlerOf(u, q, handler, c)
 		}
 	case c.underWay():
 		d.Reason = pb.RouteReason_ROUTE_REASON_SETUP_UNDER_WAY
 	case mayTry:
 		d.Reason = pb.RouteReason_ROUTE_REASON_SETUP_STARTED
 		d.Do = action{setUp: runtime, handler: handler}
+	default:
+		d.Do.lookUp = k.handlerOf(u, q, handler, c)
 	}
 	if c.exists() && d.Reason != pb.RouteReason_ROUTE_REASON_MESSAGE_NODE {
 		d.Connection = c.ID
 	}
 	return d
+}
+
+// handlerOf tells what to look up when a set-up is wanted and only the handler stub
+// is not known: after a failure it has been forgotten.
+func (k *knowledge) handlerOf(u address.URL, q query, handler string, c connection) (lookUp string) {
+	if handler != "" || !k.wanted(u, q) || !isLookedUp(u) || q.at.Before(c.NextAttempt) {
+		return ""
+	}
+	if _, fresh := k.cache.get(entity(u.Text), q.at); fresh {
+		return ""
+	}
+	return entity(u.Text)
 }
 
 // runtimeOf finds the runtime of an address, and its handler stub. known is false

@@ -46,8 +46,8 @@ func (k *knowledge) sourceOfPeer(u address.URL, q sourceQuery, own bool) verdict
 		return verdict{}
 	}
 	no := refusedSource("%s is not known to be of %s", q.from, q.remote)
-	if own || u.Runtime != "" || !isLookedUp(u) {
-		return no
+	if own || u.Runtime != "" || !isLookedUp(u) || u.Domain != domainOf(q.remote) {
+		return no // a runtime registers in its own domain: a peer cannot have us ask others
 	}
 	if owner := k.table.owner(q.from); owner != "" {
 		if owner == q.remote {
@@ -63,6 +63,11 @@ func (k *knowledge) sourceOfPeer(u address.URL, q sourceQuery, own bool) verdict
 	}
 	no.lookUp = entity(q.from)
 	return no
+}
+
+func domainOf(runtime string) string {
+	u, _ := address.Parse(runtime) // what is no address has no domain
+	return u.Domain
 }
 
 // isOwn tells whether an address is of this runtime: below its URL, or registered

@@ -79,7 +79,11 @@ func (s *step) want() {
 	if s.c.underWay() || s.c.State == status.Live {
 		return
 	}
-	s.release("a new set-up takes its place")
+	if s.c.Role == handler {
+		s.c.Stub = "" // the new stub displaces it; closing it could hit what the other side has begun meanwhile
+	} else {
+		s.drop("a new set-up takes its place")
+	}
 	s.begin(requester)
 	s.c.Handler = s.e.handler
 	s.do(effect{kind: deploy, stub: s.c.Stub, role: requester})
@@ -268,6 +272,9 @@ func (s *step) fail(reason string, alive bool) {
 		s.c.Reason = reason
 	default:
 		s.to(status.Failed, reason)
+	}
+	if s.c.Role == requester {
+		s.c.Handler = "" // it may be another one by now: the next attempt looks it up
 	}
 	if alive || s.c.Role == requester {
 		s.drop(reason)
