@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -54,7 +58,39 @@ func (s *clientSettings) with(ctx context.Context, f func(context.Context, *grpc
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return f(ctx, conn)
+	return s.reached(f(ctx, conn))
+}
+
+// reached says what to do when the service could not be reached at all.
+func (s *clientSettings) reached(err error) error {
+	var own *fault.Error
+	st, ok := status.FromError(err)
+	if err == nil || !ok || errors.As(err, &own) {
+		return err
+	}
+	switch {
+	case st.Code() == codes.Unimplemented:
+		return fault.New(fault.NotFound, "what answers at %s is another service: is the address right?", s.addr)
+	case strings.Contains(st.Message(), "first record does not look like a TLS handshake"):
+		return fault.New(fault.Unavailable, "%s does not speak TLS: leave the --tls flags out", s.addr)
+	case strings.Contains(st.Message(), "error reading server preface"):
+		return fault.New(fault.Unavailable, "%s answers nothing that we understand: does it want TLS (--tls-ca)?", s.addr)
+	case st.Code() == codes.Unavailable && isTransport(st.Message()):
+		return fault.New(fault.Unavailable, "nothing answers at %s: is the service running, and is its address right? (%s)", s.addr, st.Message())
+	case st.Code() == codes.DeadlineExceeded:
+		return fault.New(fault.Timeout, "time ran out: --timeout gives it longer, `peerbus status` shows what is up")
+	}
+	return err
+}
+
+// isTransport tells gRPC's own words from those of a service.
+func isTransport(text string) bool {
+	for _, begin := range []string{"connection error", "name resolver error", "closing transport", "error reading from server"} {
+		if strings.HasPrefix(text, begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // dial connects without waiting: a command that finds nobody there says so.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -112,10 +111,7 @@ func (st *stage) receive(listening grpc.ServerStreamingClient[pb.ListenResponse]
 			if json.Unmarshal(d.Message.Body, &body) != nil {
 				continue
 			}
-			r := result{number: body.Value.Number, latency: now.Sub(time.Unix(0, body.Value.Sent)), path: relayed}
-			if !strings.Contains(d.Message.Via, "/protostub/") {
-				r.path = direct
-			}
+			r := result{number: body.Value.Number, latency: now.Sub(time.Unix(0, body.Value.Sent)), path: pathOf(d.Message)}
 			select {
 			case results <- r:
 			case <-listening.Context().Done():

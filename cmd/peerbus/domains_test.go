@@ -32,8 +32,8 @@ func TestADomainIsLookedUp(t *testing.T) {
 	p.aliceURL, p.bobURL = register(t, p.alice, "alice"), register(t, p.bob, "bob")
 	in := listen(t, p.bob, p.bobURL)
 	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
-	if m := in.next(); path(m) != relayed {
-		t.Errorf("the first message came over the %s", path(m))
+	if m := in.next(); pathOf(m) != relayed {
+		t.Errorf("the first message came over the %s", pathOf(m))
 	}
 	waitConnection(t, p.alice, p.bob.URL, live)
 	waitConnection(t, p.bob, p.alice.URL, live)

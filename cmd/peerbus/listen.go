@@ -1,14 +1,20 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -24,6 +30,9 @@ func listenCommand() *cobra.Command {
 		Use:     "listen ADDRESS...",
 		GroupID: groupClient,
 		Short:   "Print what comes for some addresses, a line a message, until interrupted",
+		Long: `Print what comes for some addresses, a line a message, until interrupted. It goes
+on when the bus was away. Messages from other runtimes come for addresses that are
+registered here (peerbus register).`,
 		Example: `  peerbus listen hyperty://a.example/1
   peerbus listen hyperty://a.example/1 -o json --count 1`,
 		Args: cobra.MinimumNArgs(1),
@@ -35,56 +44,80 @@ func listenCommand() *cobra.Command {
 }
 
 func (s *listenSettings) run(cmd *cobra.Command, addresses []string) error {
-	conn, err := s.dial()
+	conn, err := rpc.Dial(s.addr, s.security)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	ctx := cmd.Context()
-	stream, err := pb.NewMessageBusClient(conn).Listen(ctx, &pb.ListenRequest{Addresses: addresses})
+	bus, err := client.New(client.Config{Conn: conn, Name: "listen"})
 	if err != nil {
 		return err
 	}
-	header, err := stream.Header()
-	if err != nil {
-		return err
+	ctx, enough := context.WithCancel(cmd.Context())
+	defer enough()
+	out := &messagePrinter{w: cmd.OutOrStdout(), json: s.output.json(), left: s.count, enough: enough}
+	err = run.All(ctx, bus.Run, func(ctx context.Context) error {
+		return s.listen(ctx, bus, addresses, out, cmd.ErrOrStderr())
+	})
+	if err == nil {
+		err = out.err
 	}
-	if header != nil {
-		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "listening to %d addresses\n", len(addresses))
-	}
-	for seen := 0; s.count == 0 || seen < s.count; {
-		resp, err := stream.Recv()
+	return err
+}
+
+// listen adds the listeners, within the timeout.
+func (s *listenSettings) listen(ctx context.Context, bus *client.Bus, addresses []string, out *messagePrinter, errs io.Writer) error {
+	within, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	if _, err := bus.Ready(within); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err == io.EOF {
-			return fault.New(fault.Unavailable, "the bus ended the stream")
-		}
-		if err != nil {
+		return fault.New(fault.Unavailable, "nothing answers at %s: is the bus running, and is its address right?", s.addr)
+	}
+	for _, address := range addresses {
+		if _, err := bus.Listen(within, address, out.print); err != nil {
 			return err
 		}
-		for _, d := range resp.Deliveries {
-			if err := s.print(cmd.OutOrStdout(), d.Message); err != nil {
-				return err
-			}
-			if seen++; seen == s.count {
-				break
-			}
-		}
 	}
+	_, _ = fmt.Fprintf(errs, "listening to %s\n", strings.Join(addresses, ", "))
 	return nil
 }
 
-func (s *listenSettings) print(w io.Writer, m *pb.Message) error {
-	text, err := message.JSON(m)
-	if err != nil {
+// messagePrinter prints messages of several listeners.
+type messagePrinter struct {
+	json   bool
+	enough func() // ends the command
+
+	mu   sync.Mutex
+	w    io.Writer
+	left int // messages until the end; 0 for never
+	over bool
+	err  error
+}
+
+func (p *messagePrinter) print(_ context.Context, m *pb.Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	p.err = p.line(m)
+	if p.left--; p.left == 0 || p.err != nil {
+		p.over = true
+		p.enough()
+	}
+}
+
+func (p *messagePrinter) line(m *pb.Message) error {
+	if p.json {
+		text, err := message.JSON(m)
+		if err == nil {
+			_, err = fmt.Fprintln(p.w, string(text))
+		}
 		return err
 	}
-	if s.output.json() {
-		_, err = fmt.Fprintln(w, string(text))
-		return err
-	}
-	body, err := message.FullBody(m)
+	body, err := message.FullBody(withoutVia(m))
 	if err != nil {
 		return err
 	}
@@ -92,7 +125,25 @@ func (s *listenSettings) print(w io.Writer, m *pb.Message) error {
 	if m.Resource != nil {
 		resource = fmt.Sprintf("  [%d bytes of %s]", len(m.Resource.Content), m.Resource.MimeType)
 	}
-	_, err = fmt.Fprintf(w, "%s  %-8s  from %s  to %s  %s%s\n",
-		time.Now().Format("15:04:05.000"), m.Type, m.From, m.To, body, resource)
+	_, err = fmt.Fprintf(p.w, "%s  %-8s  from %s  to %s  over the %s  %s%s\n",
+		time.Now().Format("15:04:05.000"), m.Type, m.From, m.To, pathOf(m), body, resource)
 	return err
+}
+
+func withoutVia(m *pb.Message) *pb.Message {
+	m = message.Clone(m)
+	m.Via = ""
+	return m
+}
+
+// pathOf tells how a message came: `via` is the stub that it came in through.
+func pathOf(m *pb.Message) string {
+	switch {
+	case m.Via == "":
+		return "bus"
+	case strings.Contains(m.Via, "/protostub/"):
+		return relayed
+	default:
+		return direct
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"google.golang.org/grpc/status"
 
 	"github.com/peerbus/peerbus/internal/config"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -28,10 +29,12 @@ func main() {
 	os.Exit(code)
 }
 
-// Exit codes: 1 for what went wrong, 2 for what was called wrongly.
+// Exit codes: 1 for what went wrong, 2 for what was called wrongly, 130 (as a
+// shell has it) for what was interrupted before its end.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
 )
 
 // execute is main with everything it touches given to it.
@@ -44,6 +47,10 @@ func execute(ctx context.Context, args, environ []string, in io.Reader, out, err
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
+	}
+	if ctx.Err() != nil {
+		_, _ = fmt.Fprintln(errs, "peerbus: interrupted")
+		return exitInterrupted
 	}
 	_, _ = fmt.Fprintf(errs, "peerbus: %s\n", explain(err))
 	var usage usageError
@@ -122,23 +129,10 @@ func settingNames(root *cobra.Command) map[string]bool {
 	return names
 }
 
-// explain turns an error into words for a person: what is wrong, and what to
-// do about the usual mistakes.
+// explain turns an error into words for a person.
 func explain(err error) string {
-	var f *fault.Error
-	if !errors.As(err, &f) {
-		if f = fault.From(err); f.Code == fault.Internal {
-			return err.Error()
-		}
+	if _, ok := status.FromError(err); ok {
+		return fault.From(err).Description
 	}
-	if hint := hints[f.Code]; hint != "" {
-		return f.Description + " (" + hint + ")"
-	}
-	return f.Description
-}
-
-var hints = map[fault.Code]string{
-	fault.Unavailable: "is the service running, and is its address right?",
-	fault.Timeout:     "--timeout gives it longer; `peerbus status` shows what is up",
-	fault.TooMany:     "the receiver does not keep up; try again later",
+	return err.Error()
 }

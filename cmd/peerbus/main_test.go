@@ -111,6 +111,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--udp-port", "70000"}, "udp-port"},
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--advertise", "here"}, "advertise"},
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "stun:a,user"}, "ice-server"},
+		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "example.org"}, "ice-server"},
 		{"", []string{"registry", "--runtime-url", "hyperty-runtime://a/b", "--p2p", "maybe"}, "p2p"},
 		{"", []string{"msgnode"}, "domain is missing"},
 		{"", []string{"post"}, "arg"},
@@ -129,11 +130,12 @@ func TestWrongCallsAreNamed(t *testing.T) {
 func TestNobodyThere(t *testing.T) {
 	for _, args := range [][]string{
 		{"status", "--registry-addr", "127.0.0.1:1"},
+		{"status", "--wait", "--timeout", "100ms", "--registry-addr", "127.0.0.1:1"},
 		{"post", "x", "--bus-addr", "127.0.0.1:1"},
-		{"listen", "x", "--bus-addr", "127.0.0.1:1"},
+		{"listen", "x", "--timeout", "100ms", "--bus-addr", "127.0.0.1:1"},
 	} {
 		code, _, errs := command(t, nil, args...)
-		if code != exitFailed || !strings.Contains(errs, "is the service running") {
+		if code != exitFailed || !strings.Contains(errs, "nothing answers") {
 			t.Errorf("%v: exit %d, %q", args, code, errs)
 		}
 	}

@@ -40,7 +40,7 @@ func msgnodeCommand() *cobra.Command {
 
 func (s *nodeSettings) run(cmd *cobra.Command) error {
 	if s.domain == "" {
-		return fault.New(fault.BadRequest, "domain is missing")
+		return fault.New(fault.BadRequest, "domain is missing: give --domain DOMAIN")
 	}
 	if s.httpAddr == "" {
 		return fault.New(fault.BadRequest, "http-addr is missing: a Message Node serves /ws there")

@@ -150,8 +150,8 @@ func (m *meeting) toUs(t *testing.T, body olderpeer.Body, binary []byte) {
 		}
 		got = m.in.next()
 	}
-	if path(got) != direct {
-		t.Errorf("it came over the %s", path(got))
+	if pathOf(got) != direct {
+		t.Errorf("it came over the %s", pathOf(got))
 	}
 	if binary != nil {
 		if r := got.Resource; r == nil || !bytes.Equal(r.Content, binary) || r.MimeType != "image/png" {

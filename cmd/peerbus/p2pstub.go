@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,8 +66,9 @@ func parseICEServers(texts []string) ([]p2pstub.ICEServer, error) {
 	var servers []p2pstub.ICEServer
 	for _, text := range texts {
 		parts := strings.SplitN(text, ",", 3)
-		if parts[0] == "" || len(parts) == 2 {
-			return nil, fault.New(fault.BadRequest, "ice-server %q: want URL or URL,USER,SECRET", parts[0])
+		scheme, host, _ := strings.Cut(parts[0], ":")
+		if !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) || host == "" || len(parts) == 2 {
+			return nil, fault.New(fault.BadRequest, "ice-server %q: want stun:HOST:PORT, or turn:HOST:PORT,USER,SECRET", parts[0])
 		}
 		server := p2pstub.ICEServer{URL: parts[0]}
 		if len(parts) == 3 {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -32,7 +33,8 @@ func postCommand() *cobra.Command {
 		GroupID: groupClient,
 		Short:   "Post a message to an address",
 		Long: `Post a message to an address. BODY is a JSON object; "-" reads it from the standard
-input. With --wait response the command prints the response, and fails when its
+input. Accepted means that a listener or a stub of this runtime has the message; only
+a response tells that it has arrived. With --wait response the command prints the response, and fails when its
 code is 400 or above.`,
 		Example: `  peerbus post hyperty://b.example/1 '{"value":{"hello":"world"}}'
   peerbus post hyperty://b.example/1 '{"resource":"temperature"}' --type read --wait response`,
@@ -67,6 +69,9 @@ func (s *postSettings) run(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
+		if resp.Response == nil {
+			return s.printAccepted(cmd.OutOrStdout(), m)
+		}
 		return s.print(cmd.OutOrStdout(), resp.Response)
 	})
 }
@@ -84,9 +89,10 @@ func parseWait(s string) (pb.Wait, error) {
 
 func (s *postSettings) message(in io.Reader, args []string) (*pb.Message, error) {
 	m := &pb.Message{Type: s.kind, From: s.from, To: args[0], P2P: s.p2p}
-	if s.id != "" {
-		m.Id = message.StringID(s.id)
+	if s.id == "" {
+		s.id = uuid.NewString()
 	}
+	m.Id = message.StringID(s.id)
 	if len(args) == 2 {
 		body, err := readBody(in, args[1])
 		if err != nil {
@@ -133,10 +139,18 @@ func readBounded(open func() (io.ReadCloser, error)) ([]byte, error) {
 	return data, err
 }
 
-func (s *postSettings) print(w io.Writer, resp *pb.Message) error {
-	if resp == nil {
-		return nil
+// printAccepted says what is known: a listener or a stub of this runtime has the
+// message. Whether it arrives, only a response tells.
+func (s *postSettings) printAccepted(w io.Writer, m *pb.Message) error {
+	if s.output.json() {
+		_, err := fmt.Fprintf(w, "{\"accepted\":true,\"id\":%s}\n", m.Id)
+		return err
 	}
+	_, err := fmt.Fprintf(w, "accepted, id %s\n", m.Id)
+	return err
+}
+
+func (s *postSettings) print(w io.Writer, resp *pb.Message) error {
 	text, err := message.JSON(resp)
 	if err != nil {
 		return err

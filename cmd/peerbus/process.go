@@ -121,7 +121,7 @@ const (
 	httpHeaderTimeout = 5 * time.Second
 	httpIdleTimeout   = 2 * time.Minute
 	httpHeaderBytes   = 16 << 10
-	httpStopTimeout   = 2 * time.Second
+	httpStopTimeout   = 300 * time.Millisecond
 )
 
 // serveHTTP adds the HTTP server: health, metrics, and what handler has besides.

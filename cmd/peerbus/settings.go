@@ -143,7 +143,7 @@ func (s *runtimeSettings) webrtcFlags(f *pflag.FlagSet) {
 // validate checks what every mode of a runtime needs.
 func (s *runtimeSettings) validate() (address.URL, error) {
 	if s.runtimeURL == "" {
-		return address.URL{}, fault.New(fault.BadRequest, "runtime-url is missing; want hyperty-runtime://DOMAIN/ID")
+		return address.URL{}, fault.New(fault.BadRequest, "runtime-url is missing: give --runtime-url hyperty-runtime://DOMAIN/ID")
 	}
 	u, err := address.ParseRuntime(s.runtimeURL)
 	if err != nil {

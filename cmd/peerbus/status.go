@@ -2,21 +2,30 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/local"
 )
 
 func statusCommand() *cobra.Command {
 	var s clientSettings
+	var wait bool
 	c := &cobra.Command{
 		Use:     "status",
 		GroupID: groupClient,
 		Short:   "Show the runtime: its services and its sessions with Message Nodes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wait {
+				if err := s.waitReady(cmd.Context()); err != nil {
+					return err
+				}
+			}
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
 				resp, err := r.GetRuntime(ctx, &pb.GetRuntimeRequest{})
 				if err != nil {
@@ -30,7 +39,20 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	s.registryFlags(c)
+	c.Flags().BoolVar(&wait, "wait", false, "wait until its services are connected, and its session with the Message Node is live")
 	return c
+}
+
+// waitReady asks until the runtime is ready, or the timeout is over.
+func (s *clientSettings) waitReady(ctx context.Context) error {
+	return s.withRegistry(ctx, func(ctx context.Context, r pb.RegistryClient) error {
+		name := "the runtime at " + s.addr
+		err := local.WaitReady(ctx, name, r)
+		if last := errors.Unwrap(err); last != nil {
+			return fault.New(fault.Timeout, "%s is not ready: %w", name, s.reached(last))
+		}
+		return err
+	})
 }
 
 func printStatus(cmd *cobra.Command, r *pb.GetRuntimeResponse) error {

@@ -118,14 +118,6 @@ func (in *inbox) next() *pb.Message {
 	return m
 }
 
-// path tells by which stub a message came in.
-func path(m *pb.Message) string {
-	if strings.Contains(m.Via, "/protostub/") {
-		return relayed
-	}
-	return direct
-}
-
 func post(t *testing.T, r *local.Runtime, m *pb.Message) {
 	t.Helper()
 	_, err := pb.NewMessageBusClient(r.Bus).Post(testContext(t), &pb.PostRequest{Message: m, Wait: pb.Wait_WAIT_ACCEPTED})
@@ -233,8 +225,8 @@ func TestSequenceOfSeparateProcesses(t *testing.T) {
 	p := newPair(t, local.Separate, local.Separate)
 	in := listen(t, p.bob, p.bobURL)
 	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
-	if m := in.next(); path(m) != relayed {
-		t.Errorf("the first message came over the %s", path(m))
+	if m := in.next(); pathOf(m) != relayed {
+		t.Errorf("the first message came over the %s", pathOf(m))
 	}
 	waitConnection(t, p.alice, p.bob.URL, live)
 	waitConnection(t, p.bob, p.alice.URL, live)
@@ -283,8 +275,8 @@ func TestOnceLiveNoMessageTakesTheNode(t *testing.T) {
 	}
 	for i := range n {
 		m := in.next()
-		if path(m) != direct {
-			t.Fatalf("message %d came over the %s", i, path(m))
+		if pathOf(m) != direct {
+			t.Fatalf("message %d came over the %s", i, pathOf(m))
 		}
 		if want := fmt.Sprintf(`{"value":%d}`, i); string(m.Body) != want {
 			t.Fatalf("message %d is %s", i, m.Body)
@@ -304,7 +296,7 @@ func settle(t *testing.T, p *pair, in *inbox) {
 	t.Helper()
 	for ctx := testContext(t); ; {
 		post(t, p.alice, numbered(p.aliceURL, p.bobURL, -1))
-		if path(in.next()) == direct {
+		if pathOf(in.next()) == direct {
 			return
 		}
 		if !pause(ctx) {

@@ -273,8 +273,13 @@ func poll(ctx context.Context, what string, ask func() error) error {
 // Ready waits until the runtime's services are connected with one another, and
 // its session with the Message Node of its home domain is live.
 func (r *Runtime) Ready(ctx context.Context) error {
-	return poll(ctx, r.URL, func() error {
-		resp, err := pb.NewRegistryClient(r.Registry).GetRuntime(ctx, &pb.GetRuntimeRequest{})
+	return WaitReady(ctx, r.URL, pb.NewRegistryClient(r.Registry))
+}
+
+// WaitReady is Ready for any runtime, by its registry.
+func WaitReady(ctx context.Context, name string, registry pb.RegistryClient) error {
+	return poll(ctx, name, func() error {
+		resp, err := registry.GetRuntime(ctx, &pb.GetRuntimeRequest{})
 		if err != nil {
 			return err
 		}

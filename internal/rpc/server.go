@@ -29,9 +29,9 @@ const (
 	// MaxStreams bounds the streams of one connection: a client library needs
 	// few, and each costs memory.
 	MaxStreams = 1024
-	// StopTimeout bounds a graceful stop: long-lived streams do not end by
-	// themselves.
-	StopTimeout = 2 * time.Second
+	// StopTimeout bounds a graceful stop: calls under way end within, and the
+	// long-lived streams, which do not, are cut then and come back elsewhere.
+	StopTimeout = 300 * time.Millisecond
 	// PingTime is how long a connection may be silent before it is checked,
 	// and PingTimeout how long an answer may take: a dead peer is found in 15 s.
 	PingTime    = 10 * time.Second

@@ -138,7 +138,7 @@ func (f *finder) read(ctx context.Context, scheme, domain string) ([]endpoint, e
 func unreachable(domain string, err error) error {
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
-		return fault.New(fault.NotFound, "there is no domain %s", domain)
+		return fault.New(fault.NotFound, "there is no domain %s: nothing is found at its well-known descriptor (--node %s=HOST:PORT names its Message Node)", domain, domain)
 	}
 	return fault.New(fault.Unavailable, "the Message Node of %s cannot be looked up: %w", domain, err)
 }
