@@ -21,6 +21,7 @@ func TestAFastSenderLosesNothing(t *testing.T) {
 	warm.next()
 	waitConnection(t, p.alice, p.bob.URL, live)
 	settle(t, p, warm)
+	warm.close()
 
 	from, to := attach(t, p.alice), attach(t, p.bob)
 	ctx := testContext(t)

@@ -87,19 +87,21 @@ func register(t *testing.T, r *local.Runtime, user string) string {
 type inbox struct {
 	t      *testing.T
 	stream grpc.ServerStreamingClient[pb.ListenResponse]
+	close  func() // a listener that is not read holds up the senders
 	queue  []*pb.Message
 }
 
 func listen(t *testing.T, r *local.Runtime, address string) *inbox {
 	t.Helper()
-	stream, err := pb.NewMessageBusClient(r.Bus).Listen(testContext(t), &pb.ListenRequest{Addresses: []string{address}})
+	ctx, cancel := context.WithCancel(testContext(t))
+	stream, err := pb.NewMessageBusClient(r.Bus).Listen(ctx, &pb.ListenRequest{Addresses: []string{address}})
 	if err == nil {
 		_, err = stream.Header()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &inbox{t: t, stream: stream}
+	return &inbox{t: t, stream: stream, close: cancel}
 }
 
 func (in *inbox) next() *pb.Message {
