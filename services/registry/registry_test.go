@@ -156,7 +156,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestSetUp is the seed's story from the first message to the feed of the other
+// TestSetUp is the story from the first message to the feed of the other
 // side, with what each participant sees in its order.
 func TestSetUp(t *testing.T) {
 	w := newWorld(t)
