@@ -164,24 +164,36 @@ func (n *Node) applyState(key string, value []byte) {
 }
 
 func (n *Node) applyLocked(key string, value []byte) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	before, after, err := n.directory.apply(key, value)
-	if err == nil && before != after {
-		n.moved(before, after)
+	replaced, err := n.applyAndMove(key, value)
+	if replaced != "" {
+		n.log.Warn("a session was opened anew while its old socket is there: if the runtime did not restart, two have the same URL",
+			"runtime", replaced)
 	}
 	return err
 }
 
+func (n *Node) applyAndMove(key string, value []byte) (replaced string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before, after, err := n.directory.apply(key, value)
+	if err == nil && before != after {
+		if n.moved(before, after) {
+			replaced = after.Runtime
+		}
+	}
+	return replaced, err
+}
+
 // moved carries what a session has not been sent to where it is now, or drops
-// it with the session. It is called with mu held, so that no message overtakes
-// it.
-func (n *Node) moved(before, after Session) {
+// it with the session, and tells whether a socket that is open was replaced. It is
+// called with mu held, so that no message overtakes it.
+func (n *Node) moved(before, after Session) (replaced bool) {
 	runtime := cmp.Or(after.Runtime, before.Runtime)
 	left := n.parked[runtime]
 	delete(n.parked, runtime)
 	if s := n.sockets[before.Socket]; s != nil {
 		s.replaced = after.Socket != ""
+		replaced = s.replaced
 		left = append(left, s.queue.leave()...)
 	}
 	s := n.sockets[after.Socket]
@@ -197,6 +209,7 @@ func (n *Node) moved(before, after Session) {
 	default: // closed, or at another replica
 		n.metrics.dropped.WithLabelValues("moved").Add(float64(len(left)))
 	}
+	return replaced
 }
 
 // reopenDelay is called with mu held. Only a re-open whose token is unknown is

@@ -19,8 +19,9 @@ import (
 // (wire contract, section 3).
 type webSocket struct {
 	conn *websocket.Conn
-	// open ends when the connection is to be dropped. Reading has it, and not
-	// the socket's context, so that a close can still be said in order.
+	// open ends when the connection is to be dropped. Reading and writing have
+	// it, and not the socket's context, which would break the connection in the
+	// middle of a frame: a close can still be said in order.
 	open context.Context
 	// unwritable counts what another client put into a protobuf form that has
 	// no JSON form.
@@ -39,7 +40,7 @@ func (w *webSocket) receive(context.Context) ([]received, error) {
 	return []received{{m, err}}, nil
 }
 
-func (w *webSocket) send(ctx context.Context, batch []*pb.Message) error {
+func (w *webSocket) send(_ context.Context, batch []*pb.Message) error {
 	var frame []byte
 	for _, m := range batch {
 		var err error
@@ -47,7 +48,7 @@ func (w *webSocket) send(ctx context.Context, batch []*pb.Message) error {
 			w.unwritable.Inc()
 			continue
 		}
-		if err := w.conn.Write(ctx, websocket.MessageText, frame); err != nil {
+		if err := w.conn.Write(w.open, websocket.MessageText, frame); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,7 @@ func (p *peer) send(m *pb.Message) {
 func (p *peer) publish(state status.State, reason string) {
 	p.log.Debug("status published", "value", state.String())
 	p.reason = reason
+	again := !p.liveSince.IsZero()
 	p.stub.moved(p, state, reason)
 	m := status.NewMessage(p.url, newID(), status.Body{State: state, Remote: p.remote, Reason: reason})
 	if state != status.Created {
@@ -86,7 +87,11 @@ func (p *peer) publish(state status.State, reason string) {
 			p.then = nil
 		}
 	case status.Live:
-		p.log.Info("P2P connection is live", "after", time.Since(p.began).Round(time.Millisecond))
+		if again {
+			p.log.Info("P2P connection is back")
+		} else {
+			p.log.Info("P2P connection is live", "after", time.Since(p.began).Round(time.Millisecond))
+		}
 	case status.Disconnected, status.Failed:
 		p.log.Info("P2P connection is "+state.String(), "reason", reason)
 	}
