@@ -62,6 +62,7 @@ var allowed = map[string][]string{
 	"internal/engine":    {"internal/fault", "protocol/"},
 	"internal/rules":     {},
 	"internal/testcert":  {},
+	"internal/story":     {},
 	"internal/rpc":       {"internal/fault", "internal/retry", "internal/run", "protocol/"},
 	"internal/local":     {"internal/fault", "internal/rpc", "internal/sequence", "gen/"},
 	"internal/olderpeer": {},

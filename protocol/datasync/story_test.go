@@ -2,20 +2,16 @@ package datasync_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/story"
 	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/message"
 )
-
-var rewrite = flag.Bool("update", false, "rewrite the stories in testdata")
 
 // world is one object with its reporter and its observer, and the messages
 // that are under way.
@@ -34,26 +30,7 @@ func (w *world) tick() time.Time {
 // TestStories plays testdata/*.txt: a line that begins with `>` is an event,
 // what follows is its trace.
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(want) {
-				t.Errorf("the story goes\n%s", got)
-			}
-		})
-	}
+	story.Play(t, "testdata/*.txt", func(_ *testing.T, s string) string { return play(s) })
 }
 
 func play(story string) string {

@@ -1,51 +1,34 @@
 package msgnode
 
 import (
-	"bufio"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden stories")
+	"github.com/peerbus/peerbus/internal/story"
+)
 
 // TestSessionStory plays testdata/session.txt: each line that begins with a
 // word is an event, and the indented one below it what became of the session.
 func TestSessionStory(t *testing.T) {
-	const path = "testdata/session.txt"
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	var want, got strings.Builder
-	var s Session
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		line := lines.Text()
-		fmt.Fprintln(&want, line)
-		switch {
-		case strings.HasPrefix(line, "  "):
-		case line == "" || line[0] == '#':
-			fmt.Fprintln(&got, line)
-		default:
-			var out outcome
-			s, out = next(s, parseEvent(t, line))
-			fmt.Fprintf(&got, "%s\n  %s: %s\n", line, out, describe(s))
+	story.Play(t, "testdata/session.txt", func(t *testing.T, text string) string {
+		var got strings.Builder
+		var s Session
+		for line := range strings.Lines(text) {
+			line = strings.TrimSuffix(line, "\n")
+			switch {
+			case strings.HasPrefix(line, "  "):
+			case line == "" || line[0] == '#':
+				fmt.Fprintln(&got, line)
+			default:
+				var out outcome
+				s, out = next(s, parseEvent(t, line))
+				fmt.Fprintf(&got, "%s\n  %s: %s\n", line, out, describe(s))
+			}
 		}
-	}
-	if *update {
-		if err := os.WriteFile(path, []byte(got.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if got.String() != want.String() {
-		t.Errorf("the story goes differently (-update rewrites it):\n%s", got.String())
-	}
+		return got.String()
+	})
 }
 
 // parseEvent reads `kind name=value …`; times are seconds since the beginning.

@@ -1,42 +1,17 @@
 package nodestub
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/story"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden stories")
 
 // TestStories plays the events of testdata/*.txt, one a line that begins with
 // `>`, and compares what the session does. Lines with `#` are remarks.
-func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(want))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(want) {
-				t.Errorf("the story became\n%s", got)
-			}
-		})
-	}
-}
+func TestStories(t *testing.T) { story.Play(t, "testdata/*.txt", play) }
 
 func play(t *testing.T, story string) string {
 	var b strings.Builder

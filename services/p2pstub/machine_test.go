@@ -1,44 +1,19 @@
 package p2pstub
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/story"
 	"github.com/peerbus/peerbus/protocol/status"
 )
 
-var rewrite = flag.Bool("update", false, "rewrite the stories in testdata")
-
 // TestStories plays testdata/*.txt: a line that begins with `>` is an event,
 // what follows is what the machine wants done.
-func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(want) {
-				t.Errorf("the story goes\n%s", got)
-			}
-		})
-	}
-}
+func TestStories(t *testing.T) { story.Play(t, "testdata/*.txt", play) }
 
 func play(t *testing.T, story string) string {
 	var m machine

@@ -3,27 +3,14 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/peerbus/peerbus/internal/story"
 )
 
 // TestFeedStory plays testdata/feed/feed.txt, as TestStories does.
-func TestFeedStory(t *testing.T) {
-	const file = "testdata/feed/feed.txt"
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := playFeed(t, string(text))
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if got != string(text) {
-		t.Errorf("%s differs; this is what happens now:\n%s", file, got)
-	}
-}
+func TestFeedStory(t *testing.T) { story.Play(t, "testdata/feed/*.txt", playFeed) }
 
 func playFeed(t *testing.T, story string) string {
 	f := newFeed()

@@ -1,19 +1,15 @@
 package registry
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/peerbus/peerbus/internal/story"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/status"
 )
-
-var update = flag.Bool("update", false, "rewrite testdata/*.txt")
 
 // TestStories plays each story of testdata against the machine of an entry. A
 // line that begins with `>` is an event; what follows is what came of it. Text
@@ -27,29 +23,7 @@ var update = flag.Bool("update", false, "rewrite testdata/*.txt")
 //	> closed <reason>
 //
 // A stub is `requester…` or `handler`.
-func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no stories", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got != string(text) && !*update {
-				t.Errorf("%s differs; this is what happens now:\n%s", file, got)
-			}
-		})
-	}
-}
+func TestStories(t *testing.T) { story.Play(t, "testdata/*.txt", play) }
 
 const otherRuntime = "hyperty-runtime://m/r"
 
