@@ -124,15 +124,15 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 	}
 	for asked := false; ; asked = true {
 		r.mu.Lock()
-		runtime, handlerURL, known := r.known.runtimeOf(u, query{at: r.cfg.Now()})
+		runtime, handlerURL, _ := r.known.runtimeOf(u, query{at: r.cfg.Now()})
 		if handlerURL == "" && runtime != "" {
 			handlerURL = r.known.table.get(runtime).Handler
 		}
 		var l *lookup
-		if !known && !asked && isLookedUp(u) {
+		p, fresh := r.known.cache.get(entity(addr), r.cfg.Now())
+		if (runtime == "" || handlerURL == "") && !fresh && !asked && isLookedUp(u) {
 			l = r.lookUpLocked(entity(addr), false, true)
 		}
-		p, _ := r.known.cache.get(entity(addr), r.cfg.Now())
 		r.mu.Unlock()
 		switch {
 		case l != nil:

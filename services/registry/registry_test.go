@@ -327,6 +327,26 @@ func TestLossAndFailure(t *testing.T) {
 	}
 }
 
+// A runtime that has lost its data has another handler: what failed is looked up
+// again before the next attempt.
+func TestTheHandlerIsLookedUpAgainAfterAFailure(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), func(c *Config) { c.Limits.RetryMin = time.Nanosecond })
+	bus := r.routes(t)
+	stub, _ := w.goLive(t, r, bus)
+	w.publish(stub, runtimeB, status.Disconnected, "gone")
+	bus.ask(bob)
+	second := w.requesterOf(runtimeB)
+	w.answer(address.DomainRegistry("b.example"), found(runtimeB, handlerB+"-new"))
+	w.publish(second, runtimeB, status.Failed, "the invitation was refused")
+	w.saw("close " + second + " ")
+	if _, err := r.Connect(t.Context(), bob); err != nil {
+		t.Fatal(err)
+	}
+	third := w.requesterOf(runtimeB)
+	w.until("the new handler", func() bool { return w.stubs[third].GetP2PHandler() == handlerB+"-new" })
+}
+
 func TestHandlerSideAndPolicy(t *testing.T) {
 	w := newWorld(t)
 	r := w.start(openEngine(t), func(c *Config) { c.Policy = Policy{P2P: Never, HideChanges: true} })
