@@ -87,3 +87,18 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 	}
 }
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"value":"live","resource":"hyperty-runtime://b.example/r","desc":"why"}`))
+	f.Add([]byte(`{"value":"create"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b, err := status.Decode(&pb.Message{Body: body})
+		if err != nil {
+			return
+		}
+		again, err := status.Decode(&pb.Message{Body: b.Encode()})
+		if err != nil || again != b {
+			t.Errorf("%+v came back as %+v, %v", b, again, err)
+		}
+	})
+}
