@@ -99,7 +99,7 @@ func (p *process) serveGRPC(addrs ...string) error {
 		listeners = append(listeners, lis)
 	}
 	p.tree.Add("gRPC server", func(ctx context.Context) error {
-		p.log.Info("serving", "addrs", addrs)
+		p.log.Info("serving gRPC", "addrs", addrs)
 		return rpc.Serve(ctx, srv, listeners...)
 	})
 	return nil
@@ -146,6 +146,7 @@ func (p *process) serveHTTP(addr string, handler http.Handler) error {
 		MaxHeaderBytes: httpHeaderBytes, TLSConfig: tlsConfig, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	p.tree.Add("HTTP server", func(ctx context.Context) error {
+		p.log.Info("serving HTTP", "addr", addr)
 		return run.All(ctx, func(context.Context) error { return serveOn(srv, lis) }, stopWith(srv))
 	})
 	return nil
