@@ -46,7 +46,8 @@
 //     `via` is never told to a node.
 //   - A request that cannot be sent is answered: 404 when the domain cannot be
 //     found, 413 when it is too large, 429 when the queue is full, 503 when the
-//     node could not be reached for Limits.QueueTime.
+//     node could not be reached for Limits.QueueTime. Only what is queued when
+//     the process stops is not: its poster is told 408 by the bus.
 //   - The token of a session is kept through reconnects, in memory alone. A
 //     process that starts anew says `open` and is given its old session back.
 //   - Stopping the process leaves the session to the node, with its
