@@ -126,7 +126,10 @@ func TestASetUpHoldsNoMessageBack(t *testing.T) {
 				break
 			}
 		}
-		if all := connections(t, alice); i > 0 && (len(all) != 1 || !underWay(all[0])) {
+		if i == 0 { // the look-up that starts the set-up runs beside the message
+			waitConnection(t, alice, f.url, underWay)
+		}
+		if all := connections(t, alice); len(all) != 1 || !underWay(all[0]) {
 			t.Fatalf("at message %d the table is %v", i, all)
 		}
 	}
