@@ -7,9 +7,11 @@ BIN     := bin/peerbus
 FUZZTIME ?= 5s
 CHURN    ?= 1000
 BURST    ?= 200
+CHAOS    ?= 1m
+SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help generate build test race fuzz bench churn demo lint fresh check clean
+.PHONY: help generate build test race fuzz bench churn demo chaos lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +40,9 @@ churn: ## set up and close CHURN connections one after another, BURST at once; c
 demo: build ## show the main job on this machine
 	$(BIN) demo
 
+chaos: build ## break everything between two runtimes for CHAOS (1m), and count what is lost; needs Linux and root
+	$(GO) run ./chaos -bin $(BIN) -duration $(CHAOS) -seed $(SEED)
+
 lint: ## vet, staticcheck, gofmt and the protos' style
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'not gofmt-ed'; exit 1; }
 	$(GO) vet ./...
@@ -48,7 +53,7 @@ fresh: generate ## prove that gen/ is what api/ says
 	@git diff --exit-code -- gen || { echo 'gen/ is not fresh: run make generate'; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- gen)" || { echo 'gen/ has files that are not committed'; exit 1; }
 
-check: fresh lint race churn fuzz demo ## all that CI runs
+check: fresh lint race churn fuzz demo chaos ## all that CI runs
 
 clean: ## remove what was built
 	rm -rf bin

@@ -36,25 +36,30 @@ type attachment struct {
 	stream grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachResponse]
 	in     chan *pb.AttachRequest
 	cut    chan error
+	ended  chan struct{} // closed when the client has ended it
+	end    error         // how; io.EOF in order
 }
 
 func (f *fakeBus) Attach(s grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachResponse]) error {
-	a := &attachment{stream: s, in: make(chan *pb.AttachRequest), cut: make(chan error, 1)}
+	a := &attachment{stream: s, in: make(chan *pb.AttachRequest), cut: make(chan error, 1), ended: make(chan struct{})}
 	select {
 	case f.attached <- a:
 	case <-s.Context().Done():
 		return nil
 	}
+	over := make(chan error, 1)
 	go func() {
 		defer close(a.in)
 		for {
 			req, err := s.Recv()
 			if err != nil {
+				over <- err
 				return
 			}
 			select {
 			case a.in <- req:
 			case <-s.Context().Done():
+				over <- s.Context().Err()
 				return
 			}
 		}
@@ -62,7 +67,9 @@ func (f *fakeBus) Attach(s grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 	select {
 	case err := <-a.cut:
 		return err
-	case <-s.Context().Done():
+	case err := <-over:
+		a.end = err
+		close(a.ended)
 		return nil
 	}
 }
@@ -118,6 +125,13 @@ func (a *attachment) welcome(t *testing.T, listeners int) []string {
 // setup runs an attachment against a fake bus.
 func setup(t *testing.T, cfg client.Config) (*client.Bus, *fakeBus) {
 	t.Helper()
+	fake, b, _ := begin(t, cfg)
+	return b, fake
+}
+
+// begin is setup, and lets the test end Run; over is closed after that.
+func begin(t *testing.T, cfg client.Config) (_ *fakeBus, _ *client.Bus, stop func() (over <-chan struct{})) {
+	t.Helper()
 	fake := &fakeBus{attached: make(chan *attachment)}
 	m := rpc.NewMemory()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -138,7 +152,9 @@ func setup(t *testing.T, cfg client.Config) (*client.Bus, *fakeBus) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = srv.Serve(m) })
+	over := make(chan struct{})
 	wg.Go(func() {
+		defer close(over)
 		if err := b.Run(ctx); err != nil {
 			t.Errorf("Run: %v", err)
 		}
@@ -149,7 +165,10 @@ func setup(t *testing.T, cfg client.Config) (*client.Bus, *fakeBus) {
 		_ = conn.Close()
 		wg.Wait()
 	})
-	return b, fake
+	return fake, b, func() <-chan struct{} {
+		cancel()
+		return over
+	}
 }
 
 func msg(to string) *pb.Message {
@@ -238,8 +257,8 @@ func TestListenersAreBackBeforeAnythingElse(t *testing.T) {
 	}
 }
 
-func TestWhatIsUnderWayWhenTheStreamBreaksIsUnknown(t *testing.T) {
-	b, fake := setup(t, client.Config{})
+func TestWhatIsUnderWayWhenTheStreamBreaksIsUnknownWithoutNumbers(t *testing.T) {
+	b, fake := setup(t, client.Config{Unnumbered: true})
 	result := make(chan error)
 	go func() { result <- b.Post(t.Context(), msg("x")) }()
 	a := <-fake.attached

@@ -10,15 +10,59 @@
 //	answer, err := bus.Request(ctx, &peerbusv1.Message{Type: "read", From: …, To: …})
 //
 // Three ways to hand over a message: Send queues it, Post waits until the bus
-// has accepted it, Request waits for the response. All three wait while the
-// stream is down, as long as their context lets them.
+// has accepted it (or, with Delivered, until its receiver has dealt with it),
+// Request waits for the response. All three wait while the stream is down, as
+// long as their context lets them.
 //
-// Who runs what: Run's reader hands deliveries to the queue of their listener,
-// and never waits for a handler; each listener has a goroutine that calls its
-// handler, one message at a time and in order; one writer alone writes to the
-// stream, and puts all that is queued into one frame.
+// # Once, whoever is killed
 //
-// Bounds: what is queued for the stream (Limits.Outbox), what a listener may
-// have under way (Limits.Window; the bus keeps to it), the listeners and the
-// waiting calls of an attachment.
+// Every post of an application has a number, under an origin that is the
+// attachment's own, and is kept (ledger.go) until the bus says that it is settled:
+// its receiver has dealt with it, or it was refused.
+//
+//	client                    bus                       a bus, elsewhere
+//	 │ hello, origin o         │                              │
+//	 │ post 1, 2, 3            │ 1, 2, 3 in a flow            │
+//	 ├────────────────────────▶├─────────────────────────────▶│ its listener gives
+//	 │◀────────── settled 1–2 ─┤◀─────────────── dealt with 2 ┤ credit for 1, 2
+//	 │                         ✝
+//	 │ hello, origin o         │ (restarted)
+//	 │ listeners               │
+//	 │ post 3 again, then 4    │
+//	 ├────────────────────────▶├─────────────────────────────▶│ 3 is known by (o, 3)
+//
+// A stream that breaks therefore fails no Post and no Request: the call waits on
+// for the outcome of the repeated post, until its context ends. A call that gives
+// up after its message has left does not take it back.
+//
+// A listener gives credit as its handler returns, in the order of the deliveries;
+// that settles them. What comes again, since a bus was killed between the two, is
+// known by its origin and number (package protocol/once) and not handled again. It
+// is marked as it enters the listener's queue, which outlives the stream; and
+// credit is given for it in its turn, when the first of the two has been handled.
+// Credit for a delivery goes to the stream that it came on, or nowhere.
+//
+// Stubs are different: what they post has the key of its first poster, and what
+// comes to them again must leave again. Nothing of theirs is numbered or dropped.
+// The registry numbers nothing either, since it asks again by itself.
+//
+// # Who runs what
+//
+// Run's reader hands deliveries to the queue of their listener, and never waits
+// for a handler; each listener has a goroutine that calls its handler, one message
+// at a time and in order; one writer alone writes to the stream, and puts all that
+// is queued into one frame. When Run's context ends the writer sends what is queued
+// and closes its side, so that the bus knows that the listeners do not come back.
+//
+// Invariants: the order of numbers is the order on every stream. What is repeated
+// goes before what is new. A post with a call has one outcome, or its call's
+// context has ended.
+//
+// Bounds (Limits): what is queued for the stream (Outbox), what is kept until it
+// is settled (Retain), of which one receiver gets no more than is still free, so
+// that one that has stopped does not stop the posts to others; what a listener may
+// have under way (Window; the bus keeps to it), the listeners and the waiting calls
+// of an attachment, and the pairs of address and poster that are remembered
+// (Marks). A process that is killed loses what it had queued and kept: an
+// attachment is numbered anew in each process.
 package client

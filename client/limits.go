@@ -7,6 +7,15 @@ type Limits struct {
 	// Outbox is how many bytes of messages may wait for the stream before Send,
 	// Post and Request wait too. Default 1 MiB: some tens of full frames.
 	Outbox int
+	// Retain is how many bytes of posts are kept until they are settled, before
+	// Send, Post and Request wait. One receiver may have no more of it than is
+	// still free. Default 16 MiB, what a bus keeps for a remote runtime: less would
+	// hold a sender back before the bus does.
+	Retain int
+	// Marks is of how many pairs of address and poster the last message taken is
+	// remembered, so that one that comes again is not handled again. Default
+	// 65,536, which are about 15 MB: more than are interrupted at one time.
+	Marks int
 	// Window is how many bytes the bus may have under way to a listener whose
 	// handler has not returned. Default 256 KiB: keeps a handler busy over any
 	// local stream, and is what a stopped handler costs.
@@ -17,17 +26,30 @@ type Limits struct {
 	// RequestTimeout is for a Request whose context has no deadline. Default
 	// 15 s, what older buses wait.
 	RequestTimeout time.Duration
+	// Goodbye is how long the end of Run may take to send what is queued, and to
+	// hear the bus end the stream. Default 0.5 s: a bus that is there does it in
+	// milliseconds.
+	Goodbye time.Duration
 }
 
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
-	return Limits{Outbox: 1 << 20, Window: 256 << 10, Calls: 1 << 16, RequestTimeout: 15 * time.Second}
+	return Limits{
+		Outbox: 1 << 20, Retain: 16 << 20, Marks: 1 << 16, Window: 256 << 10,
+		Calls: 1 << 16, RequestTimeout: 15 * time.Second, Goodbye: time.Second / 2,
+	}
 }
 
 func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	if l.Outbox <= 0 {
 		l.Outbox = d.Outbox
+	}
+	if l.Retain <= 0 {
+		l.Retain = d.Retain
+	}
+	if l.Marks <= 0 {
+		l.Marks = d.Marks
 	}
 	if l.Window <= 0 {
 		l.Window = d.Window
@@ -37,6 +59,9 @@ func (l Limits) orDefaults() Limits {
 	}
 	if l.RequestTimeout <= 0 {
 		l.RequestTimeout = d.RequestTimeout
+	}
+	if l.Goodbye <= 0 {
+		l.Goodbye = d.Goodbye
 	}
 	return l
 }

@@ -20,8 +20,9 @@ type Handler func(ctx context.Context, m *pb.Message)
 type NamedHandler func(ctx context.Context, listener string, m *pb.Message)
 
 // creditStep is how many bytes a listener deals with before it gives credit
-// back: less makes more frames, more lets the window run dry. At least two fit
-// into every window.
+// back, while there is more: less makes more frames, more lets the window run
+// dry. At least two fit into every window. With nothing more in its queue it gives
+// credit at once, as that is what settles a message.
 const creditStep = 32 << 10
 
 // Listener is one address that is listened to.
@@ -37,12 +38,22 @@ type Listener struct {
 	refused error // what it said to that; guarded by bus.mu
 
 	mu      sync.Mutex
-	queue   []*pb.Delivery // bounded by the window that the bus keeps to
+	queue   []delivery // bounded by the window that the bus keeps to
 	wake    chan struct{}
 	closed  bool
-	dealt   map[string]uint32 // bytes not yet given back, by name; owned by the goroutine
 	cancel  context.CancelFunc
 	started bool
+
+	// owned by the goroutine
+	dealt map[string]uint32 // bytes not yet given back, by name
+	epoch int               // the stream that they came on
+}
+
+// delivery is a message in the queue of a listener.
+type delivery struct {
+	*pb.Delivery
+	epoch int  // the stream that it came on: credit for it is for that one alone
+	again bool // it has been taken before: only credit is given for it
 }
 
 // ListenOption changes what Listen does.
@@ -100,7 +111,7 @@ func (l *Listener) signal() {
 }
 
 // push hands over a delivery; it never waits.
-func (l *Listener) push(d *pb.Delivery) {
+func (l *Listener) push(d delivery) {
 	l.mu.Lock()
 	if !l.closed {
 		l.queue = append(l.queue, d)
@@ -109,7 +120,7 @@ func (l *Listener) push(d *pb.Delivery) {
 	l.signal()
 }
 
-func (l *Listener) take() ([]*pb.Delivery, bool) {
+func (l *Listener) take() (batch []delivery, open bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.queue
@@ -130,18 +141,25 @@ func (l *Listener) start(ctx context.Context, wg *sync.WaitGroup) {
 }
 
 func (l *Listener) run(ctx context.Context) {
+	defer l.giveAllBack() // for what has been handled
 	for {
 		batch, open := l.take()
+		if !open {
+			return
+		}
 		for _, d := range batch {
 			if ctx.Err() != nil {
 				return
 			}
-			l.handle(ctx, d.Listener, d.Message)
+			if !d.again {
+				l.handle(ctx, d.Listener, d.Message)
+			}
 			l.giveBack(d)
 		}
-		if !open {
-			return
+		if len(batch) > 0 {
+			continue
 		}
+		l.giveAllBack()
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
@@ -151,16 +169,24 @@ func (l *Listener) run(ctx context.Context) {
 }
 
 // giveBack counts what has been dealt with, and tells the bus now and then.
-func (l *Listener) giveBack(d *pb.Delivery) {
+func (l *Listener) giveBack(d delivery) {
+	if d.epoch != l.epoch { // a new stream has a new window
+		clear(l.dealt)
+		l.epoch = d.epoch
+	}
 	l.dealt[d.Listener] += uint32(proto.Size(d.Message)) //nolint:gosec // a message is smaller than 4 GiB
 	if n := l.dealt[d.Listener]; n >= uint32(min(creditStep, l.window/2)) {
 		delete(l.dealt, d.Listener)
-		l.bus.out.credit(d.Listener, n)
+		l.bus.out.credit(l.epoch, d.Listener, n)
 	}
 	if len(l.dealt) > 1024 {
-		for name, n := range l.dealt {
-			l.bus.out.credit(name, n)
-		}
-		clear(l.dealt)
+		l.giveAllBack()
 	}
+}
+
+func (l *Listener) giveAllBack() {
+	for name, n := range l.dealt {
+		l.bus.out.credit(l.epoch, name, n)
+	}
+	clear(l.dealt)
 }

@@ -3,66 +3,97 @@ package client
 import (
 	"context"
 	"sync"
-
-	"google.golang.org/protobuf/proto"
+	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
-// outbox is what waits for the stream: posts, bounded in bytes, and listener
-// changes and credits, which are few and never wait. It outlives the stream.
+// outbox is what goes to the bus: posts, and listener changes and credits, which
+// are few and never wait. It outlives the stream.
 type outbox struct {
+	max  int           // bytes of posts that may wait for the stream
+	wake chan struct{} // has a token while there is something to send
+
 	mu        sync.Mutex
-	posts     []*pb.Post
-	bytes     int
-	max       int
+	posts     *ledger
 	listeners []*pb.ListenerChange
 	credits   map[string]uint32
-	wake      chan struct{} // has a token while there is something to send
-	room      chan struct{} // closed, and made anew, when there is room again
+	epoch     int           // counts the streams; credit for an earlier one is void
+	waiting   int           // posters that wait for room
+	room      chan struct{} // closed, and made anew, when there may be room again
+	closed    bool
 }
 
-func newOutbox(limit int) *outbox {
-	return &outbox{max: limit, credits: map[string]uint32{}, wake: make(chan struct{}, 1), room: make(chan struct{})}
+func newOutbox(limit int, posts *ledger) *outbox {
+	return &outbox{
+		max: limit, posts: posts, credits: map[string]uint32{},
+		wake: make(chan struct{}, 1), room: make(chan struct{}),
+	}
 }
 
-// post queues one, and waits while there is no room. A post larger than the
-// whole outbox goes when it is alone.
-func (o *outbox) post(ctx context.Context, p *pb.Post) error {
-	size := proto.Size(p)
+// post queues one, and waits while there is no room.
+func (o *outbox) post(ctx context.Context, e *entry) error {
 	for {
-		o.mu.Lock()
-		if o.bytes == 0 || o.bytes+size <= o.max {
-			o.posts = append(o.posts, p)
-			o.bytes += size
-			o.mu.Unlock()
-			o.signal()
-			return nil
+		room, err := o.try(e)
+		if room == nil {
+			return err
 		}
-		room := o.room
-		o.mu.Unlock()
 		select {
 		case <-room:
+			o.leave()
 		case <-ctx.Done():
-			return fault.From(ctx.Err())
+			o.leave()
+			return fault.New(fault.CodeOf(ctx.Err()), "the bus takes no more for %s at the moment: %w", e.to(), ctx.Err())
 		}
+	}
+}
+
+// try queues a post, or gives what to wait for.
+func (o *outbox) try(e *entry) (room chan struct{}, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil, errClosed
+	}
+	if !o.posts.room(e, o.max) {
+		o.waiting++
+		return o.room, nil
+	}
+	o.posts.add(e)
+	o.signal()
+	return nil, nil
+}
+
+func (o *outbox) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting--
+}
+
+// freed tells those who wait for room to look again.
+func (o *outbox) freed() {
+	if o.waiting > 0 {
+		close(o.room)
+		o.room = make(chan struct{})
 	}
 }
 
 func (o *outbox) change(c *pb.ListenerChange) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.listeners = append(o.listeners, c)
-	o.mu.Unlock()
 	o.signal()
 }
 
-func (o *outbox) credit(listener string, bytes uint32) {
+// credit queues the credit for deliveries of the stream that epoch counts.
+func (o *outbox) credit(epoch int, listener string, bytes uint32) {
 	o.mu.Lock()
-	o.credits[listener] += bytes
-	o.mu.Unlock()
-	o.signal()
+	defer o.mu.Unlock()
+	if epoch == o.epoch {
+		o.credits[listener] += bytes
+		o.signal()
+	}
 }
 
 func (o *outbox) signal() {
@@ -76,8 +107,11 @@ func (o *outbox) signal() {
 func (o *outbox) next() *pb.AttachRequest {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	req := &pb.AttachRequest{Listeners: o.listeners, Posts: o.takePosts()}
+	req := &pb.AttachRequest{Listeners: o.listeners, Posts: o.posts.take(time.Now())}
 	o.listeners = nil
+	if len(req.Posts) > 0 {
+		o.freed()
+	}
 	for listener, bytes := range o.credits {
 		req.Credits = append(req.Credits, &pb.Credit{Listener: listener, Bytes: bytes})
 	}
@@ -88,65 +122,68 @@ func (o *outbox) next() *pb.AttachRequest {
 	return req
 }
 
-func (o *outbox) takePosts() []*pb.Post {
-	n, bytes := 0, 0
-	for n < len(o.posts) && n < message.MaxFrames {
-		size := proto.Size(o.posts[n])
-		if n > 0 && bytes+size > frameBytes {
-			break
-		}
-		bytes += size
-		n++
+// settle forgets the posts that the bus says are settled.
+func (o *outbox) settle(ranges []*pb.Range) {
+	if len(ranges) == 0 {
+		return
 	}
-	if n == 0 {
-		return nil
-	}
-	taken := o.posts[:n:n]
-	o.posts = o.posts[n:]
-	if len(o.posts) == 0 {
-		o.posts = nil
-	}
-	o.bytes -= bytes
-	close(o.room)
-	o.room = make(chan struct{})
-	return taken
-}
-
-// drop takes out the post with a sequence number whose caller has given up, so
-// that it is not sent after its time; it tells whether it was still there.
-func (o *outbox) drop(sequence uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i, p := range o.posts {
-		if p.Sequence == sequence {
-			o.posts = append(o.posts[:i:i], o.posts[i+1:]...)
-			o.bytes -= proto.Size(p)
-			close(o.room)
-			o.room = make(chan struct{})
-			return true
-		}
+	for _, r := range ranges {
+		o.posts.settle(r.GetFirst(), r.GetLast())
 	}
-	return false
+	o.freed()
 }
 
-// renew forgets what belonged to a stream that is over, and gives the listener
-// changes that it did not take.
-func (o *outbox) renew() []*pb.ListenerChange {
+// heard notes the outcome of a post. A refusal settles it, and so does an outcome
+// that came for its arrival or its response.
+func (o *outbox) heard(e *entry, out *pb.Outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	unsaid := o.listeners
+	if !e.gone && (out.Code >= int32(fault.BadRequest) || e.post.Wait != pb.Wait_WAIT_ACCEPTED) {
+		o.posts.end(e)
+		o.freed()
+	}
+	e.silent = true
+}
+
+// drop takes out a post whose caller has given up, so that it is not sent after
+// its time, and tells whether it never was.
+func (o *outbox) drop(e *entry) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e.silent = true
+	if !o.posts.drop(e) {
+		return false
+	}
+	o.freed()
+	return true
+}
+
+// lost tells whether a post has left for a stream, and is not kept.
+func (o *outbox) lost(e *entry) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return e.gone
+}
+
+// renew makes ready for a new stream: what is kept is queued again. It gives the
+// listener changes that the one before did not take.
+func (o *outbox) renew() (epoch int, unsaid []*pb.ListenerChange) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.posts.rewind()
+	unsaid = o.listeners
 	o.listeners = nil
 	clear(o.credits)
-	return unsaid
+	o.epoch++
+	return o.epoch, unsaid
 }
 
-// queued gives the sequence numbers of the posts that wait.
-func (o *outbox) queued() map[uint64]bool {
+// close refuses what is posted from now on.
+func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	queued := make(map[uint64]bool, len(o.posts))
-	for _, p := range o.posts {
-		queued[p.Sequence] = true
-	}
-	return queued
+	o.closed = true
+	o.freed()
 }

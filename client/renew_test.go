@@ -69,7 +69,7 @@ func onStrict(t *testing.T) (b *Bus, run func()) {
 // one, which has all listeners anyway; whoever waits for it is told.
 func TestAChangeBetweenTwoStreamsIsNotWaitedForForEver(t *testing.T) {
 	b, run := onStrict(t)
-	sequence, c, err := b.newCall()
+	sequence, c, err := b.newCall(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,45 +5,70 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
-type stream = grpc.BidiStreamingClient[pb.AttachRequest, pb.AttachResponse]
+// stream is one Attach call. Its reader is the goroutine of Run.
+type stream struct {
+	grpc.BidiStreamingClient[pb.AttachRequest, pb.AttachResponse]
+	bus     *Bus
+	epoch   int                  // counts the streams of the attachment
+	placing map[uint64]*Listener // that hello has asked for, by sequence number; owned by the reader
+}
 
-// stream opens the stream, puts the listeners back, and serves it until it
-// breaks.
-func (b *Bus) stream(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s, err := pb.NewMessageBusClient(b.cfg.Conn).Attach(ctx)
+// stream opens a stream, puts the listeners back, and serves it until it breaks
+// or ctx is done; then it ends in order, once the handlers are idle.
+func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() {
+		if b.up() {
+			b.goodbye(life)
+		}
+		end()
+	})()
+	call, err := pb.NewMessageBusClient(b.cfg.Conn).Attach(life)
 	if err != nil {
 		return err
 	}
+	s := &stream{BidiStreamingClient: call, bus: b, placing: map[uint64]*Listener{}}
 	defer b.broke()
-	if err := b.hello(s); err != nil {
+	if err := s.hello(); err != nil {
 		return err
 	}
 	var writer sync.WaitGroup
-	writer.Go(func() {
-		defer cancel() // ends the reader too
-		b.write(ctx, s)
-	})
-	err = b.read(s)
-	cancel()
+	writer.Go(func() { s.write(life, idle) })
+	err = s.read()
+	end()
 	writer.Wait()
 	return err
 }
 
+// goodbye gives the stream a little time to end in order: the bus then knows that
+// the listeners do not come back.
+func (b *Bus) goodbye(life context.Context) {
+	t := time.NewTimer(b.cfg.Limits.Goodbye)
+	defer t.Stop()
+	select {
+	case <-life.Done():
+	case <-t.C:
+	}
+}
+
 // hello attaches, and waits for the outcome of every listener, so that nothing
 // is sent before its answer can be received.
-func (b *Bus) hello(s stream) error {
-	b.unsaid(b.out.renew())
-	err := s.Send(&pb.AttachRequest{Hello: &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component}})
-	if err != nil {
-		return recvError(s, err)
+func (s *stream) hello() error {
+	b := s.bus
+	epoch, unsaid := b.out.renew()
+	s.epoch = epoch
+	b.unsaid(unsaid)
+	hello := &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component, Origin: b.origin}
+	if err := s.Send(&pb.AttachRequest{Hello: hello}); err != nil {
+		return s.why(err)
 	}
 	first, err := s.Recv()
 	if err != nil {
@@ -52,16 +77,10 @@ func (b *Bus) hello(s stream) error {
 	if first.Welcome == nil {
 		return errors.New("the bus did not say welcome")
 	}
+	s.receive(first)
 	changes, of := b.listenerChanges()
-	waiting := map[uint64]*Listener{}
 	for batch := range slices.Chunk(changes, listenersAFrame) {
-		for _, c := range batch {
-			waiting[c.Sequence] = of[c.Sequence]
-		}
-		if err := s.Send(&pb.AttachRequest{Listeners: batch}); err != nil {
-			return recvError(s, err)
-		}
-		if err := b.putBack(s, waiting); err != nil {
+		if err := s.putBack(batch, of); err != nil {
 			return err
 		}
 	}
@@ -69,23 +88,127 @@ func (b *Bus) hello(s stream) error {
 	return nil
 }
 
-// putBack waits for the outcomes of a batch of listeners. The next one is not
-// sent before: the bus reads no further while its outcomes are not taken.
-func (b *Bus) putBack(s stream, waiting map[uint64]*Listener) error {
-	for len(waiting) > 0 {
+// listenersAFrame bounds a frame of listener changes: addresses are long.
+const listenersAFrame = 256
+
+// putBack asks for a batch of listeners, and waits for their outcomes. The next
+// one is not sent before: the bus reads no further while its outcomes are not
+// taken.
+func (s *stream) putBack(batch []*pb.ListenerChange, of map[uint64]*Listener) error {
+	for _, c := range batch {
+		s.placing[c.Sequence] = of[c.Sequence]
+	}
+	if err := s.Send(&pb.AttachRequest{Listeners: batch}); err != nil {
+		return s.why(err)
+	}
+	for len(s.placing) > 0 {
 		resp, err := s.Recv()
 		if err != nil {
 			return err
 		}
-		for _, o := range resp.Outcomes {
-			if l, err := waiting[o.Sequence], refusal(o); l != nil && err != nil {
-				b.refuse(l, err)
-			}
-			delete(waiting, o.Sequence)
-		}
-		b.deliver(resp.Deliveries)
+		s.receive(resp)
 	}
 	return nil
+}
+
+// why gives the reason why a stream ended, which Send does not know.
+func (s *stream) why(err error) error {
+	if _, why := s.Recv(); why != nil {
+		return why
+	}
+	return err
+}
+
+// write sends what is queued until life ends; when the handlers are idle it closes
+// this side of the stream behind that. What ends the stream otherwise is the
+// reader's to tell.
+func (s *stream) write(life context.Context, idle <-chan struct{}) {
+	for s.flush() == nil {
+		select {
+		case <-s.bus.out.wake:
+		case <-life.Done():
+			return
+		case <-idle:
+			if s.flush() == nil {
+				_ = s.CloseSend()
+			}
+			return
+		}
+	}
+}
+
+// flush sends what is queued, as much as fits into each frame.
+func (s *stream) flush() error {
+	for req := s.bus.out.next(); req != nil; req = s.bus.out.next() {
+		if err := s.Send(req); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stream) read() error {
+	for {
+		resp, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		s.receive(resp)
+	}
+}
+
+func (s *stream) receive(resp *pb.AttachResponse) {
+	for _, o := range resp.Outcomes {
+		if l := s.placing[o.GetSequence()]; l != nil {
+			delete(s.placing, o.GetSequence())
+			s.bus.placed(l, o)
+			continue
+		}
+		s.bus.finish(o)
+	}
+	s.bus.out.settle(resp.Settled)
+	for _, d := range resp.Deliveries {
+		s.deliver(d)
+	}
+}
+
+// deliver hands a message to its listener. One that has been taken before goes
+// there too, as credit is given in order.
+func (s *stream) deliver(d *pb.Delivery) {
+	b := s.bus
+	l := b.listener(d.GetListener())
+	if l == nil {
+		b.cfg.Log.Warn("delivery for no listener of this attachment", "listener", d.GetListener())
+		return
+	}
+	l.push(delivery{Delivery: d, epoch: s.epoch, again: b.seen(d)})
+}
+
+// seen marks a message as taken, and tells whether it was before. The numbers of
+// its poster rise for each address posted to, and several may lead here.
+func (b *Bus) seen(d *pb.Delivery) bool {
+	m := d.GetMessage()
+	if b.marks == nil || m.GetNumber() == 0 {
+		return false
+	}
+	name := d.Listener
+	if m.To != name {
+		name += "\x00" + m.To
+	}
+	if !b.marks.Seen(m.From, name, m.Origin, m.Number) {
+		return false
+	}
+	b.cfg.Log.Debug("came again", "type", m.Type, "from", m.From, "to", m.To, "listener", d.Listener)
+	return true
+}
+
+func (b *Bus) listener(name string) *Listener {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.listeners[name]; l != nil && l.leadsTo == "" {
+		return l
+	}
+	return b.listeners["*"]
 }
 
 // listenerChanges gives what puts all listeners on a new stream, and which one
@@ -112,6 +235,18 @@ func (b *Bus) listenerChanges() (changes []*pb.ListenerChange, of map[uint64]*Li
 	return append(own, aliases...), of // an alias may lead to one of our own
 }
 
+// placed notes what a new stream says of a listener.
+func (b *Bus) placed(l *Listener, o *pb.Outcome) {
+	err := refusal(o)
+	if err == nil {
+		return
+	}
+	b.cfg.Log.Error("listener was refused by the bus", "address", l.address, "leads_to", l.leadsTo, "error", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.refused = err
+}
+
 func (b *Bus) attach(runtimeURL string) {
 	b.mu.Lock()
 	b.runtimeURL, b.attached = runtimeURL, true
@@ -123,26 +258,12 @@ func (b *Bus) attach(runtimeURL string) {
 	}
 }
 
-// listenersAFrame bounds a frame of listener changes: addresses are long.
-const listenersAFrame = 256
-
-// refuse notes that a listener could not be put on a new stream.
-func (b *Bus) refuse(l *Listener, err error) {
-	b.cfg.Log.Error("listener was refused by the bus", "address", l.address, "leads_to", l.leadsTo, "error", err)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l.refused = err
-}
-
 // unsaid ends the calls of listener changes that no stream has carried: they
 // were queued as the one before it had broken.
 func (b *Bus) unsaid(changes []*pb.ListenerChange) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	for _, change := range changes {
-		if c := b.calls[change.Sequence]; c != nil {
+		if c := b.endCall(change.Sequence); c != nil {
 			c.outcome <- streamBroke
-			delete(b.calls, change.Sequence)
 		}
 	}
 }
@@ -154,8 +275,9 @@ func (b *Bus) up() bool {
 	return b.attached
 }
 
-// broke ends the calls that were written to the stream. Those still in the
-// outbox go to the next one, except for listener changes, which renew drops.
+// broke ends the calls that were written to the stream and cannot be repeated.
+// What is kept or still queued goes to the next one, except for listener changes,
+// which renew drops.
 func (b *Bus) broke() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,79 +287,10 @@ func (b *Bus) broke() {
 	for _, l := range b.listeners {
 		l.placed = false
 	}
-	queued := b.out.queued()
 	for sequence, c := range b.calls {
-		if !queued[sequence] {
+		if c.entry == nil || b.out.lost(c.entry) {
 			c.outcome <- streamBroke
 			delete(b.calls, sequence)
 		}
 	}
-}
-
-// recvError gives the reason why a stream ended, which Send does not know.
-func recvError(s stream, err error) error {
-	if _, why := s.Recv(); why != nil {
-		return why
-	}
-	return err
-}
-
-// write sends what is queued, as much as fits into a frame. What ends the
-// stream is the reader's to tell.
-func (b *Bus) write(ctx context.Context, s stream) {
-	for {
-		req := b.out.next()
-		if req == nil {
-			select {
-			case <-b.out.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		if s.Send(req) != nil {
-			return
-		}
-	}
-}
-
-func (b *Bus) read(s stream) error {
-	for {
-		resp, err := s.Recv()
-		if err != nil {
-			return err
-		}
-		for _, o := range resp.Outcomes {
-			b.finish(o)
-		}
-		b.deliver(resp.Deliveries)
-	}
-}
-
-func (b *Bus) finish(o *pb.Outcome) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if c := b.calls[o.Sequence]; c != nil {
-		c.outcome <- o
-		delete(b.calls, o.Sequence)
-	}
-}
-
-func (b *Bus) deliver(deliveries []*pb.Delivery) {
-	for _, d := range deliveries {
-		if l := b.listener(d.Listener); l != nil {
-			l.push(d)
-			continue
-		}
-		b.cfg.Log.Warn("delivery for no listener of this attachment", "listener", d.Listener)
-	}
-}
-
-func (b *Bus) listener(name string) *Listener {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if l := b.listeners[name]; l != nil && l.leadsTo == "" {
-		return l
-	}
-	return b.listeners["*"]
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,12 +86,16 @@ func (s *clientSettings) reached(err error) error {
 
 // isTransport tells gRPC's own words from those of a service.
 func isTransport(text string) bool {
-	for _, begin := range []string{"connection error", "name resolver error", "closing transport", "error reading from server"} {
-		if strings.HasPrefix(text, begin) {
-			return true
-		}
-	}
-	return false
+	return notConnected(text) || hasPrefix(text, "closing transport", "error reading from server")
+}
+
+// notConnected tells gRPC's words for a service that was never reached.
+func notConnected(text string) bool {
+	return hasPrefix(text, "connection error", "name resolver error")
+}
+
+func hasPrefix(text string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(text, p) })
 }
 
 // dial connects without waiting: a command that finds nobody there says so.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 
@@ -40,6 +43,12 @@ func TestCommands(t *testing.T) {
 		{with(alice, "status"), 0, []string{p.alice.URL, "p2pstub", "connected", "Message Node of example.org", "live"}, nil},
 		{[]string{"post", hyperty, `{"n":1}`, "--bus-addr", p.alice.BusAddr, "--from", p.aliceURL}, 0, nil, nil},
 		{[]string{"post", hyperty, `{"n":2}`, "--bus-addr", p.alice.BusAddr, "--wait", "response"}, 0, []string{`"code":200`, `"n":2`}, nil},
+		{[]string{"post", hyperty, `{"n":3}`, "--bus-addr", p.alice.BusAddr, "--wait", "delivered"}, 0, []string{"delivered, id"}, nil},
+		{with(alice, "ping", hyperty, "--bus-addr", p.alice.BusAddr, "-c", "2", "-i", "10ms"), 0, []string{p.bob.URL, "2 sent, 2 came back", "0 local"}, nil},
+		{with(bob, "ping", hyperty, "--bus-addr", p.bob.BusAddr, "-c", "1"), 0, []string{p.bob.URL, "local"}, nil},
+		{with(alice, "ping", "hyperty://example.org/nobody", "--bus-addr", p.alice.BusAddr, "-c", "1"), 1, nil, []string{"nobody"}},
+		{[]string{"ping", hyperty, "--registry-addr", "127.0.0.1:1"}, 1, nil, []string{"nothing answers"}},
+		{[]string{"ping", hyperty, "-i", "0s"}, 2, nil, []string{"interval"}},
 		{[]string{"post", "hyperty://example.org/nobody", "--bus-addr", p.alice.BusAddr, "--wait", "response"}, 1, []string{`"code":404`}, []string{"nobody"}},
 		{[]string{"post", hyperty, "--bus-addr", p.alice.BusAddr, "--from", p.bobURL}, 1, nil, []string{p.bobURL}},
 		{with(alice, "resolve", hyperty), 0, []string{hyperty, p.bob.URL}, nil},
@@ -92,5 +101,58 @@ func TestListenCommand(t *testing.T) {
 		if !pause(ctx) {
 			t.Fatalf("listen does not end; the last post: exit %d", code)
 		}
+	}
+}
+
+// `peerbus listen` goes on when its bus was away.
+func TestListenOutlivesItsBus(t *testing.T) {
+	p := newPair(t, local.AllInOne, local.Separate)
+	ctx, stop := context.WithCancel(testContext(t))
+	out, w := io.Pipe()
+	over := make(chan int, 1)
+	go func() {
+		code := execute(ctx, []string{"listen", p.bobURL, "--bus-addr", p.bob.BusAddr, "-o", "json"}, nil, strings.NewReader(""), w, io.Discard)
+		_ = w.Close()
+		over <- code
+	}()
+	lines := bufio.NewScanner(out)
+	comes := func(part string) {
+		t.Helper()
+		came := make(chan bool, 1)
+		go func() {
+			for lines.Scan() {
+				if strings.Contains(lines.Text(), part) {
+					came <- true
+					return
+				}
+			}
+			came <- false
+		}()
+		for { // the listener may not be there at first
+			command(t, nil, "post", p.bobURL, "{"+part+"}", "--bus-addr", p.alice.BusAddr)
+			select {
+			case ok := <-came:
+				if !ok {
+					t.Fatalf("listen has ended: exit %d", <-over)
+				}
+				return
+			default:
+			}
+			if !pause(ctx) {
+				t.Fatalf("%s does not come", part)
+			}
+		}
+	}
+	comes(`"n":1`)
+	bus := p.bob.Processes["bus"]
+	bus.Kill()
+	if _, err := p.system.Restart(bus); err != nil {
+		t.Fatal(err)
+	}
+	comes(`"n":2`)
+	stop()
+	_, _ = io.Copy(io.Discard, out)
+	if code := <-over; code != 0 && code != exitInterrupted {
+		t.Errorf("exit %d", code)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
@@ -15,7 +17,7 @@ func connectionsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "connections",
 		GroupID: groupClient,
-		Short:   "Show the p2pConnection table: one line a remote runtime",
+		Short:   "Show the p2pConnection table: one line a remote runtime, with the path that messages take",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
@@ -34,23 +36,63 @@ func connectionsCommand() *cobra.Command {
 	return c
 }
 
-var connectionHeading = []string{"REMOTE RUNTIME", "ROLE", "STATE", "FOR", "ADDRESSES", "ATTEMPTS", "REASON"}
+var connectionHeading = []string{
+	"REMOTE RUNTIME", "ROLE", "STATE", "FOR", "PATH", "FOR", "ROUND TRIP", "ADDRESSES", "ATTEMPTS", "NEXT", "WHY",
+}
 
 func connectionRows(connections []*pb.Connection, now time.Time) [][]string {
 	var rows [][]string
 	for _, c := range connections {
-		since := "-"
-		if n := len(c.Transitions); n > 0 {
-			since = now.Sub(c.Transitions[n-1].Time.AsTime()).Round(time.Second).String()
-		}
-		reason := c.Reason
-		if reason == "" {
-			reason = "-"
-		}
 		rows = append(rows, []string{
-			c.RemoteRuntimeUrl, enumName(c.Role.String(), "CONNECTION_ROLE_"), enumName(c.State.String(), "CONNECTION_STATE_"),
-			since, strconv.Itoa(len(c.RemoteAddresses)), strconv.Itoa(int(c.Attempts)), reason,
+			c.RemoteRuntimeUrl, enumName(c.Role.String(), "CONNECTION_ROLE_"),
+			enumName(c.State.String(), "CONNECTION_STATE_"), stateAge(c, now),
+			enumName(c.Path.String(), "PATH_"), age(c.PathSince, now), roundTrip(c.RoundTrip),
+			strconv.Itoa(len(c.RemoteAddresses)), strconv.Itoa(int(c.Attempts)), nextAttempt(c, now), pathReason(c),
 		})
 	}
 	return rows
+}
+
+func stateAge(c *pb.Connection, now time.Time) string {
+	if n := len(c.Transitions); n > 0 {
+		return age(c.Transitions[n-1].Time, now)
+	}
+	return "-"
+}
+
+func age(since *timestamppb.Timestamp, now time.Time) string {
+	if since == nil {
+		return "-"
+	}
+	return now.Sub(since.AsTime()).Round(time.Second).String()
+}
+
+func roundTrip(d *durationpb.Duration) string {
+	if d == nil {
+		return "-"
+	}
+	return d.AsDuration().Round(10 * time.Microsecond).String()
+}
+
+// nextAttempt is the time until another set-up may be made.
+func nextAttempt(c *pb.Connection, now time.Time) string {
+	if c.NextAttempt == nil || c.State == pb.ConnectionState_CONNECTION_STATE_LIVE {
+		return "-"
+	}
+	if d := c.NextAttempt.AsTime().Sub(now).Round(time.Second); d > 0 {
+		return "in " + d.String()
+	}
+	return "now"
+}
+
+// pathReason is why messages take their path, and what was wrong last.
+func pathReason(c *pb.Connection) string {
+	switch {
+	case c.PathReason == "":
+		return "-"
+	case c.Reason == "" || c.Reason == c.PathReason:
+		return c.PathReason
+	default:
+		return c.PathReason + " (" + c.Reason + ")"
+	}
 }

@@ -100,7 +100,7 @@ func newRoot(environ []string) *cobra.Command {
 	)
 	for _, c := range []*cobra.Command{
 		runtimeCommand(), msgnodeCommand(), registryCommand(), busCommand(), p2pstubCommand(), nodestubCommand(),
-		listenCommand(), postCommand(), registerCommand(), connectionsCommand(), resolveCommand(), statusCommand(),
+		listenCommand(), postCommand(), pingCommand(), registerCommand(), connectionsCommand(), resolveCommand(), statusCommand(),
 		demoCommand(),
 	} {
 		c.Args = usage(c.Args)

@@ -114,6 +114,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "example.org"}, "ice-server"},
 		{"", []string{"registry", "--runtime-url", "hyperty-runtime://a/b", "--p2p", "maybe"}, "p2p"},
 		{"", []string{"msgnode"}, "domain is missing"},
+		{"", []string{"msgnode", "--domain", "a", "--mailbox-time", "-1s"}, "cannot be negative"},
 		{"", []string{"post"}, "arg"},
 		{"", []string{"post", "x", "[]"}, "body is not a JSON object"},
 		{"", []string{"post", "x", "--wait", "long"}, "wait"},
@@ -132,6 +133,7 @@ func TestNobodyThere(t *testing.T) {
 		{"status", "--registry-addr", "127.0.0.1:1"},
 		{"status", "--wait", "--timeout", "100ms", "--registry-addr", "127.0.0.1:1"},
 		{"post", "x", "--bus-addr", "127.0.0.1:1"},
+		{"ping", "x", "--registry-addr", "127.0.0.1:1"},
 		{"listen", "x", "--timeout", "100ms", "--bus-addr", "127.0.0.1:1"},
 	} {
 		code, _, errs := command(t, nil, args...)

@@ -12,6 +12,7 @@ type nodeSettings struct {
 	serviceSettings
 	domain, grpcAddr, dataDir, natsURL string
 	externalWS, externalGRPC           string
+	limits                             msgnode.Limits
 }
 
 // msgnodeCommand is the Message Node of a domain.
@@ -20,7 +21,7 @@ type nodeSettings struct {
 //	                                 ├─► msgnode ──► store (NATS, JetStream)
 //	foreign runtimes ──/ws─► HTTP ───┘
 func msgnodeCommand() *cobra.Command {
-	var s nodeSettings
+	s := nodeSettings{limits: msgnode.DefaultLimits()}
 	c := &cobra.Command{
 		Use: "msgnode", GroupID: groupServices, Args: cobra.NoArgs,
 		Short: "Run the Message Node of a domain: relay, addresses, subscriptions, domain registry",
@@ -35,6 +36,8 @@ func msgnodeCommand() *cobra.Command {
 	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
 	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
 	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT` of the gRPC address as others reach it (default: from the request's host)")
+	f.IntVar(&s.limits.MailboxBytes, "mailbox-bytes", s.limits.MailboxBytes, "most `BYTES` kept for one runtime while its session is lost")
+	f.DurationVar(&s.limits.MailboxTime, "mailbox-time", s.limits.MailboxTime, "how long a message is kept for such a runtime")
 	return c
 }
 
@@ -44,6 +47,9 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	}
 	if s.httpAddr == "" {
 		return fault.New(fault.BadRequest, "http-addr is missing: a Message Node serves /ws there")
+	}
+	if s.limits.MailboxBytes < 0 || s.limits.MailboxTime < 0 {
+		return fault.New(fault.BadRequest, "mailbox-bytes and mailbox-time cannot be negative")
 	}
 	log, err := s.logger(cmd, "domain", s.domain)
 	if err != nil {
@@ -68,14 +74,19 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
 	}
 	node, err := msgnode.New(msgnode.Config{
 		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoint: s.externalGRPC,
-		GRPCAddr: s.grpcAddr, Log: p.named("msgnode"), Metrics: p.metrics,
+		GRPCAddr: s.grpcAddr, Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	p.add("msgnode", node.Register, node.Run)
+	p.services = append(p.services, node.Register)
 	if err := p.serveHTTP(s.httpAddr, node.Handler()); err != nil {
 		return err
 	}
-	return p.serveGRPC(s.grpcAddr)
+	if err := p.serveGRPC(s.grpcAddr); err != nil {
+		return err
+	}
+	// Stopped before its servers: it ends each connection in order.
+	p.tree.Add("msgnode", node.Run)
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/services/nodestub"
 )
 
@@ -43,7 +44,7 @@ func (p *process) addNodeStub(s *runtimeSettings, conns peers) error {
 		return err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = tlsConfig
+	transport.TLSClientConfig, transport.DialContext = tlsConfig, rpc.DialTCP
 	p.closers = append(p.closers, transport.CloseIdleConnections)
 	stub, err := nodestub.New(nodestub.Config{
 		RuntimeURL: s.runtimeURL, Bus: conns.bus, Nodes: nodes, Security: s.security,

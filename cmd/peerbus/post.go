@@ -11,19 +11,22 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // postSettings are those of `peerbus post`.
 type postSettings struct {
 	clientSettings
-	from, kind, id, wait string
-	p2p                  bool
-	resource, mimeType   string
+	from, kind, id, wait, key string
+	p2p                       bool
+	resource, mimeType        string
 }
 
 func postCommand() *cobra.Command {
@@ -33,9 +36,15 @@ func postCommand() *cobra.Command {
 		GroupID: groupClient,
 		Short:   "Post a message to an address",
 		Long: `Post a message to an address. BODY is a JSON object; "-" reads it from the standard
-input. Accepted means that a listener or a stub of this runtime has the message; only
-a response tells that it has arrived. With --wait response the command prints the response, and fails when its
-code is 400 or above.`,
+input.
+
+Accepted means that a listener or a stub of this runtime has the message, or keeps it
+until it can leave. Delivered means that the receiver has dealt with it, wherever it is
+(towards a runtime that does not say so: that it has left this one). With --wait response
+the command prints the response, and fails when its code is 400 or above.
+
+When the bus cannot take the message now, as it is being restarted, the command tries
+again until --timeout. The message has an idempotency key and is taken once.`,
 		Example: `  peerbus post hyperty://b.example/1 '{"value":{"hello":"world"}}'
   peerbus post hyperty://b.example/1 '{"resource":"temperature"}' --type read --wait response`,
 		Args: cobra.RangeArgs(1, 2),
@@ -45,7 +54,8 @@ code is 400 or above.`,
 	c.Flags().StringVar(&s.from, "from", "", "`ADDRESS` of the sender (default: the bus's own)")
 	c.Flags().StringVar(&s.kind, "type", message.Create, "type of the message")
 	c.Flags().StringVar(&s.id, "id", "", "id of the message (default: a new one)")
-	c.Flags().StringVar(&s.wait, "wait", "accepted", "accepted or response")
+	c.Flags().StringVar(&s.wait, "wait", "accepted", "accepted, delivered or response")
+	c.Flags().StringVar(&s.key, "key", "", "idempotency `KEY`: what is posted again with it is taken once (default: a new one)")
 	c.Flags().BoolVar(&s.p2p, "p2p", false, "ask for a direct connection")
 	c.Flags().StringVar(&s.resource, "resource", "", "`FILE` whose content goes along with the message")
 	c.Flags().StringVar(&s.mimeType, "mime-type", "application/octet-stream", "its MIME type")
@@ -62,35 +72,80 @@ func (s *postSettings) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return s.withBus(cmd.Context(), func(ctx context.Context, bus pb.MessageBusClient) error {
-		deadline, _ := ctx.Deadline()
-		// The bus ends first, so that its own word on a time-out is heard.
-		patience := time.Until(deadline) - time.Second/4
-		resp, err := bus.Post(ctx, &pb.PostRequest{Message: m, Wait: wait, Timeout: durationpb.New(max(patience, time.Millisecond))})
+		again := untilTaken{errs: cmd.ErrOrStderr()}
+		resp, err := again.post(ctx, bus, &pb.PostRequest{Message: m, Wait: wait, IdempotencyKey: s.key})
 		if err != nil {
 			return err
 		}
 		if resp.Response == nil {
-			return s.printAccepted(cmd.OutOrStdout(), m)
+			return s.printTaken(cmd.OutOrStdout(), m)
 		}
 		return s.print(cmd.OutOrStdout(), resp.Response)
 	})
 }
 
+var waits = map[string]pb.Wait{
+	"accepted":  pb.Wait_WAIT_ACCEPTED,
+	"delivered": pb.Wait_WAIT_DELIVERED,
+	"response":  pb.Wait_WAIT_RESPONSE,
+}
+
 func parseWait(s string) (pb.Wait, error) {
-	switch s {
-	case "accepted":
-		return pb.Wait_WAIT_ACCEPTED, nil
-	case "response":
-		return pb.Wait_WAIT_RESPONSE, nil
-	default:
-		return 0, fault.New(fault.BadRequest, "wait %q: want accepted or response", s)
+	wait, known := waits[s]
+	if !known {
+		return 0, fault.New(fault.BadRequest, "wait %q: want accepted, delivered or response", s)
 	}
+	return wait, nil
+}
+
+// untilTaken posts a message until the bus has taken it.
+type untilTaken struct {
+	errs    io.Writer
+	reached bool // the bus was there
+	told    bool
+}
+
+// post returns at the end of ctx with what was wrong last.
+func (u *untilTaken) post(ctx context.Context, bus pb.MessageBusClient, req *pb.PostRequest) (*pb.PostResponse, error) {
+	wait := retry.Backoff{Max: time.Second}
+	for {
+		deadline, _ := ctx.Deadline()
+		// The bus ends first, so that its own word on a time-out is heard.
+		req.Timeout = durationpb.New(max(time.Until(deadline)-time.Second/4, time.Millisecond))
+		resp, err := bus.Post(ctx, req)
+		if err == nil || !u.mayTryAgain(err) {
+			return resp, err
+		}
+		if !u.told {
+			u.told = true
+			_, _ = fmt.Fprintf(u.errs, "peerbus: %s; trying again for %s\n", explain(err), time.Until(deadline).Round(time.Second))
+		}
+		if wait.Wait(ctx) != nil {
+			return nil, err
+		}
+	}
+}
+
+// mayTryAgain tells whether an error may pass. A bus that was never there is
+// rather a wrong address.
+func (u *untilTaken) mayTryAgain(err error) bool {
+	st, _ := status.FromError(err)
+	if st.Code() != codes.Unavailable {
+		return false
+	}
+	if !notConnected(st.Message()) {
+		u.reached = true
+	}
+	return u.reached
 }
 
 func (s *postSettings) message(in io.Reader, args []string) (*pb.Message, error) {
 	m := &pb.Message{Type: s.kind, From: s.from, To: args[0], P2P: s.p2p}
 	if s.id == "" {
 		s.id = uuid.NewString()
+	}
+	if s.key == "" {
+		s.key = uuid.NewString()
 	}
 	m.Id = message.StringID(s.id)
 	if len(args) == 2 {
@@ -139,14 +194,13 @@ func readBounded(open func() (io.ReadCloser, error)) ([]byte, error) {
 	return data, err
 }
 
-// printAccepted says what is known: a listener or a stub of this runtime has the
-// message. Whether it arrives, only a response tells.
-func (s *postSettings) printAccepted(w io.Writer, m *pb.Message) error {
+// printTaken says what is known of a message without a response.
+func (s *postSettings) printTaken(w io.Writer, m *pb.Message) error {
 	if s.output.json() {
-		_, err := fmt.Fprintf(w, "{\"accepted\":true,\"id\":%s}\n", m.Id)
+		_, err := fmt.Fprintf(w, "{%q:true,\"id\":%s}\n", s.wait, m.Id)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "accepted, id %s\n", m.Id)
+	_, err := fmt.Fprintf(w, "%s, id %s\n", s.wait, m.Id)
 	return err
 }
 

@@ -26,17 +26,8 @@ func resolveCommand() *cobra.Command {
 				if s.output.json() {
 					return printJSON(cmd.OutOrStdout(), resp)
 				}
-				route := resp.GetRoute()
-				next := route.GetNext()
-				if next == "" {
-					next = "-"
-				}
-				runtimeURL := resp.RuntimeUrl
-				if runtimeURL == "" {
-					runtimeURL = "not known"
-				}
-				return table(cmd.OutOrStdout(), []string{"ADDRESS", "NEXT", "RUNTIME", "REASON"},
-					[][]string{{req.Address, next, runtimeURL, reasonText(route)}})
+				return table(cmd.OutOrStdout(), []string{"ADDRESS", "NEXT", "OTHER WAY", "RUNTIME", "FLOW", "REASON"},
+					[][]string{resolveRow(req.Address, resp)})
 			})
 		},
 	}
@@ -46,10 +37,35 @@ func resolveCommand() *cobra.Command {
 	return c
 }
 
+func resolveRow(addr string, resp *pb.ResolveResponse) []string {
+	route := resp.GetRoute()
+	return []string{
+		addr, or(route.GetNext(), "-"), or(route.GetRelay(), "-"), or(resp.RuntimeUrl, "not known"), flowText(route), reasonText(route),
+	}
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// flowText says whether messages travel in a flow: `announced`, `unknown` or `no`.
+func flowText(route *pb.Route) string {
+	if route.GetFlow() == pb.FlowUse_FLOW_USE_UNSPECIFIED {
+		return "no"
+	}
+	return enumName(route.GetFlow().String(), "FLOW_USE_")
+}
+
 func reasonText(route *pb.Route) string {
 	text := enumName(route.GetReason().String(), "ROUTE_REASON_")
 	if route.GetDescription() != "" {
 		text += ": " + route.Description
+	}
+	if route.GetDoubt() {
+		text += " (in doubt: both ways are used)"
 	}
 	return text
 }

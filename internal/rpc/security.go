@@ -120,7 +120,7 @@ func (s Security) clientCredentials() (credentials.TransportCredentials, error) 
 // others could reach when there is no TLS, unless s.Insecure is set, and then
 // says so in the log.
 func Listen(addr string, s Security, log *slog.Logger) (net.Listener, error) {
-	lis, err := net.Listen("tcp", addr)
+	lis, err := listenTCP(addr)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "listening on %s: %w", addr, err)
 	}

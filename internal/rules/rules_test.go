@@ -69,6 +69,7 @@ var allowed = map[string][]string{
 	"protocol/":          {"protocol/", "internal/fault", "gen/"},
 	"client":             {"protocol/", "internal/fault", "internal/retry", "internal/run", "gen/"},
 	"services/":          {"client", "protocol/", "internal/", "gen/"},
+	"chaos":              {"services/", "client", "protocol/", "internal/", "gen/"},
 	"cmd/":               {"services/", "client", "protocol/", "internal/", "gen/"},
 }
 

@@ -9,21 +9,37 @@ import (
 const (
 	DescriptionAttribute = "connectionDescription"
 	CandidatesAttribute  = "iceCandidates"
+	// RestartAttribute is an addition of ours: a handler that finds the path gone
+	// sets it to the generation of ICE that it would have.
+	RestartAttribute = "restart"
 )
 
-// Connection is the data of a Connection object.
+// Connection is the data of a Connection object. What follows the candidates is an
+// addition of ours, which older peers pass over.
 type Connection struct {
 	Runtime     string       `json:"runtimeURL"`
 	Owner       string       `json:"owner"`
 	Description *Description `json:"connectionDescription,omitempty"`
 	Candidates  []Candidate  `json:"iceCandidates"`
-	Framing     []string     `json:"framing,omitempty"`
+	// Framing are the framings that the reporter knows besides the older one.
+	Framing []string `json:"framing,omitempty"`
+	// Flow are the kinds of flow that it knows.
+	Flow []string `json:"flow,omitempty"`
+	// Heartbeat says that it answers heartbeats, and restarts ICE.
+	Heartbeat bool `json:"heartbeat,omitempty"`
+	// Replaces is the inviting side's object of the live connection that the new
+	// one is to take the place of.
+	Replaces string `json:"replaces,omitempty"`
+	// Restart is the generation of ICE that is asked for.
+	Restart uint32 `json:"restart,omitempty"`
 }
 
 // Description is a session description: an offer or an answer.
 type Description struct {
 	SDP  string `json:"sdp"`
 	Type string `json:"type"`
+	// Generation counts the restarts of ICE; an answer has that of its offer.
+	Generation uint32 `json:"generation,omitempty"`
 }
 
 // Candidate is one ICE candidate.
@@ -32,6 +48,7 @@ type Candidate struct {
 	Candidate     string  `json:"candidate"`
 	SDPMid        *string `json:"sdpMid"`
 	SDPMLineIndex *uint16 `json:"sdpMLineIndex"`
+	Generation    uint32  `json:"generation,omitempty"` // of the description that it belongs to
 }
 
 // ConnectionSchema is the schema of a domain's Connection objects.
@@ -49,6 +66,10 @@ func (o Object) Connection() Connection {
 	pick(o.Data["runtimeURL"], &c.Runtime)
 	pick(o.Data["owner"], &c.Owner)
 	pick(o.Data["framing"], &c.Framing)
+	pick(o.Data["flow"], &c.Flow)
+	pick(o.Data["heartbeat"], &c.Heartbeat)
+	pick(o.Data["replaces"], &c.Replaces)
+	pick(o.Data[RestartAttribute], &c.Restart)
 	var d Description
 	if pick(o.Data[DescriptionAttribute], &d); d.SDP != "" && d.Type != "" {
 		c.Description = &d

@@ -95,6 +95,9 @@ func parseEnvelope(frame []byte) (*pb.Message, error) {
 			wrong = fault.New(fault.BadRequest, "body is not a JSON object")
 		}
 	}
+	if flow, ok := fields["flow"]; ok && flow[0] == '{' {
+		parseFlow(m, flow)
+	}
 	return m, wrong
 }
 
@@ -170,8 +173,8 @@ func cutField(object []byte, name string) []byte {
 func trimSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
 
 // AppendJSON writes a message as JSON behind dst: id, type, from, to and the
-// body with the routing fields in it. A resource becomes `body.value.content`
-// in base64 with `body.value.mimetype`.
+// body with the routing fields in it, and flow where there is one. A resource
+// becomes `body.value.content` in base64 with `body.value.mimetype`.
 func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
 	body, err := FullBody(m)
 	if err != nil {
@@ -197,6 +200,9 @@ func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
 	if len(body) > 0 {
 		dst = append(dst, `,"body":`...)
 		dst = append(dst, body...)
+	}
+	if dst, err = appendFlow(dst, m); err != nil {
+		return dst, err
 	}
 	return append(dst, '}'), nil
 }

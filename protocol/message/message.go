@@ -72,6 +72,9 @@ func Validate(m *pb.Message) error {
 			return fault.New(fault.BadRequest, "%s is longer than %d bytes", f.name, address.MaxLength)
 		}
 	}
+	if err := validateFlow(m); err != nil {
+		return err
+	}
 	return validateBody(m)
 }
 
@@ -122,10 +125,14 @@ func Answer(req *pb.Message, code fault.Code, fields any) *pb.Message {
 }
 
 // Refuse makes the response that tells the sender of a request what is wrong.
-// Both names of the description are written, since older peers read `desc`.
+// Both names of the description are written, since older peers read `desc`. Of a
+// message in a flow it says which place has not arrived: the sender's bus may find
+// another way.
 func Refuse(req *pb.Message, err error) *pb.Message {
 	f := fault.From(err)
-	return Answer(req, f.Code, map[string]string{"description": f.Description, "desc": f.Description})
+	answer := Answer(req, f.Code, map[string]string{"description": f.Description, "desc": f.Description})
+	answer.Flow = refusedFlow(req)
+	return answer
 }
 
 func answerBody(code fault.Code, fields any) []byte {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -151,6 +153,7 @@ func FuzzParseJSON(f *testing.F) {
 	f.Add([]byte(`{"id":1,"type":"t","from":"a","to":"b","body":{ "via" : "x" , "a":1 , "via":"y" }}`))
 	f.Add([]byte(`{"id":1,"type":"t","from":"a","to":"b","body":{ "via":"x" }}`))
 	f.Add([]byte(`{"id":"1","type":"t","from":"a","to":"b","body":{"value":{"content":"AA==","mimetype":"a/b"}}}`))
+	f.Add([]byte(`{"id":1,"type":"flow","from":"a","to":"b","flow":{"runtime":"r","epoch":"1","id":2,"acks":[{"received":"7","receivedBeyond":[["9","10"]]}]}}`))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		m, err := message.ParseJSON(frame)
 		if err != nil {
@@ -166,6 +169,9 @@ func FuzzParseJSON(f *testing.F) {
 		}
 		if back.Id != m.Id || back.Via != m.Via || string(back.Body) != string(m.Body) {
 			t.Fatalf("%q changed into %q", frame, out)
+		}
+		if !proto.Equal(back.Flow, m.Flow) || string(back.Origin) != string(m.Origin) || back.Number != m.Number {
+			t.Fatalf("the flow of %q changed in %q", frame, out)
 		}
 		message.TakeResource(m)
 	})

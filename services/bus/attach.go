@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -23,9 +25,11 @@ type stream struct {
 	comp    pb.Component
 	// unlimited is set for a Listen call: its listeners give no credit.
 	unlimited bool
-	wake      chan struct{} // has a token when there may be something to send
-	room      chan struct{} // has a token when held has gone down
-	held      atomic.Int64  // bytes charged to it as a poster
+	// origin of its posts; nil when they have none.
+	origin *origin
+	wake   chan struct{} // has a token when there may be something to send
+	room   chan struct{} // has a token when held has gone down
+	held   atomic.Int64  // bytes charged to it as a poster
 
 	// guarded by table.mu
 	listeners map[added]struct{}
@@ -34,8 +38,10 @@ type stream struct {
 	inboxes  map[string]*inbox // by the name that deliveries carry
 	ready    fifo[*inbox]      // in turn; each has something that it may send
 	outcomes fifo[*pb.Outcome]
-	queued   int // bytes in the queues of all inboxes
-	star     int // window of the listener `*`; 0 without one
+	settling settling
+	queued   int  // bytes in the queues of all inboxes
+	star     int  // window of the listener `*`; 0 without one
+	left     bool // its client has closed it, and does not come back
 	closed   bool
 }
 
@@ -60,10 +66,12 @@ func (s *stream) signal() {
 // stream that does not take its answers is not read from either.
 func (s *stream) outcome(o *pb.Outcome) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.closed {
+		s.mu.Unlock()
+		s.origin.outcome(s, o)
 		return
 	}
+	defer s.mu.Unlock()
 	s.outcomes.push(o)
 	s.charge(outcomeCost(o))
 	s.signal()
@@ -119,6 +127,7 @@ func (s *stream) read(ctx context.Context, recv func() (*pb.AttachRequest, error
 	for {
 		req, err := recv()
 		if err != nil {
+			s.leaving(err)
 			return err
 		}
 		for _, c := range req.Credits {
@@ -136,12 +145,31 @@ func (s *stream) read(ctx context.Context, recv func() (*pb.AttachRequest, error
 	}
 }
 
-func (s *stream) credit(c *pb.Credit) {
+// leaving notes that the client has closed the stream of its own will: then its
+// listeners do not come back. One that was cut off may.
+func (s *stream) leaving(err error) {
+	if errors.Is(err, io.EOF) {
+		s.mu.Lock()
+		s.left = true
+		s.mu.Unlock()
+	}
+}
+
+// returning tells whether the listeners of a stream that has ended may come back.
+func (s *stream) returning() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.origin != nil && !s.left && s.comp == pb.Component_COMPONENT_APPLICATION
+}
+
+func (s *stream) credit(c *pb.Credit) {
+	s.mu.Lock()
+	var settled []*post
 	if in := s.inboxes[c.GetListener()]; in != nil {
-		in.credit(c.GetBytes())
+		settled = in.credit(c.GetBytes())
 	}
+	s.mu.Unlock()
+	s.bus.finishAll(settled)
 }
 
 func (s *stream) change(c *pb.ListenerChange) {
@@ -160,9 +188,18 @@ func (s *stream) change(c *pb.ListenerChange) {
 func (s *stream) post(in *pb.Post) {
 	p := newPost(s, in.GetMessage())
 	p.sequence, p.wait, p.ingress = in.GetSequence(), in.GetWait(), in.GetIngress()
+	p.number, p.again = in.GetNumber(), in.GetAgain()
 	if in.GetTimeout() != nil {
 		d := in.GetTimeout().AsDuration()
 		p.timeout = &d
+	}
+	if p.m != nil && p.ingress == nil {
+		p.m.Origin, p.m.Number = nil, 0 // the bus's to say
+	}
+	if s.origin == nil || p.ingress != nil {
+		p.number = 0
+	} else if p.number != 0 && !s.origin.take(s, p) {
+		return
 	}
 	s.bus.post(p)
 }
@@ -170,7 +207,7 @@ func (s *stream) post(in *pb.Post) {
 // write sends what is queued, as much as fits into a frame, until ctx is done.
 func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error) error {
 	for {
-		frame := s.take()
+		frame, sent := s.take()
 		if frame == nil {
 			select {
 			case <-s.wake:
@@ -180,32 +217,49 @@ func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error)
 			}
 		}
 		if err := send(frame); err != nil {
+			s.bus.carryOut(lost(sent, refuse(reasonGone, 503, "the stream of the listener broke")))
 			return err
 		}
 		for _, o := range frame.Outcomes {
 			s.charge(-outcomeCost(o))
 		}
+		for _, p := range sent {
+			if p.dealt() {
+				s.bus.finish(p)
+			}
+		}
 	}
+}
+
+// taking is what goes with making a frame.
+type taking struct {
+	accepted []*post    // what was let into a queue by that
+	sent     []*post    // what is dealt with once the frame is sent
+	hungry   []*outflow // that wait for the room
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in
 // turn, a message each. Nil when there is nothing.
-func (s *stream) take() *pb.AttachResponse {
+func (s *stream) take() (frame *pb.AttachResponse, sent []*post) {
 	s.mu.Lock()
-	frame := &pb.AttachResponse{}
+	frame = &pb.AttachResponse{}
 	bytes := s.takeOutcomes(frame)
-	accepted := s.takeDeliveries(frame, bytes)
+	taking := s.takeDeliveries(frame, bytes)
+	frame.Settled = s.settling.take()
 	s.mu.Unlock()
-	for _, p := range accepted {
+	for _, p := range taking.accepted {
 		if done, err := p.decide(nil); done {
 			s.bus.settle(p, err)
 		}
 	}
-	s.bus.traceDelivered(s, frame.Deliveries)
-	if len(frame.Outcomes)+len(frame.Deliveries) == 0 {
-		return nil
+	for _, f := range taking.hungry {
+		f.pump()
 	}
-	return frame
+	s.bus.traceDelivered(s, frame.Deliveries)
+	if len(frame.Outcomes)+len(frame.Deliveries)+len(frame.Settled) == 0 {
+		return nil, nil
+	}
+	return frame, taking.sent
 }
 
 func (s *stream) takeOutcomes(frame *pb.AttachResponse) (bytes int) {
@@ -220,7 +274,7 @@ func (s *stream) takeOutcomes(frame *pb.AttachResponse) (bytes int) {
 	return bytes
 }
 
-func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (accepted []*post) {
+func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) {
 	for len(frame.Deliveries) < message.MaxFrames && s.ready.len() > 0 {
 		in := *s.ready.first()
 		if in.queue.len() > 0 {
@@ -228,16 +282,24 @@ func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (accepted [
 			if bytes > 0 && bytes+size > frameBytes {
 				break
 			}
-			var d *pb.Delivery
-			d, accepted = in.send(accepted)
-			frame.Deliveries = append(frame.Deliveries, d)
+			frame.Deliveries = append(frame.Deliveries, in.send(&t))
 			bytes += size
 		}
 		s.ready.pop()
 		in.ready = false
 		in.arm()
 	}
-	return accepted
+	return t
+}
+
+// lost refuses posts that were under way to a listener.
+func lost(posts []*post, why error) (verdicts []verdict) {
+	for _, p := range posts {
+		if p.dealt() {
+			verdicts = append(verdicts, verdict{post: p, err: why})
+		}
+	}
+	return verdicts
 }
 
 // attach serves an Attach call: hello, welcome, then reader and writer until
@@ -252,8 +314,12 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 		return fault.New(fault.BadRequest, "the first request has no hello")
 	}
 	s := newStream(b, hello.GetName(), componentOr(hello.GetComponent()))
+	if s.origin, err = b.origins.attach(s, hello.GetOrigin()); err != nil {
+		return err
+	}
 	ctx, leave, err := b.enter(call.Context(), s)
 	if err != nil {
+		s.origin.detach(s)
 		return err
 	}
 	defer leave()

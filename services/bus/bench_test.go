@@ -64,7 +64,7 @@ func BenchmarkRoute(b *testing.B) {
 	if err := bus.addListener(s, &pb.ListenerChange{Address: nodeURL}); err != nil {
 		b.Fatal(err)
 	}
-	bus.table.learn(bob, nodeURL, false)
+	bus.table.learn(bob, &pb.Route{To: bob, Next: nodeURL}, false)
 	by := newStream(bus, "registry", pb.Component_COMPONENT_REGISTRY)
 	m := numbered(alice, bob, 1)
 	b.ReportAllocs()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,9 +45,12 @@ type Bus struct {
 	metrics    *metrics
 
 	streams  *streams
+	origins  *origins
+	keyed    *keyed
 	ask      *asker
 	sources  *sources
 	table    *table
+	flows    *flows
 	requests *requests
 }
 
@@ -66,10 +71,13 @@ func New(cfg Config) (*Bus, error) {
 		log: cfg.Log, registry: pb.NewRegistryClient(cfg.Registry), metrics: newMetrics(),
 	}
 	b.streams = newStreams(&b.limits)
+	b.origins, b.keyed = newOrigins(&b.limits), newKeyed(b.limits.Calls)
 	b.ask = newAsker(b.limits.Questions)
 	b.table = newTable(&b.limits, b.metrics, b.ask, b.carryOut)
 	b.sources = newSources(&b.limits, b.ask, b.deliver, b.carryOut)
 	b.requests = newRequests(&b.limits, b.metrics)
+	b.flows = newFlows(b, time.Now())
+	b.table.flows = b.flows
 	if cfg.Metrics != nil {
 		if err := b.metrics.register(cfg.Metrics, b); err != nil {
 			return nil, fault.New(fault.Conflict, "bus metrics: %w", err)
@@ -81,8 +89,13 @@ func New(cfg Config) (*Bus, error) {
 // Run keeps the stream to the registry up until ctx is done; then it ends all
 // streams and calls, and waits for them. It is called once.
 func (b *Bus) Run(ctx context.Context) error {
+	var flows sync.WaitGroup
+	flows.Go(func() { b.flows.run(ctx) })
 	err := b.askRegistry(ctx)
+	flows.Wait()
 	b.streams.end()
+	b.origins.end()
+	b.flows.end()
 	over := fault.New(fault.Unavailable, "the bus is stopping")
 	b.sources.end(over)
 	b.carryOut(b.table.end(over))
@@ -98,6 +111,17 @@ func (b *Bus) post(p *post) {
 		b.settle(p, err)
 		return
 	}
+	if p.ingress != nil && p.m.Flow != nil {
+		b.flows.arrive(p)
+		b.settle(p, nil)
+		b.over(p, nil)
+		return
+	}
+	b.verify(p)
+}
+
+// verify has the source of a post checked, and delivers it.
+func (b *Bus) verify(p *post) {
 	b.tracePosted(p)
 	key, needed, err := sourceOf(p)
 	switch {
@@ -120,10 +144,15 @@ func (b *Bus) admit(p *post) error {
 	if err := message.Validate(p.m); err != nil {
 		return &refusal{reasonInvalid, fault.From(err)}
 	}
-	if p.wait != pb.Wait_WAIT_RESPONSE {
+	switch {
+	case p.wait == pb.Wait_WAIT_DELIVERED && p.timeout != nil:
+		p.patience = time.AfterFunc(min(*p.timeout, b.limits.MaxRequestTime), func() {
+			p.tell(outcomeOf(p.sequence, fault.New(fault.Timeout, "%s did not say in time that it has the message", p.m.To)))
+		})
 		return nil
-	}
-	if p.sequence == 0 || message.IsResponse(p.m) {
+	case p.wait != pb.Wait_WAIT_RESPONSE:
+		return nil
+	case p.sequence == 0 || message.IsResponse(p.m):
 		return refuse(reasonInvalid, 400, "only a request with a sequence number can wait for a response")
 	}
 	return b.requests.add(p)
@@ -136,7 +165,7 @@ func (b *Bus) complete(m *pb.Message) {
 	if m.From == "" {
 		m.From = b.own
 	}
-	m.Via = ""
+	m.Via, m.Flow = "", nil
 }
 
 // deliver takes a post whose source is approved where it has to go: a response
@@ -154,13 +183,41 @@ func (b *Bus) deliver(p *post) {
 			return
 		}
 	}
+	if p.m.To == b.own && b.answerPing(p) {
+		return
+	}
 	if p.ingress != nil && !b.forUs(p.m.To) {
+		if p.flowing && b.table.young() {
+			if done, err := b.table.expect(p); done {
+				b.settle(p, err)
+			}
+			return
+		}
 		b.settle(p, refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", p.m.To))
 		return
 	}
 	if done, err := b.table.route(p); done {
 		b.settle(p, err)
 	}
+}
+
+// pingType is the type of what the bus itself answers, for whoever wants to know
+// whether and how a runtime is reached.
+const pingType = "ping"
+
+// answerPing answers a ping to the bus itself.
+func (b *Bus) answerPing(p *post) bool {
+	if p.m.Type != pingType {
+		return false
+	}
+	b.settle(p, nil)
+	if p.request == nil {
+		b.over(p, nil)
+	}
+	answer := newPost(itself{}, message.Answer(p.m, fault.OK, nil))
+	answer.size = proto.Size(answer.m)
+	b.deliver(answer)
+	return true
 }
 
 // forUs tells whether what comes from outside may go to an address: to a listener
@@ -173,8 +230,10 @@ func (b *Bus) forUs(to string) bool {
 func (b *Bus) respond(q *request, p *post) {
 	b.metrics.delivered(q.post.by.component())
 	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
-	q.post.by.outcome(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
+	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
+	q.post.by.settled(q.post, nil)
 	b.settle(p, nil)
+	b.finish(p)
 }
 
 // offer offers a post to some listeners, past the table.
@@ -187,17 +246,24 @@ func (b *Bus) offer(p *post, takers []*inbox) {
 // carryOut settles decided posts. No lock may be held.
 func (b *Bus) carryOut(verdicts []verdict) {
 	for _, v := range verdicts {
-		b.settle(v.post, v.err)
+		if v.done {
+			b.finish(v.post)
+		} else {
+			b.settle(v.post, v.err)
+		}
 	}
 }
 
-// settle tells a poster how its post was decided. A refusal that it has no
-// outcome for goes as a response to the message's sender; a response is never
-// answered.
+// settle tells a poster how its post was decided: accepted, or refused. A
+// refusal that it has no outcome for goes as a response to the message's sender; a
+// response is never answered. An accepted post is settled later (finish).
 func (b *Bus) settle(p *post, err error) {
 	if err == nil {
-		if p.request == nil && p.sequence != 0 {
-			p.by.outcome(outcomeOf(p.sequence, nil))
+		if p.request == nil && p.sequence != 0 && p.wait != pb.Wait_WAIT_DELIVERED {
+			p.tell(outcomeOf(p.sequence, nil))
+		}
+		if p.fanned && p.owed.Load() == 0 { // the last one refused it, the others have dealt with it
+			b.finish(p)
 		}
 		return
 	}
@@ -206,12 +272,43 @@ func (b *Bus) settle(p *post, err error) {
 	case p.request != nil:
 		if b.requests.end(p.request) {
 			b.metrics.request("refused")
-			p.by.outcome(outcomeOf(p.sequence, err))
+			p.tell(outcomeOf(p.sequence, err))
 		}
-	case p.sequence != 0 && !p.taken.Load():
-		p.by.outcome(outcomeOf(p.sequence, err))
+	case p.flowing: // the bus that it came from is told, and tells its sender
+	case p.sequence != 0 && !p.answered.Load():
+		p.tell(outcomeOf(p.sequence, err))
 	case p.m != nil && !message.IsResponse(p.m):
 		b.refuse(p, err)
+	}
+	b.over(p, err)
+}
+
+// finish settles a post that all its receivers have dealt with. A request is
+// settled by its response, or by its time.
+func (b *Bus) finish(p *post) {
+	if p.request != nil {
+		return
+	}
+	if p.wait == pb.Wait_WAIT_DELIVERED && p.sequence != 0 {
+		p.tell(outcomeOf(p.sequence, nil))
+	}
+	b.over(p, nil)
+}
+
+func (b *Bus) over(p *post, err error) {
+	if p.over.Swap(true) {
+		return
+	}
+	if p.patience != nil {
+		p.patience.Stop()
+	}
+	p.by.settled(p, err)
+}
+
+// finishAll finishes posts of which the last receiver has dealt with them.
+func (b *Bus) finishAll(posts []*post) {
+	for _, p := range posts {
+		b.finish(p)
 	}
 }
 
@@ -231,11 +328,23 @@ func (b *Bus) refuse(p *post, why error) {
 	}
 }
 
+// refuseRemotely refuses a post that had left: a request has a response, as it
+// would have from whoever refused it.
+func (b *Bus) refuseRemotely(p *post, why error) {
+	if p.request == nil {
+		b.settle(p, why)
+		return
+	}
+	b.metrics.refused(reasonOf(why))
+	b.refuse(p, why)
+}
+
 // itself is the bus as a poster: of refusals, which nobody waits for.
 type itself struct{}
 
 func (itself) component() pb.Component   { return pb.Component_COMPONENT_UNSPECIFIED }
 func (itself) outcome(*pb.Outcome)       {}
+func (itself) settled(*post, error)      {}
 func (itself) charge(int)                {}
 func (itself) sendBack(*post, ...string) {}
 

@@ -26,6 +26,15 @@
 // behind: per sender and receiver, order is kept. At the end of the way is an
 // inbox (inbox.go), the bounded queue of one listener.
 //
+// What goes to another runtime that knows flows does not go to the stub's inbox
+// directly, but into the flow to that runtime (flows.go, outflow.go, inflow.go; the
+// machine is in package flow): it is kept until the listener there has dealt with
+// it, sent again where it is lost, and put in order there. A post is accepted when it
+// is in a queue or in a flow, and settled when its listeners have dealt with it (their
+// credit says so) or it is refused. A client with an origin (origin.go) is told of
+// both, and posts what is not settled again after its stream broke. Its listeners
+// likewise may come back: for Limits.ReturnTime what is for them waits.
+//
 // Who owns what.
 //   - Each stream (attach.go) has a reader, which alone takes its requests, and a
 //     writer, which alone sends. The writer puts what is queued into frames of up
@@ -37,6 +46,8 @@
 //   - A stream's mutex guards its inboxes and outcomes. It is taken below the
 //     table's, never the other way round. No lock is held while something is
 //     sent or logged: what is decided under one is a verdict, carried out later.
+//   - flows: who there are flows with, under one mutex; each flow has its own. Whoever
+//     changes a flow pumps it: what is due goes into the inboxes of its ways.
 //   - asker (registry.go) keeps the questions that are open; Run keeps the stream
 //     Registry.Routes on which they are asked. A new stream is asked all open
 //     ones again. What is known is used on, and asked for again when it is used.
@@ -62,7 +73,9 @@
 //   - An alias (leads_to) is there while both its own stream and a listener that
 //     it leads to are; it comes back with the latter.
 //   - What a stream's end leaves undelivered is refused with 503, unless another
-//     listener has it.
+//     listener has it, or the client was cut off and comes back in time.
+//   - What was accepted is settled once: dealt with, or refused with a response. Of a
+//     flow nothing is refused here that its sender's bus is not told of.
 //
 // Bounds are in Limits.
 package bus

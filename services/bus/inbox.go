@@ -10,8 +10,12 @@ import (
 // inbox is the queue of a stream for one listener, under the name by which the
 // stream knows it. All its fields below mu are guarded by the stream's mutex.
 //
-//	offer ──▶ queue ──(window)──▶ the stream's writer
+//	offer ──▶ queue ──(window)──▶ the stream's writer ──▶ sent ──(credit)──▶ dealt with
 //	   └────▶ overflow ──▲  while the queue is full; its posters are charged
+//
+// What comes in a flow is taken however full the queue is: the flow's own bound
+// holds its sender back. What goes out in one is not taken by a full queue, and is
+// offered again when there is room (hungry).
 //
 // Full and stuck: what finds the queue full waits in the overflow. When the
 // first of it has waited Limits.FullTime, all of it is refused and the inbox is
@@ -26,10 +30,13 @@ type inbox struct {
 	// guarded by stream.mu
 	window   int // bytes that may be under way
 	underWay int // bytes sent and not given back
+	sent     fifo[*post]
+	given    int // bytes of credit that no whole message of sent has used up
 	queue    fifo[*post]
 	bytes    int // in queue
 	overflow fifo[waiting]
 	timer    *time.Timer // for the first of overflow; nil before it is needed
+	hungry   map[*outflow]struct{}
 	stuck    bool
 	ready    bool // it stands in stream.ready
 	closed   bool
@@ -48,6 +55,9 @@ func (in *inbox) offer(p *post) (taken bool, err error) {
 	switch limits := s.limits; {
 	case in.closed:
 		return false, in.gone()
+	case p.flowing:
+		in.enqueue(p)
+		return true, nil
 	case in.stuck:
 		return false, refuse(reasonStuck, 429, "%s takes nothing at the moment", in.name)
 	case s.queued+p.cost() > limits.StreamBytes && s.queued > 0:
@@ -62,6 +72,36 @@ func (in *inbox) offer(p *post) (taken bool, err error) {
 	}
 	in.wait(p)
 	return false, nil
+}
+
+// offerFlow takes a message of a flow to another runtime; when the queue is full,
+// the flow is told once there is room.
+func (in *inbox) offerFlow(p *post, f *outflow) (taken bool) {
+	s := in.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in.closed {
+		return false
+	}
+	if in.overflow.len() == 0 && in.fits(p) {
+		in.enqueue(p)
+		return true
+	}
+	if in.hungry == nil {
+		in.hungry = map[*outflow]struct{}{}
+	}
+	in.hungry[f] = struct{}{}
+	return false
+}
+
+// feed gives the flows that wait for room, when half of the queue is free.
+func (in *inbox) feed() map[*outflow]struct{} {
+	if l := in.stream.limits; len(in.hungry) == 0 || in.bytes > l.QueueBytes/2 || in.queue.len() > l.QueueMessages/2 {
+		return nil
+	}
+	hungry := in.hungry
+	in.hungry = nil
+	return hungry
 }
 
 func (in *inbox) fits(p *post) bool {
@@ -110,30 +150,46 @@ func (in *inbox) leave() *post {
 }
 
 // send takes the first of the queue for the writer, and lets in what waits in
-// the overflow; that is accepted now.
-func (in *inbox) send(accepted []*post) (*pb.Delivery, []*post) {
+// the overflow; that is accepted now. A listener that gives no credit has dealt
+// with it once it is sent.
+func (in *inbox) send(t *taking) *pb.Delivery {
 	p := in.queue.pop()
 	in.bytes -= p.size
 	in.stream.queued -= p.cost()
 	if in.window != unlimited {
 		in.underWay += p.size
+		in.sent.push(p)
+	} else {
+		t.sent = append(t.sent, p)
 	}
 	for in.overflow.len() > 0 && in.fits(in.overflow.first().post) {
 		first := in.leave()
 		in.enqueue(first)
-		accepted = append(accepted, first)
+		t.accepted = append(t.accepted, first)
+	}
+	for f := range in.feed() {
+		t.hungry = append(t.hungry, f)
 	}
 	if l := in.stream.limits; in.stuck && in.bytes <= l.QueueBytes/2 && in.queue.len() <= l.QueueMessages/2 {
 		in.stuck = false
 	}
-	return &pb.Delivery{Listener: in.name, Message: p.m}, accepted
+	return &pb.Delivery{Listener: in.name, Message: p.m}
 }
 
-// credit gives bytes back to the window. More than was under way is not there
-// to give.
-func (in *inbox) credit(bytes uint32) {
-	in.underWay = max(0, in.underWay-int(bytes))
+// credit gives bytes back to the window, and gives the posts that are settled by
+// that. More than was under way is not there to give.
+func (in *inbox) credit(bytes uint32) (settled []*post) {
+	given := min(int(bytes), in.underWay)
+	in.underWay -= given
+	in.given += given
+	for in.sent.len() > 0 && in.given >= (*in.sent.first()).size {
+		p := in.sent.pop()
+		if in.given -= p.size; p.dealt() {
+			settled = append(settled, p)
+		}
+	}
 	in.arm()
+	return settled
 }
 
 // impatient runs when the first of the overflow may have waited long enough.
@@ -160,34 +216,71 @@ func (in *inbox) dismiss(why error) []verdict {
 	for in.overflow.len() > 0 {
 		p := in.leave()
 		if done, err := p.decide(why); done {
-			verdicts = append(verdicts, verdict{p, err})
+			verdicts = append(verdicts, verdict{post: p, err: err})
 		}
 	}
 	return verdicts
 }
 
-// close ends the inbox. What it had not sent yet, and no other listener has,
-// is refused.
-func (in *inbox) close() []verdict {
+// close ends the inbox. What it had not dealt with, and no other listener has,
+// is refused; but what was sent to a stub may have left already.
+func (in *inbox) close() (verdicts []verdict, hungry map[*outflow]struct{}) {
 	s := in.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	in.end()
+	verdicts = in.dismiss(in.gone())
+	for _, p := range in.sent.drain() {
+		verdicts = in.lose(verdicts, p, s.comp == pb.Component_COMPONENT_APPLICATION)
+	}
+	for _, p := range in.queue.drain() {
+		s.queued -= p.cost()
+		verdicts = in.lose(verdicts, p, true)
+	}
+	in.bytes = 0
+	hungry, in.hungry = in.hungry, nil
+	return verdicts, hungry
+}
+
+func (in *inbox) end() {
 	in.closed = true
-	if s.inboxes[in.name] == in {
-		delete(s.inboxes, in.name)
+	if in.stream.inboxes[in.name] == in {
+		delete(in.stream.inboxes, in.name)
 	}
 	if in.timer != nil {
 		in.timer.Stop()
 	}
-	verdicts := in.dismiss(in.gone())
+}
+
+// lose counts a post that this listener will not deal with.
+func (in *inbox) lose(verdicts []verdict, p *post, refused bool) []verdict {
+	switch {
+	case !p.dealt():
+	case refused && !p.fanned:
+		return append(verdicts, verdict{post: p, err: in.gone()})
+	default:
+		return append(verdicts, verdict{post: p, done: true})
+	}
+	return verdicts
+}
+
+// leaveAll ends the inbox of a listener that may come back, and gives all that it
+// has not dealt with, in order. Some of it may have reached it.
+func (in *inbox) leaveAll() []*post {
+	s := in.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.end()
+	all := in.sent.drain()
 	for _, p := range in.queue.drain() {
 		s.queued -= p.cost()
-		if !p.fanned {
-			verdicts = append(verdicts, verdict{p, in.gone()})
-		}
+		all = append(all, p)
+	}
+	for in.overflow.len() > 0 {
+		all = append(all, in.leave())
 	}
 	in.bytes = 0
-	return verdicts
+	return all
 }
 
 func (in *inbox) full() error {

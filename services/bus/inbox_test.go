@@ -25,6 +25,7 @@ type posts struct {
 
 func (p *posts) component() pb.Component   { return pb.Component_COMPONENT_REGISTRY }
 func (p *posts) sendBack(*post, ...string) {}
+func (p *posts) settled(*post, error)      {}
 func (p *posts) charge(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +79,7 @@ func (a *alone) post(to string) (sequence uint64) {
 
 // taken gives what the writer would send now.
 func taken(s *stream) (ids []string) {
-	for f := s.take(); f != nil; f = s.take() {
+	for f, _ := s.take(); f != nil; f, _ = s.take() {
 		for _, d := range f.Deliveries {
 			ids = append(ids, d.Message.Id)
 		}
@@ -321,7 +322,7 @@ func TestFramesAreBatches(t *testing.T) {
 		a.post(carol)
 	}
 	for _, want := range []int{message.MaxFrames, message.MaxFrames, 1} {
-		if f := s.take(); len(f.GetDeliveries()) != want {
+		if f, _ := s.take(); len(f.GetDeliveries()) != want {
 			t.Errorf("a frame of %d, want %d", len(f.GetDeliveries()), want)
 		}
 	}
@@ -334,11 +335,11 @@ func TestFramesAreBatches(t *testing.T) {
 	large(1)
 	large(2)
 	for range 3 {
-		if f := s.take(); len(f.GetDeliveries()) != 1 {
+		if f, _ := s.take(); len(f.GetDeliveries()) != 1 {
 			t.Errorf("a frame of %d", len(f.GetDeliveries()))
 		}
 	}
-	if s.take() != nil {
+	if f, _ := s.take(); f != nil {
 		t.Error("a frame of nothing")
 	}
 }

@@ -1,6 +1,10 @@
 package bus
 
-import "time"
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/services/bus/flow"
+)
 
 // Limits bound a bus. A field that is zero takes its default.
 type Limits struct {
@@ -56,9 +60,38 @@ type Limits struct {
 	// WaitTime is how long a message waits so. Default 5 s: a restart of the
 	// registry or a stub takes less, and a request's sender learns it in time.
 	WaitTime time.Duration
+	// LongWaitTime is that time for a message that was accepted elsewhere: it came
+	// in a flow, or was posted before to a bus that is gone. Default 60 s: it is
+	// refused when nothing else can be done. AskAgain is how long until the registry
+	// is asked again that could not say. Default 250 ms.
+	LongWaitTime, AskAgain time.Duration
 	// Questions is how many questions to the registry may be open. Default
 	// 16,384: twice what can wait, for those that only ask again.
 	Questions int
+
+	// ReturnTime is how long a listener whose stream was cut off may take to come
+	// back before what waits for it is refused; likewise all listeners when the bus
+	// has been started. Default 10 s: twice the longest wait of a client.
+	ReturnTime time.Duration
+	// Origins is how many clients with posts of their own numbers are known, and
+	// OriginTime how long one is that has no stream. Defaults 65,536 and 1 min.
+	Origins    int
+	OriginTime time.Duration
+	// Refusals is how many refused posts of a client are remembered, to be told
+	// again when it asks. Default 256: what is lost with a stream.
+	Refusals int
+
+	// Flow bounds each flow from or to another runtime.
+	Flow flow.Limits
+	// Flows is how many there may be of each kind. Default 16,384; past it, and
+	// for messages between runtimes that know none, there are plain messages.
+	Flows int
+	// FlowBytes bounds what has come in all flows and is not dealt with, in bytes.
+	// Default 256 MiB; past it what comes is dropped, and sent again by its bus.
+	FlowBytes int
+	// Marks is how many pairs of sender and receiver in other runtimes are known by
+	// the last number that came (Message.number). Default 65,536.
+	Marks int
 
 	// Requests is how many requests may wait for their response. Default
 	// 65,536.
@@ -92,7 +125,17 @@ func DefaultLimits() Limits {
 		WaitBytes:       4 << 20,
 		WaitTotal:       64 << 20,
 		WaitTime:        5 * time.Second,
+		LongWaitTime:    time.Minute,
+		AskAgain:        250 * time.Millisecond,
 		Questions:       16_384,
+		ReturnTime:      10 * time.Second,
+		Origins:         65_536,
+		OriginTime:      time.Minute,
+		Refusals:        256,
+		Flow:            flow.DefaultLimits(),
+		Flows:           16_384,
+		FlowBytes:       256 << 20,
+		Marks:           65_536,
 		Requests:        65_536,
 		RequestTime:     15 * time.Second,
 		MaxRequestTime:  5 * time.Minute,
@@ -119,6 +162,11 @@ func (l Limits) orDefaults() Limits {
 		{&l.WaitBytes, &d.WaitBytes},
 		{&l.WaitTotal, &d.WaitTotal},
 		{&l.Questions, &d.Questions},
+		{&l.Origins, &d.Origins},
+		{&l.Refusals, &d.Refusals},
+		{&l.Flows, &d.Flows},
+		{&l.FlowBytes, &d.FlowBytes},
+		{&l.Marks, &d.Marks},
 		{&l.Requests, &d.Requests},
 	} {
 		if *f.have <= 0 {
@@ -128,6 +176,10 @@ func (l Limits) orDefaults() Limits {
 	for _, f := range []struct{ have, otherwise *time.Duration }{
 		{&l.FullTime, &d.FullTime},
 		{&l.WaitTime, &d.WaitTime},
+		{&l.LongWaitTime, &d.LongWaitTime},
+		{&l.AskAgain, &d.AskAgain},
+		{&l.ReturnTime, &d.ReturnTime},
+		{&l.OriginTime, &d.OriginTime},
 		{&l.RequestTime, &d.RequestTime},
 		{&l.MaxRequestTime, &d.MaxRequestTime},
 	} {

@@ -45,15 +45,29 @@ func (l *lobby) open(expire func()) (*line, error) {
 func (l *lobby) join(ln *line, p *post) error {
 	cost := p.cost()
 	first := ln.posts.len() == 0
-	if !first && (ln.posts.len() >= l.limits.WaitMessages || ln.bytes+cost > l.limits.WaitBytes) || l.bytes+cost > l.limits.WaitTotal {
+	if p.flowing {
+		// What is under way in flows is bounded by them.
+	} else if !first && (ln.posts.len() >= l.limits.WaitMessages || ln.bytes+cost > l.limits.WaitBytes) || l.bytes+cost > l.limits.WaitTotal {
 		return refuse(reasonWaitFull, 429, "%d messages wait for the route to %s already", ln.posts.len(), p.m.To)
 	}
-	ln.posts.push(waiting{p, time.Now().Add(l.limits.WaitTime)})
+	ln.posts.push(waiting{p, time.Now().Add(l.patience(p))})
 	ln.bytes += cost
 	l.bytes += cost
 	l.posts++
 	return nil
 }
+
+// patience is how long a post may wait. One that its sender takes for accepted
+// already waits longer than one that can be refused.
+func (l *lobby) patience(p *post) time.Duration {
+	if p.mayBeEarly() {
+		return l.limits.LongWaitTime
+	}
+	return l.limits.WaitTime
+}
+
+// patient tells whether the first of a line waits longer than others do.
+func (ln *line) patient() bool { return ln.posts.len() > 0 && ln.posts.first().post.mayBeEarly() }
 
 // leave takes the first of a line out.
 func (l *lobby) leave(ln *line) *post {
@@ -62,6 +76,14 @@ func (l *lobby) leave(ln *line) *post {
 	l.bytes -= p.cost()
 	l.posts--
 	return p
+}
+
+// leaveWhile takes out the first ones, as long as they are meant.
+func (l *lobby) leaveWhile(ln *line, meant func(*post) bool) (out []*post) {
+	for ln.posts.len() > 0 && meant(ln.posts.first().post) {
+		out = append(out, l.leave(ln))
+	}
+	return out
 }
 
 // expired takes out those whose time is over, and sets the timer for the next.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -24,6 +25,9 @@ type table struct {
 	routes    *cache[string, *route]
 	lobby     lobby
 	waiting   map[*place]struct{} // places that have a line
+
+	flows *flows // set once, before anything is routed
+	began time.Time
 }
 
 // place is what is known about one address. It is there as long as anything is.
@@ -42,6 +46,8 @@ type place struct {
 	leading map[string]int      // addresses that have aliases to here, and how many
 	line    *line               // messages that wait for a way to the address
 	parked  map[*place]struct{} // places whose line waits for a listener here
+	absent  time.Time           // its listener was cut off, and may come back until then
+	path    bool                // flows go this way: they are told when takers come or go
 }
 
 // alias leads from its place to another address. It may be dangling: the
@@ -59,7 +65,7 @@ func newTable(l *Limits, m *metrics, ask *asker, carryOut func([]verdict)) *tabl
 	return &table{
 		limits: l, metrics: m, ask: ask, carryOut: carryOut,
 		places: map[string]*place{}, routes: newCache[string, *route](l.Routes),
-		lobby: lobby{limits: l}, waiting: map[*place]struct{}{},
+		lobby: lobby{limits: l}, waiting: map[*place]struct{}{}, began: time.Now(),
 	}
 }
 
@@ -75,7 +81,7 @@ func (t *table) place(address string) *place {
 
 // tidy forgets a place about which nothing is known any more.
 func (t *table) tidy(pl *place) {
-	if len(pl.own)+len(pl.aliases)+len(pl.leading)+len(pl.parked) == 0 && pl.line == nil {
+	if len(pl.own)+len(pl.aliases)+len(pl.leading)+len(pl.parked) == 0 && pl.line == nil && pl.absent.IsZero() && !pl.path {
 		delete(t.places, pl.address)
 	}
 }
@@ -172,6 +178,7 @@ func (t *table) insert(s *stream, c *pb.ListenerChange) []verdict {
 	pl := t.place(c.GetAddress())
 	if c.GetLeadsTo() == "" {
 		pl.own = append(pl.own, s.open(pl.address, pl.address, window))
+		pl.absent = time.Time{}
 		return t.refresh(pl)
 	}
 	pl.aliases = append(pl.aliases, alias{s, c.GetLeadsTo()})
@@ -225,7 +232,10 @@ func (t *table) drop(s *stream, address, leadsTo string) []verdict {
 		i := slices.IndexFunc(pl.own, func(in *inbox) bool { return in.stream == s })
 		in := pl.own[i]
 		pl.own = slices.Delete(pl.own, i, i+1)
-		return append(in.close(), t.refresh(pl)...)
+		if len(pl.own) == 0 && s.returning() {
+			return append(t.await(pl, in.leaveAll()), t.refresh(pl)...)
+		}
+		return append(t.shut(in), t.refresh(pl)...)
 	}
 	i := slices.Index(pl.aliases, alias{s, leadsTo})
 	pl.aliases = slices.Delete(pl.aliases, i, i+1)
@@ -238,6 +248,69 @@ func (t *table) drop(s *stream, address, leadsTo string) []verdict {
 	return verdicts
 }
 
+// shut closes an inbox.
+func (t *table) shut(in *inbox) []verdict {
+	verdicts, hungry := in.close()
+	for f := range hungry {
+		t.flows.wake(f)
+	}
+	return verdicts
+}
+
+// await keeps what a listener that was cut off has not dealt with, and what comes
+// for it, in the line of its address: it may come back within Limits.ReturnTime.
+func (t *table) await(pl *place, left []*post) []verdict {
+	t.awaitUntil(pl, time.Now().Add(t.limits.ReturnTime))
+	var verdicts []verdict
+	for _, p := range left {
+		if done, err := t.wait(p); done {
+			verdicts = append(verdicts, verdict{post: p, err: err})
+		}
+	}
+	return verdicts
+}
+
+func (t *table) awaitUntil(pl *place, until time.Time) {
+	pl.absent = until
+	time.AfterFunc(time.Until(until), func() { t.giveUp(pl.address, until) })
+}
+
+// young tells whether this bus was started a moment ago: listeners that another
+// one had before it may not be back yet.
+func (t *table) young() bool { return time.Since(t.began) < t.limits.ReturnTime }
+
+// expect keeps a post for a listener that may come back to a young bus.
+func (t *table) expect(p *post) (done bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if pl := t.places[p.m.To]; pl != nil && len(pl.takers) > 0 && pl.line == nil {
+		return offer(p, pl.takers)
+	}
+	pl := t.place(p.m.To)
+	if pl.absent.IsZero() {
+		t.awaitUntil(pl, t.began.Add(t.limits.ReturnTime))
+	}
+	return t.wait(p)
+}
+
+// giveUp ends the wait for a listener, unless it came back or another wait began.
+func (t *table) giveUp(address string, until time.Time) {
+	t.mu.Lock()
+	pl := t.places[address]
+	if pl == nil || !pl.absent.Equal(until) {
+		t.mu.Unlock()
+		return
+	}
+	pl.absent = time.Time{}
+	var verdicts []verdict
+	if pl.line != nil && len(pl.takers) == 0 {
+		verdicts = t.fail(pl, refuse(reasonGone, 503, "the listener of %s was cut off, and did not come back", address))
+	}
+	t.tidy(pl)
+	t.mu.Unlock()
+	t.carryOut(verdicts)
+}
+
 // refresh finds anew who takes messages for a place and for those that lead to
 // it, and lets go what waited for that.
 func (t *table) refresh(pl *place) []verdict {
@@ -247,6 +320,9 @@ func (t *table) refresh(pl *place) []verdict {
 	}
 	for address := range pl.leading {
 		verdicts = append(verdicts, t.refresh(t.places[address])...)
+	}
+	if pl.path {
+		t.flows.moved(pl.address)
 	}
 	if len(pl.takers) > 0 {
 		verdicts = append(verdicts, t.retry(pl)...)
@@ -284,7 +360,7 @@ func (t *table) lead(pl *place) []verdict {
 	var verdicts []verdict
 	for s, in := range before {
 		if pl.led[s] != in {
-			verdicts = append(verdicts, in.close()...)
+			verdicts = append(verdicts, t.shut(in)...)
 		}
 	}
 	return verdicts

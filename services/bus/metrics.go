@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/services/bus/flow"
 )
 
 // metrics of a bus. Labels are components (application, registry, p2p_stub,
@@ -20,6 +21,9 @@ type metrics struct {
 	questions    prometheus.Counter
 	routeChanges prometheus.Counter
 	registry     prometheus.Gauge
+	duplicates   prometheus.Counter
+	sentBy       [4]prometheus.Counter // by path
+	again        prometheus.Counter
 	all          []prometheus.Collector
 }
 
@@ -32,6 +36,8 @@ func newMetrics() *metrics {
 		questions: counter("questions_total",
 			"Questions sent to the registry: about routes and sources, first ones and repeated ones."),
 		routeChanges: counter("route_changes_total", "Pushed changes of routes that this bus uses."),
+		duplicates:   counter("flow_duplicates_total", "Messages of flows that had been taken before, from a bus that was restarted since."),
+		again:        counter("flow_retransmissions_total", "Messages of flows that were sent again."),
 		registry: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "peerbus_bus_registry_connected", Help: "1 while the stream to the registry is up.",
 		}),
@@ -39,12 +45,17 @@ func newMetrics() *metrics {
 	posted := vec("posted_total", "Messages posted, by the component that posted them.", "component")
 	delivered := vec("delivered_total",
 		"Messages put into the queue of a listener, and responses given to their requester, by component.", "component")
+	sent := vec("flow_sent_total", "Messages of flows sent to other runtimes, by path: direct, relay or both.", "path")
+	for _, path := range []flow.Path{flow.Direct, flow.Relay, flow.Both} {
+		m.sentBy[path] = sent.WithLabelValues(path.String())
+	}
 	for c := range pb.Component_name {
 		m.postedBy[c] = posted.WithLabelValues(label(pb.Component(c)))
 		m.deliveredTo[c] = delivered.WithLabelValues(label(pb.Component(c)))
 	}
 	m.all = []prometheus.Collector{
 		posted, delivered, m.refusals, m.requests, m.stuck, m.holds, m.questions, m.routeChanges, m.registry,
+		m.duplicates, m.again, sent,
 	}
 	return m
 }
@@ -69,7 +80,16 @@ func vec(name, help, label string) *prometheus.CounterVec {
 func (m *metrics) posted(c pb.Component)    { m.postedBy[c].Inc() }
 func (m *metrics) delivered(c pb.Component) { m.deliveredTo[c].Inc() }
 func (m *metrics) refused(reason string)    { m.refusals.WithLabelValues(reason).Inc() }
-func (m *metrics) request(result string)    { m.requests.WithLabelValues(result).Inc() }
+func (m *metrics) transmitted(tx flow.Transmission) {
+	if c := m.sentBy[tx.Path&flow.Both]; c != nil {
+		c.Inc()
+	}
+	if tx.Again {
+		m.again.Inc()
+	}
+}
+
+func (m *metrics) request(result string) { m.requests.WithLabelValues(result).Inc() }
 
 // register adds the metrics, with gauges over the tables of a bus.
 func (m *metrics) register(r prometheus.Registerer, b *Bus) error {
@@ -82,6 +102,11 @@ func (m *metrics) register(r prometheus.Registerer, b *Bus) error {
 		{"routes", "Routes that are kept.", func() int { return b.table.size().routes }},
 		{"waiting_messages", "Messages that wait for a route or a stub.", func() int { return b.table.size().waiting }},
 		{"waiting_sources", "Messages that wait for the approval of their source.", b.sources.count},
+		{"origins", "Clients whose posts are known by their numbers.", b.origins.count},
+		{"flow_held_bytes", "What came in flows and is not dealt with.", func() int { return int(b.flows.held.Load()) }},
+		{"flow_unsettled_bytes", "What went in flows and is not known to be dealt with.", b.flows.unsettled},
+		{"flows_out", "Flows to other runtimes.", func() int { out, _ := b.flows.sizes(); return out }},
+		{"flows_in", "Flows from other runtimes.", func() int { _, in := b.flows.sizes(); return in }},
 		{"requests_open", "Requests that wait for their response.", b.requests.count},
 	} {
 		m.all = append(m.all, prometheus.NewGaugeFunc(

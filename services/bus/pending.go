@@ -78,7 +78,9 @@ func (r *requests) timeout(q *request) {
 	if r.end(q) {
 		r.metrics.request("timeout")
 		r.metrics.refused(reasonTimeout)
-		q.post.by.outcome(outcomeOf(q.post.sequence, fault.New(fault.Timeout, "no response from %s in time", q.key.To)))
+		late := fault.New(fault.Timeout, "no response from %s in time", q.key.To)
+		q.post.tell(outcomeOf(q.post.sequence, late))
+		q.post.by.settled(q.post, late)
 	}
 }
 

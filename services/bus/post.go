@@ -10,12 +10,16 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// poster is who posts: an attached stream, a unary call, or the bus itself.
-// Its methods never wait.
+// poster is who posts: an attached stream, a unary call, a flow from another
+// runtime, or the bus itself. Its methods never wait.
 type poster interface {
 	component() pb.Component
 	// outcome hands over the answer to a post.
 	outcome(*pb.Outcome)
+	// settled tells that nothing more will happen to a post: its receivers have
+	// dealt with it, or it was refused with an error. It comes once, after the
+	// outcome.
+	settled(p *post, err error)
 	// charge counts bytes of its posts that wait for room in a listener's queue;
 	// a negative number gives them back.
 	charge(bytes int)
@@ -24,22 +28,30 @@ type poster interface {
 	sendBack(p *post, addresses ...string)
 }
 
-// post is a message on its way through the bus, until it is accepted or
-// refused. Its message belongs to all who got it: nobody changes it any more.
+// post is a message on its way through the bus, until it is settled: dealt with
+// by whoever took it, or refused. Its message belongs to all who got it: nobody
+// changes it any more.
 type post struct {
 	m        *pb.Message
 	size     int // bytes of the encoded message, once it is admitted
 	sequence uint64
+	number   uint64 // of the poster's posts; 0 when it does not count them
+	again    bool   // it was posted before, on an earlier stream or to an earlier bus
 	wait     pb.Wait
 	timeout  *time.Duration
 	ingress  *pb.Ingress
 	by       poster
-	verified bool     // its source has been approved
-	request  *request // with WAIT_RESPONSE
-	fanned   bool     // offered to several listeners
+	verified bool        // its source has been approved
+	request  *request    // with WAIT_RESPONSE
+	patience *time.Timer // with WAIT_DELIVERED
+	fanned   bool        // offered to several listeners
+	flowing  bool        // it came in a flow, which bounds how many such there are
 
-	left  atomic.Int32 // listeners that have not decided yet
-	taken atomic.Bool  // one has it
+	left     atomic.Int32 // listeners that have not decided yet
+	owed     atomic.Int32 // listeners that have it, or may get it, and have not dealt with it
+	taken    atomic.Bool  // one has it
+	answered atomic.Bool  // its outcome has been told
+	over     atomic.Bool  // it is settled
 }
 
 func newPost(by poster, m *pb.Message) *post {
@@ -54,6 +66,8 @@ func (p *post) cost() int { return p.size + overhead }
 func (p *post) decide(err error) (done bool, verdict error) {
 	if err == nil {
 		p.taken.Store(true)
+	} else {
+		p.owed.Add(-1)
 	}
 	if p.left.Add(-1) > 0 {
 		return false, nil
@@ -64,11 +78,27 @@ func (p *post) decide(err error) (done bool, verdict error) {
 	return true, err
 }
 
+// mayBeEarly tells whether a post may have come to a bus that has just been started
+// before the listener that it is for.
+func (p *post) mayBeEarly() bool { return p.again || p.flowing }
+
+// dealt counts one listener that has dealt with it. The last one tells that the
+// post is settled.
+func (p *post) dealt() bool { return p.owed.Add(-1) == 0 }
+
+// tell gives the poster the outcome, the first one alone.
+func (p *post) tell(o *pb.Outcome) {
+	if !p.answered.Swap(true) {
+		p.by.outcome(o)
+	}
+}
+
 // verdict is a decided post: accepted, or refused with an error. Functions that
 // hold a lock return verdicts, and their callers carry them out without it.
 type verdict struct {
 	post *post
 	err  error
+	done bool // it is not only accepted, but dealt with
 }
 
 // Reasons of refusals, the values of a metric's label.
@@ -86,7 +116,9 @@ const (
 	reasonDuplicate    = "duplicate"     // 409: the same request is under way
 	reasonRequestsFull = "requests_full" // 429: too many requests are under way
 	reasonGone         = "gone"          // 503: its listener went away before it had it
-	reasonTimeout      = "timeout"       // 408: no response came in time
+	reasonTimeout      = "timeout"       // 408: no response, or no word of its arrival, came in time
+	reasonRemote       = "remote"        // the bus of its receiver, or what is on the way, says so
+	reasonFlowFull     = "flow_full"     // 429: what is not dealt with yet at the remote runtime fills the flow
 	reasonOther        = "other"         // none of these
 )
 

@@ -33,6 +33,7 @@ type question struct {
 	query    *pb.RouteQuery
 	source   *pb.SourceQuery
 	key      sourceKey
+	line     sourceKey // which line waits for it; that of the key, but for flows
 }
 
 // batch is how many questions go into one frame.
@@ -50,8 +51,8 @@ func (a *asker) route(m *pb.Message) uint64 {
 }
 
 // whether asks if a source may send; 0 when too many questions are open.
-func (a *asker) whether(k sourceKey) uint64 {
-	return a.put(&question{key: k, source: &pb.SourceQuery{
+func (a *asker) whether(k, line sourceKey) uint64 {
+	return a.put(&question{key: k, line: line, source: &pb.SourceQuery{
 		From: k.from, RemoteRuntimeUrl: k.remote, Node: k.node,
 	}})
 }
@@ -168,6 +169,7 @@ func (b *Bus) routes(ctx context.Context) error {
 	b.ask.began()
 	defer b.ask.ended()
 	b.table.reask()
+	b.flows.reask()
 	b.metrics.registry.Set(1)
 	defer b.metrics.registry.Set(0)
 	var writer sync.WaitGroup
@@ -215,6 +217,7 @@ func (b *Bus) hear(resp *pb.RoutesResponse) {
 		}
 	}
 	for _, r := range resp.GetChanges() {
+		b.flows.learnPushed(r)
 		known, verdicts := b.table.changed(r)
 		if known {
 			b.metrics.routeChanges.Inc()

@@ -12,6 +12,7 @@ import (
 // used while it is being asked for again.
 type route struct {
 	next  string
+	told  *pb.Route     // by the registry
 	epoch atomic.Uint64 // of the registry's stream on which it was asked for last
 	p2p   atomic.Bool   // it was asked for with the wish for a P2P connection
 }
@@ -21,17 +22,43 @@ type route struct {
 // refused.
 func (t *table) route(p *post) (done bool, err error) {
 	t.mu.RLock()
-	if takers, ok := t.takers(p.m); ok {
-		defer t.mu.RUnlock()
-		return offer(p, takers)
+	w, ok := t.way(p)
+	if ok {
+		done, err = w.offer(p)
 	}
 	t.mu.RUnlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if takers, ok := t.takers(p.m); ok {
-		return offer(p, takers)
+	if !ok {
+		t.mu.Lock()
+		if w, ok = t.way(p); ok {
+			done, err = w.offer(p)
+		} else {
+			done, err = t.wait(p)
+		}
+		t.mu.Unlock()
 	}
-	return t.wait(p)
+	if w.flow != nil {
+		w.flow.pump()
+	}
+	return done, err
+}
+
+// way is where a post goes: to inboxes, or in a flow to another runtime.
+type way struct {
+	takers []*inbox
+	flow   *outflow
+}
+
+func (w way) offer(p *post) (done bool, err error) {
+	if w.flow == nil {
+		return offer(p, w.takers)
+	}
+	p.left.Store(1)
+	p.owed.Store(1)
+	taken, why := w.flow.offer(p)
+	if !taken && why == nil {
+		return false, nil // it waits there
+	}
+	return p.decide(why)
 }
 
 // local delivers to listeners of the address alone; to none is fine.
@@ -49,33 +76,41 @@ func (t *table) heard(address string) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	pl := t.places[address]
-	return pl != nil && len(pl.takers) > 0
+	return pl != nil && (len(pl.takers) > 0 || pl.awaited())
 }
 
-// takers gives who takes a message now; not ok when it has to wait.
-func (t *table) takers(m *pb.Message) (takers []*inbox, ok bool) {
-	if pl := t.places[m.To]; pl != nil {
-		if pl.line != nil {
-			return nil, false
+// way gives where a post goes now; not ok when it has to wait.
+func (t *table) way(p *post) (w way, ok bool) {
+	if pl := t.places[p.m.To]; pl != nil {
+		if pl.line != nil || pl.awaited() {
+			return way{}, false
 		}
 		if len(pl.takers) > 0 {
-			return pl.takers, true
+			return way{takers: pl.takers}, true
 		}
 	}
-	return t.routed(m)
+	return t.routed(p)
 }
 
-func (t *table) routed(m *pb.Message) (takers []*inbox, ok bool) {
-	r, ok := t.routes.get(m.To)
+// awaited tells whether a listener that was cut off may still come back.
+func (pl *place) awaited() bool {
+	return !pl.absent.IsZero() && len(pl.takers) == 0
+}
+
+func (t *table) routed(p *post) (w way, ok bool) {
+	r, ok := t.routes.get(p.m.To)
 	if !ok {
-		return nil, false
+		return way{}, false
 	}
-	t.renew(r, m)
+	t.renew(r, p.m)
+	if f := t.flows.of(p, r.told); f != nil {
+		return way{flow: f}, true
+	}
 	next := t.places[r.next]
 	if next == nil || len(next.takers) == 0 {
-		return nil, false
+		return way{}, false
 	}
-	return next.takers, true
+	return way{takers: next.takers}, true
 }
 
 // renew asks for a known route again, once, when the registry's stream is
@@ -109,6 +144,7 @@ func offer(p *post, takers []*inbox) (done bool, err error) {
 	}
 	p.fanned = n > 1
 	p.left.Store(int32(n)) //nolint:gosec // bounded by Limits.Streams
+	p.owed.Store(int32(n)) //nolint:gosec // likewise
 	for _, in := range takers {
 		if in.sourceOf(p.m) {
 			continue
@@ -137,7 +173,7 @@ func (t *table) wait(p *post) (done bool, err error) {
 			return true, err
 		}
 		t.waiting[pl] = struct{}{}
-		t.seek(pl, p.m)
+		t.seek(pl, p)
 	}
 	if err := t.lobby.join(pl.line, p); err != nil {
 		return true, err
@@ -146,8 +182,11 @@ func (t *table) wait(p *post) (done bool, err error) {
 }
 
 // seek makes a line wait for the listener of its route or, without a route,
-// for the registry.
-func (t *table) seek(pl *place, m *pb.Message) {
+// for the registry. One that waits for a listener to come back waits for that.
+func (t *table) seek(pl *place, p *post) {
+	if pl.awaited() {
+		return
+	}
 	if r, ok := t.routes.get(pl.address); ok {
 		next := t.place(r.next)
 		if next.parked == nil {
@@ -158,7 +197,16 @@ func (t *table) seek(pl *place, m *pb.Message) {
 		return
 	}
 	if pl.line.question == 0 {
-		pl.line.question = t.ask.route(m)
+		pl.line.question = t.ask.route(p.m)
+	}
+}
+
+// seekAgain asks again for the route of a line.
+func (t *table) seekAgain(address string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if pl := t.places[address]; pl != nil && pl.line != nil && pl.line.posts.len() > 0 && pl.line.next == "" {
+		t.seek(pl, pl.line.posts.first().post)
 	}
 }
 
@@ -179,17 +227,20 @@ func (t *table) retry(pl *place) []verdict {
 	if pl.line.posts.len() == 0 {
 		return t.release(pl, nil)
 	}
-	first := pl.line.posts.first().post.m
-	takers, ok := pl.takers, len(pl.takers) > 0
-	if !ok {
-		takers, ok = t.routed(first)
+	first := pl.line.posts.first().post
+	w, ok := way{takers: pl.takers}, len(pl.takers) > 0
+	if !ok && !pl.awaited() {
+		w, ok = t.routed(first)
 	}
 	if !ok {
 		t.unpark(pl)
 		t.seek(pl, first)
 		return nil
 	}
-	return t.release(pl, func(p *post) (bool, error) { return offer(p, takers) })
+	if w.flow != nil {
+		t.flows.wake(w.flow)
+	}
+	return t.release(pl, w.offer)
 }
 
 // release ends a line: each that stood in it goes where forward takes it.
@@ -203,7 +254,7 @@ func (t *table) release(pl *place, forward func(*post) (bool, error)) []verdict 
 	var verdicts []verdict
 	for _, p := range posts {
 		if done, err := forward(p); done {
-			verdicts = append(verdicts, verdict{p, err})
+			verdicts = append(verdicts, verdict{post: p, err: err})
 		}
 	}
 	return verdicts
@@ -233,13 +284,17 @@ func (t *table) expire(address string) {
 		t.mu.Unlock()
 		return
 	}
+	if pl.awaited() { // giveUp ends that
+		t.mu.Unlock()
+		return
+	}
 	why := refuse(reasonWaitTime, 503, "the registry did not say in time where %s is", address)
 	if pl.line.next != "" {
 		why = refuse(reasonWaitTime, 503, "%s, on the route to %s, is not there", pl.line.next, address)
 	}
 	var verdicts []verdict
 	for _, p := range t.lobby.expired(pl.line, time.Now()) {
-		verdicts = append(verdicts, verdict{p, why})
+		verdicts = append(verdicts, verdict{post: p, err: why})
 	}
 	if pl.line.posts.len() == 0 {
 		t.release(pl, nil)
@@ -277,24 +332,32 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	}
 	why := refusalOf(r, to)
 	if why == nil {
-		t.learn(to, r.GetNext(), q.query.GetP2P())
+		t.learn(to, r, q.query.GetP2P())
 		return t.retryAt(pl)
 	}
 	if fault.CodeOf(why) == fault.Unavailable && !mine {
 		return nil
 	}
 	t.routes.delete(to)
-	if !waits {
+	switch {
+	case !waits, pl.awaited():
+		return nil
+	case fault.CodeOf(why) == fault.Unavailable && pl.line.patient():
+		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
+		return nil
+	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() && pl.line.posts.len() > 0 && pl.line.posts.first().post.mayBeEarly():
+		t.awaitUntil(pl, t.began.Add(t.limits.ReturnTime))
 		return nil
 	}
 	return t.fail(pl, why)
 }
 
-func (t *table) learn(to, next string, p2p bool) {
-	r := &route{next: next}
+func (t *table) learn(to string, told *pb.Route, p2p bool) {
+	r := &route{next: told.GetNext(), told: told}
 	r.p2p.Store(p2p)
 	r.epoch.Store(t.ask.epoch.Load())
 	t.routes.put(to, r)
+	t.flows.learn(told)
 }
 
 func (t *table) retryAt(pl *place) []verdict {
@@ -316,10 +379,13 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 		return false, nil
 	}
 	if r.GetNext() != "" {
-		t.learn(r.GetTo(), r.GetNext(), have && old.p2p.Load())
+		t.learn(r.GetTo(), r, have && old.p2p.Load())
 		return true, t.retryAt(pl)
 	}
 	t.routes.delete(r.GetTo())
+	if waits && pl.awaited() {
+		return true, nil
+	}
 	if waits && r.GetCode() != 0 {
 		return true, t.fail(pl, refusalOf(r, r.GetTo()))
 	}

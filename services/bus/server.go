@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // server is the gRPC side of a bus.
@@ -40,6 +42,7 @@ func (s server) Listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) e
 type call struct{ done chan *pb.Outcome }
 
 func (call) component() pb.Component   { return pb.Component_COMPONENT_APPLICATION }
+func (call) settled(*post, error)      {}
 func (call) charge(int)                {}
 func (call) sendBack(*post, ...string) {}
 
@@ -51,6 +54,9 @@ func (c call) outcome(o *pb.Outcome) {
 }
 
 func (b *Bus) postOne(ctx context.Context, req *pb.PostRequest) (*pb.PostResponse, error) {
+	if len(req.GetIdempotencyKey()) > message.MaxOrigin {
+		return nil, fault.New(fault.BadRequest, "idempotency_key is longer than %d bytes", message.MaxOrigin)
+	}
 	c := call{make(chan *pb.Outcome, 1)}
 	p := newPost(c, req.GetMessage())
 	p.sequence, p.wait = 1, req.GetWait()
@@ -58,17 +64,50 @@ func (b *Bus) postOne(ctx context.Context, req *pb.PostRequest) (*pb.PostRespons
 		d := req.GetTimeout().AsDuration()
 		p.timeout = &d
 	}
+	k, first := b.keyed.begin(req.GetIdempotencyKey())
+	if !first {
+		return k.await(ctx)
+	}
+	if p.m != nil {
+		p.m.Origin, p.m.Number = nil, 0 // the bus's to say
+	}
+	if k != nil && p.m != nil {
+		p.m.Origin, p.m.Number = []byte(req.GetIdempotencyKey()), 1
+		p.again = true // it may be: only the caller knows
+	}
 	b.post(p)
 	select {
 	case o := <-c.done:
-		if o.Code >= 400 {
-			return nil, fault.New(fault.Code(o.Code), "%s", o.Description)
-		}
-		return &pb.PostResponse{Response: o.Response}, nil
+		k.end(o)
+		return responseOf(o)
 	case <-ctx.Done():
-		b.requests.drop(p.request)
+		// With a key the caller may come again for the outcome.
+		if k == nil {
+			b.requests.drop(p.request)
+		} else {
+			b.streams.running.Go(func() { k.end(b.lastWord(p, c)) })
+		}
 		return nil, endOf(context.Cause(ctx))
 	}
+}
+
+// lastWord waits for the outcome of a post whose caller has left.
+func (b *Bus) lastWord(p *post, c call) *pb.Outcome {
+	select {
+	case o := <-c.done:
+		return o
+	case <-time.After(b.limits.MaxRequestTime):
+		return outcomeOf(p.sequence, fault.New(fault.Timeout, "there was no outcome in time"))
+	case <-b.streams.life.Done():
+		return outcomeOf(p.sequence, errStopping)
+	}
+}
+
+func responseOf(o *pb.Outcome) (*pb.PostResponse, error) {
+	if o.Code >= 400 {
+		return nil, fault.New(fault.Code(o.Code), "%s", o.Description)
+	}
+	return &pb.PostResponse{Response: o.Response}, nil
 }
 
 func (b *Bus) listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) error {

@@ -35,6 +35,15 @@ func sourceOf(p *post) (k sourceKey, needed bool, err error) {
 	return sourceKey{from: p.m.From, remote: p.ingress.GetRemoteRuntimeUrl()}, true, nil
 }
 
+// lineOf names the line that a post waits in. What comes in a flow has one for
+// both ways on which it comes: it is in order already, and stays so.
+func lineOf(p *post, k sourceKey) sourceKey {
+	if a, ok := p.by.(arrival); ok {
+		return sourceKey{from: k.from, remote: a.in.remote.url, node: true}
+	}
+	return k
+}
+
 // sources knows which senders the registry approves of (wire contract, section
 // 10, rule 1). The first message of one waits in a line for the answer, and
 // what follows from it stands behind.
@@ -61,22 +70,23 @@ func newSources(l *Limits, ask *asker, forward func(*post), settle func([]verdic
 // check forwards a post whose source is approved, now or later, and refuses it
 // otherwise.
 func (s *sources) check(p *post, k sourceKey) {
-	if s.known(k) {
+	in := lineOf(p, k)
+	if s.known(k, in) {
 		s.forward(p)
 		return
 	}
-	switch waits, err := s.wait(p, k); {
+	switch waits, err := s.wait(p, k, in); {
 	case err != nil:
-		s.settle([]verdict{{p, err}})
+		s.settle([]verdict{{post: p, err: err}})
 	case !waits:
 		s.forward(p)
 	}
 }
 
-func (s *sources) known(k sourceKey) bool {
+func (s *sources) known(k, in sourceKey) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if len(s.lines) > 0 && s.lines[k] != nil {
+	if len(s.lines) > 0 && s.lines[in] != nil {
 		return false
 	}
 	asked, ok := s.approved.get(k)
@@ -84,27 +94,27 @@ func (s *sources) known(k sourceKey) bool {
 		return false
 	}
 	was, now := asked.Load(), s.ask.epoch.Load()
-	if was != now && asked.CompareAndSwap(was, now) && s.ask.whether(k) == 0 {
+	if was != now && asked.CompareAndSwap(was, now) && s.ask.whether(k, in) == 0 {
 		asked.Store(was)
 	}
 	return true
 }
 
-// wait puts a post into the line of its source. A line that has been answered
-// stays until it has been led off; then there is nothing to wait for.
-func (s *sources) wait(p *post, k sourceKey) (waits bool, err error) {
+// wait puts a post into its line. A line that has been answered stays until it has
+// been led off; then there is nothing to wait for.
+func (s *sources) wait(p *post, k, in sourceKey) (waits bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ln := s.lines[k]
+	ln := s.lines[in]
 	if ln == nil {
 		if _, ok := s.approved.get(k); ok {
 			return false, nil
 		}
-		if ln, err = s.lobby.open(func() { s.expire(k) }); err != nil {
+		if ln, err = s.lobby.open(func() { s.expire(in) }); err != nil {
 			return false, err
 		}
-		s.lines[k] = ln
-		ln.question = s.ask.whether(k)
+		s.lines[in] = ln
+		ln.question = s.ask.whether(k, in)
 	}
 	return true, s.lobby.join(ln, p)
 }
@@ -112,40 +122,68 @@ func (s *sources) wait(p *post, k sourceKey) (waits bool, err error) {
 // answered takes the registry's answer. An approval outlives an answer that
 // says that it cannot be known now.
 func (s *sources) answered(q *question, a *pb.SourceAnswer) {
+	why := refuse(reasonSource, fault.Code(a.GetCode()), "%s", a.GetDescription())
 	s.mu.Lock()
-	ln := s.lines[q.key]
+	ln := s.lines[q.line]
 	mine := ln != nil && ln.question == q.sequence
+	var refused []*post
 	switch code := fault.Code(a.GetCode()); {
 	case code == fault.OK:
 		epoch := &atomic.Uint64{}
 		epoch.Store(s.ask.epoch.Load())
 		s.approved.put(q.key, epoch)
-		if mine {
-			ln.going = true
-		}
-		s.mu.Unlock()
-		if mine {
-			s.leadOff(q.key, ln)
-		}
-		return
 	case code != fault.Unavailable:
 		s.approved.delete(q.key)
+		if mine {
+			refused = s.lobby.leaveWhile(ln, q.meant)
+		}
+	case mine && ln.patient():
+		ln.question = 0
+		time.AfterFunc(s.limits.AskAgain, func() { s.askAgain(q.key, q.line) })
+		mine = false
+	case mine:
+		refused = s.lobby.leaveWhile(ln, q.meant)
 	}
-	var refused []*post
 	if mine {
-		refused = s.close(q.key, ln)
+		ln.going = true
 	}
 	s.mu.Unlock()
-	s.refuse(refused, refuse(reasonSource, fault.Code(a.GetCode()), "%s", a.GetDescription()))
+	s.refuse(refused, why)
+	if mine {
+		s.leadOff(q.line, ln)
+	}
 }
 
-// leadOff forwards what stands in a line until it is empty. New ones join
-// meanwhile, so that none overtakes, and no lock is held on their way.
-func (s *sources) leadOff(k sourceKey, ln *line) {
+// meant tells whether a post is one that the question was about.
+func (q *question) meant(p *post) bool {
+	k, _, _ := sourceOf(p)
+	return k == q.key
+}
+
+// askAgain asks again for the source of a line.
+func (s *sources) askAgain(k, in sourceKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ln := s.lines[in]; ln != nil && ln.question == 0 && !ln.going {
+		ln.question = s.ask.whether(k, in)
+	}
+}
+
+// leadOff forwards what stands in a line until it is empty, or one stands in front
+// whose source is to be asked for. New ones join meanwhile, so that none overtakes,
+// and no lock is held on their way.
+func (s *sources) leadOff(in sourceKey, ln *line) {
 	for {
 		s.mu.Lock()
 		if ln.posts.len() == 0 {
-			s.close(k, ln)
+			s.close(in, ln)
+			s.mu.Unlock()
+			return
+		}
+		k, _, _ := sourceOf(ln.posts.first().post)
+		if _, ok := s.approved.get(k); !ok {
+			ln.going = false
+			ln.question = s.ask.whether(k, in)
 			s.mu.Unlock()
 			return
 		}
@@ -155,30 +193,30 @@ func (s *sources) leadOff(k sourceKey, ln *line) {
 	}
 }
 
-func (s *sources) close(k sourceKey, ln *line) []*post {
+func (s *sources) close(in sourceKey, ln *line) []*post {
 	s.ask.forget(ln.question)
-	delete(s.lines, k)
+	delete(s.lines, in)
 	return s.lobby.close(ln)
 }
 
 // expire runs when the first of a line may have waited long enough.
-func (s *sources) expire(k sourceKey) {
+func (s *sources) expire(in sourceKey) {
 	s.mu.Lock()
 	var over []*post
-	if ln := s.lines[k]; ln != nil && !ln.going {
+	if ln := s.lines[in]; ln != nil && !ln.going {
 		over = s.lobby.expired(ln, time.Now())
 		if ln.posts.len() == 0 {
-			s.close(k, ln)
+			s.close(in, ln)
 		}
 	}
 	s.mu.Unlock()
-	s.refuse(over, refuse(reasonWaitTime, 503, "the registry did not say in time whether %s may send", k.from))
+	s.refuse(over, refuse(reasonWaitTime, 503, "the registry did not say in time whether %s may send", in.from))
 }
 
 func (s *sources) refuse(posts []*post, why error) {
 	verdicts := make([]verdict, 0, len(posts))
 	for _, p := range posts {
-		verdicts = append(verdicts, verdict{p, why})
+		verdicts = append(verdicts, verdict{post: p, err: why})
 	}
 	s.settle(verdicts)
 }

@@ -76,8 +76,11 @@ func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave
 	b.log.Info("attached", "name", s.name, "component", label(s.comp))
 	return ctx, func() {
 		s.close()
-		b.requests.abandon(s)
+		if s.origin == nil || s.left {
+			b.requests.abandon(s)
+		}
 		b.carryOut(b.table.removeAll(s))
+		s.origin.detach(s)
 		b.log.Info("detached", "name", s.name, "component", label(s.comp))
 		left()
 	}, nil

@@ -163,6 +163,7 @@ type msg struct {
 	From string
 	To   string
 	Body map[string]any
+	Flow map[string]any
 }
 
 func (m msg) code() int {
@@ -327,7 +328,18 @@ func (p *peer) open() *peer {
 
 func (p *peer) openAs(runtime string) *peer {
 	p.t.Helper()
-	m := p.must(200, "open", runtime, "mn:/session", "")
+	return p.openWith(runtime, "")
+}
+
+// openFlow opens the session of a new runtime that announces flows.
+func (p *peer) openFlow() *peer {
+	p.t.Helper()
+	return p.openWith(newRuntime(), `{"flow":["peerbus.v1"]}`)
+}
+
+func (p *peer) openWith(runtime, body string) *peer {
+	p.t.Helper()
+	m := p.must(200, "open", runtime, "mn:/session", body)
 	p.runtime = runtime
 	p.token, _ = m.Body["runtimeToken"].(string)
 	return p
@@ -392,6 +404,16 @@ func both(t *testing.T, test func(t *testing.T, b *bed, dial func(t *testing.T) 
 			test(t, b, func(t *testing.T) *peer { return b.dial(t, transport) })
 		})
 	}
+}
+
+// silence lets nothing of others out to a peer, as if its client took nothing,
+// until goLive.
+func (b *bed) silence(p *peer) *queue {
+	p.t.Helper()
+	p.nothing() // what its opening has let out is out
+	q := b.socketOf(p).queue
+	q.leave()
+	return q
 }
 
 // socketOf is the node's end of a peer's session.

@@ -18,6 +18,7 @@
 //	                      │            │          │        │         ├─► a service; its answer to the
 //	                      └────────────┴──────────┴────────┘         │   control queue of the same socket
 //	                             refusal, likewise                   ├─► relay queues of sockets here
+//	                                                                 ├─► mailboxes of those that are away
 //	                                                                 └─► other replicas, one subject each
 //
 // Each socket has a reader, which runs the pipeline and so handles its messages
@@ -25,6 +26,30 @@
 // relay queue is bounded, and past the bound the sender is refused with 429.
 // Answers have a queue of their own; a client that does not take them is not
 // read either.
+//
+// # A receiver that is away
+//
+//	attached ── push ──► queue of its socket ── batch ──► client
+//	                        │ lost                  ▲
+//	                        ▼                       │ re-open or open here
+//	lost ────── keep ──► mailbox ───────────────────┘
+//	                        ├─► the replica where it re-opens, in order (hop)
+//	                        └─► 408 past MailboxBytes or MailboxTime; 404 when the
+//	                            session is closed; 503 when this replica stops
+//
+// What comes for a runtime whose session is lost is kept by the replica that it
+// reaches, in its order, behind what the lost socket had not sent, and is in the
+// queue of the next socket before anything newer is. A refusal is an answer to the
+// sender; what is a response itself is dropped. What was under way to a client when
+// its socket was lost is not known to be lost: flows make up for it.
+//
+// # Flows
+//
+// The node carries the fields of flows and does not look at them, but for three
+// things. A message in a flow of another runtime than the session's is refused
+// (403). A session that has not announced flows with its open or re-open (body
+// `flow`) gets neither `flow` nor the message's key. And a refusal names the place
+// of the message that it refuses.
 //
 // # State
 //
@@ -40,23 +65,30 @@
 // 404 is true for all replicas. Nothing of this is in a replica alone: another one
 // takes a session over, and a restart keeps tokens, subscriptions and entries.
 //
+// Only messages are in a replica alone. When it is told to stop it lets nobody in,
+// refuses what is kept, sends what is queued, and then closes each connection, so
+// that its clients come back elsewhere at once; all within DrainTimeout. When it is
+// killed, what was queued and kept is gone without a word, and its sessions are
+// noted as lost by the next replica that looks: flows send it again.
+//
 // # Invariants
 //
 //   - A session is on one socket of all replicas; its record says on which.
-//   - Messages of one sender to one receiver stay in order, also between replicas.
+//   - Messages of one sender to one receiver stay in order, also between replicas;
+//     only where a receiver is lost and re-opens at a replica while others still
+//     keep something for it may that come later. Flows put it in order.
+//   - A message is in one place: a queue, a mailbox, on its way between replicas, or
+//     refused.
 //   - A hold counts only with the token of its runtime's present session.
-//   - Node.mu guards directory, index, sockets, parked and pace; no I/O and no wait
+//   - Node.mu guards directory, index, sockets, mail and pace; no I/O and no wait
 //     is done with it held. A socket's session is written by its reader under mu.
 //   - `via` never reaches another session than the sender's.
 //   - A response is never answered, and no refusal is a 500.
 //
-// Relaying is at most once: what was in the queue of a lost socket waits for its
-// runtime at this replica, what was under way to it is gone. Flows of the runtimes
-// are above this.
-//
 // Limits has every bound. Files: node.go (wiring), session.go (the pure machine of
-// a session), directory.go, route.go, entry.go, index.go, query.go and pace.go
-// (pure), pipeline.go, the services (sessions, allocate, subscribe,
-// domainregistry), hop.go (between replicas), sweep.go (what time brings about),
-// socket.go and queue.go, websocket.go, grpc.go and http.go.
+// a session), directory.go, route.go, mailbox.go, entry.go, index.go, query.go and
+// pace.go (pure), pipeline.go, mail.go (handing over and keeping), the services
+// (sessions, allocate, subscribe, domainregistry), hop.go (between replicas),
+// sweep.go (what time brings about), socket.go and queue.go, websocket.go, grpc.go
+// and http.go.
 package msgnode

@@ -60,9 +60,13 @@ func TestReplacedSocketStaysIdleWhenTheNewerIsLost(t *testing.T) {
 		p.drop()
 		b.eventually(t, "the loss", func(d *directory) bool { return d.sessions[old.runtime].Socket == "" })
 		b.node.sweep(t.Context())
-		q.must(503, "ping", q.runtime+"/x", old.runtime+"/sm", "")
+		q.post("ping", q.runtime+"/x", old.runtime+"/sm", "") // is kept
+		q.nothing()
 		if old.openAs(old.runtime).token != p.token { // it comes back by itself
 			t.Error("another session")
+		}
+		if m := old.receive(); m.Type != "ping" {
+			t.Errorf("%+v", m)
 		}
 		b.node.mu.RLock()
 		idle := b.node.sockets[b.node.directory.sessions[old.runtime].Socket].replaced
@@ -76,15 +80,18 @@ func TestReplacedSocketStaysIdleWhenTheNewerIsLost(t *testing.T) {
 func TestWhatWaitsForASessionEndsWithIt(t *testing.T) {
 	b := start(t)
 	p, q := b.dial(t, "websocket").open(), b.dial(t, "grpc").open()
-	b.socketOf(p).queue.leave() // nothing of others goes out any more
+	b.silence(p)
 	q.post("event", q.runtime+"/x", p.runtime+"/sm", "")
 	q.nothing()
 	p.drop()
 	b.eventually(t, "the loss", func(d *directory) bool { return d.sessions[p.runtime].Socket == "" })
 	b.clock.advance(b.node.limits.SessionKept)
 	b.node.sweep(t.Context())
+	if m := q.receive(); m.code() != 404 && m.code() != 408 { // whatever looks first
+		t.Errorf("%+v", m)
+	}
 	b.node.mu.RLock()
-	waiting := len(b.node.parked)
+	waiting := len(b.node.mail.boxes) + b.node.mail.bytes
 	b.node.mu.RUnlock()
 	if waiting != 0 {
 		t.Error("messages are kept for a session that is over")

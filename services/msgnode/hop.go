@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -22,8 +23,10 @@ import (
 //	                                                   replica; <what> is to be refused
 const (
 	headerSender = "Peerbus-Sender" // the runtime that sent it
+	headerHolder = "Peerbus-Holder" // a runtime that is to have it; as often as there are such
 	headerFor    = "Peerbus-For"    // set on a refusal: the runtime it is for
 	maxSubject   = 3000             // bytes; servers take control lines of 4096
+	maxHolders   = 64               // of one NATS message: it has room for them beside the largest message
 )
 
 // hopPending bounds what NATS keeps for this replica's dispatcher, which never
@@ -61,15 +64,21 @@ func (n *Node) listen(ctx context.Context) error {
 	return nil
 }
 
-// toReplica sends a message to the sockets of another replica that hold its
+// toReplica sends a letter to the sessions at another replica that hold its
 // address. Should that replica be gone, undelivered hears of it.
-func (n *Node) toReplica(replica string, m *pb.Message, sender string) error {
-	out := nats.NewMsg(n.subject("at", replica))
-	out.Header.Set(headerSender, sender)
-	if sender != "" && !message.IsResponse(m) {
-		out.Reply = n.refusalSubject(replica, m, sender)
+func (n *Node) toReplica(e elsewhere, l letter) error {
+	for holders := range slices.Chunk(e.runtimes, maxHolders) {
+		out := nats.NewMsg(n.subject("at", e.replica))
+		out.Header.Set(headerSender, l.sender)
+		out.Header[headerHolder] = holders
+		if l.sender != "" && !message.IsResponse(l.message) {
+			out.Reply = n.refusalSubject(e.replica, l.message, l.sender)
+		}
+		if err := n.publish(out, l.message); err != nil {
+			return err
+		}
 	}
-	return n.publish(out, m)
+	return nil
 }
 
 func (n *Node) publish(out *nats.Msg, m *pb.Message) error {
@@ -91,7 +100,9 @@ func (n *Node) publish(out *nats.Msg, m *pb.Message) error {
 // refusalSubject has in it what a refusal needs, so that nothing is kept for
 // the messages under way. It is empty when the addresses are too long for that.
 func (n *Node) refusalSubject(replica string, m *pb.Message, sender string) string {
-	stub, err := proto.Marshal(&pb.Message{Id: m.Id, Type: m.Type, From: m.From, To: m.To, Source: sender, Via: replica})
+	stub, err := proto.Marshal(&pb.Message{
+		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Source: sender, Via: replica, Flow: flowPlace(m.Flow),
+	})
 	if err != nil {
 		return ""
 	}
@@ -100,6 +111,14 @@ func (n *Node) refusalSubject(replica string, m *pb.Message, sender string) stri
 		return ""
 	}
 	return n.subject("refused", n.replica) + "." + what
+}
+
+// flowPlace is what a refusal says of a flow.
+func flowPlace(f *pb.Flow) *pb.Flow {
+	if f == nil {
+		return nil
+	}
+	return &pb.Flow{Runtime: f.Runtime, Epoch: f.Epoch, Id: f.Id, Sequence: f.Sequence}
 }
 
 // fromReplica takes what another replica has sent: a question whether this one
@@ -119,16 +138,8 @@ func (n *Node) fromReplica(in *nats.Msg) {
 		return
 	}
 	sender := in.Header.Get(headerSender)
-	way := n.wayTo(m.To)
-	switch {
-	case way.err != nil:
-	case len(way.sockets) == 0:
-		way.err = errAway(m.To) // it has moved on
-	default:
-		way.err = n.toSockets(m, sender, way.sockets)
-	}
-	if way.err != nil {
-		n.refuseTo(sender, m, way.err)
+	if err := n.handAll(in.Header[headerHolder], newLetter(m, sender)); err != nil {
+		n.refuseTo(sender, m, err)
 	}
 }
 

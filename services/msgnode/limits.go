@@ -40,6 +40,19 @@ type Limits struct {
 	// largest messages. Past them the sender gets 429.
 	RelayQueue int
 	RelayBytes int
+	// MailboxBytes and MailboxTime bound what is kept for one runtime whose session
+	// is lost, with 256 bytes for each message besides its content. 8 MiB and 60 s:
+	// two of the largest messages, and a restart with some patience. Past them the
+	// sender gets 408. What is left of them goes to the session's next socket, in
+	// addition to RelayBytes.
+	MailboxBytes int
+	MailboxTime  time.Duration
+	// MailboxTotal bounds all mailboxes of a replica, in bytes. 256 MiB: as if a few
+	// dozen busy runtimes went away at once.
+	MailboxTotal int
+	// MailboxEvery is how often kept messages are looked after: the 408 comes at
+	// most so much later. 1 s.
+	MailboxEvery time.Duration
 	// BatchBytes is where a gRPC batch stops growing. 16 KiB: past it a batch
 	// saves nothing.
 	BatchBytes int
@@ -47,10 +60,15 @@ type Limits struct {
 	// client that does not read is lost, and may re-open.
 	WriteTimeout time.Duration
 	// PingEvery is how often a WebSocket is probed, and PingTimeout how long
-	// the answer may take. 30 s and 10 s: below the idle bounds of proxies.
+	// the answer may take. 10 s and 10 s: below the idle bounds of proxies, and
+	// longer than a client may be held up by its own bus. A machine that is cut off
+	// is found sooner, by the kernel.
 	PingEvery, PingTimeout time.Duration
 	// CloseTimeout bounds writing what is left when a socket is closed. 2 s.
 	CloseTimeout time.Duration
+	// DrainTimeout bounds sending what is queued when the node stops. 2 s: clients
+	// wait for the next node meanwhile.
+	DrainTimeout time.Duration
 	// FrameBytes is the largest WebSocket frame that is read. Twice the largest
 	// message: what is in between is answered with 413, past it the socket is
 	// closed with 1009.
@@ -99,8 +117,9 @@ func DefaultLimits() Limits {
 		ReopenEvery: time.Second, ReopenBurst: 5, ReopenRuntimes: 10_000, ReopenWait: 5 * time.Second,
 
 		ControlQueue: 256, RelayQueue: 4096, RelayBytes: 16 << 20, BatchBytes: 16 << 10,
-		WriteTimeout: 10 * time.Second, PingEvery: 30 * time.Second, PingTimeout: 10 * time.Second,
-		CloseTimeout: 2 * time.Second, FrameBytes: 2 * message.MaxSize,
+		MailboxBytes: 8 << 20, MailboxTime: 60 * time.Second, MailboxTotal: 256 << 20, MailboxEvery: time.Second,
+		WriteTimeout: 10 * time.Second, PingEvery: 10 * time.Second, PingTimeout: 10 * time.Second,
+		CloseTimeout: 2 * time.Second, DrainTimeout: 2 * time.Second, FrameBytes: 2 * message.MaxSize,
 
 		Addresses: 20_000, RequestAddresses: 1000,
 		StoreTimeout: 5 * time.Second, StoreWriters: 16,

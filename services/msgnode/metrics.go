@@ -53,6 +53,8 @@ func (n *Node) register(r prometheus.Registerer) error {
 		m.sockets, m.received, m.sent, m.relayed, m.refused, m.dropped, m.sessions,
 		gauge("sessions", "Sessions of the domain.", func() int { return len(n.directory.sessions) }),
 		gauge("addresses", "Addresses that lead to a session.", func() int { return len(n.directory.places) }),
+		gauge("mailbox_messages", "Messages that wait for a session which is not connected.", func() int { return n.mail.letters() }),
+		gauge("mailbox_bytes", "Their bytes, with what each costs besides its content.", func() int { return n.mail.bytes }),
 		gauge("registry_entries", "Entries of the domain registry.", func() int { return len(n.index.entries) }),
 	} {
 		if err := r.Register(c); err != nil {

@@ -65,6 +65,7 @@ type Node struct {
 	complete chan struct{}      // closed when none is missing
 	ready    chan struct{}      // closed when clients are served
 	sweeping chan struct{}      // asks for a sweep now; holds one signal
+	mailing  chan struct{}      // asks for mail to be carried now; likewise
 
 	// Set by Run before anything is served.
 	life     context.Context // ends when the last socket has
@@ -76,8 +77,8 @@ type Node struct {
 	up        bool // sockets are admitted
 	directory *directory
 	index     *index
-	sockets   map[string]*socket       // by id
-	parked    map[string][]*pb.Message // by runtime: what a lost socket has not sent
+	sockets   map[string]*socket // by id
+	mail      *mailboxes         // what waits for sessions that are not here
 	pace      *pace
 	number    uint64 // of the last socket
 }
@@ -97,9 +98,10 @@ func New(cfg Config) (*Node, error) {
 		domain: cfg.Domain, token: natsName.Replace(cfg.Domain), replica: randomName(),
 		engine: cfg.Engine, cfg: cfg, limits: cfg.Limits, log: cfg.Log, metrics: newMetrics(),
 		now: cfg.Now, wait: wait, complete: make(chan struct{}),
-		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), life: context.Background(),
-		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{}, parked: map[string][]*pb.Message{},
+		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), mailing: make(chan struct{}, 1), life: context.Background(),
+		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{},
 	}
+	n.mail = newMailboxes(&n.limits)
 	if n.log == nil {
 		n.log = slog.Default()
 	}
@@ -141,11 +143,13 @@ func randomName() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Run serves until ctx is done. Then it closes all sockets, notes their
-// sessions as lost, and returns when nothing of the node is left running.
+// Run serves until ctx is done. Then it lets nobody in any more, sends what is
+// queued, closes all sockets, notes their sessions as lost, and returns when
+// nothing of the node is left running.
 //
 //	state, registry   the stores, each with its watcher
 //	hop               what other replicas send
+//	mail              what waits for sessions that are not here
 //	sweep             expiry
 //	sockets           the clients; started last, stopped first
 func (n *Node) Run(ctx context.Context) error {
@@ -164,6 +168,7 @@ func (n *Node) Run(ctx context.Context) error {
 	tree.Add("state", func(ctx context.Context) error { return n.state.follow(ctx, func() { n.arrived("state") }) })
 	tree.Add("registry", func(ctx context.Context) error { return n.registry.follow(ctx, func() { n.arrived("registry") }) })
 	tree.Add("hop", n.listen)
+	tree.Add("mail", n.carryMail)
 	tree.Add("sweep", n.sweepOn)
 	tree.Add("sockets", n.serveSockets)
 	return tree.Run(ctx)
@@ -205,13 +210,36 @@ func (n *Node) serveSockets(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	n.setUp(false)
-	n.mu.RLock()
-	for _, s := range n.sockets {
-		s.cancel(errStopping)
-	}
-	n.mu.RUnlock()
-	n.running.Wait()
+	n.emptyMail()
+	n.drain()
 	return nil
+}
+
+// drain sees all sockets out: each when its client has what was queued, or after
+// DrainTimeout.
+func (n *Node) drain() {
+	n.eachSocket((*socket).stop)
+	out := make(chan struct{})
+	go func() {
+		n.running.Wait()
+		close(out)
+	}()
+	late := time.NewTimer(n.limits.DrainTimeout)
+	defer late.Stop()
+	select {
+	case <-out:
+	case <-late.C:
+		n.eachSocket(func(s *socket) { s.cancel(errStopping) })
+		<-out
+	}
+}
+
+func (n *Node) eachSocket(do func(*socket)) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, s := range n.sockets {
+		do(s)
+	}
 }
 
 // enter counts a handler in that Run has to wait for, while clients are served.

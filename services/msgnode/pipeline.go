@@ -3,7 +3,7 @@ package msgnode
 import (
 	"cmp"
 	"context"
-	"log/slog"
+	"errors"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -62,10 +62,10 @@ func (n *Node) handle(ctx context.Context, s *socket, r received) bool {
 // refuse answers a refused message on the socket that it came from. What is a
 // response itself is not answered. A refusal is never a 500, which older buses
 // take for a reason to repeat (wire contract, section 3), and never a 408 of a
-// wait of ours.
+// wait of ours: only of what a mailbox does not keep.
 func (n *Node) refuse(ctx context.Context, x *exchange, where string, err error) {
 	f := fault.From(err)
-	if f.Code == fault.Internal || f.Code == fault.Timeout {
+	if late := (lateError{}); f.Code == fault.Internal || f.Code == fault.Timeout && !errors.As(err, &late) {
 		f = fault.New(fault.Unavailable, "%s", f.Description)
 	}
 	n.metrics.refused.WithLabelValues(where, codeLabel(f.Code)).Inc()
@@ -87,7 +87,7 @@ func (n *Node) refuse(ctx context.Context, x *exchange, where string, err error)
 func (n *Node) validate(_ context.Context, x *exchange) error { return x.invalid }
 
 // authorise refuses a message before the session is open, and one with a
-// `from` that is another's or the node's own.
+// `from` that is another's or the node's own, or in a flow of another runtime.
 func (n *Node) authorise(_ context.Context, x *exchange) error {
 	if x.m.To == address.Session {
 		return nil // the session's service looks at `from` itself
@@ -100,6 +100,9 @@ func (n *Node) authorise(_ context.Context, x *exchange) error {
 	defer n.mu.RUnlock()
 	if s.Token == "" || n.directory.sessions[s.Runtime].Token != s.Token {
 		return fault.New(fault.Forbidden, "open a session first")
+	}
+	if f := x.m.Flow; f != nil && f.Runtime != s.Runtime {
+		return fault.New(fault.Forbidden, "flow.runtime is not the runtime of this session")
 	}
 	return n.directory.mayUse(s.Runtime, x.m.From)
 }
@@ -144,7 +147,7 @@ func (n *Node) wayTo(to string) decision {
 	var few [8]Session
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return decide(to, n.directory.holders(few[:0], to), n.replica)
+	return decide(to, n.directory.holders(few[:0], to), n.replica, n.mail.used)
 }
 
 // deliver lets the service answer, or hands the message on. The answer goes to
@@ -167,67 +170,16 @@ func (n *Node) deliver(ctx context.Context, x *exchange) error {
 	return nil
 }
 
-// relay hands a message to the holders' sockets here and to the replicas that
-// have others. sender is the runtime that sent it, empty for the node. The
-// error tells that someone could not take it.
+// relay hands a message to the holders whose sessions are here or lost, and to the
+// replicas that have others. sender is the runtime that sent it, empty for the
+// node. The error tells that someone could not take it.
 func (n *Node) relay(m *pb.Message, sender string, way decision) error {
-	err := n.toSockets(m, sender, way.sockets)
-	for _, replica := range way.replicas {
-		if sendErr := n.toReplica(replica, m, sender); sendErr != nil {
+	l := newLetter(m, sender)
+	err := n.handAll(way.here, l)
+	for _, e := range way.there {
+		if sendErr := n.toReplica(e, l); sendErr != nil {
 			err = sendErr
 		}
 	}
 	return err
-}
-
-// toSockets puts a message into the queues of sockets here. `via` is left in
-// towards the sender's own session alone: it may be the session's secret.
-func (n *Node) toSockets(m *pb.Message, sender string, sockets []string) error {
-	var few [8]string
-	taken, err := n.enqueue(few[:0], m, sender, sockets)
-	n.metrics.relayed.Add(float64(len(taken)))
-	if n.log.Enabled(n.life, slog.LevelDebug) {
-		for _, runtime := range taken {
-			n.log.Debug("relayed", "type", m.Type, "from", m.From, "to", m.To, "runtime", runtime)
-		}
-	}
-	return err
-}
-
-// enqueue appends the runtimes whose socket has taken the message to taken. The
-// error tells of one that has not.
-func (n *Node) enqueue(taken []string, m *pb.Message, sender string, sockets []string) ([]string, error) {
-	stripped := withoutVia(m)
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	var failed error
-	for _, id := range sockets {
-		s, copied := n.sockets[id], stripped
-		if s != nil && s.session.Runtime == sender {
-			copied = m
-		}
-		switch {
-		case s == nil:
-			failed = errAway(m.To)
-			n.metrics.dropped.WithLabelValues("away").Inc()
-		case !s.queue.push(copied):
-			failed = errFull(m.To)
-			n.metrics.dropped.WithLabelValues("full").Inc()
-		default:
-			taken = append(taken, s.session.Runtime)
-		}
-	}
-	return taken, failed
-}
-
-// withoutVia shares everything but via with m.
-func withoutVia(m *pb.Message) *pb.Message {
-	if m.Via == "" {
-		return m
-	}
-	return &pb.Message{
-		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Source: m.Source,
-		P2P: m.P2P, P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester,
-		Body: m.Body, Resource: m.Resource,
-	}
 }

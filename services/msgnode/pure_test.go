@@ -16,26 +16,26 @@ import (
 
 func TestDecide(t *testing.T) {
 	at := func(sockets ...string) (out []Session) {
-		for _, s := range sockets {
-			out = append(out, Session{Runtime: "r" + s, Token: "t", Socket: s})
+		for i, s := range sockets {
+			out = append(out, Session{Runtime: fmt.Sprint("r", i), Token: "t", Socket: s})
 		}
 		return out
 	}
 	for _, tc := range []struct {
-		name     string
-		holders  []Session
-		sockets  string
-		replicas string
-		code     fault.Code
+		name    string
+		holders []Session
+		here    string
+		there   string
+		code    fault.Code
 	}{
 		{"nobody", nil, "[]", "[]", 404},
-		{"one here", at("me/1"), "[me/1]", "[]", 200},
-		{"here and elsewhere", at("me/1", "b/1", "me/2", "b/2", "c/1"), "[me/1 me/2]", "[b c]", 200},
-		{"one lost", at("", "me/1"), "[me/1]", "[]", 200},
-		{"all lost", at("", ""), "[]", "[]", 503},
+		{"one here", at("me/1"), "[r0]", "[]", 200},
+		{"here and elsewhere", at("me/1", "b/1", "me/2", "b/2", "c/1"), "[r0 r2]", "[{b [r1 r3]} {c [r4]}]", 200},
+		{"one lost", at("", "me/1"), "[r0 r1]", "[]", 200},
+		{"one elsewhere, behind what waits for it", append(at("b/1"), Session{Runtime: "waits", Socket: "b/2"}), "[waits]", "[{b [r0]}]", 200},
 	} {
-		d := decide("to", tc.holders, "me")
-		if fmt.Sprint(d.sockets) != tc.sockets || fmt.Sprint(d.replicas) != tc.replicas || fault.CodeOf(d.err) != tc.code {
+		d := decide("to", tc.holders, "me", func(runtime string) bool { return runtime == "waits" })
+		if fmt.Sprint(d.here) != tc.here || fmt.Sprint(d.there) != tc.there || fault.CodeOf(d.err) != tc.code {
 			t.Errorf("%s: %+v", tc.name, d)
 		}
 	}
@@ -109,6 +109,7 @@ func TestQueue(t *testing.T) {
 	l := DefaultLimits()
 	l.ControlQueue, l.RelayQueue, l.RelayBytes = 2, 3, 100
 	m := func(id string) *pb.Message { return &pb.Message{Id: id} }
+	push := func(q *queue, m *pb.Message) error { return q.push(newLetter(m, ""), Session{}) }
 	ids := func(batch []*pb.Message) string {
 		var out []string
 		for _, m := range batch {
@@ -118,14 +119,14 @@ func TestQueue(t *testing.T) {
 	}
 	t.Run("answers first, others once it is live", func(t *testing.T) {
 		q := newQueue(&l)
-		q.push(m("r1"))
+		_ = push(q, m("r1"))
 		q.offer(m("a1"))
 		if got := ids(q.take(t.Context())); got != "a1" {
 			t.Error(got)
 		}
 		q.goLive()
 		q.offer(m("a2"))
-		q.push(m("r2"))
+		_ = push(q, m("r2"))
 		if got := ids(q.take(t.Context())); got != "a2 r1 r2" {
 			t.Error(got)
 		}
@@ -133,24 +134,24 @@ func TestQueue(t *testing.T) {
 	t.Run("bounds", func(t *testing.T) {
 		q := newQueue(&l)
 		large := &pb.Message{Body: make([]byte, 200)}
-		if !q.push(large) || q.push(m("over")) {
+		if push(q, large) != nil || push(q, m("over")) != errQueueFull {
 			t.Error("the bound in bytes; one larger message alone is taken")
 		}
 		q.leave()
 		for range 3 {
-			if !q.push(m("r")) {
+			if push(q, m("r")) != nil {
 				t.Error("no room after leave")
 			}
 		}
-		if q.push(m("r")) || !q.offer(m("a")) || !q.offer(m("a")) || q.offer(m("a")) {
+		if push(q, m("r")) != errQueueFull || !q.offer(m("a")) || !q.offer(m("a")) || q.offer(m("a")) {
 			t.Error("the bound in number")
 		}
 	})
 	t.Run("left over goes first", func(t *testing.T) {
 		q := newQueue(&l)
 		q.goLive()
-		q.push(m("2"))
-		q.adopt([]*pb.Message{m("1")})
+		_ = push(q, m("2"))
+		q.adopt([]letter{newLetter(m("1"), "")}, Session{})
 		if got := ids(q.take(t.Context())); got != "1 2" || q.bytes != 0 {
 			t.Errorf("%s, %d bytes", got, q.bytes)
 		}
@@ -159,7 +160,7 @@ func TestQueue(t *testing.T) {
 		q := newQueue(&l)
 		q.offer(m("last"))
 		q.end()
-		if q.offer(m("late")) || q.push(m("late")) || ids(q.take(t.Context())) != "last" || len(q.take(t.Context())) != 0 {
+		if q.offer(m("late")) || push(q, m("late")) != errQueueEnded || ids(q.take(t.Context())) != "last" || len(q.take(t.Context())) != 0 {
 			t.Error("it does not end with what was there")
 		}
 	})

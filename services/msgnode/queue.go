@@ -2,6 +2,7 @@ package msgnode
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -20,11 +21,23 @@ type queue struct {
 
 	mu      sync.Mutex
 	control []*pb.Message
-	relay   []*pb.Message
+	relay   []outgoing
 	bytes   int  // of relay
 	live    bool // relay may be taken: the session's opening has been answered
 	ended   bool // nothing more is put; what is there may be taken
 }
+
+// outgoing is a letter, and its message as this session gets it.
+type outgoing struct {
+	letter
+	out *pb.Message
+}
+
+// Why a queue takes no letter.
+var (
+	errQueueFull  = errors.New("the queue is full")
+	errQueueEnded = errors.New("the queue has ended")
+)
 
 func newQueue(l *Limits) *queue {
 	return &queue{limits: l, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
@@ -61,40 +74,48 @@ func (q *queue) answer(ctx context.Context, m *pb.Message) {
 	}
 }
 
-// push puts a message of another; false when there is no room.
-func (q *queue) push(m *pb.Message) bool {
-	size := proto.Size(m)
+// push puts a message of another, for the session that is at this socket.
+func (q *queue) push(l letter, s Session) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ended || len(q.relay) >= q.limits.RelayQueue || (q.bytes > 0 && q.bytes+size > q.limits.RelayBytes) {
-		return false
+	switch {
+	case q.ended:
+		return errQueueEnded
+	case len(q.relay) >= q.limits.RelayQueue || (q.bytes > 0 && q.bytes+l.size > q.limits.RelayBytes):
+		return errQueueFull
 	}
-	q.relay = append(q.relay, m)
-	q.bytes += size
+	q.relay = append(q.relay, outgoing{l, l.towards(s)})
+	q.bytes += l.size
 	signal(q.wake)
-	return true
+	return nil
 }
 
-// adopt puts what another socket of the session has not sent in front.
-func (q *queue) adopt(left []*pb.Message) {
+// adopt puts what has waited for the session in front. It has been bounded where
+// it waited.
+func (q *queue) adopt(left []letter, s Session) {
 	if len(left) == 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.relay = append(left, q.relay...)
-	for _, m := range left {
-		q.bytes += proto.Size(m)
+	relay := make([]outgoing, 0, len(left)+len(q.relay))
+	for _, l := range left {
+		relay = append(relay, outgoing{l, l.towards(s)})
+		q.bytes += l.size
 	}
+	q.relay = append(relay, q.relay...)
 	signal(q.wake)
 }
 
 // leave gives up what others have sent: the session is on another socket, or
 // lost.
-func (q *queue) leave() []*pb.Message {
+func (q *queue) leave() []letter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	left := q.relay
+	left := make([]letter, len(q.relay))
+	for i, o := range q.relay {
+		left[i] = o.letter
+	}
 	q.relay, q.bytes, q.live = nil, 0, false
 	return left
 }
@@ -131,25 +152,24 @@ func (q *queue) take(ctx context.Context) []*pb.Message {
 	}
 }
 
+// batch grows to BatchBytes, or by one message that is larger.
 func (q *queue) batch() (batch []*pb.Message, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	size := 0
-	grow := func(from []*pb.Message) []*pb.Message {
-		for len(from) > 0 && len(batch) < message.MaxFrames && size < q.limits.BatchBytes {
-			batch, size = append(batch, from[0]), size+proto.Size(from[0])
-			from[0], from = nil, from[1:]
-		}
-		return from
+	fits := func() bool { return len(batch) < message.MaxFrames && size < q.limits.BatchBytes }
+	for len(q.control) > 0 && fits() {
+		batch, size = append(batch, q.control[0]), size+proto.Size(q.control[0])
+		q.control[0], q.control = nil, q.control[1:]
 	}
-	q.control = grow(q.control)
-	answers, before := len(batch), size
-	if answers > 0 {
+	if len(batch) > 0 {
 		signal(q.room)
 	}
-	if q.live {
-		q.relay = grow(q.relay)
-		q.bytes -= size - before
+	for q.live && len(q.relay) > 0 && fits() {
+		o := q.relay[0]
+		batch, size = append(batch, o.out), size+o.size
+		q.bytes -= o.size
+		q.relay[0], q.relay = outgoing{}, q.relay[1:]
 	}
 	return batch, q.ended
 }

@@ -3,6 +3,7 @@ package msgnode
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -27,7 +28,6 @@ func TestRestartKeepsEverything(t *testing.T) {
 			b = startOn(t, e)
 			defer b.stop()
 			q := b.dial(t, transport).open()
-			q.must(503, "ping", q.runtime+"/x", name, "") // it is not back yet
 			q.must(403, "ping", mine, name, "")
 			q.must(200, "read", q.runtime+"/r", registry, fmt.Sprintf(`{"resource":%q}`, entry))
 			r := b.dial(t, transport)
@@ -52,9 +52,14 @@ func TestSessionIsRemovedInTheEnd(t *testing.T) {
 	b.eventually(t, "the loss", func(d *directory) bool { return d.sessions[p.runtime].Socket == "" })
 	b.clock.advance(b.node.limits.SessionKept - 1e9)
 	b.node.sweep(t.Context())
-	q.must(503, "ping", q.runtime+"/x", "a", "")
+	q.post("event", q.runtime+"/x", "a", "") // is kept
+	q.post("event", q.runtime+"/x", q.runtime+"/sm", "")
+	q.receive()
 	b.clock.advance(1e9)
 	b.node.sweep(t.Context())
+	if m := q.receive(); m.code() != 404 {
+		t.Errorf("what was kept is answered with %+v", m)
+	}
 	q.must(404, "ping", q.runtime+"/x", "a", "")
 	b.node.mu.RLock()
 	defer b.node.mu.RUnlock()
@@ -118,15 +123,14 @@ func TestReplicas(t *testing.T) {
 				q.must(403, "ping", p.runtime, "nobody", "")
 			})
 			t.Run("a slow reader's refusal finds its sender", func(t *testing.T) {
-				s := one.socketOf(p)
-				s.queue.leave()
-				limit := s.queue.limits.RelayQueue
+				queue := one.silence(p)
+				limit := queue.limits.RelayQueue
 				for range limit {
-					s.queue.push(&pb.Message{})
+					_ = queue.push(letter{message: &pb.Message{}}, Session{})
 				}
 				q.must(429, "ping", q.runtime+"/x", p.runtime+"/sm", "")
-				s.queue.leave()
-				s.queue.goLive()
+				queue.leave()
+				queue.goLive()
 				p.nothing()
 			})
 			t.Run("the session moves to the other replica", func(t *testing.T) {
@@ -140,7 +144,13 @@ func TestReplicas(t *testing.T) {
 				}
 				moved.drop()
 				two.eventually(t, "the loss", func(d *directory) bool { return d.sessions[p.runtime].Socket == "" })
-				q.must(503, "ping", q.runtime+"/x", "far-0", "")
+				q.post("event", q.runtime+"/x", "far-0", `{"n":1}`)
+				q.nothing()
+				back := two.dial(t, transport)
+				back.must(200, "re-open", p.runtime+"/"+p.token, "mn:/session", "")
+				if m := back.receive(); m.Body["n"] != 1.0 {
+					t.Errorf("%+v", m)
+				}
 			})
 		})
 	}
@@ -163,11 +173,13 @@ func TestReplicaThatDies(t *testing.T) {
 	}
 	q.must(503, "ping", q.runtime+"/x", "at-the-dead", "") // NATS says that nobody listens
 	b.eventually(t, "the sweep that it asks for", func(d *directory) bool { return d.sessions[s.Runtime].Socket == "" })
-	q.must(503, "ping", q.runtime+"/x", "at-the-dead", "")
-	q.send(frame("1", "response", q.runtime+"/x", "at-the-dead", "")) // is not answered
+	q.post("ping", q.runtime+"/x", "at-the-dead", "") // from now on it is kept
 	q.nothing()
 	r := b.dial(t, "websocket")
 	if m := r.must(200, "re-open", s.Address(), "mn:/session", ""); m.Body["runtimeToken"] != nil {
+		t.Errorf("%+v", m)
+	}
+	if m := r.receive(); m.Type != "ping" {
 		t.Errorf("%+v", m)
 	}
 }
@@ -178,11 +190,14 @@ func TestSocketThatAnotherReplicaTookForLost(t *testing.T) {
 	if _, _, err := b.node.change(t.Context(), event{kind: evGone, runtime: p.runtime, replica: b.node.replica, now: b.clock.now()}); err != nil {
 		t.Fatal(err)
 	}
-	q.must(503, "ping", q.runtime+"/x", p.runtime+"/sm", "")
+	q.post("ping", q.runtime+"/x", p.runtime+"/sm", `{"n":1}`)
+	q.nothing()
 	b.node.sweep(t.Context())
-	q.post("ping", q.runtime+"/x", p.runtime+"/sm", "")
-	if m := p.receive(); m.Type != "ping" {
-		t.Errorf("%+v", m)
+	q.post("ping", q.runtime+"/x", p.runtime+"/sm", `{"n":2}`)
+	for n := 1.0; n <= 2; n++ {
+		if m := p.receive(); m.Body["n"] != n {
+			t.Errorf("%+v, want number %v", m, n)
+		}
 	}
 }
 
@@ -207,5 +222,39 @@ func TestTwoOpenTheSameRuntimeAtOnce(t *testing.T) {
 		if a, b := <-results, <-results; a != b {
 			t.Fatalf("two tokens, %s and %s", a, b)
 		}
+	}
+}
+
+// A process that is killed leaves its files as they are at that moment.
+func TestKillKeepsWhatIsInTheStore(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			dir, after := t.TempDir(), t.TempDir()
+			e := openEngine(t, dir)
+			defer e.Close()
+			b := startOn(t, e)
+			defer b.stop()
+			p := b.dial(t, transport).openFlow()
+			name, entry := "kept-"+p.runtime, "comm://"+domain+"/"+p.token
+			p.subscribe(name)
+			p.must(200, "create", p.runtime+"/r", registry, value(entry, `,"expires":60`))
+			if err := os.CopyFS(after, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+
+			e2 := openEngine(t, after)
+			defer e2.Close()
+			c := startOn(t, e2)
+			defer c.stop()
+			c.node.sweep(t.Context())
+			c.eventually(t, "the end of the old replica's sockets", func(d *directory) bool { return d.sessions[p.runtime].Socket == "" })
+			q := c.dial(t, transport).openFlow()
+			q.must(200, "read", q.runtime+"/r", registry, fmt.Sprintf(`{"resource":%q}`, entry))
+			q.send(flowFrame("1", "event", q.runtime+"/x", name, q.runtime, 1))
+			q.nothing() // it is kept
+			if m := c.back(t, transport, p).receive(); m.To != name || m.Flow != nil {
+				t.Errorf("%+v", m) // back announces nothing
+			}
+		})
 	}
 }

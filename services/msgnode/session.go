@@ -21,6 +21,8 @@ type Session struct {
 	Token   string `json:"token"`
 	// Socket has the session: `<replica>/<number>`. Empty when it is lost.
 	Socket string `json:"socket,omitempty"`
+	// Flow: the runtime has announced flows with its open or re-open.
+	Flow bool `json:"flow,omitempty"`
 	// LostAt is when the socket was lost, in milliseconds since 1970.
 	LostAt int64 `json:"lostAt,omitempty"`
 }
@@ -41,6 +43,7 @@ type event struct {
 	socket  string    // open, re-open, claim, lost, close: whose
 	given   string    // re-open: the token that the client has
 	fresh   string    // open, re-open: the token of a new session
+	flow    bool      // open, re-open: flows are announced
 	replica string    // gone: whose
 	now     time.Time // lost, gone, expire
 	kept    time.Duration
@@ -110,9 +113,12 @@ func next(s Session, e event) (Session, outcome) {
 // opened puts a session on a socket, and makes it where there is none.
 func opened(s Session, e event, made, found outcome) (Session, outcome) {
 	if s.Token == "" {
-		return Session{Runtime: e.runtime, Token: e.fresh, Socket: e.socket}, made
+		return Session{Runtime: e.runtime, Token: e.fresh, Socket: e.socket, Flow: e.flow}, made
 	}
 	s.Socket, s.LostAt = e.socket, 0
+	if e.kind != evClaim {
+		s.Flow = e.flow
+	}
 	return s, found
 }
 

@@ -54,6 +54,8 @@ func parseEvent(t *testing.T, line string) event {
 			e.fresh = value
 		case "replica":
 			e.replica = value
+		case "flow":
+			e.flow = value == "yes"
 		case "at":
 			d, err := time.ParseDuration(value)
 			if err != nil {
@@ -68,6 +70,14 @@ func parseEvent(t *testing.T, line string) event {
 }
 
 func describe(s Session) string {
+	flows := ""
+	if s.Flow {
+		flows = " with flows"
+	}
+	return whereabouts(s) + flows
+}
+
+func whereabouts(s Session) string {
 	switch {
 	case s.Token == "":
 		return "none"

@@ -9,23 +9,34 @@ import (
 	"strings"
 	"time"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // sessionService answers at `mn:/session` (wire contract, section 3).
 func (n *Node) sessionService(ctx context.Context, x *exchange) (reply, error) {
 	switch x.m.Type {
 	case "open":
-		return n.open(ctx, x, event{kind: evOpen, runtime: x.m.From})
+		return n.open(ctx, x, event{kind: evOpen, runtime: x.m.From, flow: announcesFlow(x.m)})
 	case "re-open":
 		runtime, token := cutToken(x.m.From)
-		return n.open(ctx, x, event{kind: evReopen, runtime: runtime, given: token})
+		return n.open(ctx, x, event{kind: evReopen, runtime: runtime, given: token, flow: announcesFlow(x.m)})
 	case "close":
 		return n.close(ctx, x)
 	default:
 		return reply{}, fault.New(fault.BadRequest, "type %q is not one of open, re-open, close", x.m.Type)
 	}
+}
+
+// announcesFlow reads the announcement in the body of an open or re-open. Of
+// another shape it is none.
+func announcesFlow(m *pb.Message) bool {
+	var body struct {
+		Flow []string `json:"flow"`
+	}
+	return message.UnmarshalBody(m, &body) == nil && message.Announces(body.Flow)
 }
 
 // cutToken takes `<runtimeURL>/<token>` apart. Any text behind the runtime is a
@@ -158,58 +169,59 @@ func (n *Node) writeSession(ctx context.Context, key string, before, after Sessi
 
 // applyState takes a change of the state bucket, from the store.
 func (n *Node) applyState(key string, value []byte) {
-	if err := n.applyLocked(key, value); err != nil {
+	r, err := n.applyAndMove(key, value)
+	if err != nil {
 		n.log.Warn("the store has what cannot be read", "error", err)
 	}
-}
-
-func (n *Node) applyLocked(key string, value []byte) error {
-	replaced, err := n.applyAndMove(key, value)
-	if replaced != "" {
+	if r.replaced {
 		n.log.Warn("a session was opened anew while its old socket is there: if the runtime did not restart, two have the same URL",
-			"runtime", replaced)
+			"runtime", r.runtime)
 	}
-	return err
+	n.relayed(r.runtime, r.handed...)
+	n.refuseLetters(r.refused, r.why)
 }
 
-func (n *Node) applyAndMove(key string, value []byte) (replaced string, err error) {
+// move is what is left to do of a session's move when mu is not held any more.
+type move struct {
+	runtime  string
+	replaced bool     // a socket that is open has lost the session
+	handed   []letter // to the socket here
+	refused  []letter
+	why      func(to string) error
+}
+
+func (n *Node) applyAndMove(key string, value []byte) (move, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before, after, err := n.directory.apply(key, value)
-	if err == nil && before != after {
-		if n.moved(before, after) {
-			replaced = after.Runtime
-		}
+	if err != nil || before == after {
+		return move{}, err
 	}
-	return replaced, err
+	return n.moved(before, after), nil
 }
 
-// moved carries what a session has not been sent to where it is now, or drops
-// it with the session, and tells whether a socket that is open was replaced. It is
-// called with mu held, so that no message overtakes it.
-func (n *Node) moved(before, after Session) (replaced bool) {
-	runtime := cmp.Or(after.Runtime, before.Runtime)
-	left := n.parked[runtime]
-	delete(n.parked, runtime)
+// moved carries what a session has not been sent to where it is now, keeps it
+// while there is no such place, and ends it with the session. It is called with mu
+// held, so that no message overtakes it.
+func (n *Node) moved(before, after Session) move {
+	r := move{runtime: cmp.Or(after.Runtime, before.Runtime)}
+	left := n.mail.take(r.runtime)
 	if s := n.sockets[before.Socket]; s != nil {
 		s.replaced = after.Socket != ""
-		replaced = s.replaced
+		r.replaced = s.replaced
 		left = append(left, s.queue.leave()...)
 	}
-	s := n.sockets[after.Socket]
-	if s != nil {
-		s.replaced = false
-	}
-	switch {
-	case len(left) == 0:
+	switch s := n.sockets[after.Socket]; {
 	case s != nil:
-		s.queue.adopt(left)
-	case after.Token != "" && after.Socket == "":
-		n.parked[runtime] = left
-	default: // closed, or at another replica
-		n.metrics.dropped.WithLabelValues("moved").Add(float64(len(left)))
+		s.replaced = false
+		s.queue.adopt(left, after)
+		r.handed = left
+	case after.Token == "":
+		r.refused, r.why = left, errNobody
+	default:
+		r.refused, r.why = n.store(after, left...)
 	}
-	return replaced
+	return r
 }
 
 // reopenDelay is called with mu held. Only a re-open whose token is unknown is

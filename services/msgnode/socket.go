@@ -3,6 +3,7 @@ package msgnode
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -45,6 +46,9 @@ type socket struct {
 	session Session
 	// replaced: the session went on to a newer socket. Guarded by Node.mu.
 	replaced bool
+	// stopping: nothing more is read, and the socket ends when what is queued is
+	// sent.
+	stopping atomic.Bool
 }
 
 // serve runs a socket until its client is gone, has closed the session (nil),
@@ -67,6 +71,9 @@ func (n *Node) serve(ctx context.Context, t transport) error {
 	go n.write(ctx, s, finished)
 	select {
 	case <-finished:
+		if s.stopping.Load() {
+			return errStopping
+		}
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -77,7 +84,7 @@ func (n *Node) serve(ctx context.Context, t transport) error {
 func (n *Node) read(ctx context.Context, s *socket) {
 	defer n.running.Done()
 	defer n.release(s)
-	for {
+	for !s.stopping.Load() {
 		in, err := s.transport.receive(ctx)
 		if err != nil {
 			s.cancel(errGone)
@@ -90,6 +97,14 @@ func (n *Node) read(ctx context.Context, s *socket) {
 			}
 		}
 	}
+	<-ctx.Done() // the writer is not done yet
+}
+
+// stop lets the socket end in order: its client is told when it has all that was
+// queued.
+func (s *socket) stop() {
+	s.stopping.Store(true)
+	s.queue.end()
 }
 
 // write sends what is queued, as much as there is at once. It closes finished
@@ -147,11 +162,12 @@ func (n *Node) admit(ctx context.Context, t transport) (*socket, context.Context
 func (n *Node) release(s *socket) {
 	n.mu.Lock()
 	delete(n.sockets, s.id)
-	left := s.queue.leave()
-	if n.directory.sessions[s.session.Runtime].Socket == s.id && len(left) > 0 {
-		n.parked[s.session.Runtime] = left
+	left, why := s.queue.leave(), errAway
+	if have := n.directory.sessions[s.session.Runtime]; have.Socket == s.id {
+		left, why = n.store(have, left...)
 	}
 	n.mu.Unlock()
+	n.refuseLetters(left, why)
 	n.metrics.sockets.WithLabelValues(s.transport.name()).Dec()
 	if s.session.Token == "" {
 		return

@@ -40,7 +40,7 @@ func webSocketTo(t *testing.T, limits Limits, h func(context.Context, *websocket
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	s := &Stub{cfg: Config{HTTPClient: &http.Client{Transport: transport}, Limits: limits}.orDefaults()}
-	c, err := s.dialWebSocket(within(t), "ws"+strings.TrimPrefix(srv.URL, "http"))
+	c, err := s.dialWebSocket(within(t), "ws"+strings.TrimPrefix(srv.URL, "http"), patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestWebSocketDialErrorTellsTheStatus(t *testing.T) {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	s := &Stub{cfg: Config{HTTPClient: &http.Client{Transport: transport}}.orDefaults()}
-	_, err := s.dialWebSocket(within(t), "ws"+strings.TrimPrefix(srv.URL, "http"))
+	_, err := s.dialWebSocket(within(t), "ws"+strings.TrimPrefix(srv.URL, "http"), patience)
 	if err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("%v", err)
 	}
@@ -150,7 +150,7 @@ func TestGRPCNodeThatTakesNothingIsGivenUp(t *testing.T) {
 		Dial:   func(string) (grpc.ClientConnInterface, error) { return lis.Dial() },
 		Limits: Limits{SendTimeout: 20 * time.Millisecond},
 	}.orDefaults()}
-	c, err := s.dialGRPC(within(t), "node")
+	c, err := s.dialGRPC(within(t), "node", patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,15 +167,14 @@ func TestGRPCNodeThatTakesNothingIsGivenUp(t *testing.T) {
 
 func TestGRPCNodeThatIsNotThere(t *testing.T) {
 	s := &Stub{cfg: Config{}.orDefaults()}
-	if _, err := s.dialGRPC(within(t), "127.0.0.1:1"); err == nil {
+	if _, err := s.dialGRPC(within(t), "127.0.0.1:1", patience); err == nil {
 		t.Error("it is connected")
 	}
-	s.cfg.Limits.ConnectTimeout = 10 * time.Millisecond
 	s.cfg.Dial = func(string) (grpc.ClientConnInterface, error) {
 		return grpc.NewClient("passthrough:///nowhere", grpc.WithTransportCredentials(insecureCredentials()),
 			grpc.WithContextDialer(neverConnects))
 	}
-	if _, err := s.dialGRPC(within(t), "x"); err == nil || !strings.Contains(err.Error(), "no connection within") {
+	if _, err := s.dialGRPC(within(t), "x", 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "no connection within") {
 		t.Errorf("%v", err)
 	}
 }

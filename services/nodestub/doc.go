@@ -40,16 +40,26 @@
 // message on its way is in traffic.go.
 //
 // Invariants:
+//   - `open` and `re-open` announce that this runtime knows flows (body `flow`).
 //   - Messages keep their order in both directions, through reconnects too: what
 //     was not handed to the connection stays at the head of the queue.
 //   - What came in through a stub (`via`) does not go out through it again, and
 //     `via` is never told to a node.
 //   - A request that cannot be sent is answered: 404 when the domain cannot be
 //     found, 413 when it is too large, 429 when the queue is full, 503 when the
-//     node could not be reached for Limits.QueueTime. Only what is queued when
-//     the process stops is not: its poster is told 408 by the bus.
+//     node could not be reached for Limits.QueueTime. In a flow the refusal names
+//     the place, and the bus finds another way.
+//   - When the process stops, what is queued for a live session is sent and what
+//     the node has sent is read, until the node has ended the connection or
+//     Limits.DrainTimeout is over. What is queued without a session is not
+//     answered: a flow sends it again, and another poster is told 408 by the bus.
 //   - The token of a session is kept through reconnects, in memory alone. A
 //     process that starts anew says `open` and is given its old session back.
+//   - A connection whose node is gone without a word is given up after about 5 s,
+//     by the kernel (internal/rpc) or a ping of the WebSocket. A lost session is
+//     tried again at once and then at least every Limits.RetryQuick, with attempts
+//     that are short at first, so that a node which is back is found within a
+//     second.
 //   - Stopping the process leaves the session to the node, with its
 //     subscriptions; only Close ends it.
 //   - A node that gives a session other than the one held here is reported as

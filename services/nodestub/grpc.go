@@ -12,8 +12,8 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// grpcConn is a MessageNode.Connect stream. A dead peer is found by the
-// keepalive of its connection (internal/rpc).
+// grpcConn is a MessageNode.Connect stream. A node that is cut off is found by the
+// kernel, and one that hangs by the keepalive of its connection (internal/rpc).
 type grpcConn struct {
 	stream  grpc.BidiStreamingClient[pb.MessageNodeConnectRequest, pb.MessageNodeConnectResponse]
 	cancel  context.CancelCauseFunc // ends the stream
@@ -24,9 +24,9 @@ type grpcConn struct {
 
 var errNotTaken = fault.New(fault.Unavailable, "the node took nothing for too long")
 
-// dialGRPC connects within Limits.ConnectTimeout. Each stream has a connection of its
+// dialGRPC connects within a time. Each stream has a connection of its
 // own, so that a new attempt does not wait out the back-off of the last one.
-func (s *Stub) dialGRPC(ctx context.Context, target string) (conn, error) {
+func (s *Stub) dialGRPC(ctx context.Context, target string, within time.Duration) (conn, error) {
 	below, err := s.cfg.Dial(target)
 	if err != nil {
 		return nil, err
@@ -37,8 +37,8 @@ func (s *Stub) dialGRPC(ctx context.Context, target string) (conn, error) {
 		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(s.cfg.Limits.ConnectTimeout, func() {
-		cancel(fault.New(fault.Unavailable, "no connection within %v", s.cfg.Limits.ConnectTimeout))
+	timer := time.AfterFunc(within, func() {
+		cancel(fault.New(fault.Unavailable, "no connection within %v", within))
 	})
 	stream, err := pb.NewMessageNodeClient(below).Connect(ctx, grpc.WaitForReady(false))
 	timer.Stop()
@@ -84,6 +84,9 @@ func (c *grpcConn) Receive(context.Context) ([]*pb.Message, error) {
 	}
 	return resp.Messages, nil
 }
+
+// Finish is called by the goroutine that sends.
+func (c *grpcConn) Finish(context.Context) error { return c.stream.CloseSend() }
 
 func (c *grpcConn) Close() {
 	c.cancel(nil)

@@ -24,8 +24,11 @@ type Limits struct {
 	QueueTime time.Duration
 
 	// ConnectTimeout bounds the look-up of a descriptor, and each attempt to
-	// connect. Default 5 s, within QueueTime.
+	// connect. Default 5 s, within QueueTime. After a session was lost the first
+	// attempt has ConnectFirst, and each one more twice the time: a network that
+	// comes back is not noticed by an attempt that began before. Default 1 s.
 	ConnectTimeout time.Duration
+	ConnectFirst   time.Duration
 	// OpenTimeout bounds the wait for the answer to `open`. Default 5 s.
 	OpenTimeout time.Duration
 	// SendTimeout bounds the wait for a node that takes nothing. Default 10 s;
@@ -34,15 +37,23 @@ type Limits struct {
 	// CloseTimeout bounds the wait for a node to take `close`, and for the bus
 	// to take the refusals of a queue. Default 2 s.
 	CloseTimeout time.Duration
+	// DrainTimeout bounds sending what is queued when the process stops. Default
+	// 2 s.
+	DrainTimeout time.Duration
 	// PingTime is how often a WebSocket is checked, and PingTimeout how long
-	// its answer may take. Default 10 s and 5 s, those of our gRPC connections.
+	// its answer may take. Default 3 s and 3 s: a node that is cut off is given up
+	// after about 5 s, by the ping or by the kernel (internal/rpc).
 	PingTime    time.Duration
 	PingTimeout time.Duration
 
 	// RetryMin and RetryMax bound the wait between two attempts, which doubles
-	// and has jitter. Default 50 ms and 5 s.
-	RetryMin time.Duration
-	RetryMax time.Duration
+	// and has jitter. Default 50 ms and 5 s. For RetrySoon after a session was lost
+	// it is at most RetryQuick: a node that is restarted is found at once. Default
+	// 2 min and 500 ms.
+	RetryMin   time.Duration
+	RetryMax   time.Duration
+	RetrySoon  time.Duration
+	RetryQuick time.Duration
 	// Settled is how long a session must have been live for the next wait to
 	// start at RetryMin again: a node that accepts and breaks is not hammered.
 	// Default 5 s.
@@ -71,13 +82,17 @@ func DefaultLimits() Limits {
 		QueueBytes:     2 * message.MaxSize,
 		QueueTime:      10 * time.Second,
 		ConnectTimeout: 5 * time.Second,
+		ConnectFirst:   time.Second,
 		OpenTimeout:    5 * time.Second,
 		SendTimeout:    10 * time.Second,
 		CloseTimeout:   2 * time.Second,
-		PingTime:       10 * time.Second,
-		PingTimeout:    5 * time.Second,
+		DrainTimeout:   2 * time.Second,
+		PingTime:       3 * time.Second,
+		PingTimeout:    3 * time.Second,
 		RetryMin:       50 * time.Millisecond,
 		RetryMax:       5 * time.Second,
+		RetrySoon:      2 * time.Minute,
+		RetryQuick:     500 * time.Millisecond,
 		Settled:        5 * time.Second,
 		Descriptor:     64 << 10,
 		Frame:          6 << 20,
@@ -104,13 +119,17 @@ func (l Limits) orDefaults() Limits {
 	for _, f := range []struct{ have, otherwise *time.Duration }{
 		{&l.QueueTime, &d.QueueTime},
 		{&l.ConnectTimeout, &d.ConnectTimeout},
+		{&l.ConnectFirst, &d.ConnectFirst},
 		{&l.OpenTimeout, &d.OpenTimeout},
 		{&l.SendTimeout, &d.SendTimeout},
 		{&l.CloseTimeout, &d.CloseTimeout},
+		{&l.DrainTimeout, &d.DrainTimeout},
 		{&l.PingTime, &d.PingTime},
 		{&l.PingTimeout, &d.PingTimeout},
 		{&l.RetryMin, &d.RetryMin},
 		{&l.RetryMax, &d.RetryMax},
+		{&l.RetrySoon, &d.RetrySoon},
+		{&l.RetryQuick, &d.RetryQuick},
 		{&l.Settled, &d.Settled},
 	} {
 		if *f.have <= 0 {

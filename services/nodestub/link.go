@@ -22,6 +22,9 @@ type conn interface {
 	Send(ctx context.Context, batch []*pb.Message) (int, error)
 	// Receive waits for messages. What is no message is nil.
 	Receive(ctx context.Context) ([]*pb.Message, error)
+	// Finish says, after the last Send, that nothing more comes. When the node has
+	// taken all that was sent it ends the connection, and with it Receive.
+	Finish(ctx context.Context) error
 	// Close ends it at once and makes Send and Receive return.
 	Close()
 }
@@ -132,7 +135,9 @@ func (l *link) opened(ctx context.Context, m *pb.Message) {
 	l.report(ctx, e)
 }
 
-// write sends control messages first, then the queue while it is let out.
+// write sends control messages first, then the queue while it is let out. It ends
+// when all is sent and nothing more comes; the reader goes on, until the node has
+// ended the connection.
 func (l *link) write(ctx context.Context, c conn) error {
 	for {
 		control, batch := l.next(ctx)
@@ -142,6 +147,8 @@ func (l *link) write(ctx context.Context, c conn) error {
 			err = l.sendControl(ctx, c, control)
 		case batch != nil:
 			err = l.sendBatch(ctx, c, batch)
+		case ctx.Err() == nil:
+			return c.Finish(ctx)
 		default:
 			return nil
 		}
@@ -154,7 +161,8 @@ func (l *link) write(ctx context.Context, c conn) error {
 	}
 }
 
-// next waits for something to send; it gives nothing when ctx is done.
+// next waits for something to send; it gives nothing when ctx is done, or when the
+// queue is finished.
 func (l *link) next(ctx context.Context) (control *pb.Message, batch []*pb.Message) {
 	queue := l.session.out
 	for ctx.Err() == nil {
@@ -165,6 +173,9 @@ func (l *link) next(ctx context.Context) (control *pb.Message, batch []*pb.Messa
 		}
 		if batch := queue.batch(); batch != nil {
 			return nil, batch
+		}
+		if queue.isFinished() {
+			return nil, nil
 		}
 		select {
 		case m := <-l.control:

@@ -29,6 +29,7 @@ type outbox struct {
 	inFlight int           // at the head, with the writer
 	released bool          // the writer may take
 	refusal  *fault.Error  // when set, nothing comes in
+	last     bool          // nothing comes in any more, and whoever brings something waits
 	room     chan struct{} // closed, and made anew, when a waiting put may try again
 }
 
@@ -69,6 +70,8 @@ func (o *outbox) tryPut(q queued) (<-chan struct{}, error) {
 	switch {
 	case o.refusal != nil:
 		return nil, o.refusal
+	case o.last:
+		return o.room, nil
 	case full && o.released:
 		return o.room, nil
 	case full:
@@ -113,6 +116,22 @@ func (o *outbox) sent(n int) []*pb.Message {
 		return nil
 	}
 	return o.drain()
+}
+
+// finish lets nothing in any more, so that the queue comes to an end.
+func (o *outbox) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last = true
+	o.retry()
+	o.signal()
+}
+
+// isFinished tells that all is sent, and nothing more comes.
+func (o *outbox) isFinished() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.last && len(o.queue) == 0
 }
 
 // open lets the queue out; hold keeps it.

@@ -27,7 +27,7 @@ type session struct {
 	metrics                     *metrics
 	bus                         *client.Bus
 	find                        func(context.Context, string) ([]endpoint, error)
-	dial                        func(context.Context, endpoint) (conn, error)
+	dial                        func(context.Context, endpoint, time.Duration) (conn, error)
 	// changed is called by run, after each change that a watcher is to see.
 	changed func(s *pb.NodeSession, renewed bool)
 
@@ -37,8 +37,9 @@ type session struct {
 	done    chan struct{} // closed when run has ended
 	askOnce sync.Once
 
-	// Owned by the link that there is at a time.
-	known []endpoint // where the node was found last
+	// Owned by the link while it connects, else by run.
+	known   []endpoint    // where the node was found last
+	patient time.Duration // how long the next attempt may take
 
 	// Owned by run.
 	state     state
@@ -46,6 +47,7 @@ type session struct {
 	openID    int64
 	backoff   retry.Backoff
 	liveSince time.Time
+	lostAt    time.Time   // zero until a session was lost
 	timer     *time.Timer // of the phase
 	countdown *time.Timer // to overdue
 	refusals  sync.WaitGroup
@@ -55,13 +57,14 @@ func (s *session) init() {
 	s.out = newOutbox(s.limits, s.metrics)
 	s.events, s.asked, s.done = make(chan event), make(chan struct{}), make(chan struct{})
 	s.backoff = retry.Backoff{Min: s.limits.RetryMin, Max: s.limits.RetryMax}
+	s.patient = s.limits.ConnectTimeout
 }
 
 // close asks run to end the session at the node, and to return.
 func (s *session) close() { s.askOnce.Do(func() { close(s.asked) }) }
 
-// run keeps the session up until close, or until ctx is done: then the node
-// keeps it for the next process.
+// run keeps the session up until close, or until ctx is done: then it sends what
+// is queued, and the node keeps the session for the next process.
 func (s *session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.refusals.Wait()
@@ -83,6 +86,29 @@ func (s *session) run(ctx context.Context) {
 			asked = nil
 			s.apply(ctx, closeAsked{})
 		case <-ctx.Done():
+			s.drain()
+			return
+		}
+	}
+}
+
+// drain lets the link send what is queued, and waits until the node has taken it
+// and ended the connection.
+func (s *session) drain() {
+	if s.state.phase != live {
+		return
+	}
+	s.out.finish()
+	late := time.NewTimer(s.limits.DrainTimeout)
+	defer late.Stop()
+	for {
+		select {
+		case e := <-s.events:
+			if _, over := e.(lost); over {
+				return
+			}
+		case <-late.C:
+			s.log.Warn("not all messages are sent before the end", "domain", s.domain)
 			return
 		}
 	}
@@ -123,7 +149,7 @@ func (s *session) do(ctx context.Context, e effect) {
 	switch e {
 	case connect:
 		s.openID++
-		s.link = startLink(ctx, s, message.NumberID(s.openID))
+		s.link = startLink(context.WithoutCancel(ctx), s, message.NumberID(s.openID)) // run ends it
 	case sayOpen:
 		s.link.control <- s.sessionMessage(s.state.request())
 	case sayClose:
@@ -140,6 +166,7 @@ func (s *session) do(ctx context.Context, e effect) {
 		if time.Since(s.liveSince) >= s.limits.Settled {
 			s.backoff.Reset()
 		}
+		s.lostAt, s.patient = time.Now(), s.limits.ConnectFirst
 		s.out.hold()
 	case refuse:
 		s.refuseQueue(ctx)
@@ -159,20 +186,29 @@ func (s *session) phaseTime() time.Duration {
 		return s.limits.OpenTimeout
 	case closing:
 		return s.limits.CloseTimeout
-	default:
-		return s.backoff.Next()
 	}
+	s.backoff.Max = s.limits.RetryMax
+	if !s.lostAt.IsZero() && time.Since(s.lostAt) < s.limits.RetrySoon {
+		s.backoff.Max = min(s.limits.RetryQuick, s.limits.RetryMax)
+	}
+	return s.backoff.Next()
 }
+
+// announcement is the body of what opens a session: this runtime knows flows.
+var announcement = message.MarshalBody(map[string][]string{"flow": {message.FlowV1}})
 
 // sessionMessage is one to the node's session service (wire contract, section
 // 3). Its id is that of the link's `open`: a link has one, and what follows it
 // is not answered with anything that matters.
 func (s *session) sessionMessage(typ string) *pb.Message {
-	from := s.runtimeURL
+	m := &pb.Message{Id: s.link.openID, Type: typ, From: s.runtimeURL, To: address.Session}
 	if typ != "open" && s.state.token != "" {
-		from += "/" + s.state.token
+		m.From += "/" + s.state.token
 	}
-	return &pb.Message{Id: s.link.openID, Type: typ, From: from, To: address.Session}
+	if typ != "close" {
+		m.Body = announcement
+	}
+	return m
 }
 
 // refuseQueue answers what is queued, beside run and within CloseTimeout: the
@@ -246,8 +282,10 @@ func (s *session) connect(ctx context.Context) (conn, endpoint, error) {
 		s.known = endpoints
 	}
 	var failed []string
+	within := s.patient
+	s.patient = min(2*within, s.limits.ConnectTimeout)
 	for _, e := range s.known {
-		c, err := s.dial(ctx, e)
+		c, err := s.dial(ctx, e, within)
 		if err == nil {
 			return c, e, nil
 		}

@@ -3,8 +3,10 @@ package nodestub
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -105,7 +107,7 @@ func (cfg Config) orDefaults() Config {
 	if cfg.Dial == nil {
 		security := cfg.Security
 		cfg.Dial = func(target string) (grpc.ClientConnInterface, error) {
-			return rpc.Dial(target, security)
+			return rpc.Dial(target, security, grpc.WithContextDialer(dialTCP))
 		}
 	}
 	if cfg.HTTPClient == nil {
@@ -118,8 +120,14 @@ func (cfg Config) orDefaults() Config {
 	return cfg
 }
 
-// Run keeps the attachment to the bus and the sessions until ctx is done. The
-// nodes keep the sessions. It is called once.
+// dialTCP is for gRPC, which has no use for the network's name.
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	return rpc.DialTCP(ctx, "tcp", addr)
+}
+
+// Run keeps the attachment to the bus and the sessions until ctx is done. Then
+// what is queued is sent, within Limits.DrainTimeout; the nodes keep the sessions.
+// It is called once.
 func (s *Stub) Run(ctx context.Context) error {
 	var parts run.Tree
 	parts.Add("attachment to the bus", s.bus.Run)
@@ -222,11 +230,11 @@ func (s *Stub) newSession(name, stubURL string) *session {
 	return se
 }
 
-func (s *Stub) dial(ctx context.Context, e endpoint) (conn, error) {
+func (s *Stub) dial(ctx context.Context, e endpoint, within time.Duration) (conn, error) {
 	if e.grpc != "" {
-		return s.dialGRPC(ctx, e.grpc)
+		return s.dialGRPC(ctx, e.grpc, within)
 	}
-	return s.dialWebSocket(ctx, e.websocket)
+	return s.dialWebSocket(ctx, e.websocket, within)
 }
 
 // start runs a session whose listener is in place.

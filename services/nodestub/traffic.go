@@ -24,11 +24,7 @@ func (s *session) deliver(ctx context.Context, m *pb.Message) {
 		s.refuse(ctx, m, fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, message.MaxSize))
 		return
 	}
-	if m.Via != "" {
-		m = message.Clone(m) // it is the bus's, and must not be changed
-		m.Via = ""
-	}
-	if err := s.out.put(ctx, m); err != nil {
+	if err := s.out.put(ctx, message.Outward(m)); err != nil {
 		s.refuse(ctx, m, err)
 	}
 }
@@ -72,6 +68,7 @@ func (s *session) refuseToNode(ctx context.Context, m *pb.Message, why error) {
 		return
 	}
 	answer := message.Refuse(m, why)
+	answer.Flow = nil // that of another runtime, which this one's session cannot send
 	if message.Validate(answer) != nil {
 		return
 	}

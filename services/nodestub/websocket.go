@@ -31,9 +31,9 @@ type webSocketConn struct {
 	dead  atomic.Bool // found by a check
 }
 
-// dialWebSocket connects within Limits.ConnectTimeout.
-func (s *Stub) dialWebSocket(ctx context.Context, url string) (conn, error) {
-	dialing, cancel := context.WithTimeout(ctx, s.cfg.Limits.ConnectTimeout)
+// dialWebSocket connects within a time.
+func (s *Stub) dialWebSocket(ctx context.Context, url string, within time.Duration) (conn, error) {
+	dialing, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	socket, resp, err := websocket.Dial(dialing, url, &websocket.DialOptions{HTTPClient: s.cfg.HTTPClient})
 	if err != nil {
@@ -135,6 +135,19 @@ func (c *webSocketConn) answers(ctx context.Context) bool {
 		return true
 	}
 	return before%2 == 0 || c.reads.Load() != before
+}
+
+// Finish pings the node, whose pong comes after it has read everything, and then
+// closes the WebSocket: a close at once would throw away what is on its way here.
+func (c *webSocketConn) Finish(ctx context.Context) error {
+	if err := c.socket.Ping(ctx); err != nil {
+		return fault.New(fault.Unavailable, "the last ping: %w", err)
+	}
+	c.cancel() // a closing socket is not checked
+	if err := c.socket.Close(websocket.StatusGoingAway, "the stub is stopping"); err != nil {
+		return fault.New(fault.Unavailable, "closing the WebSocket: %w", err)
+	}
+	return nil
 }
 
 func (c *webSocketConn) Close() {

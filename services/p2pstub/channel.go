@@ -22,6 +22,7 @@ import (
 type channel struct {
 	raw     *rtc.Channel
 	framing string
+	flow    bool // the other side has announced flows
 	limits  Limits
 	sent    counters
 	wake    chan struct{} // there is something to pump
@@ -180,6 +181,13 @@ func (c *channel) tell(one framing.Cancel) {
 	defer c.mu.Unlock()
 	c.enc.Tell(one)
 	c.signal()
+}
+
+// empty tells whether all that was queued has left.
+func (c *channel) empty() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed || c.enc.Pending() == 0 && c.raw.Buffered() == 0
 }
 
 // close ends sending, and gives what has not left.

@@ -64,7 +64,7 @@ func (s *Stub) deleted(m *pb.Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.peers {
+	for p := range s.all {
 		if p.now.object == body.Resource {
 			go p.tell(event{kind: deleted, reason: closedByOther(m)}) // ends with the peer
 		}
@@ -165,7 +165,9 @@ func (s *Stub) admitInvitation(d *deployed, inv invitation, remote string) (agai
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	created := inv.Object.CreatedAt()
-	verdict, reason := admit(s.runtime.Text, remote, s.standingOf(remote), inv.Source, inv.Object.URL, created)
+	heir := s.replacedBy(inv, remote)
+	room := s.room(heir)
+	verdict, reason := admit(s.runtime.Text, remote, standingIn(room, remote), inv.Source, inv.Object.URL, created)
 	switch verdict {
 	case repeated:
 		return true, nil
@@ -176,14 +178,22 @@ func (s *Stub) admitInvitation(d *deployed, inv invitation, remote string) (agai
 	if err != nil {
 		return false, err
 	}
-	p.inv = inv
+	p.inv, p.heir, p.muted = inv, heir, heir
 	p.now = standing{role: handler, stub: d.url, source: inv.Source, object: inv.Object.URL, created: created}
 	switch verdict {
 	case replaces:
-		p.first, p.why = s.peers[remote], reason
+		p.first, p.why = room[remote], reason
 	case overrides:
-		p.then, p.why = s.peers[remote], reason
+		p.then, p.why = room[remote], reason
 	}
 	s.add(p)
 	return false, nil
+}
+
+// replacedBy tells whether an invitation is for a connection that is to be set up
+// beside the one that there is. The mutex is held.
+func (s *Stub) replacedBy(inv invitation, remote string) bool {
+	object := inv.Object.Connection().Replaces
+	p := s.replaceable(remote)
+	return p != nil && object != "" && p.now.object == object
 }

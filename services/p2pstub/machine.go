@@ -22,28 +22,33 @@ func (r role) String() string { return [...]string{"none", "requester", "handler
 type eventKind int
 
 const (
-	begin       eventKind = iota // a requester was deployed, a handler was invited
-	allocated                    // the own Connection object has its address
-	described                    // the own description is complete
-	answered                     // the invitation has its response
-	invited                      // requester: the handler's invitation has come
-	observed                     // the other side's object has changed
-	subscribed                   // the other side has subscribed the own object
-	channelOpen                  // the data channel is open
-	pathDown                     // the path has gone quiet
-	pathUp                       // it is back
-	channelGone                  // the data channel was closed by the other side
-	deleted                      // the other side has deleted its object
-	broke                        // something that is needed has failed
-	overdue                      // the time for the set-up has run out
-	closed                       // someone here wants it closed
-	displaced                    // another connection takes its place
+	begin        eventKind = iota // a requester was deployed, a handler was invited
+	allocated                     // the own Connection object has its address
+	described                     // the own description is complete
+	answered                      // the invitation has its response
+	invited                       // requester: the handler's invitation has come
+	observed                      // the other side's object has changed
+	subscribed                    // the other side has subscribed the own object
+	channelOpen                   // the data channel is open
+	pathDown                      // the path has gone quiet
+	pathAnswers                   // it answers, but not for long enough to be used
+	pathUp                        // it is back
+	iceConnected                  // ICE has found a path
+	iceLost                       // ICE has given it up
+	restartOver                   // the time for an ICE restart has run out
+	succeeded                     // a connection beside this one has taken over
+	channelGone                   // the data channel was closed by the other side
+	deleted                       // the other side has deleted its object
+	broke                         // something that is needed has failed
+	overdue                       // the time for the set-up has run out
+	closed                        // someone here wants it closed
+	displaced                     // another connection takes its place
 )
 
 func (k eventKind) String() string {
 	return [...]string{
 		"begin", "allocated", "described", "answered", "invited", "observed", "subscribed", "channel open",
-		"path down", "path up", "channel gone", "deleted", "broke", "overdue", "closed", "displaced",
+		"path down", "path answers", "path up", "ICE connected", "ICE lost", "restart over", "succeeded", "channel gone", "deleted", "broke", "overdue", "closed", "displaced",
 	}[k]
 }
 
@@ -55,6 +60,9 @@ type event struct {
 	description bool          // begin, invited, observed: the other side's is known
 	older       bool          // subscribed: by a peer that has not announced framing
 	limit       time.Duration // overdue: the time that it had
+	generation  uint32        // observed: that of the other side's description
+	wanted      uint32        // observed: the generation that the other side asks for
+	revives     bool          // channelOpen: the other side restarts ICE
 }
 
 // effectKind is what must be done because of an event.
@@ -71,13 +79,16 @@ const (
 	invite                        // the other side to the own object
 	update                        // send the description again, as an update
 	candidates                    // take the other side's candidates
+	restart                       // begin ICE anew, and offer it
+	ask                           // the other side to do so
+	revive                        // answer its offer
 	finish                        // close, and forget
 )
 
 func (k effectKind) String() string {
 	return [...]string{
 		"publish", "accept", "observe", "allocate", "offer", "answer", "apply answer", "invite",
-		"update description", "take candidates", "finish",
+		"update description", "take candidates", "restart ICE", "ask for a restart of ICE", "answer the restart", "finish",
 	}[k]
 }
 
@@ -117,7 +128,9 @@ type machine struct {
 	refused   bool // with 409
 	remote    bool // the other side's description has been taken
 	open      bool // the data channel has been opened
+	retired   bool // another connection has taken over: it says nothing more
 	over      bool
+	ice       ice
 }
 
 // step takes an event, and gives the machine after it and what must be done, in
@@ -158,9 +171,9 @@ func (t *turn) take(e event) {
 	case invited:
 		t.do(accept, observe)
 		t.advance(status.InProgress)
-		t.learn(e.description)
+		t.learn(e)
 	case observed:
-		t.learn(e.description)
+		t.learn(e)
 	case subscribed:
 		if e.older && t.role == handler && t.described {
 			t.do(update)
@@ -174,16 +187,12 @@ func (t *turn) take(e event) {
 func (t *turn) path(e event) {
 	switch e.kind {
 	case channelOpen:
-		t.open = true
+		t.open, t.ice.restarts = true, e.revives
 		t.advance(status.Live)
-	case pathDown:
-		if t.state == status.Live {
-			t.publish(status.Disconnected, e.reason)
-		}
-	case pathUp:
-		if t.state == status.Disconnected {
-			t.publish(status.Live, "")
-		}
+	case pathDown, pathAnswers, pathUp, iceConnected, iceLost, restartOver:
+		t.health(e)
+	case succeeded:
+		t.retired = true
 	case overdue:
 		if !t.open {
 			t.end(fmt.Sprintf("the set-up took longer than %v, waiting for %s", e.limit, t.waitsFor()))
@@ -206,15 +215,16 @@ func (t *turn) begin(e event) {
 		return
 	}
 	t.do(accept, observe, allocate)
-	t.learn(e.description)
+	t.learn(e)
 }
 
-// learn takes the other side's description once, and its candidates each time.
-func (t *turn) learn(description bool) {
+// learn takes the other side's description once in each generation, and its
+// candidates each time.
+func (t *turn) learn(e event) {
 	switch {
 	case t.remote:
-		t.do(candidates)
-	case !description:
+		t.relearn(e)
+	case !e.description:
 	case t.role == requester:
 		t.remote = true
 		t.do(applyAnswer, candidates)
@@ -264,6 +274,9 @@ func (t *turn) publish(state status.State, reason string) {
 		return
 	}
 	t.state = state
+	if t.retired {
+		return
+	}
 	t.effects = append(t.effects, effect{publish, state, reason})
 }
 

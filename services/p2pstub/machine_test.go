@@ -42,12 +42,18 @@ func play(t *testing.T, story string) string {
 	return out.String()
 }
 
-// parseEvent reads `kind [with description] [from an older peer] [code] [: reason]`.
+// parseEvent reads `kind [with description] [of generation n] [wanting n] [by an
+// older peer] [that restarts ICE] [code] [: reason]`.
 func parseEvent(t *testing.T, text string) event {
 	t.Helper()
 	text, reason, _ := strings.Cut(text, ": ")
 	e := event{reason: reason, code: fault.OK, limit: 15 * time.Second}
 	var ok bool
+	text, wanted, _ := strings.Cut(text, " wanting ")
+	_, _ = fmt.Sscan(wanted, &e.wanted) // none is 0
+	text, generation, _ := strings.Cut(text, " of generation ")
+	_, _ = fmt.Sscan(generation, &e.generation)
+	text, e.revives = strings.CutSuffix(text, " that restarts ICE")
 	text, e.description = strings.CutSuffix(text, " with description")
 	text, e.older = strings.CutSuffix(text, " by an older peer")
 	if text, ok = strings.CutSuffix(text, " 409"); ok {

@@ -28,6 +28,9 @@ type metrics struct {
 	bytes       *prometheus.CounterVec
 	drops       *prometheus.CounterVec // reason
 	addresses   *prometheus.CounterVec // result
+	restarts    *prometheus.CounterVec // role
+	doubts      prometheus.Counter
+	roundTrip   prometheus.Histogram
 	watchersCut prometheus.Counter
 }
 
@@ -48,13 +51,22 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		bytes:     counter("bytes_total", "Bytes of packets over data channels.", "direction", "framing"),
 		drops:     counter("drops_total", "Messages and packets that were dropped.", "reason"),
 		addresses: counter("allocations_total", "Requests for addresses of Connection objects.", "result"),
+		restarts:  counter("ice_restarts_total", "Restarts of ICE, by role.", "role"),
+		doubts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "peerbus_p2pstub_doubts_total", Help: "Times that heartbeats were missed.",
+		}),
+		roundTrip: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "peerbus_p2pstub_round_trip_seconds", Help: "Round trip of heartbeats.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}),
 		watchersCut: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "peerbus_p2pstub_watchers_cut_total", Help: "Watch streams that were cut because they were slow.",
 		}),
 	}
 	m.begin()
 	if r != nil {
-		r.MustRegister(m.peers, m.setups, m.setupTime, m.messages, m.bytes, m.drops, m.addresses, m.watchersCut)
+		r.MustRegister(m.peers, m.setups, m.setupTime, m.messages, m.bytes, m.drops, m.addresses, m.watchersCut,
+			m.restarts, m.doubts, m.roundTrip)
 	}
 	return m
 }
@@ -76,6 +88,7 @@ func (m *metrics) begin() {
 	}
 	for _, role := range []role{requester, handler} {
 		m.setupTime.WithLabelValues(role.String())
+		m.restarts.WithLabelValues(role.String())
 		for _, result := range []string{"live", "failed", "displaced"} {
 			m.setups.WithLabelValues(role.String(), result)
 		}

@@ -2,6 +2,7 @@ package p2pstub
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -15,9 +16,11 @@ import (
 // up no other.
 
 type lead struct {
-	peer     *peer
+	peer     atomic.Pointer[peer] // changes without a pause
 	listener *client.Listener
 }
+
+func (l *lead) deliver(ctx context.Context, m *pb.Message) { l.peer.Load().deliver(ctx, m) }
 
 // subscribeBody is what the registry sends. resource, an addition of ours, names
 // the remote runtime to a handler, which has many.
@@ -77,18 +80,17 @@ func (s *Stub) peerFor(stubURL, remote string) *peer {
 
 // lead makes an address lead over a peer, also if it led over another before.
 func (s *Stub) lead(ctx context.Context, url string, p *peer) error {
-	s.mu.Lock()
-	old := s.minibus[url]
-	s.mu.Unlock()
-	if old != nil && old.peer == p {
+	if s.redirect(url, p) {
 		return nil
 	}
-	s.unlead(ctx, url, nil)
-	l, err := s.bus.Listen(ctx, url, p.deliver, client.Led())
+	one := &lead{}
+	one.peer.Store(p)
+	l, err := s.bus.Listen(ctx, url, one.deliver, client.Led())
 	if err != nil {
 		return err
 	}
-	if !s.leads(url, &lead{p, l}) {
+	one.listener = l
+	if !s.leads(url, one) {
 		_ = l.Close(ctx) // the bus is not told of it
 		return errClosed
 	}
@@ -96,17 +98,43 @@ func (s *Stub) lead(ctx context.Context, url string, p *peer) error {
 	return nil
 }
 
+// redirect has an address that leads over a peer lead over another. It tells
+// whether there was one.
+func (s *Stub) redirect(url string, p *peer) bool {
+	s.mu.Lock()
+	l := s.minibus[url]
+	if l == nil || p.isOver() {
+		s.mu.Unlock()
+		return false
+	}
+	old := l.peer.Swap(p)
+	s.mu.Unlock()
+	if old != p {
+		old.listening(url, false)
+		p.listening(url, true)
+	}
+	return true
+}
+
 // leads notes where an address leads, unless that peer is over: then nothing would
 // take it out again.
 func (s *Stub) leads(url string, l *lead) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-l.peer.done:
+	if l.peer.Load().isOver() {
 		return false
-	default:
-		s.minibus[url] = l
+	}
+	s.minibus[url] = l
+	return true
+}
+
+// isOver tells whether a peer takes nothing any more.
+func (p *peer) isOver() bool {
+	select {
+	case <-p.done:
 		return true
+	default:
+		return false
 	}
 }
 
@@ -114,14 +142,14 @@ func (s *Stub) leads(url string, l *lead) bool {
 func (s *Stub) unlead(ctx context.Context, url string, of *peer) {
 	s.mu.Lock()
 	old := s.minibus[url]
-	if old == nil || of != nil && old.peer != of {
+	if old == nil || of != nil && old.peer.Load() != of {
 		s.mu.Unlock()
 		return
 	}
 	delete(s.minibus, url)
 	s.mu.Unlock()
 	_ = old.listener.Close(ctx) // the bus is not told of it
-	old.peer.listening(url, false)
+	old.peer.Load().listening(url, false)
 }
 
 // unleadAll takes out what leads over a peer.
@@ -129,7 +157,7 @@ func (s *Stub) unleadAll(ctx context.Context, p *peer) {
 	s.mu.Lock()
 	var urls []string
 	for url, l := range s.minibus {
-		if l.peer == p {
+		if l.peer.Load() == p {
 			urls = append(urls, url)
 		}
 	}

@@ -25,21 +25,23 @@ import (
 // callbacks among it, posts a function to the loop's inbox.
 type peer struct {
 	// Set when it is made.
-	stub    *Stub
-	url     string // the stub's address
-	role    role
-	remote  string // URL of the remote runtime
-	invitee string // the other side's stub
-	log     *slog.Logger
-	began   time.Time
-	first   *peer // gives way before this one begins
-	then    *peer // gives way once this one is created
-	why     string
-	inbox   chan func()
-	done    chan struct{} // closed: the machine is over, nothing is taken any more
-	ctx     context.Context
-	cancel  context.CancelFunc
-	work    sync.WaitGroup // reader and requests of this peer
+	stub     *Stub
+	url      string // the stub's address
+	role     role
+	remote   string // URL of the remote runtime
+	invitee  string // the other side's stub
+	socket   rtc.Socket
+	replaces string // the own object of the connection that this one is to replace
+	log      *slog.Logger
+	began    time.Time
+	first    *peer // gives way before this one begins
+	then     *peer // gives way once this one is created
+	why      string
+	inbox    chan func()
+	done     chan struct{} // closed: the machine is over, nothing is taken any more
+	ctx      context.Context
+	cancel   context.CancelFunc
+	work     sync.WaitGroup // reader and requests of this peer
 
 	// Owned by the loop.
 	m        machine
@@ -53,8 +55,12 @@ type peer struct {
 	tried    map[string]bool
 	reading  bool            // the other side's object is being asked for
 	wake     <-chan struct{} // of the channel
+	heart    *rtc.Channel    // for heartbeats, until it is used
+	said     *pb.Message     // the last word about a restart of ICE
+	clock    clock
 
-	out atomic.Pointer[channel] // set once the data channel is open
+	out   atomic.Pointer[channel] // set once the data channel is open
+	pulse atomic.Pointer[pulse]   // likewise
 
 	// Guarded by the stub's mutex.
 	info      *pb.Peer
@@ -62,6 +68,9 @@ type peer struct {
 	ownObject string // its address, from when it is allocated on
 	liveSince time.Time
 	listeners []*client.Listener
+	heir      bool  // its place is among the heirs
+	muted     bool  // a handler's heir: the registry does not know of it
+	successor *peer // that has taken over
 }
 
 // invitation is a `create` that came, and what it says.
@@ -99,6 +108,7 @@ func (p *peer) run() {
 	defer deadline.Stop()
 	p.start()
 	for !p.m.over {
+		p.clock.set(p.m)
 		select {
 		case f := <-p.inbox:
 			f()
@@ -106,6 +116,8 @@ func (p *peer) run() {
 			if err := p.out.Load().pump(); err != nil {
 				p.step(event{kind: channelGone, reason: err.Error()})
 			}
+		case <-p.clock.tick():
+			p.tick()
 		case <-deadline.C:
 			p.step(event{kind: overdue, limit: p.stub.limits.SetUp})
 		}
@@ -115,10 +127,11 @@ func (p *peer) run() {
 // start makes the peer connection, and begins.
 func (p *peer) start() {
 	p.m = machine{role: p.role}
-	conn, err := p.stub.engine.NewPeer(p.role == requester, rtc.Events{
+	conn, err := p.stub.engine.NewPeerOn(p.socket, p.role == requester, rtc.Events{
 		Candidate: func(c datasync.Candidate) { p.post(func() { p.report(c) }) },
 		State:     p.pathChanged,
 		Channel:   func(c *rtc.Channel) { p.post(func() { p.opened(c) }) },
+		Heartbeat: func(c *rtc.Channel) { p.post(func() { p.beats(c) }) },
 	})
 	if err != nil {
 		p.step(event{kind: broke, reason: err.Error()})
@@ -136,12 +149,23 @@ func (p *peer) theirs() datasync.Connection {
 	return p.inv.Object.Connection()
 }
 
+// pathChanged takes what ICE and DTLS say. Where there are heartbeats, the path is
+// not up again before they say so too.
 func (p *peer) pathChanged(s rtc.State, reason string) {
+	u := p.pulse.Load()
+	watched := u != nil && u.answers
+	if watched && s != rtc.Connected {
+		u.lose(reason)
+	}
 	switch s {
 	case rtc.Connected:
-		p.tell(event{kind: pathUp})
+		p.tell(event{kind: iceConnected})
 	case rtc.Disconnected:
-		p.tell(event{kind: pathDown, reason: reason})
+		if !watched {
+			p.tell(event{kind: pathDown, reason: reason})
+		}
+	case rtc.Lost:
+		p.tell(event{kind: iceLost, reason: reason})
 	case rtc.Failed:
 		p.tell(event{kind: broke, reason: reason})
 	}
@@ -168,21 +192,47 @@ func (p *peer) opened(raw *rtc.Channel) {
 	if p.m.over {
 		return
 	}
-	name := framing.Rethink
-	if p.theirs().Announces(framing.PeerBus) {
+	name, theirs := framing.Rethink, p.theirs()
+	if theirs.Announces(framing.PeerBus) {
 		name = framing.PeerBus
 	}
 	c, decoder := newChannel(raw, name, p.stub.limits, p.stub.metrics)
+	c.flow = message.Announces(theirs.Flow)
+	u := newPulse(p, theirs.Heartbeat)
 	p.wake = c.wake
+	p.pulse.Store(u)
 	p.out.Store(c)
 	p.log.Debug("channel open", "framing", name)
-	p.stub.change(p, func() { p.info.Framing, p.info.CandidatePair = name, p.rtc.Pair() })
-	p.step(event{kind: channelOpen})
-	p.work.Go(func() { p.read(raw, c, decoder) })
+	p.stub.change(p, func() { p.info.Framing, p.info.CandidatePair, p.info.Flow = name, p.rtc.Pair(), c.flow })
+	p.step(event{kind: channelOpen, revives: theirs.Heartbeat})
+	if theirs.Heartbeat && p.role == requester {
+		if err := p.rtc.OpenHeartbeat(); err != nil {
+			p.log.Debug("no heartbeats", "error", err)
+		}
+	}
+	p.work.Go(func() { p.read(raw, c, u, decoder) })
+	p.work.Go(func() { u.run(p.ctx) })
+	p.startHeart()
+}
+
+// beats takes the heartbeat channel, which may be open before the data channel is.
+func (p *peer) beats(c *rtc.Channel) {
+	p.heart = c
+	p.startHeart()
+}
+
+// startHeart begins to answer heartbeats, once both channels are open.
+func (p *peer) startHeart() {
+	u, c := p.pulse.Load(), p.heart
+	if u == nil || c == nil || !u.answers || p.m.over {
+		return
+	}
+	p.heart = nil
+	p.work.Go(func() { u.read(c) })
 }
 
 // read takes what comes over the channel until it is closed.
-func (p *peer) read(raw *rtc.Channel, c *channel, decoder framing.Decoder) {
+func (p *peer) read(raw *rtc.Channel, c *channel, u *pulse, decoder framing.Decoder) {
 	received := p.stub.metrics.countersOf("in", c.framing)
 	size := framing.DefaultLimits().Packet + 1024
 	if c.framing != framing.PeerBus {
@@ -195,6 +245,7 @@ func (p *peer) read(raw *rtc.Channel, c *channel, decoder framing.Decoder) {
 			p.tell(event{kind: channelGone, reason: "the data channel was closed by the other side"})
 			return
 		}
+		u.heard()
 		if err != nil {
 			p.stub.metrics.drop(dropTooLarge)
 			continue
@@ -278,7 +329,11 @@ func (p *peer) deliver(ctx context.Context, m *pb.Message) {
 	var err error = errClosed
 	if c := p.out.Load(); c != nil {
 		p.trace("to peer", m)
-		err = c.send(ctx, withoutVia(m))
+		m = message.Outward(m)
+		if !c.flow {
+			m = message.WithoutFlow(m)
+		}
+		err = c.send(ctx, m)
 	}
 	if err != nil {
 		p.stub.metrics.drop(dropReason(err))
@@ -289,17 +344,6 @@ func (p *peer) deliver(ctx context.Context, m *pb.Message) {
 func (p *peer) trace(what string, m *pb.Message) {
 	if p.log.Enabled(context.Background(), slog.LevelDebug) {
 		p.log.Debug(what, "type", m.Type, "from", m.From, "to", m.To)
-	}
-}
-
-// withoutVia gives a message as the other side gets it.
-func withoutVia(m *pb.Message) *pb.Message {
-	if m.Via == "" {
-		return m
-	}
-	return &pb.Message{
-		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Source: m.Source, P2P: m.P2P,
-		P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Body: m.Body, Resource: m.Resource,
 	}
 }
 
@@ -323,6 +367,7 @@ func (p *peer) listening(url string, on bool) {
 func (p *peer) release() {
 	close(p.done)
 	p.cancel()
+	p.clock.stop()
 	ctx, cancel := context.WithTimeout(p.stub.last, p.stub.limits.Stop)
 	defer cancel()
 	p.sayGoodbye()

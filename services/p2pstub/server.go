@@ -22,14 +22,14 @@ type Server struct {
 func (s *Stub) Register(r grpc.ServiceRegistrar) { pb.RegisterP2PStubServer(r, &Server{stub: s}) }
 
 // Deploy makes a handler stub, or a requester stub that begins its set-up. 409
-// when there is a connection with the remote runtime, or the other side sets one
-// up already.
+// when there is a connection with the remote runtime that it is not to replace, or
+// the other side sets one up already.
 func (s *Server) Deploy(ctx context.Context, r *pb.P2PStubDeployRequest) (*pb.P2PStubDeployResponse, error) {
 	d := &deployed{url: r.StubUrl, role: role(r.Role)}
 	if err := s.stub.check(r); err != nil {
 		return nil, err
 	}
-	err := s.stub.deploy(ctx, d, runtimeKey(r.RemoteRuntimeUrl), r.P2PHandler)
+	err := s.stub.deploy(ctx, d, target{runtimeKey(r.RemoteRuntimeUrl), r.P2PHandler, r.Replace})
 	if err != nil {
 		return nil, fault.From(err)
 	}

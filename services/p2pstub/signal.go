@@ -41,6 +41,10 @@ func (p *peer) effect(e effect) {
 		p.sendUpdate(p.reporter.Set(datasync.DescriptionAttribute, p.rtc.Description(), p.stub.now()))
 	case candidates:
 		p.takeCandidates()
+	case restart, revive:
+		p.regenerate(e.kind)
+	case ask:
+		p.askForRestart()
 	case finish: // the loop sees it in the machine
 	}
 }
@@ -70,15 +74,14 @@ func (p *peer) send(m *pb.Message) {
 // first state it waits until the registry has noted the connection, so that what
 // leaves after it starts no second one.
 func (p *peer) publish(state status.State, reason string) {
-	p.log.Debug("status published", "value", state.String())
 	p.reason = reason
 	again := !p.liveSince.IsZero()
-	p.stub.moved(p, state, reason)
-	m := status.NewMessage(p.url, newID(), status.Body{State: state, Remote: p.remote, Reason: reason})
-	if state != status.Created {
-		p.send(m)
-	} else if _, err := request(p.stub.last, p.stub.bus, p.stub.limits.Registry, m); err != nil {
-		p.log.Debug("the registry has not noted the connection", "error", err)
+	old, say := p.stub.moved(p, state, reason)
+	for _, one := range say {
+		p.announce(one, reason)
+	}
+	if old != nil {
+		old.tell(event{kind: succeeded})
 	}
 	switch state {
 	case status.Created:
@@ -94,6 +97,17 @@ func (p *peer) publish(state status.State, reason string) {
 		}
 	case status.Disconnected, status.Failed:
 		p.log.Info("P2P connection is "+state.String(), "reason", reason)
+	}
+}
+
+// announce posts a state.
+func (p *peer) announce(state status.State, reason string) {
+	p.log.Debug("status published", "value", state.String())
+	m := status.NewMessage(p.url, newID(), status.Body{State: state, Remote: p.remote, Reason: reason})
+	if state != status.Created {
+		p.send(m)
+	} else if _, err := request(p.stub.last, p.stub.bus, p.stub.limits.Registry, m); err != nil {
+		p.log.Debug("the registry has not noted the connection", "error", err)
 	}
 }
 
@@ -154,10 +168,7 @@ func (p *peer) invite() {
 	reporter, err := datasync.NewReporter(datasync.Object{
 		URL: p.object, Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema(p.stub.runtime.Domain),
 		Reporter: p.url, Runtime: p.stub.runtime.Text,
-	}, datasync.Connection{
-		Runtime: p.stub.runtime.Text, Owner: p.url, Description: &description,
-		Candidates: []datasync.Candidate{}, Framing: []string{framing.PeerBus},
-	}, p.stub.now())
+	}, p.data(description), p.stub.now())
 	if err != nil {
 		p.must("Connection object", err)
 		return
@@ -176,6 +187,15 @@ func (p *peer) invite() {
 		}
 		p.tell(answeredBy(err))
 	})
+}
+
+// data is that of the own object, as it begins: what this side knows is announced
+// in it.
+func (p *peer) data(d datasync.Description) datasync.Connection {
+	return datasync.Connection{
+		Runtime: p.stub.runtime.Text, Owner: p.url, Description: &d, Candidates: []datasync.Candidate{},
+		Framing: []string{framing.PeerBus}, Flow: []string{message.FlowV1}, Heartbeat: true, Replaces: p.replaces,
+	}
 }
 
 func answeredBy(err error) event {
@@ -259,7 +279,12 @@ func (p *peer) followed(gap bool, err error) {
 		read := p.observer.Read(address.SyncManager(p.stub.runtime.Text))
 		p.background(func(ctx context.Context) { p.whole(ctx, read) })
 	}
-	p.step(event{kind: observed, description: p.theirs().Description != nil})
+	theirs := p.theirs()
+	e := event{kind: observed, description: theirs.Description != nil, wanted: theirs.Restart}
+	if e.description {
+		e.generation = theirs.Description.Generation
+	}
+	p.step(e)
 }
 
 // changed takes what comes to the other side's `<obj>/changes`.
@@ -268,7 +293,10 @@ func (p *peer) changed(_ context.Context, m *pb.Message) {
 	case message.Update:
 		p.post(func() {
 			outcome, err := p.observer.Update(m)
-			p.followed(outcome == datasync.Gap, err)
+			if outcome == datasync.Repeated && err == nil {
+				p.sayAgain()
+			}
+			p.followed(outcome == datasync.Gap || fault.CodeOf(err) == fault.TooLarge, err)
 		})
 	case message.Delete:
 		p.tell(event{kind: deleted, reason: closedByOther(m)})
@@ -286,7 +314,7 @@ func closedByOther(m *pb.Message) string {
 // takeCandidates hands on those that are new.
 func (p *peer) takeCandidates() {
 	for _, c := range p.theirs().Candidates {
-		if p.tried[c.Candidate] || len(p.tried) >= p.stub.limits.Candidates {
+		if c.Generation != p.m.ice.generation || p.tried[c.Candidate] || len(p.tried) >= p.stub.limits.Candidates {
 			continue
 		}
 		if p.tried == nil {
@@ -303,6 +331,7 @@ func (p *peer) takeCandidates() {
 // invitation there are none: the description has it then.
 func (p *peer) report(c datasync.Candidate) {
 	if p.reporter != nil {
+		c.Generation = p.m.ice.generation
 		p.sendUpdate(p.reporter.Append(datasync.CandidatesAttribute, c, p.stub.now()))
 	}
 }
@@ -350,11 +379,7 @@ func (p *peer) subscribed(m *pb.Message) {
 		p.step(event{kind: subscribed})
 		return
 	}
-	description := p.rtc.Description()
-	p.answerWith(m, datasync.Connection{
-		Runtime: p.stub.runtime.Text, Owner: p.url, Description: &description,
-		Candidates: []datasync.Candidate{}, Framing: []string{framing.PeerBus},
-	})
+	p.answerWith(m, p.data(p.rtc.Description()))
 	p.step(event{kind: subscribed, older: true})
 }
 

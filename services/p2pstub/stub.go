@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,8 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics; nil registers none.
 	Metrics prometheus.Registerer
+
+	interfaces func() []netip.Addr // of this machine; nil asks the system
 }
 
 // Stub keeps the peer connections of a runtime. Its methods may be called by
@@ -59,12 +62,14 @@ type Stub struct {
 	ready     chan struct{}   // closed once engine and last are set
 	engine    *rtc.Engine     // set by Run
 	last      context.Context // for what must still be said while Run ends
-	work      sync.WaitGroup  // the peers
+	endLast   func()
+	work      sync.WaitGroup // the peers
 
 	mu       sync.Mutex
 	stopping bool
 	stubs    map[string]*deployed // by address
 	peers    map[string]*peer     // the current one of each remote runtime
+	heirs    map[string]*peer     // that are to take the place of a current one
 	all      map[*peer]bool       // those that are being released too
 	invited  int                  // handlers' peers whose set-up is under way
 	minibus  map[string]*lead     // by p2p connection URL
@@ -101,7 +106,7 @@ func New(cfg Config) (*Stub, error) {
 	return &Stub{
 		cfg: cfg, limits: limits, log: cfg.Log, metrics: m, runtime: runtime, bus: bus,
 		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), ready: make(chan struct{}),
-		stubs: map[string]*deployed{}, peers: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
+		stubs: map[string]*deployed{}, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
 		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m},
 	}, nil
 }
@@ -111,7 +116,7 @@ func New(cfg Config) (*Stub, error) {
 func (s *Stub) Run(ctx context.Context) error {
 	engine, err := rtc.Open(rtc.Config{
 		ICEServers: s.cfg.ICEServers, UDPPort: s.cfg.UDPPort, AdvertiseIPs: s.cfg.AdvertiseIPs,
-		Patience: s.limits.Patience, Candidates: s.limits.Candidates, Log: s.log,
+		Interfaces: s.cfg.interfaces, Patience: s.limits.Patience, Candidates: s.limits.Candidates, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -119,16 +124,45 @@ func (s *Stub) Run(ctx context.Context) error {
 	defer func() { _ = engine.Close() }() // a socket that is closed anyway
 	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s.engine, s.last = engine, last
+	s.engine, s.last, s.endLast = engine, last, cancel
 	close(s.ready)
 	var tree run.Tree
 	tree.Add("bus", s.bus.Run)
 	tree.Add("addresses", s.addresses.run)
+	tree.Add("network", s.watchNetwork)
 	tree.Add("peers", s.keepPeers)
 	return tree.Run(ctx)
 }
 
-// keepPeers ends the peers when ctx is done.
+// watchNetwork sees when this machine's addresses change: a path that is in doubt
+// then is down, and another one is sought at once.
+func (s *Stub) watchNetwork(ctx context.Context) error {
+	tick := time.NewTicker(s.limits.Look)
+	defer tick.Stop()
+	have := s.engine.Addresses()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		now := s.engine.Addresses()
+		if slices.Equal(have, now) {
+			continue
+		}
+		s.log.Info("the addresses of this machine have changed", "were", have, "are", now)
+		have = now
+		s.mu.Lock()
+		for p := range s.all {
+			if u := p.pulse.Load(); u != nil {
+				u.moved()
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// keepPeers ends the peers when ctx is done, within Limits.Stop.
 func (s *Stub) keepPeers(ctx context.Context) error {
 	l, err := s.bus.ListenAll(ctx, s.stray)
 	if err != nil && ctx.Err() == nil {
@@ -143,6 +177,8 @@ func (s *Stub) keepPeers(ctx context.Context) error {
 		peers = append(peers, p)
 	}
 	s.mu.Unlock()
+	hurry := time.AfterFunc(s.limits.Stop, s.endLast) // a bus that is away holds up no stop
+	defer hurry.Stop()
 	for _, p := range peers {
 		p.tell(event{kind: closed, reason: "the P2P stub stops"})
 	}
@@ -165,8 +201,15 @@ func (s *Stub) isReady(ctx context.Context) error {
 	}
 }
 
+// target is whom a requester connects to.
+type target struct {
+	remote  string // the runtime
+	invitee string // its handler stub
+	replace bool   // the connection that there is stays until this one is live
+}
+
 // deploy makes a stub. What is there already is no error.
-func (s *Stub) deploy(ctx context.Context, d *deployed, remote, invitee string) error {
+func (s *Stub) deploy(ctx context.Context, d *deployed, to target) error {
 	if err := s.isReady(ctx); err != nil {
 		return err
 	}
@@ -176,7 +219,7 @@ func (s *Stub) deploy(ctx context.Context, d *deployed, remote, invitee string) 
 	}
 	d.listener, err = s.bus.Listen(ctx, d.url, func(ctx context.Context, m *pb.Message) { s.message(ctx, d, m) })
 	if err == nil && d.role == requester {
-		err = s.connect(d, remote, invitee)
+		err = s.connect(d, to)
 	}
 	if err != nil {
 		s.withdraw(ctx, d)
@@ -210,33 +253,34 @@ func (s *Stub) withdraw(ctx context.Context, d *deployed) {
 	}
 }
 
-// connect makes a requester's peer, unless there is a connection.
-func (s *Stub) connect(d *deployed, remote, invitee string) error {
+// connect makes a requester's peer, unless there is a connection, or one that is
+// to replace it beside it.
+func (s *Stub) connect(d *deployed, to target) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.standingOf(remote)
-	verdict, reason := admitRequester(now, d.url)
-	if verdict == refused {
-		return fault.New(fault.Conflict, "no requester for %s: %s", remote, reason)
+	var old *peer
+	if to.replace {
+		old = s.replaceable(to.remote)
 	}
-	p, err := s.newPeer(d, remote, invitee)
+	room := s.room(old != nil)
+	verdict, reason := admitRequester(standingIn(room, to.remote), d.url)
+	if verdict == refused {
+		return fault.New(fault.Conflict, "no requester for %s: %s", to.remote, reason)
+	}
+	p, err := s.newPeer(d, to.remote, to.invitee)
 	if err != nil {
 		return err
 	}
 	p.now = standing{role: requester, stub: d.url}
+	if old != nil {
+		p.heir, p.socket, p.replaces = true, old.socket.Other(), old.ownObject
+	}
 	if verdict == replaces {
-		p.first, p.why = s.peers[remote], reason
+		p.first, p.why = room[to.remote], reason
 	}
 	d.peer = p
 	s.add(p)
 	return nil
-}
-
-func (s *Stub) standingOf(remote string) standing {
-	if p := s.peers[remote]; p != nil {
-		return p.now
-	}
-	return standing{}
 }
 
 // newPeer makes a peer, which add starts. The mutex is held.
@@ -262,7 +306,7 @@ func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 
 func (s *Stub) add(p *peer) {
 	s.all[p] = true
-	s.peers[p.remote] = p
+	s.room(p.heir)[p.remote] = p
 	if p.role == handler {
 		s.invited++
 	}
@@ -273,7 +317,7 @@ func (s *Stub) add(p *peer) {
 func (s *Stub) isCurrent(p *peer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.peers[p.remote] == p
+	return s.room(p.heir)[p.remote] == p
 }
 
 // settled counts a set-up that others began as over. The mutex is held.
@@ -291,6 +335,9 @@ func (s *Stub) forget(ctx context.Context, p *peer) {
 	now := s.peers[p.remote]
 	if now == p {
 		delete(s.peers, p.remote)
+	}
+	if s.heirs[p.remote] == p {
+		delete(s.heirs, p.remote)
 	}
 	s.settled(p)
 	s.metrics.moved(p.role, p.now.state, status.None, 0)
@@ -340,10 +387,8 @@ func (s *Stub) watch() (*pb.P2PStubWatchResponse, *watcher, error) {
 	for url := range s.stubs {
 		snapshot.Stubs = append(snapshot.Stubs, url)
 	}
-	for _, p := range s.peers {
-		if p.now.state != status.None {
-			snapshot.Peers = append(snapshot.Peers, proto.CloneOf(p.info))
-		}
+	for _, p := range s.seen() {
+		snapshot.Peers = append(snapshot.Peers, proto.CloneOf(p))
 	}
 	return snapshot, w, nil
 }
@@ -359,21 +404,38 @@ func (s *Stub) change(p *peer, f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
-	s.watchers.tell(p.info)
+	s.show(p)
 }
 
-// moved notes a peer's new state.
-func (s *Stub) moved(p *peer, state status.State, reason string) {
-	s.change(p, func() {
-		if !settingUp(state) {
-			s.settled(p)
-		}
-		s.metrics.moved(p.role, p.now.state, state, time.Since(p.began))
-		p.now.state, p.info.State, p.info.Reason = state, state.Proto(), reason
-		if state == status.Live {
-			p.liveSince = time.Now()
-		}
-	})
+// show tells the watchers of a peer, unless another stands for the connection. The
+// mutex is held.
+func (s *Stub) show(p *peer) {
+	if !p.muted && p.successor == nil {
+		s.watchers.tell(p.info)
+	}
+}
+
+// moved notes a peer's new state, and tells which states are to be published for
+// it, and which peer it has succeeded.
+func (s *Stub) moved(p *peer, state status.State, reason string) (old *peer, say []status.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case p.heir && state == status.Live:
+		old, say = s.succeed(p)
+	case !p.muted:
+		say = []status.State{state}
+	}
+	if !settingUp(state) {
+		s.settled(p)
+	}
+	s.metrics.moved(p.role, p.now.state, state, time.Since(p.began))
+	p.now.state, p.info.State, p.info.Reason, p.info.Doubt = state, state.Proto(), reason, false
+	if state == status.Live {
+		p.liveSince = time.Now()
+	}
+	s.show(p)
+	return old, say
 }
 
 // own notes the address of a peer's own object.

@@ -37,6 +37,8 @@ type world struct {
 	// meddle sees every message that is relayed between buses, and may change
 	// it or have it lost.
 	meddle func(m *pb.Message) (lost bool)
+	// configure changes the configuration of those that join.
+	configure func(*Config)
 }
 
 func newWorld() *world { return &world{freed: map[string]bool{}, left: map[string]bool{}} }
@@ -63,6 +65,7 @@ type fakeBus struct {
 	pending map[message.Key]func(*pb.Message)
 	status  chan status.Body
 	peer    chan *pb.Message // what came over a data channel
+	gate    sync.RWMutex     // held by who wants the bus to stand still
 	local   chan *pb.Message // what is for this runtime and not for the stub
 }
 
@@ -128,6 +131,8 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 	}()
 	for {
 		req, err := g.Recv()
+		b.gate.RLock()
+		b.gate.RUnlock() //nolint:staticcheck // it is passed
 		if err != nil {
 			return nil //nolint:nilerr // the stub has gone
 		}
@@ -309,7 +314,7 @@ func (w *world) join(t testing.TB, url string, limits Limits) *runtime {
 	w.mu.Lock()
 	w.buses = append(w.buses, r.bus)
 	w.mu.Unlock()
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	memory := rpc.NewMemory()
 	srv, err := rpc.NewServer(rpc.Security{Insecure: true}, log)
 	if err != nil {
@@ -320,10 +325,14 @@ func (w *world) join(t testing.TB, url string, limits Limits) *runtime {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.stub, err = New(Config{
+	cfg := Config{
 		RuntimeURL: url, Bus: conn, AdvertiseIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 		Limits: limits, Log: log, Metrics: r.metrics,
-	})
+	}
+	if w.configure != nil {
+		w.configure(&cfg)
+	}
+	r.stub, err = New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,11 +390,16 @@ func (r *runtime) connect(t testing.TB, to *runtime) (string, error) {
 	r.number++
 	url := address.Requester(r.url, fmt.Sprint(r.number))
 	r.mu.Unlock()
+	return url, r.deploy(t, to, url, false)
+}
+
+func (r *runtime) deploy(t testing.TB, to *runtime, url string, replace bool) error {
+	t.Helper()
 	_, err := r.api.Deploy(t.Context(), &pb.P2PStubDeployRequest{
 		RuntimeUrl: r.url, StubUrl: url, Role: pb.ConnectionRole_CONNECTION_ROLE_REQUESTER,
-		RemoteRuntimeUrl: to.url, P2PHandler: to.handler,
+		RemoteRuntimeUrl: to.url, P2PHandler: to.handler, Replace: replace,
 	})
-	return url, err
+	return err
 }
 
 // await reads the states that a runtime's stubs publish until one comes, and
@@ -507,7 +521,7 @@ func (r *runtime) counted(t testing.TB, name string, labels ...string) float64 {
 				have = append(have, l.GetValue())
 			}
 			if slices.Equal(have, labels) {
-				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
 	}

@@ -20,13 +20,21 @@ func (r *Registry) act(ctx context.Context, remote string, c connection, effects
 	for _, e := range effects {
 		switch e.kind {
 		case deploy:
-			r.deployRequester(ctx, remote, e.stub, c.Handler)
+			r.deployRequester(ctx, remote, e.stub, c.Handler, e.beside)
 		case dispose:
-			r.disposeOf(ctx, remote, e)
+			if e.beside {
+				r.lanes.spawn(func(ctx context.Context) { r.drain(ctx, remote, e) })
+			} else {
+				r.disposeOf(ctx, remote, e)
+			}
 		case register:
 			r.startLink(ctx, remote, e)
 		case retire:
-			r.endLink(ctx, remote)
+			r.endLink(ctx, remote, e.beside)
+		case swap:
+			r.swapLinks(ctx, remote, e.url)
+		case lead:
+			r.leadAgain(remote, e)
 		case learn:
 			r.learn(remote)
 		case reroute:
@@ -55,16 +63,40 @@ func (r *Registry) save(ctx context.Context, remote string, c connection) {
 	}
 }
 
+// savePlacesLocked writes down where addresses are, beside everything else. What the
+// store does not take is looked up again after a restart.
+func (r *Registry) savePlacesLocked() {
+	if r.saving || len(r.known.cache.unsaved) == 0 {
+		return
+	}
+	all := r.known.cache.toSave()
+	r.saving = r.lanes.spawn(func(ctx context.Context) {
+		for _, p := range all {
+			within, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+			err := r.store.savePlace(within, p)
+			cancel()
+			if err != nil {
+				r.metrics.storeErrors.Inc()
+				r.log.Debug("a place is not stored", "address", p.Entity, "error", err)
+			}
+		}
+		r.mu.Lock()
+		r.saving = false
+		r.mu.Unlock()
+	})
+}
+
 // deployRequester makes the requester stub of a set-up. Its status is listened to
 // before it has one, and its address is subscribed at our own node before it can
-// invite anyone (wire contract, section 7, step 1).
-func (r *Registry) deployRequester(ctx context.Context, remote, stub, handlerURL string) {
+// invite anyone (wire contract, section 7, step 1). One beside a connection that is
+// live replaces it.
+func (r *Registry) deployRequester(ctx context.Context, remote, stub, handlerURL string, beside bool) {
 	err := r.listenToStub(ctx, stub, requester)
 	if err == nil {
 		r.lanes.spawn(func(ctx context.Context) { r.subscribeRequester(ctx, remote, stub) })
 		err = r.deployStub(ctx, &pb.P2PStubDeployRequest{
 			RuntimeUrl: r.rules.own, StubUrl: stub, Role: requester,
-			RemoteRuntimeUrl: remote, P2PHandler: handlerURL,
+			RemoteRuntimeUrl: remote, P2PHandler: handlerURL, Replace: beside,
 		})
 	}
 	if err != nil {
@@ -106,6 +138,35 @@ func (r *Registry) disposeOf(ctx context.Context, remote string, e effect) {
 	})
 }
 
+// drain lets a connection go that has been replaced: nothing leads over it any
+// more, and the stub ends it when it is empty. What is left after a while is closed;
+// but of a handler, which may have another one with the same runtime by then.
+func (r *Registry) drain(ctx context.Context, remote string, e effect) {
+	_, err := r.request(ctx, r.limits.RegisterWait, &pb.Message{
+		Id: message.StringID(uuid.NewString()), Type: message.Unsubscribe, Source: e.stub,
+		From: address.Registry(r.rules.own), To: e.stub,
+		Body: message.MarshalBody(map[string]any{"unsubscribe": []string{e.url}, "source": e.stub, "resource": remote}),
+	})
+	if err != nil {
+		r.log.Debug("a stub keeps the address of what was replaced", "stub", e.stub, "error", err)
+	}
+	if e.role == requester && pause(ctx, r.limits.Drain) {
+		r.disposeOf(ctx, remote, e)
+	}
+}
+
+// pause waits, unless ctx is done first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // subscription is what the runtime's user agent says to its own Message Node of
 // addresses of this runtime (wire contract, sections 5 and 7).
 func (r *Registry) subscription(typ, source string, addresses ...string) *pb.Message {
@@ -137,5 +198,6 @@ func (r *Registry) subscribeRequester(ctx context.Context, remote, stub string) 
 func (r *Registry) isStubOf(remote, stub string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.known.table.get(remote).Stub == stub
+	c := r.known.table.get(remote)
+	return c.Stub == stub || c.Successor.Stub == stub
 }

@@ -257,7 +257,7 @@ func (r *Registry) learnLocked(remote string, all []string) {
 	var touched []string
 	for _, a := range r.known.table.listed(remote, fed) {
 		if !want[a] && r.known.table.remove(remote, a) {
-			delete(r.known.cache.places, entity(a)) // it was there, and is not now
+			r.known.cache.remove(entity(a)) // it was there, and is not now
 			touched = append(touched, a)
 		}
 	}

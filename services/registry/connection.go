@@ -20,10 +20,11 @@ const (
 	settingUp                // a stub works at the connection
 	registering              // the data channel is open; steps 1 to 3 of section 9 run
 	unconfirmed              // was live; the P2P stub has not said yet that it still is
+	restarting               // was live; its stub is bringing it back itself
 )
 
 func (p phase) String() string {
-	return [...]string{"idle", "setting up", "registering", "unconfirmed"}[p]
+	return [...]string{"idle", "setting up", "registering", "unconfirmed", "restarting"}[p]
 }
 
 // connection is an entry of the p2pConnection table: what this runtime has with
@@ -41,6 +42,14 @@ func (p phase) String() string {
 // States are those of the wire contract, section 8. An entry that failed is over:
 // what comes after it is a new set-up in its place, which keeps the history. An
 // entry that is disconnected stays so while a stub sets the connection up anew.
+//
+// What is lost comes back by itself. First its stub has a while for it (ICE
+// restart); then, and when the stub is gone, a new set-up is tried at NextAttempt,
+// with a backoff, and so many times; a message may start one after that. What the
+// other side has closed rests until it, or a message, wants it again.
+//
+// A live connection that is worn, or beside which another one becomes live, has a
+// successor: it stays until that one has an address of its own.
 type connection struct {
 	ID          string            `json:"id"`
 	Remote      string            `json:"remote"`
@@ -52,14 +61,46 @@ type connection struct {
 	URL         string            `json:"url"`     // the p2p connection's; empty before it is live
 	Reason      string            `json:"reason"`
 	Transitions []transition      `json:"transitions"`
-	Attempts    int               `json:"attempts"` // set-ups since it was last live
-	NextAttempt time.Time         `json:"nextAttempt"`
+	Attempts    int               `json:"attempts"`    // set-ups since it was last live
+	NextAttempt time.Time         `json:"nextAttempt"` // none is made before it
+	Flaps       int               `json:"flaps"`       // how many times in a row it was live for a moment only
+	Resting     bool              `json:"resting"`     // only a message brings it back
+	For         string            `json:"for"`         // the address it was last wanted for: its entry names the handler
+	Flow        bool              `json:"flow"`        // the remote runtime has announced flows
+	Successor   successor         `json:"successor"`   // the connection that will take its place
+	Path        path              `json:"path"`
 
+	news     news      // what the P2P stub says of it
+	leads    bool      // the stub has said that URL leads over it
+	renewAt  time.Time // when it may be replaced, since it is worn
+	pending  string    // the URL that is being registered
+	beside   bool      // that is done while the one before it is still there
 	deadline time.Time // of what is under way
 	epoch    int       // number of the registration, so that an older one's result is not taken for it
 	heard    heard     // of Stub
 
 	retryTold bool // buses have been told that another attempt may be made
+}
+
+// successor is the connection that will take the place of one that is live. The
+// zero value is none.
+type successor struct {
+	Stub string            `json:"stub"`
+	Role pb.ConnectionRole `json:"role"`
+
+	registering bool // its data channel is open
+	deadline    time.Time
+	news        news
+	heard       heard
+}
+
+// news is what the P2P stub says of a peer connection beside its state.
+type news struct {
+	doubt      bool // heartbeats are missing
+	worn       bool // it should be replaced
+	flow       bool // the other side has announced flows
+	roundTrip  time.Duration
+	generation uint32 // of ICE
 }
 
 type transition struct {
@@ -90,11 +131,15 @@ const (
 	expired                     // it has been without connection for too long
 	closed                      // someone wants it closed
 	unseen                      // the P2P stub cannot be seen any more
+	observed                    // the P2P stub has news of it beside its state
+	renewed                     // it is worn: another one shall take its place
+	postponed                   // an attempt was due and could not be made
 )
 
 func (k eventKind) String() string {
 	return [...]string{
-		"wanted", "reported", "gone", "registered", "refused", "overdue", "expired", "closed", "unseen",
+		"wanted", "reported", "gone", "registered", "refused", "overdue", "expired", "closed", "unseen", "observed",
+		"renewed", "postponed",
 	}[k]
 }
 
@@ -103,15 +148,19 @@ type event struct {
 	kind    eventKind
 	at      time.Time
 	remote  string
-	stub    string            // which one it is about; for wanted: the new requester
+	stub    string            // which one it is about; for wanted and renewed: the new requester
 	role    pb.ConnectionRole // of that stub
-	handler string            // wanted: the remote runtime's handler stub
-	state   status.State      // reported
-	channel channel           // reported: how it came
-	reason  string
-	epoch   int     // registered, refused
-	id      string  // for an entry that it makes
-	jitter  float64 // 0 to 1, for the wait before another attempt
+	handler string            // wanted, renewed: the remote runtime's handler stub
+	entity  string            // wanted: the address that it is wanted for; may be empty
+	news    news              // observed
+	// listeners are the addresses that lead over the peer connection: observed.
+	listeners []string
+	state     status.State // reported
+	channel   channel      // reported: how it came
+	reason    string
+	epoch     int     // registered, refused
+	id        string  // for an entry that it makes
+	jitter    float64 // 0 to 1, for the wait before another attempt
 }
 
 func (e event) String() string {
@@ -137,12 +186,14 @@ const (
 	register                   // do steps 1 to 3 of section 9
 	retire                     // take the p2p connection's listeners away
 	learn                      // do step 5 of section 9
+	lead                       // subscribe the p2p connection's URL at the stub again
+	swap                       // the link that was made beside the one that is there takes its place
 	reroute                    // tell the buses
 	forget                     // remove it from the store
 )
 
 func (k effectKind) String() string {
-	return [...]string{"deploy", "dispose", "register", "retire", "learn", "reroute", "forget"}[k]
+	return [...]string{"deploy", "dispose", "register", "retire", "learn", "lead", "swap", "reroute", "forget"}[k]
 }
 
 type effect struct {
@@ -152,10 +203,14 @@ type effect struct {
 	url    string
 	epoch  int
 	reason string
+	beside bool // deploy, register, retire: the connection that is there stays; dispose: when it is drained
 }
 
 func (e effect) String() string {
 	s := e.kind.String()
+	if e.beside {
+		s += " beside"
+	}
 	for _, part := range []string{e.stub, e.url} {
 		if part != "" {
 			s += " " + part

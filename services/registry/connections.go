@@ -26,7 +26,7 @@ func (r *Registry) Connect(ctx context.Context, addr string) (*pb.Connection, er
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.setUpLocked(remote, handlerURL); err != nil {
+	if err := r.setUpLocked(remote, handlerURL, addr); err != nil {
 		return nil, err
 	}
 	c := r.known.table.get(remote)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
 )
@@ -13,29 +14,48 @@ import (
 // answer does not wait for any of it.
 func (r *Registry) decideLocked(q query) Decision {
 	d := r.known.resolve(q)
+	r.wantNodeLocked(d.RelayDomain)
 	if d.Do.associate != "" {
 		if r.known.table.add(d.Runtime, d.Do.associate, associated, r.limits.Addresses) {
 			r.tellWatchersLocked(d.Connection, d.Runtime)
 		}
+	}
+	if d.Reason == pb.RouteReason_ROUTE_REASON_CONNECTION_LISTS_ADDRESS {
+		r.known.cache.hint(entity(q.to), d.Runtime, d.Flow == pb.FlowUse_FLOW_USE_ANNOUNCED, q.at)
 	}
 	if d.Do.lookUp != "" {
 		r.lookUpLocked(d.Do.lookUp, true, q.p2p)
 	}
 	if d.Do.setUp != "" {
 		// A full table refuses it; then the Message Node goes on alone.
-		if r.setUpLocked(d.Do.setUp, d.Do.handler) == nil {
+		if r.setUpLocked(d.Do.setUp, d.Do.handler, q.to) == nil {
 			d.Connection = r.known.table.get(d.Do.setUp).ID
 		}
 	}
+	r.askedLocked(&d, q)
 	return d
 }
 
-// setUpLocked wants a connection with a runtime, through a requester of its own.
-func (r *Registry) setUpLocked(remote, handlerURL string) error {
-	return r.applyLocked(event{
+// askedLocked corrects a decision that counts on a look-up which was not started:
+// too many are under way.
+func (r *Registry) askedLocked(d *Decision, q query) {
+	if d.Flow == pb.FlowUse_FLOW_USE_UNKNOWN && d.Do.lookUp != "" && r.lookups[d.Do.lookUp] == nil &&
+		!r.known.cache.last(entity(q.to)).unknown {
+		d.Flow = pb.FlowUse_FLOW_USE_UNSPECIFIED
+	}
+}
+
+// setUpLocked wants a connection with the runtime of an address, through a
+// requester of its own.
+func (r *Registry) setUpLocked(remote, handlerURL, addr string) error {
+	e := event{
 		kind: wanted, remote: remote, role: requester, handler: handlerURL,
 		stub: address.Requester(r.rules.own, uuid.NewString()),
-	})
+	}
+	if u, err := address.Parse(addr); err == nil && isLookedUp(u) {
+		e.entity = entity(addr)
+	}
+	return r.applyLocked(e)
 }
 
 // resolveNow answers one question, once the Message Node stub that it needs is
@@ -62,7 +82,8 @@ func (r *Registry) resolved(to string, d Decision) {
 // unavailable is a decision whose Message Node stub cannot be had.
 func unavailable(d Decision, err error) Decision {
 	f := fault.From(err)
-	d.Next, d.Domain, d.Code, d.Description = "", "", f.Code, f.Description
+	d.Next, d.Code, d.Description = "", f.Code, f.Description
+	d.Flow = pb.FlowUse_FLOW_USE_UNSPECIFIED
 	return d
 }
 

@@ -23,11 +23,34 @@
 //	registry   pushes the route to the bus (routes.go), and asks B's registry what
 //	           runs there (link.go, changes.go)
 //
+// # Two ways to a runtime
+//
+// While a connection is live, a route has the Message Node as the other way. The bus
+// uses either, or both, and moves what is under way between them (package bus):
+//
+//	P2P stub says          path     next, relay              what is done
+//	live                   direct   p2p connection, node     nothing
+//	doubt                  both     the same, and doubt      nothing
+//	disconnected, quiet    relay    node                     the stub restarts ICE; it is left alone
+//	gone, or after 12 s    relay    node                     a new set-up (retry.go), again and again
+//	live                   direct   p2p connection, node     its address is registered again
+//	worn                   direct   the same                 a successor is set up beside it (successor.go)
+//	closed by the other    relay    node                     nothing, until a message wants it
+//
+// The bus asks for `<runtime>/bus` to learn of them: that starts nothing, and is
+// never taken back. A route also says of which runtime the address is, and whether
+// that has announced flows (flowuse.go): in a registration, which a look-up shows,
+// or over a connection. While it is being looked up, that is unknown.
+//
+// A successor becomes live without a pause: its address is registered beside the one
+// that there is, routes and feeds move to it, and the old connection, which nothing
+// leads over then, ends when it is empty.
+//
 // # Who owns what
 //
-// Pure, without lock, I/O or clock: the machine of an entry (transition.go,
-// heard.go), the table (table.go), the cache (cache.go), resolution (resolve.go,
-// source.go), the feed (feed.go). One mutex, Registry.mu, guards the one value of
+// Pure, without lock, I/O or clock: the machine of an entry (transition.go, loss.go,
+// successor.go, path.go, heard.go), the table (table.go), the cache (cache.go),
+// resolution (resolve.go, flowuse.go, source.go), the feed (feed.go). One mutex, Registry.mu, guards the one value of
 // each; nothing waits under it.
 //
 // An event changes the table at once. What it entails runs in the lane of its
@@ -43,7 +66,12 @@
 //     results are pushed. Only the first need of a Message Node stub waits, bounded.
 //   - A bus is told of each change of what it has been told, and of nothing else. A
 //     route with which a message would start something is taken back, so that the
-//     next message asks; nothing starts without one.
+//     next message asks.
+//   - A set-up starts by a message, or by time after a loss or wear, with a backoff
+//     and so many times in a row (Limits.Retries). What policy does not want, or the
+//     other side has closed, starts by no timer.
+//   - What has been found is used while it is asked for again: an address does not
+//     become one of an unknown runtime because a domain registry is slow or away.
 //   - The status that a stub posts on the bus and the P2P stub's Watch say the same;
 //     the faster one counts, the other changes nothing.
 //   - What a remote registry lists is believed of hyperties and data objects that
@@ -51,9 +79,11 @@
 //
 // # Restart
 //
-// The handler's address, the entries and the registrations are read back. Whether
-// a connection is up is what the P2P stub's first Watch response says; until then
-// messages take the Message Node, as they do whenever that stream breaks. Remote addresses are learned again.
+// The handler's address, the entries, the registrations and where addresses in use
+// are (written within a Tick) are read back, also after a kill. Whether a connection
+// is up is what the P2P stub's first Watch response says, with doubt and wear; until
+// then messages take the Message Node, as they do whenever that stream breaks. Remote
+// addresses are learned again.
 //
 // Limits has the bound of every table, queue and wait.
 package registry

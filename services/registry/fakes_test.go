@@ -500,6 +500,17 @@ func (r *routes) pushed(to string) *pb.Route {
 	return route
 }
 
+// leads waits for the change with which a route leads somewhere; the others on
+// the way there are left out.
+func (r *routes) leads(to, next string) *pb.Route {
+	r.t.Helper()
+	for {
+		if route := r.pushed(to); route.Next == next {
+			return route
+		}
+	}
+}
+
 // stale waits until a source is to be verified again.
 func (r *routes) stale(from string) {
 	r.t.Helper()

@@ -162,11 +162,24 @@ func TestAnAddressStaysWithItsLiveConnection(t *testing.T) {
 	for range 2 {
 		now.Add(3600)
 		w.saw(lookup)
+		r.lookedUp(bob)
 		if route := bus.ask(bob); route.Next != url {
 			t.Errorf("with the place expired: %v", route)
 		}
 		w.answer(address.DomainRegistry("b.example"), found(runtimeB, handlerB))
 	}
+}
+
+// lookedUp waits until no look-up of an entity is under way.
+func (r *running) lookedUp(entity string) {
+	r.mu.Lock()
+	l := r.lookups[entity]
+	r.mu.Unlock()
+	if l != nil {
+		<-l.done
+	}
+	r.mu.Lock() // its answer is kept when this is to be had
+	defer r.mu.Unlock()
 }
 
 // A watcher that does not read costs no more than the table.

@@ -25,6 +25,10 @@ type Limits struct {
 	// MissingFor is the same for an address that was not found. Default 30 s: a
 	// hyperty that is registered late is soon reached directly.
 	MissingFor time.Duration
+	// UnansweredFor is the same when the domain registry could not be asked.
+	// Default 5 s: the Message Node may be back any moment, and a look-up waits for
+	// it as long.
+	UnansweredFor time.Duration
 	// Lookups is how many look-ups may be under way. Default 1,024; what is over
 	// it stays with the Message Node and is asked again with a later message.
 	Lookups int
@@ -68,6 +72,22 @@ type Limits struct {
 	// RetryMin and RetryMax bound the wait between two attempts, which doubles
 	// with each. Default 1 s and 60 s.
 	RetryMin, RetryMax time.Duration
+	// Retries is how many attempts are made in a row without a message that wants
+	// one. Default 10: about five minutes.
+	Retries int
+	// RestartWait is how long a stub is left alone with a connection that it has
+	// lost. Default 12 s: two restarts of ICE, of 5 s each, and a margin.
+	RestartWait time.Duration
+	// Stable is the life that a connection must have had for its next attempt to be
+	// made without a wait. Default 10 s.
+	Stable time.Duration
+	// RenewWait is how long the side that was the handler leaves a worn connection
+	// to the other one, and the wait before another replacement when one has failed.
+	// Default 1 min: wear is noticed long before it does harm.
+	RenewWait time.Duration
+	// Drain is how long a connection that has been replaced is left what is still in
+	// it. Default 5 s: its stub ends it as soon as it is empty.
+	Drain time.Duration
 	// Retention is how long an entry without connection is kept. Default 10 min:
 	// long enough to see why it failed.
 	Retention time.Duration
@@ -83,11 +103,12 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, Addresses: 10_000, Registrations: 10_000, Transitions: 32,
-		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second,
+		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second, UnansweredFor: 5 * time.Second,
 		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256,
 		DeployWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
 		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
-		RetryMin: time.Second, RetryMax: time.Minute, Retention: 10 * time.Minute,
+		RetryMin: time.Second, RetryMax: time.Minute, Retries: 10, RestartWait: 12 * time.Second,
+		Stable: 10 * time.Second, RenewWait: time.Minute, Drain: 5 * time.Second, Retention: 10 * time.Minute,
 		Expires: time.Hour, Tick: 500 * time.Millisecond,
 	}
 }
@@ -98,15 +119,17 @@ func (l Limits) orDefaults() Limits {
 		{&l.Connections, &d.Connections}, {&l.Addresses, &d.Addresses}, {&l.Registrations, &d.Registrations},
 		{&l.Transitions, &d.Transitions}, {&l.Cache, &d.Cache}, {&l.Lookups, &d.Lookups}, {&l.Domains, &d.Domains},
 		{&l.Told, &d.Told}, {&l.Outgoing, &d.Outgoing}, {&l.Waiting, &d.Waiting}, {&l.KeepAlives, &d.KeepAlives}, {&l.Subscriptions, &d.Subscriptions},
+		{&l.Retries, &d.Retries},
 	} {
 		if *f.have <= 0 {
 			*f.have = *f.or
 		}
 	}
 	for _, f := range []struct{ have, or *time.Duration }{
-		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.DeployWait, &d.DeployWait},
+		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait},
 		{&l.LookupWait, &d.LookupWait}, {&l.RequestWait, &d.RequestWait}, {&l.RegisterWait, &d.RegisterWait},
 		{&l.LearnWait, &d.LearnWait}, {&l.Setup, &d.Setup}, {&l.RetryMin, &d.RetryMin}, {&l.RetryMax, &d.RetryMax},
+		{&l.RestartWait, &d.RestartWait}, {&l.Stable, &d.Stable}, {&l.RenewWait, &d.RenewWait}, {&l.Drain, &d.Drain},
 		{&l.Retention, &d.Retention}, {&l.Expires, &d.Expires}, {&l.Tick, &d.Tick},
 	} {
 		if *f.have <= 0 {

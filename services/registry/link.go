@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -31,12 +32,15 @@ type link struct {
 	listens   bool   // to the remote feed
 }
 
+// links are those of all connections. One that is made beside another takes its
+// place when its connection does.
 type links struct {
-	mu  sync.Mutex
-	all map[string]*link // by remote runtime
+	mu     sync.Mutex
+	all    map[string]*link // by remote runtime
+	beside map[string]*link // likewise
 }
 
-func newLinks() links { return links{all: map[string]*link{}} }
+func newLinks() links { return links{all: map[string]*link{}, beside: map[string]*link{}} }
 
 func (l *links) get(remote string) *link {
 	l.mu.Lock()
@@ -44,16 +48,27 @@ func (l *links) get(remote string) *link {
 	return l.all[remote]
 }
 
-// swap puts a link in another's place; nil takes it away.
-func (l *links) swap(remote string, to *link) *link {
+// put adds a link where there is none.
+func (l *links) put(remote string, beside bool, to *link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old := l.all[remote]
-	if to == nil {
-		delete(l.all, remote)
+	if beside {
+		l.beside[remote] = to
 	} else {
 		l.all[remote] = to
 	}
+}
+
+// take gives the link of a runtime, which has it no more; nil when there is none.
+func (l *links) take(remote string, beside bool) *link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := l.all
+	if beside {
+		from = l.beside
+	}
+	old := from[remote]
+	delete(from, remote)
 	return old
 }
 
@@ -67,10 +82,10 @@ func (l *link) keep(listener *client.Listener) {
 // startLink begins the registration of a connection (section 9, steps 1 to 3)
 // beside the lane.
 func (r *Registry) startLink(ctx context.Context, remote string, e effect) {
-	r.endLink(ctx, remote)
+	r.endLink(ctx, remote, e.beside)
 	l := &link{id: uuid.NewString(), unask: func() {}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
-	r.links.swap(remote, l)
+	r.links.put(remote, e.beside, l)
 	l.work.Add(1)
 	if !r.lanes.spawn(func(context.Context) {
 		defer l.work.Done()
@@ -86,9 +101,24 @@ func (r *Registry) startLink(ctx context.Context, remote string, e effect) {
 	}
 }
 
-// endLink ends what a connection has on the bus, and waits for it.
-func (r *Registry) endLink(ctx context.Context, remote string) {
-	l := r.links.swap(remote, nil)
+// endLink ends what a connection has on the bus, and waits for it. What is made
+// beside it goes with it, and can go alone.
+func (r *Registry) endLink(ctx context.Context, remote string, beside bool) {
+	r.closeLink(ctx, r.links.take(remote, true))
+	if beside {
+		return
+	}
+	l := r.links.take(remote, false)
+	if l == nil {
+		return
+	}
+	r.closeLink(ctx, l)
+	r.mu.Lock()
+	r.feed.unsubscribe(remote)
+	r.mu.Unlock()
+}
+
+func (r *Registry) closeLink(ctx context.Context, l *link) {
 	if l == nil {
 		return
 	}
@@ -99,9 +129,59 @@ func (r *Registry) endLink(ctx context.Context, remote string) {
 	for _, listener := range l.listeners {
 		_ = listener.Close(ctx) // without the bus there is no listener either
 	}
+}
+
+// swapLinks puts the link that was made beside another in its place. What the
+// other side has subscribed here goes over the new connection before it leaves the
+// old one. The old one's own address stays for a while: messages may be on their
+// way to it.
+func (r *Registry) swapLinks(ctx context.Context, remote, url string) {
+	l := r.links.take(remote, true)
+	if l == nil {
+		return
+	}
+	old := r.links.take(remote, false)
+	r.links.put(remote, false, l)
 	r.mu.Lock()
-	r.feed.unsubscribe(remote)
+	_, subscribed := r.feed.subscribers[remote]
 	r.mu.Unlock()
+	changes := address.RegistryChanges(r.rules.own)
+	if subscribed {
+		within, cancel := context.WithTimeout(l.ctx, r.limits.DeployWait)
+		if err := r.listenThrough(within, l, changes, url); err != nil {
+			r.log.Warn("a remote registry is not told of changes any more", "remote", remote, "error", err)
+		}
+		cancel()
+	}
+	if old == nil {
+		return
+	}
+	old.cancel()
+	old.work.Wait()
+	old.drop(ctx, changes)
+	l.inherit(old, address.RegistryChanges(remote))
+	if !r.lanes.spawn(func(ctx context.Context) {
+		pause(ctx, r.limits.Drain)
+		r.closeLink(ctx, old)
+	}) {
+		r.closeLink(ctx, old)
+	}
+}
+
+// inherit takes a listener over from the link before.
+func (l *link) inherit(from *link, addr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	l.listens = from.listens
+	from.listeners = slices.DeleteFunc(from.listeners, func(listener *client.Listener) bool {
+		if listener.Address() != addr {
+			return false
+		}
+		l.listeners = append(l.listeners, listener)
+		return true
+	})
 }
 
 // registerConnection is steps 2 and 3: the listener that leads to the stub, then
@@ -113,17 +193,41 @@ func (r *Registry) registerConnection(l *link, remote string, e effect) error {
 	if err := r.listenThrough(ctx, l, e.url, e.stub); err != nil {
 		return err
 	}
-	return again(ctx, func() error {
-		_, err := r.request(ctx, r.limits.RegisterWait, &pb.Message{
-			Id: message.StringID(uuid.NewString()), Type: message.Subscribe, Source: e.stub,
-			From: address.Registry(r.rules.own), To: e.stub,
-			// resource tells the handler stub, which has many peers, which one is meant.
-			Body: message.MarshalBody(map[string]any{
-				"subscribe": []string{e.url}, "source": e.stub, "resource": remote,
-			}),
-		})
-		return err
+	return again(ctx, func() error { return r.subscribeAtStub(ctx, remote, e) })
+}
+
+// subscribeAtStub is step 3.
+func (r *Registry) subscribeAtStub(ctx context.Context, remote string, e effect) error {
+	_, err := r.request(ctx, r.limits.RegisterWait, &pb.Message{
+		Id: message.StringID(uuid.NewString()), Type: message.Subscribe, Source: e.stub,
+		From: address.Registry(r.rules.own), To: e.stub,
+		// resource tells the handler stub, which has many peers, which one is meant.
+		Body: message.MarshalBody(map[string]any{
+			"subscribe": []string{e.url}, "source": e.stub, "resource": remote,
+		}),
 	})
+	return err
+}
+
+// leadAgain does step 3 again for a stub that does not lead the address over its
+// connection any more.
+func (r *Registry) leadAgain(remote string, e effect) {
+	l := r.links.get(remote)
+	if l == nil {
+		return
+	}
+	l.work.Add(1)
+	if !r.lanes.spawn(func(context.Context) {
+		defer l.work.Done()
+		ctx, cancel := context.WithTimeout(l.ctx, r.limits.RegisterWait)
+		defer cancel()
+		err := again(ctx, func() error { return r.subscribeAtStub(ctx, remote, e) })
+		if err != nil && l.ctx.Err() == nil {
+			r.log.Warn("a stub does not take the p2p connection again", "remote", remote, "stub", e.stub, "error", err)
+		}
+	}) {
+		l.work.Done()
+	}
 }
 
 // listenThrough adds a listener that leads to another, as soon as that one is
@@ -182,7 +286,9 @@ func (r *Registry) subscribeChanges(ctx context.Context, l *link, remote string)
 	changes := address.RegistryChanges(remote)
 	if l.begins() {
 		listener, err := r.bus.Listen(l.ctx, changes, func(_ context.Context, m *pb.Message) {
-			r.takeUpdate(l, remote, m)
+			if l := r.links.get(remote); l != nil { // a successor takes the listener over
+				r.takeUpdate(l, remote, m)
+			}
 		})
 		if err != nil {
 			l.mu.Lock()

@@ -48,6 +48,7 @@ func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
 	delete(r.lookups, entity)
 	close(l.done)
 	now := r.cfg.Now()
+	knew := r.known.announced(p.runtime)
 	r.known.cache.put(entity, p, now)
 	if remote := r.known.table.byAddress[entity]; remote != "" && remote != p.runtime && !p.unknown {
 		// The domain's registry knows better than an association from before.
@@ -60,6 +61,9 @@ func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
 	}
 	r.staleLocked([]string{entity})
 	r.rerouteLocked([]string{entity})
+	if p.runtime != "" && knew != r.known.announced(p.runtime) {
+		r.rerouteLocked([]string{p.runtime})
+	}
 }
 
 // ask reads one address at the registry of its domain (section 6).
@@ -102,6 +106,7 @@ func parsePlace(resp *pb.Message) (place, error) {
 		Value struct {
 			Runtime string          `json:"runtime"`
 			Handler json.RawMessage `json:"p2pHandler"`
+			Flow    json.RawMessage `json:"flow"`
 		} `json:"value"`
 	}
 	if err := message.UnmarshalBody(resp, &body); err != nil {
@@ -112,6 +117,8 @@ func parsePlace(resp *pb.Message) (place, error) {
 		return place{}, err
 	}
 	p := place{runtime: runtime.Text}
+	var flows []string
+	p.flow = json.Unmarshal(body.Value.Flow, &flows) == nil && message.Announces(flows)
 	var stub string
 	if json.Unmarshal(body.Value.Handler, &stub) == nil {
 		if h, err := address.Parse(stub); err == nil && h.Kind == address.P2PStub && h.Domain == runtime.Domain {

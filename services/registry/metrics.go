@@ -10,6 +10,8 @@ import (
 // metrics of a registry. No label has an address.
 type metrics struct {
 	connections   *prometheus.GaugeVec
+	paths         *prometheus.GaugeVec
+	attempts      *prometheus.CounterVec
 	transitions   *prometheus.CounterVec
 	illegal       *prometheus.CounterVec
 	resolutions   *prometheus.CounterVec
@@ -30,6 +32,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		connections:   gauge("connections", "Entries of the p2pConnection table.", "state"),
+		paths:         gauge("path_connections", "Remote runtimes of the table, by the path that messages to them take.", "path"),
+		attempts:      counter("attempts_total", "Set-ups without a message that wanted them.", "why"),
 		transitions:   counter("transitions_total", "Changes of an entry's state.", "state"),
 		illegal:       counter("illegal_events_total", "Events that an entry's state does not allow.", "state", "event"),
 		resolutions:   counter("resolutions_total", "Resolved addresses, by the rule that decided.", "reason"),
@@ -45,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.connections, m.transitions, m.illegal, m.resolutions, m.registrations, m.lookups, m.refusals, m.cut, m.storeErrors,
+		m.connections, m.paths, m.attempts, m.transitions, m.illegal, m.resolutions, m.registrations, m.lookups, m.refusals, m.cut, m.storeErrors,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -65,6 +69,19 @@ func (m *metrics) moved(before, after status.State) {
 	if after != status.None {
 		m.connections.WithLabelValues(after.String()).Inc()
 		m.transitions.WithLabelValues(after.String()).Inc()
+	}
+}
+
+// tookPath counts the path of an entry.
+func (m *metrics) tookPath(before, after *connection) {
+	if before.exists() == after.exists() && before.Path.Way == after.Path.Way {
+		return
+	}
+	if before.exists() {
+		m.paths.WithLabelValues(pathName(before.Path.Way)).Dec()
+	}
+	if after.exists() {
+		m.paths.WithLabelValues(pathName(after.Path.Way)).Inc()
 	}
 }
 

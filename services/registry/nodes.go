@@ -48,8 +48,47 @@ func (r *Registry) deployNode(ctx context.Context, domain string, n *node) {
 	} else {
 		n.deployed = true
 		r.log.Debug("node stub deployed", "domain", domain, "stub", stub)
+		delete(r.wantedNodes, domain)
+		r.rerouteLocked([]string{nodeKey(domain)})
 	}
 	close(n.done)
+}
+
+func (r *Registry) deployedLocked(domain string) bool {
+	n := r.nodes[domain]
+	return n != nil && n.deployed
+}
+
+// nodeKey is what a route hangs on that can use the Message Node of a domain. No
+// address begins with a space.
+func nodeKey(domain string) string { return " node " + domain }
+
+// wantNodeLocked deploys the stub of a domain in the background, and tries that
+// until it succeeds.
+func (r *Registry) wantNodeLocked(domain string) {
+	if domain == "" || r.deployedLocked(domain) {
+		return
+	}
+	if _, err := r.nodeLocked(domain); err == nil {
+		r.missNodeLocked(domain)
+	}
+}
+
+// missNodeLocked has the stub of a domain, which could not be deployed, tried again
+// with the next tick.
+func (r *Registry) missNodeLocked(domain string) {
+	if len(r.wantedNodes) < r.limits.Domains {
+		r.wantedNodes[domain] = struct{}{}
+	}
+}
+
+// deployWantedLocked tries again what could not be deployed.
+func (r *Registry) deployWantedLocked() {
+	for domain := range r.wantedNodes {
+		if _, err := r.nodeLocked(domain); err != nil {
+			delete(r.wantedNodes, domain)
+		}
+	}
 }
 
 func (r *Registry) callDeploy(ctx context.Context, domain string) error {

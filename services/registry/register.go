@@ -27,7 +27,7 @@ func (r *Registry) Register(ctx context.Context, in *pb.Registration) (*pb.Regis
 		return nil, err
 	}
 	before := r.registrationOf(what.Url) // nil: it is a new one
-	reg := &registration{what: what, allocated: before != nil && before.allocated}
+	reg := &registration{what: what, allocated: before != nil && before.allocated, flow: true}
 	if err := r.takeAddress(ctx, reg); err != nil {
 		return nil, err
 	}
@@ -121,6 +121,7 @@ type entryBody struct {
 	P2PHandler  string   `json:"p2pHandler"`
 	DataSchemes []string `json:"dataSchemes"`
 	Resources   []string `json:"resources"`
+	Flow        []string `json:"flow"` // our extension: this runtime knows flows
 	Status      string   `json:"status"`
 	Expires     int64    `json:"expires"`
 }
@@ -132,7 +133,7 @@ func (r *Registry) createEntry(ctx context.Context, reg *registration) error {
 			URL: w.Url, Descriptor: w.DescriptorUrl, User: w.User, GUID: w.Guid,
 			Runtime: r.rules.own, P2PHandler: r.handler,
 			DataSchemes: append([]string{}, w.DataSchemes...), Resources: append([]string{}, w.Resources...),
-			Status: "live", Expires: int64((w.Expires.AsDuration() + time.Second - 1) / time.Second),
+			Flow: []string{message.FlowV1}, Status: "live", Expires: int64((w.Expires.AsDuration() + time.Second - 1) / time.Second),
 		}}))
 	return err
 }
@@ -152,7 +153,7 @@ func (r *Registry) enter(reg *registration) {
 
 // ownChangedLocked looks again at what hangs on an address of ours.
 func (r *Registry) ownChangedLocked(url string) {
-	delete(r.known.cache.places, url)
+	r.known.cache.remove(url)
 	if remote := r.known.table.byAddress[url]; remote != "" {
 		r.known.table.remove(remote, url) // it is here, whatever the other says
 	}
@@ -280,13 +281,17 @@ func (r *Registry) dueRegistrations() []*registration {
 	return due
 }
 
-// refresh keeps one alive. A domain registry that does not know it is told again.
+// refresh keeps one alive. A domain registry that does not know it is told again; so
+// is one whose entry was made before this runtime knew flows.
 func (r *Registry) refresh(ctx context.Context, reg *registration) {
-	_, err := r.request(ctx, r.limits.RequestWait,
-		r.fromRegistry(message.Update, address.DomainRegistry(r.known.domain),
-			map[string]string{"resource": reg.url(), "method": "refresh"}))
+	var err error = fault.New(fault.NotFound, "its entry does not announce flows")
+	if r.announces(reg) {
+		_, err = r.request(ctx, r.limits.RequestWait,
+			r.fromRegistry(message.Update, address.DomainRegistry(r.known.domain),
+				map[string]string{"resource": reg.url(), "method": "refresh"}))
+	}
 	if fault.CodeOf(err) == fault.NotFound && r.isRegistered(reg) {
-		err = r.createEntry(ctx, reg)
+		err = r.createAgain(ctx, reg)
 	}
 	if err == nil && !r.isRegistered(reg) {
 		_ = r.deleteEntry(ctx, reg.url()) // it was unregistered meanwhile
@@ -303,6 +308,28 @@ func (r *Registry) refresh(ctx context.Context, reg *registration) {
 		return
 	}
 	reg.failures, reg.due = 0, r.nextKeepAlive(reg)
+}
+
+func (r *Registry) announces(reg *registration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return reg.flow
+}
+
+func (r *Registry) createAgain(ctx context.Context, reg *registration) error {
+	if err := r.createEntry(ctx, reg); err != nil || r.announces(reg) {
+		return err
+	}
+	r.mu.Lock()
+	reg.flow = true
+	r.mu.Unlock()
+	if err := r.store.saveRegistration(ctx, reg); err != nil {
+		return err
+	}
+	if r.registrationOf(reg.url()) == nil { // unregistered meanwhile
+		return r.store.removeRegistration(ctx, reg.url())
+	}
+	return nil
 }
 
 func (r *Registry) isRegistered(reg *registration) bool {

@@ -23,6 +23,7 @@ const (
 type registration struct {
 	what      *pb.Registration // is not changed once it is in the table
 	allocated bool             // by our node, which frees it again
+	flow      bool             // its entry in the domain registry announces flows; Registry.mu guards it
 	due       time.Time        // of the next keep-alive; Registry.mu guards it
 	failures  int              // of keep-alives since one worked; likewise
 }
@@ -51,6 +52,7 @@ func (g *registration) refreshAfter() time.Duration { return g.what.Expires.AsDu
 type savedRegistration struct {
 	Registration json.RawMessage `json:"registration"`
 	Allocated    bool            `json:"allocated"`
+	Flow         bool            `json:"flow"`
 }
 
 func (g *registration) encode() ([]byte, error) {
@@ -58,7 +60,7 @@ func (g *registration) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(savedRegistration{what, g.allocated})
+	return json.Marshal(savedRegistration{what, g.allocated, g.flow})
 }
 
 func decodeRegistration(value []byte) (*registration, error) {
@@ -66,7 +68,7 @@ func decodeRegistration(value []byte) (*registration, error) {
 	if err := json.Unmarshal(value, &s); err != nil {
 		return nil, err
 	}
-	g := &registration{what: &pb.Registration{}, allocated: s.Allocated}
+	g := &registration{what: &pb.Registration{}, allocated: s.Allocated, flow: s.Flow}
 	if err := protojson.Unmarshal(s.Registration, g.what); err != nil {
 		return nil, err
 	}

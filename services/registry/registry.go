@@ -66,7 +66,10 @@ type Registry struct {
 	pulse    chan struct{} // closed and made anew whenever the table changes
 	feed     feed
 	parts    map[string]*pb.ComponentStatus
+	saving   bool                       // places are being written to the store
 	sessions map[string]*pb.NodeSession // by domain, as the Message Node stub says
+
+	wantedNodes map[string]struct{} // domains whose stub is missed, and could not be deployed yet
 
 	links    links
 	statuses statuses      // listeners of stubs' status
@@ -97,7 +100,7 @@ func New(cfg Config) (*Registry, error) {
 	r := &Registry{
 		cfg: cfg, log: cfg.Log, limits: limits, metrics: m, lanes: newLanes(), loaded: make(chan struct{}),
 		stopped: make(chan struct{}),
-		rules:   rules{own: u.Text, limits: limits},
+		rules:   rules{own: u.Text, wants: cfg.Policy.P2P, limits: limits},
 		known: knowledge{
 			own: u.Text, domain: u.Domain, wants: cfg.Policy.P2P, table: newTable(), cache: newCache(limits),
 			registrations: map[string]*registration{},
@@ -105,7 +108,8 @@ func New(cfg Config) (*Registry, error) {
 		nodes: map[string]*node{}, lookups: map[string]*lookup{}, buses: map[*busStream]struct{}{},
 		watchers: map[*watcher]struct{}{}, pulse: make(chan struct{}), feed: newFeed(),
 		parts: newParts(), sessions: map[string]*pb.NodeSession{},
-		links: newLinks(), statuses: newStatuses(),
+		wantedNodes: map[string]struct{}{},
+		links:       newLinks(), statuses: newStatuses(),
 		renew: make(chan struct{}, 1), slots: make(chan struct{}, limits.Subscriptions),
 	}
 	r.bus, err = client.New(client.Config{
@@ -204,15 +208,21 @@ func (r *Registry) restore(all *saved) {
 		switch {
 		case c.underWay():
 			c.Phase, c.deadline = settingUp, now.Add(r.limits.Setup)
+		case c.Phase == restarting:
+			c.deadline = now.Add(r.limits.RestartWait)
 		case c.Role == handler && c.Stub != "" && c.Stub != r.handler:
 			c.Stub = r.handler
 		}
 		if c.State == status.Live {
 			c.Phase = unconfirmed
 		}
+		c.Successor.deadline = now.Add(r.limits.Setup)
+		c.setPath(now, r.rules.wants)
 		r.known.table.put(c.Remote, c)
 		r.metrics.connections.WithLabelValues(c.State.String()).Inc()
+		r.metrics.paths.WithLabelValues(pathName(c.Path.Way)).Inc()
 	}
+	r.known.cache.restore(all.places, now)
 	for _, reg := range all.registrations {
 		reg.due = now
 		r.known.registrations[reg.url()] = reg
@@ -246,25 +256,30 @@ func (r *Registry) applyLocked(e event) error {
 	}
 	lost := r.known.table.put(e.remote, after)
 	r.staleLocked(lost)
-	if changed(&before, &after) {
+	saves := changed(&before, &after)
+	if saves || before.news != after.news {
 		r.noteLocked(&before, &after)
-	} else if len(effects) == 0 {
+	}
+	if !saves && len(effects) == 0 {
 		return nil
 	}
 	r.lanes.put(e.remote, func(ctx context.Context) { r.act(ctx, e.remote, after, effects) })
 	return nil
 }
 
-// changed tells whether anything of an entry that is stored or shown did.
+// changed tells whether anything of an entry that is stored did.
 func changed(before, after *connection) bool {
 	return before.ID != after.ID || before.State != after.State || before.Phase != after.Phase ||
 		before.Stub != after.Stub || before.Role != after.Role || before.Reason != after.Reason ||
-		before.URL != after.URL || before.Attempts != after.Attempts || len(before.Transitions) != len(after.Transitions)
+		before.URL != after.URL || before.Attempts != after.Attempts || len(before.Transitions) != len(after.Transitions) ||
+		before.Path != after.Path || before.Flow != after.Flow || before.Successor.Stub != after.Successor.Stub ||
+		before.NextAttempt != after.NextAttempt || before.Resting != after.Resting || before.For != after.For
 }
 
 // noteLocked tells those who watch of an entry's change.
 func (r *Registry) noteLocked(before, after *connection) {
 	r.metrics.moved(before.State, after.State)
+	r.metrics.tookPath(before, after)
 	state := "gone"
 	c := before
 	if after.exists() {
@@ -275,6 +290,9 @@ func (r *Registry) noteLocked(before, after *connection) {
 	}
 	if before.Handler != "" && after.Handler == "" {
 		r.known.cache.forget(c.Remote)
+	}
+	if after.exists() && before.Path.Way != after.Path.Way {
+		r.log.Info("messages take another path", "remote", c.Remote, "path", pathName(c.Path.Way), "reason", c.Path.Reason)
 	}
 	r.tellWatchersLocked(c.ID, c.Remote)
 	close(r.pulse)
@@ -296,48 +314,6 @@ func (r *Registry) await(ctx context.Context, holds func() bool) error {
 			return fault.From(ctx.Err())
 		}
 	}
-}
-
-// tickAlong looks at what time alone brings about.
-func (r *Registry) tickAlong(ctx context.Context) error {
-	t := time.NewTicker(r.limits.Tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			r.tick()
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// tick applies what is due. Routes whose reason has run out are taken back, so
-// that the next message asks again: that is what starts another attempt.
-func (r *Registry) tick() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.cfg.Now()
-	for _, e := range r.known.table.due(now, r.limits) {
-		_ = r.applyLocked(e) // refused events are logged there
-	}
-	again := r.known.cache.expire(now)
-	for _, e := range again {
-		if remote := r.known.table.byAddress[e]; remote != "" && r.known.table.addresses[remote][e] == associated {
-			// A live connection keeps it until the look-up says otherwise.
-			if c := r.known.table.get(remote); !c.usable() || r.lookUpLocked(e, false, false) == nil {
-				r.known.table.remove(remote, e)
-			}
-		}
-	}
-	for remote, c := range r.known.table.byRemote {
-		if !c.NextAttempt.IsZero() && !now.Before(c.NextAttempt) && !c.retryTold {
-			c.retryTold = true
-			again = append(again, remote)
-		}
-	}
-	r.staleLocked(again)
-	r.rerouteLocked(again)
 }
 
 func roleName(role pb.ConnectionRole) string {

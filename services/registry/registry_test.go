@@ -114,9 +114,7 @@ func (w *world) goLive(t *testing.T, r *running, bus *routes) (stub, url string)
 	w.publish(stub, runtimeB, status.InProgress, "")
 	w.publish(stub, runtimeB, status.Live, "")
 	c := r.state(t, runtimeB, status.Live)
-	if route := bus.pushed(bob); route.Next != c.P2PConnectionUrl {
-		t.Fatalf("pushed %v, want %s", route, c.P2PConnectionUrl)
-	}
+	bus.leads(bob, c.P2PConnectionUrl)
 	return stub, c.P2PConnectionUrl
 }
 
@@ -291,16 +289,32 @@ func hasPrefix(log []string, prefix, part string) bool {
 	return false
 }
 
+// loses has the P2P stub forget a requester's connection.
+func (w *world) loses(stub string) {
+	w.t.Helper()
+	w.until("a Watch stream", func() bool { return len(w.watches) > 0 })
+	w.tell(&pb.P2PStubWatchResponse{Peers: []*pb.Peer{
+		{StubUrl: stub, Role: requester, RemoteRuntimeUrl: runtimeB, State: status.Disconnected.Proto(), Gone: true},
+	}})
+}
+
 func TestLossAndFailure(t *testing.T) {
 	w := newWorld(t)
 	r := w.start(openEngine(t), func(c *Config) { c.Limits.RetryMin = time.Nanosecond })
 	bus := r.routes(t)
 	stub, url := w.goLive(t, r, bus)
 	w.publish(stub, runtimeB, status.Disconnected, "heartbeat lost")
+	if route := bus.pushed(bob); route.Next != nodeB || route.Reason != pb.RouteReason_ROUTE_REASON_REESTABLISHING {
+		t.Errorf("pushed %v, want the Message Node", route)
+	}
+	w.saw("unlisten " + url + " -> " + stub)
+	if route := bus.ask(bob); route.Next != nodeB { // the stub brings it back: a message starts nothing
+		t.Errorf("%v", route)
+	}
+	w.loses(stub)
 	if route := bus.pushed(bob); route.Next != "" || route.Code != 0 {
 		t.Errorf("pushed %v, want it taken back", route)
 	}
-	w.saw("unlisten " + url + " -> " + stub)
 	if route := bus.ask(bob); route.Next != nodeB || route.Reason != pb.RouteReason_ROUTE_REASON_REESTABLISHING {
 		t.Errorf("%v", route)
 	}
@@ -322,9 +336,7 @@ func TestLossAndFailure(t *testing.T) {
 	w.answer(third, ok)
 	w.publish(third, runtimeB, status.InProgress, "")
 	w.publish(third, runtimeB, status.Live, "")
-	for route := bus.pushed(bob); route.Next != url; { // on the way there it may be taken back
-		route = bus.pushed(bob)
-	}
+	bus.leads(bob, url)
 }
 
 // A runtime that has lost its data has another handler: what failed is looked up
@@ -335,7 +347,8 @@ func TestTheHandlerIsLookedUpAgainAfterAFailure(t *testing.T) {
 	bus := r.routes(t)
 	stub, _ := w.goLive(t, r, bus)
 	w.publish(stub, runtimeB, status.Disconnected, "gone")
-	bus.pushed(bob)
+	w.loses(stub)
+	bus.leads(bob, "")
 	bus.ask(bob)
 	w.saw("close " + stub + " ")
 	second := w.requesterOf(runtimeB)
@@ -460,7 +473,7 @@ func TestRegistrations(t *testing.T) {
 	w.saw(`create ` + runtimeA + `/registry -> domain://msg-node.a.example/address-allocation {"scheme":"comm","value":{"number":1}}`)
 	w.saw(`subscribe ` + runtimeA + `/ua -> domain://msg-node.a.example/sm {"resources":["comm://a.example/new","comm://a.example/new/subscription"],"source":"` + runtimeA + `/registry"}`)
 	created := `create ` + runtimeA + `/registry -> domain://registry.a.example {"value":{"url":"comm://a.example/new","descriptor":"d","user":"user://u","runtime":"` +
-		runtimeA + `","p2pHandler":"` + r.handler + `","dataSchemes":["comm"],"resources":[],"status":"live","expires":3}}`
+		runtimeA + `","p2pHandler":"` + r.handler + `","dataSchemes":["comm"],"resources":[],"flow":["peerbus.v1"],"status":"live","expires":3}}`
 	w.saw(created)
 	refreshed := `update ` + runtimeA + `/registry -> domain://registry.a.example {"method":"refresh","resource":"comm://a.example/new"}`
 	w.saw(refreshed) // it is kept alive
@@ -544,6 +557,44 @@ func TestRestart(t *testing.T) {
 	w.saw("deploy handler ")
 }
 
+// An entry that this runtime made in its domain before it knew flows is made anew.
+func TestARegistrationFromBeforeFlows(t *testing.T) {
+	e := openEngine(t)
+	s, err := openStore(t.Context(), e, runtimeA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const url = "hyperty://a.example/1"
+	old := &registration{what: &pb.Registration{Url: url, Kind: hypertyKind, Scheme: "hyperty", Expires: durationpb.New(time.Hour)}}
+	if err := s.saveRegistration(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	r := w.start(e, nil)
+	w.until("the entry with flows", func() bool {
+		return hasPrefix(w.log, "create "+runtimeA+"/registry -> domain://registry.a.example", `"flow":["peerbus.v1"]`)
+	})
+	watch, err := s.kv.Watch(t.Context(), key(registrationKey, url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = watch.Stop() }()
+	for late := time.After(patience); ; {
+		select {
+		case entry := <-watch.Updates():
+			if entry == nil {
+				continue
+			}
+			if g, err := decodeRegistration(entry.Value()); err == nil && g.flow {
+				r.stop()
+				return
+			}
+		case <-late:
+			t.Fatal("it is not noted, so that it happens with each start")
+		}
+	}
+}
+
 // saved waits until the store has an entry in a state.
 func (r *running) saved(t *testing.T, e *engine.Engine, remote string, want status.State) {
 	t.Helper()
@@ -561,7 +612,7 @@ func (r *running) saved(t *testing.T, e *engine.Engine, remote string, want stat
 	for {
 		select {
 		case entry := <-watch.Updates():
-			all := &saved{}
+			all := &saved{places: map[string]savedPlace{}}
 			if entry != nil && all.take(entry.Key(), entry.Value()) == nil && all.connections[0].State == want {
 				return
 			}
@@ -574,7 +625,7 @@ func (r *running) saved(t *testing.T, e *engine.Engine, remote string, want stat
 func TestNoMessageNodeStub(t *testing.T) {
 	w := newWorld(t)
 	w.refuse = fault.New(fault.Unavailable, "starting")
-	r := w.start(openEngine(t), nil)
+	r := w.start(openEngine(t), func(c *Config) { c.Limits.Tick = time.Hour }) // a message tries again
 	bus := r.routes(t)
 	if route := bus.ask("domain://registry.b.example"); route.Code != 503 || route.Next != "" {
 		t.Errorf("%v", route)

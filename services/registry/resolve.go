@@ -35,12 +35,19 @@ type Decision struct {
 	Reason      pb.RouteReason
 	Code        fault.Code
 	Description string
-	// Domain whose Message Node stub Next is; empty otherwise.
+	// Domain whose Message Node stub Next is, or would be; empty otherwise.
 	Domain string
 	// Runtime of the address, when it is known.
 	Runtime string
 	// Connection is the entry's id that the route uses, when it uses one.
 	Connection string
+	// Relay is the other way when Next is a p2p connection: the Message Node stub of
+	// RelayDomain.
+	Relay, RelayDomain string
+	// Doubt is set while the connection is quiet and not given up.
+	Doubt bool
+	// Flow is whether messages may travel in a flow.
+	Flow pb.FlowUse
 	// Do is what the rule wants done beside the answer.
 	Do action
 }
@@ -71,14 +78,16 @@ func (k *knowledge) resolve(q query) Decision {
 	case u.Kind == address.P2PStub, u.Kind == address.ConnectionData:
 		return k.node(u, pb.RouteReason_ROUTE_REASON_SIGNALLING)
 	}
-	return k.byConnection(u, q)
+	d := k.byConnection(u, q)
+	d.Flow = k.flowTo(u, d)
+	return d
 }
 
 // byConnection is rules 4 to 9.
 func (k *knowledge) byConnection(u address.URL, q query) Decision {
 	if owner := k.table.owner(u.Text); owner != "" {
 		if c := k.table.byRemote[owner]; c.usable() {
-			return over(c, pb.RouteReason_ROUTE_REASON_CONNECTION_LISTS_ADDRESS)
+			return k.over(u, c, pb.RouteReason_ROUTE_REASON_CONNECTION_LISTS_ADDRESS)
 		}
 	}
 	runtime, handler, known := k.runtimeOf(u, q)
@@ -95,6 +104,9 @@ func (k *knowledge) byConnection(u address.URL, q query) Decision {
 	}
 	d := k.byRuntime(u, q, runtime, handler)
 	d.Runtime = runtime
+	if d.Do.lookUp == "" && d.Next != "" && k.cache.isOld(entity(u.Text), q.at) {
+		d.Do.lookUp = entity(u.Text) // it may have moved; until that is known it is where it was
+	}
 	return d
 }
 
@@ -102,7 +114,7 @@ func (k *knowledge) byConnection(u address.URL, q query) Decision {
 func (k *knowledge) byRuntime(u address.URL, q query, runtime, handler string) Decision {
 	c := k.table.get(runtime)
 	if c.usable() {
-		d := over(&c, pb.RouteReason_ROUTE_REASON_CONNECTION_TO_RUNTIME)
+		d := k.over(u, &c, pb.RouteReason_ROUTE_REASON_CONNECTION_TO_RUNTIME)
 		if _, cached := k.cache.get(entity(u.Text), q.at); cached {
 			d.Do.associate = entity(u.Text)
 		}
@@ -119,7 +131,7 @@ func (k *knowledge) byRuntime(u address.URL, q query, runtime, handler string) D
 	case c.State == status.Disconnected, c.State == status.Live:
 		d.Reason = pb.RouteReason_ROUTE_REASON_REESTABLISHING
 		switch {
-		case c.State != status.Disconnected || c.underWay():
+		case c.State != status.Disconnected || c.underWay() || c.Phase == restarting:
 		case mayTry:
 			d.Do = action{setUp: runtime, handler: handler}
 		default:
@@ -157,8 +169,8 @@ func (k *knowledge) runtimeOf(u address.URL, q query) (runtime, handler string, 
 	if u.Runtime != "" {
 		runtime = u.Runtime
 	} else {
-		var p place
-		p, known = k.cache.get(entity(u.Text), q.at)
+		_, known = k.cache.get(entity(u.Text), q.at)
+		p := k.cache.last(entity(u.Text))
 		if runtime, handler = p.runtime, p.handler; runtime == "" {
 			runtime = k.table.owner(u.Text)
 		}
@@ -177,12 +189,14 @@ func (k *knowledge) runtimeOf(u address.URL, q query) (runtime, handler string, 
 	return runtime, handler, known || runtime != ""
 }
 
-// wanted tells whether a message may start a set-up. One to a remote registry or
-// sync manager never does: that is how runtimes talk about connections, and would
-// bring back each one that has just been closed.
+// wanted tells whether a message may start a set-up. One to a remote registry, sync
+// manager or bus never does: that is how runtimes talk about connections and flows,
+// and would bring back each connection that has just been closed.
 func (k *knowledge) wanted(u address.URL, q query) bool {
-	if address.Within(u.Text, address.Registry(u.Runtime)) || address.Within(u.Text, address.SyncManager(u.Runtime)) {
-		return false
+	for _, part := range []string{address.Registry(u.Runtime), address.SyncManager(u.Runtime), address.Bus(u.Runtime)} {
+		if address.Within(u.Text, part) {
+			return false
+		}
 	}
 	return k.wants == Always || (k.wants == OnRequest && (q.p2p || q.p2pHandler != ""))
 }
@@ -231,8 +245,13 @@ func isDomain(s string) bool {
 	}) < 0
 }
 
-func over(c *connection, reason pb.RouteReason) Decision {
-	return Decision{Next: c.URL, Reason: reason, Runtime: c.Remote, Connection: c.ID}
+// over leads to a live connection; the Message Node is the other way.
+func (k *knowledge) over(u address.URL, c *connection, reason pb.RouteReason) Decision {
+	relay := k.node(u, reason)
+	return Decision{
+		Next: c.URL, Reason: reason, Runtime: c.Remote, Connection: c.ID,
+		Relay: relay.Next, RelayDomain: relay.Domain, Doubt: c.news.doubt,
+	}
 }
 
 func noRoute(code fault.Code, description string) Decision {
@@ -241,7 +260,14 @@ func noRoute(code fault.Code, description string) Decision {
 
 // route is the decision as the API has it.
 func (d Decision) route(to string) *pb.Route {
-	return &pb.Route{To: to, Next: d.Next, Reason: d.Reason, Code: int32(d.Code), Description: d.Description} //nolint:gosec // an HTTP code
+	route := &pb.Route{
+		To: to, Next: d.Next, Reason: d.Reason, Code: int32(d.Code), Description: d.Description, //nolint:gosec // an HTTP code
+		RuntimeUrl: d.Runtime, Relay: d.Relay, Doubt: d.Doubt, Flow: d.Flow,
+	}
+	if d.Reason == pb.RouteReason_ROUTE_REASON_LOCAL {
+		route.RuntimeUrl = ""
+	}
+	return route
 }
 
 // reasonName is the reason in logs and metrics: `setup started`.

@@ -154,7 +154,7 @@ func TestWhatIsFoundIsForgotten(t *testing.T) {
 	if d := k.resolve(q); d.Do.lookUp != bob {
 		t.Errorf("%+v", d)
 	}
-	if old := k.cache.expire(q.at); len(old) != 1 || old[0] != bob {
+	if old := k.cache.expire(q.at, nobody); len(old) != 1 || old[0] != bob {
 		t.Errorf("expired: %v", old)
 	}
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
 )
 
 // busStream is one bus's Routes stream, and what it has been told: only that can
@@ -24,8 +28,7 @@ type busStream struct {
 // told is a route that the bus has.
 type told struct {
 	query query
-	next  string
-	code  fault.Code
+	route *pb.Route
 	keys  []string
 }
 
@@ -85,7 +88,10 @@ var errWaiting = fault.New(fault.Unavailable, "too many questions wait for a Mes
 func (r *Registry) againLocked(q query, err error) Decision {
 	q.at = r.cfg.Now()
 	d := r.known.resolve(q)
+	r.askedLocked(&d, q)
 	if err != nil && d.Domain != "" {
+		r.missNodeLocked(d.Domain) // whoever has the answer is told when it is there
+
 		return unavailable(d, err)
 	}
 	return d
@@ -110,21 +116,19 @@ func (b *busStream) laterLocked(wait func(ctx context.Context), full func()) {
 // no change of it can overtake it.
 func (b *busStream) answerLocked(sequence uint64, q query, d Decision) {
 	b.r.resolved(q.to, d)
-	b.rememberLocked(q, d)
-	b.out.push(&pb.RoutesResponse{Answers: []*pb.RouteAnswer{{Sequence: sequence, Route: d.route(q.to)}}})
+	route := b.rememberLocked(q, d)
+	b.out.push(&pb.RoutesResponse{Answers: []*pb.RouteAnswer{{Sequence: sequence, Route: route}}})
 }
 
-func (b *busStream) rememberLocked(q query, d Decision) {
+func (b *busStream) rememberLocked(q query, d Decision) *pb.Route {
 	b.forgetLocked(q.to)
-	for to := range b.routes {
-		if len(b.routes) < b.r.limits.Told {
-			break
-		}
-		b.takeBackLocked(to)
-	}
-	t := &told{query: q, next: d.Next, code: d.Code, keys: []string{entity(q.to)}}
+	b.makeRoomLocked()
+	t := &told{query: q, route: d.route(q.to), keys: []string{entity(q.to)}}
 	if d.Runtime != "" && d.Runtime != t.keys[0] {
 		t.keys = append(t.keys, d.Runtime)
+	}
+	if domain := d.Domain + d.RelayDomain; domain != "" { // it has one of them
+		t.keys = append(t.keys, nodeKey(domain))
 	}
 	b.routes[q.to] = t
 	for _, k := range t.keys {
@@ -133,6 +137,32 @@ func (b *busStream) rememberLocked(q query, d Decision) {
 		}
 		b.byKey[k][q.to] = struct{}{}
 	}
+	return t.route
+}
+
+// makeRoomLocked takes routes back when there are too many; those of the buses of
+// other runtimes last, since no message asks for them again.
+func (b *busStream) makeRoomLocked() {
+	for _, buses := range []bool{false, true} {
+		for to := range b.routes {
+			if len(b.routes) < b.r.limits.Told {
+				return
+			}
+			if buses || !strings.HasSuffix(to, address.Bus("")) {
+				b.takeBackLocked(to)
+			}
+		}
+	}
+}
+
+// isToldLocked tells whether a bus has been told a route of an entity.
+func (r *Registry) isToldLocked(entity string) bool {
+	for b := range r.buses {
+		if len(b.byKey[entity]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *busStream) forgetLocked(to string) {
@@ -177,15 +207,14 @@ func (b *busStream) lookAgainLocked(to string) {
 	q := t.query
 	q.at = b.r.cfg.Now()
 	d := b.r.known.resolve(q)
-	n := b.r.nodes[d.Domain]
-	switch {
-	case d.Do.setUp != "" || d.Do.lookUp != "", d.Domain != "" && (n == nil || !n.deployed):
+	asks := d.Do.lookUp != "" && b.r.lookups[d.Do.lookUp] == nil
+	if d.Do.setUp != "" || asks {
 		b.takeBackLocked(to)
-	case d.Next == t.next && d.Code == t.code:
-		b.rememberLocked(q, d) // its runtime may be known by now
-	default:
-		b.rememberLocked(q, d)
-		b.out.push(&pb.RoutesResponse{Changes: []*pb.Route{d.route(to)}})
+		return
+	}
+	b.r.wantNodeLocked(d.Domain + d.RelayDomain)
+	if route := b.rememberLocked(q, d); !proto.Equal(route, t.route) {
+		b.out.push(&pb.RoutesResponse{Changes: []*pb.Route{route}})
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 
 // store keeps what must survive a restart in a JetStream bucket of this runtime:
 // the handler's address, the entries of the table (without the remote addresses,
-// which are learned again), and the registrations.
+// which are learned again), the registrations, and where addresses are that are in
+// use: a Message Node that is away must not make them unknown.
 type store struct{ kv jetstream.KeyValue }
 
 // markerFor is how long the mark of a deletion is kept.
@@ -27,6 +28,7 @@ const (
 	handlerKey       = "handler"
 	connectionPrefix = "connection."
 	registrationKey  = "registration."
+	placeKey         = "place."
 )
 
 // openStore opens the bucket of a runtime; its name comes from the URL, so that
@@ -52,7 +54,16 @@ type saved struct {
 	handler       string
 	connections   []connection
 	registrations []*registration
+	places        map[string]savedPlace
 	broken        []string // keys that cannot be read
+}
+
+// savedPlace is a place in the store.
+type savedPlace struct {
+	Entity  string `json:"entity"`
+	Runtime string `json:"runtime"`
+	Handler string `json:"handler,omitempty"`
+	Flow    bool   `json:"flow,omitempty"`
 }
 
 // load reads everything back.
@@ -62,7 +73,7 @@ func (s *store) load(ctx context.Context) (*saved, error) {
 		return nil, fault.New(fault.Unavailable, "reading the store: %w", err)
 	}
 	defer func() { _ = w.Stop() }()
-	all := &saved{}
+	all := &saved{places: map[string]savedPlace{}}
 	for {
 		select {
 		case entry, open := <-w.Updates():
@@ -100,6 +111,15 @@ func (a *saved) take(key string, value []byte) error {
 			return err
 		}
 		a.registrations = append(a.registrations, reg)
+	case strings.HasPrefix(key, placeKey):
+		var p savedPlace
+		if err := json.Unmarshal(value, &p); err != nil {
+			return err
+		}
+		if p.Entity == "" || p.Runtime == "" {
+			return errors.New("a place of nothing")
+		}
+		a.places[p.Entity] = p
 	}
 	return nil
 }
@@ -130,6 +150,18 @@ func (s *store) saveRegistration(ctx context.Context, reg *registration) error {
 
 func (s *store) removeRegistration(ctx context.Context, url string) error {
 	return s.remove(ctx, key(registrationKey, url))
+}
+
+// savePlace writes where an address is, or removes what is not known any more.
+func (s *store) savePlace(ctx context.Context, p savedPlace) error {
+	if p.Runtime == "" {
+		return s.remove(ctx, key(placeKey, p.Entity))
+	}
+	value, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return s.put(ctx, key(placeKey, p.Entity), value)
 }
 
 func (s *store) put(ctx context.Context, key string, value []byte) error {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,11 @@ import (
 //	> runtime a            this runtime is hyperty-runtime://a/r, the other always m
 //	> wanted <stub>        messages want a connection; stub is the new requester
 //	> bus <stub> <state> [reason]    or watch, or snapshot: a status
-//	> gone <stub>, registered, registered late, refused <reason>
+//	> news <stub> [doubt] [worn] [flow] [leads]      what else the P2P stub says
+//	> gone <stub> [reason], registered, registered late, refused <reason>
 //	> after <duration>     the time goes on; then what is due
+//	> renewed <stub>       it is worn: stub is the new requester
+//	> postponed <reason>   an attempt that was due cannot be made
 //	> closed <reason>
 //
 // A stub is `requester…` or `handler`.
@@ -82,9 +86,27 @@ func (tell *teller) do(t *testing.T, words []string) {
 		for _, e := range tell.table.due(tell.now, tell.rules.limits) {
 			tell.apply(e)
 		}
+		lost, worn := tell.table.attempts(tell.now, tell.rules.wants, tell.rules.limits)
+		for range lost {
+			fmt.Fprintln(&tell.out, "  an attempt is due")
+		}
+		for range worn {
+			fmt.Fprintln(&tell.out, "  a replacement is due")
+		}
 		return
 	case "wanted":
 		e.kind, e.handler = wanted, "their-handler"
+	case "renewed":
+		e.kind, e.handler = renewed, "their-handler"
+	case "news":
+		e.kind, e.news = observed, news{
+			doubt: slices.Contains(words, "doubt"), worn: slices.Contains(words, "worn"), flow: slices.Contains(words, "flow"),
+		}
+		if slices.Contains(words, "leads") {
+			e.listeners = []string{tell.entry().URL}
+		}
+	case "postponed":
+		e.kind, e.reason = postponed, strings.Join(words[1:], " ")
 	case "bus", "watch", "snapshot":
 		e.kind, e.reason = reported, rest
 		e.channel = map[string]channel{"bus": onBus, "watch": onWatch, "snapshot": inSnapshot}[words[0]]
@@ -93,7 +115,7 @@ func (tell *teller) do(t *testing.T, words []string) {
 			t.Fatal(err)
 		}
 	case "gone":
-		e.kind = gone
+		e.kind, e.reason = gone, strings.Join(words[min(len(words), 2):], " ")
 	case "unseen":
 		e.kind = unseen
 	case "registered":
@@ -124,17 +146,17 @@ func (tell *teller) apply(e event) {
 		return
 	}
 	tell.table.put(otherRuntime, after)
-	if !changed(&before, &after) && len(effects) == 0 {
+	if !changed(&before, &after) && before.news == after.news && len(effects) == 0 {
 		fmt.Fprintln(&tell.out, "  nothing changes")
 		return
 	}
-	tell.describe(after)
+	tell.describe(before, after)
 	for _, f := range effects {
 		fmt.Fprintf(&tell.out, "  do: %s\n", f)
 	}
 }
 
-func (tell *teller) describe(c connection) {
+func (tell *teller) describe(before, c connection) {
 	if !c.exists() {
 		fmt.Fprintln(&tell.out, "  no entry")
 		return
@@ -149,7 +171,13 @@ func (tell *teller) describe(c connection) {
 	if !c.NextAttempt.IsZero() {
 		fmt.Fprintf(&tell.out, ", next in %v", c.NextAttempt.Sub(tell.now))
 	}
+	if c.Successor.Stub != "" {
+		fmt.Fprintf(&tell.out, ", successor %q", c.Successor.Stub)
+	}
 	fmt.Fprintln(&tell.out)
+	if before.Path.Way != c.Path.Way || before.Path.Reason != c.Path.Reason {
+		fmt.Fprintf(&tell.out, "  path: %s (%s)\n", pathName(c.Path.Way), c.Path.Reason)
+	}
 }
 
 // TestNoSequenceBreaksTheMachine: whatever comes, an entry is live only when its
@@ -164,9 +192,9 @@ func FuzzNoSequenceBreaksTheMachine(f *testing.F) {
 		for i, b := range steps {
 			now = now.Add(time.Duration(b) * time.Second)
 			e := event{
-				kind: eventKind(int(b) % 8), at: now, remote: otherRuntime, id: fmt.Sprint(i),
+				kind: eventKind(int(b) % int(postponed+1)), at: now, remote: otherRuntime, id: fmt.Sprint(i),
 				stub: []string{"r1", "r2", "handler"}[int(b>>3)%3], role: requester, epoch: c.epoch,
-				state: status.State(1 + int(b>>5)%5), channel: channel(i % 3),
+				state: status.State(1 + int(b>>5)%5), channel: channel(i % 3), news: news{worn: b&64 != 0, doubt: b&32 != 0},
 			}
 			if e.stub == "handler" {
 				e.role = handler
@@ -189,8 +217,11 @@ func checkStep(t *testing.T, before, after connection, effects []effect, e event
 	if before.exists() && after.exists() && before.ID != after.ID {
 		t.Fatalf("%s: the entry changed its id", e)
 	}
-	if after.underWay() && after.deadline.IsZero() {
+	if (after.underWay() || after.Phase == restarting) && after.deadline.IsZero() {
 		t.Fatalf("%s: under way without a deadline", e)
+	}
+	if n := after.Successor; n.Stub != "" && (after.State != status.Live || n.Stub == after.Stub || n.deadline.IsZero() || n.registering && !after.usable()) {
+		t.Fatalf("%s: a successor of what is not there: %+v", e, after)
 	}
 	old := before.State
 	seen := len(before.Transitions)
@@ -204,7 +235,7 @@ func checkStep(t *testing.T, before, after connection, effects []effect, e event
 		old = tr.State
 	}
 	for _, f := range effects {
-		if f.kind == register && f.url != address.P2PConnectionURL("hyperty-runtime://n/r", after.ID) {
+		if f.kind == register && !f.beside && f.url != before.URL && f.url != address.P2PConnectionURL("hyperty-runtime://n/r", after.ID) {
 			t.Fatalf("%s: registers %s", e, f.url)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/address"
 )
@@ -136,6 +138,13 @@ func (t *table) proto(c *connection) *pb.Connection {
 		Id: c.ID, RemoteRuntimeUrl: c.Remote, Role: c.Role, State: c.State.Proto(), StubUrl: c.Stub,
 		P2PConnectionUrl: c.URL, RemoteAddresses: slices.Sorted(maps.Keys(t.addresses[c.Remote])),
 		Reason: c.Reason, Attempts: uint32(max(c.Attempts, 0)), //nolint:gosec // small
+		Path: c.Path.Way, PathReason: c.Path.Reason, Generation: c.news.generation,
+	}
+	if !c.Path.Since.IsZero() {
+		p.PathSince = timestamp(c.Path.Since)
+	}
+	if c.news.roundTrip > 0 && c.usable() {
+		p.RoundTrip = durationpb.New(c.news.roundTrip)
 	}
 	if !c.NextAttempt.IsZero() {
 		p.NextAttempt = timestamp(c.NextAttempt)
@@ -153,13 +162,39 @@ func (t *table) due(now time.Time, l Limits) []event {
 	var events []event
 	for remote, c := range t.byRemote {
 		switch {
-		case c.underWay() && !now.Before(c.deadline):
+		case c.isOverdue(now):
 			events = append(events, event{kind: overdue, remote: remote})
 		case c.Phase == idle && !c.usable() && now.Sub(c.changed()) > l.Retention:
 			events = append(events, event{kind: expired, remote: remote, reason: "without connection for too long"})
 		}
 	}
 	return events
+}
+
+// isOverdue tells whether something of an entry has taken too long.
+func (c *connection) isOverdue(now time.Time) bool {
+	if c.Successor.Stub != "" && !now.Before(c.Successor.deadline) {
+		return true
+	}
+	return (c.underWay() || c.Phase == restarting) && !now.Before(c.deadline)
+}
+
+// attempts tells which entries a set-up is due for without a message that wants
+// it: what was lost, and what is worn.
+func (t *table) attempts(now time.Time, wants Wanted, l Limits) (lost, worn []string) {
+	for remote, c := range t.byRemote {
+		switch {
+		case wants == Never:
+		case c.usable():
+			if c.news.worn && c.Successor.Stub == "" && !now.Before(c.renewAt) {
+				worn = append(worn, remote)
+			}
+		case c.Phase == idle && !c.Resting && c.Attempts < l.Retries && !c.NextAttempt.IsZero() && !now.Before(c.NextAttempt) &&
+			(wants == Always || c.Role == requester):
+			lost = append(lost, remote)
+		}
+	}
+	return lost, worn
 }
 
 // changed is when an entry last did something.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -13,6 +14,7 @@ import (
 // rules are what the machine knows beside the entry.
 type rules struct {
 	own    string // URL of this runtime
+	wants  Wanted
 	limits Limits
 }
 
@@ -25,6 +27,7 @@ func next(c connection, e event, r rules) (connection, []effect, error) {
 	if err := s.run(); err != nil {
 		return c, nil, err
 	}
+	s.c.setPath(e.at, r.wants)
 	return s.c, s.effects, nil
 }
 
@@ -42,41 +45,73 @@ func (s *step) run() error {
 		s.want()
 	case reported:
 		return s.report()
+	case observed:
+		s.observe()
 	case gone:
-		if s.e.stub == s.c.Stub && s.c.exists() {
-			s.lose()
-		}
+		s.gone()
 	case registered:
 		s.becomeLive()
 	case refused:
-		if s.c.Phase == registering && s.e.epoch == s.c.epoch {
-			s.fail(s.e.reason, true)
-		}
+		s.refused()
 	case overdue:
-		if s.c.underWay() && !s.e.at.Before(s.c.deadline) {
-			s.fail(fmt.Sprintf("the set-up took longer than %v", s.r.limits.Setup), true)
-		}
+		s.overdue()
+	case renewed:
+		s.renew()
+	case postponed:
+		s.postpone()
 	case expired, closed:
 		s.end()
 	case unseen:
-		s.doubt()
+		s.lookAway()
 	}
 	return nil
 }
 
-// doubt keeps messages off a live connection until the P2P stub says that it is
+// observe takes what the P2P stub says of a connection beside its state.
+func (s *step) observe() {
+	switch {
+	case !s.c.exists() || s.e.stub == "":
+	case s.e.stub == s.c.Successor.Stub:
+		s.c.Successor.news = s.e.news
+	case s.e.stub == s.c.Stub:
+		before := s.c
+		s.c.news = s.e.news
+		s.c.Flow = s.c.Flow || s.e.news.flow
+		if s.c.news.worn && !before.news.worn {
+			s.c.renewAt = s.e.at
+			if s.c.Role == handler {
+				s.c.renewAt = s.e.at.Add(s.r.limits.RenewWait) // the other side goes first
+			}
+		}
+		if s.c.Flow != before.Flow || s.c.usable() && s.c.news.doubt != before.news.doubt {
+			s.do(effect{kind: reroute})
+		}
+		s.c.leads = slices.Contains(s.e.listeners, s.c.URL)
+		if s.c.usable() && before.leads && !s.c.leads { // another peer connection of the stub has it now
+			s.do(effect{kind: lead, stub: s.c.Stub, role: s.c.Role, url: s.c.URL})
+		}
+	}
+}
+
+// lookAway keeps messages off a live connection until the P2P stub says that it is
 // still up: where nobody takes them, they would wait in vain.
-func (s *step) doubt() {
+func (s *step) lookAway() {
 	if !s.c.usable() {
 		return
 	}
-	s.c.Phase, s.c.heard = unconfirmed, heard{}
+	s.c.Phase, s.c.heard, s.c.news.doubt = unconfirmed, heard{}, false
+	if n := &s.c.Successor; n.registering {
+		s.c.epoch++ // what the stub takes now may be forgotten with it
+		s.do(effect{kind: retire, url: s.c.pending, beside: true})
+		n.registering, n.heard = false, heard{}
+	}
 	s.do(effect{kind: reroute})
 }
 
-// want starts a set-up, unless there is a connection or one under way.
+// want starts a set-up, unless there is a connection, one under way, or a stub
+// that is bringing it back.
 func (s *step) want() {
-	if s.c.underWay() || s.c.State == status.Live {
+	if s.c.underWay() || s.c.Phase == restarting || s.c.State == status.Live {
 		return
 	}
 	if s.c.Role == handler {
@@ -86,6 +121,9 @@ func (s *step) want() {
 	}
 	s.begin(requester)
 	s.c.Handler = s.e.handler
+	if s.e.entity != "" {
+		s.c.For = s.e.entity
+	}
 	s.do(effect{kind: deploy, stub: s.c.Stub, role: requester})
 }
 
@@ -94,7 +132,9 @@ func (s *step) begin(role pb.ConnectionRole) {
 	if !s.c.exists() {
 		s.c.ID, s.c.Remote = s.e.id, s.e.remote
 	}
-	s.c.Role, s.c.Stub, s.c.heard = role, s.e.stub, heard{}
+	s.dropSuccessor("a new set-up takes its place")
+	s.c.Role, s.c.Stub, s.c.heard, s.c.news = role, s.e.stub, heard{}, news{}
+	s.c.Resting, s.c.leads = false, false
 	s.c.Phase, s.c.deadline = settingUp, s.e.at.Add(s.r.limits.Setup)
 	s.c.Attempts++
 	s.c.NextAttempt = time.Time{}
@@ -106,6 +146,10 @@ func (s *step) begin(role pb.ConnectionRole) {
 // report takes a stub's status.
 func (s *step) report() error {
 	if !s.c.exists() || s.e.stub != s.c.Stub {
+		if s.e.stub == s.c.Successor.Stub {
+			s.reportOfSuccessor()
+			return nil
+		}
 		return s.reportOfAnother()
 	}
 	if !s.c.heard.hear(s.e.channel, s.e.state) {
@@ -132,6 +176,9 @@ func (s *step) reportOfAnother() error {
 	switch {
 	case s.e.state == status.Created && s.e.role == handler && s.yields():
 		s.takeOver("the remote runtime sets it up")
+	case s.e.state == status.Live && s.c.usable():
+		s.succeed()
+		return nil
 	case s.e.state == status.Live:
 		s.takeOver("another stub has it")
 		s.c.heard.hear(s.e.channel, status.Live)
@@ -198,119 +245,77 @@ func (s *step) reportLive() error {
 func (s *step) reportDisconnected() error {
 	switch {
 	case s.c.State == status.Live:
-		s.disconnect(s.e.reason)
+		s.down(s.e.reason)
 	case s.c.Phase == registering:
 		s.fail("lost while it was being registered: "+s.e.reason, true)
-	case s.c.State == status.Disconnected && s.c.Phase == idle:
+	case s.c.State == status.Disconnected && (s.c.Phase == idle || s.c.Phase == restarting):
 	default:
 		return s.illegal()
 	}
 	return nil
 }
 
-// register begins steps 1 to 3 of section 9. The address keeps the id of the
-// entry, so that it is the same whenever the connection comes back.
+// register begins steps 1 to 3 of section 9. The address has the id of the entry,
+// and stays the same when the connection comes back; only a successor has another.
 func (s *step) register() {
+	s.c.pending, s.c.beside = s.c.URL, false
+	if s.c.pending == "" {
+		s.c.pending = address.P2PConnectionURL(s.r.own, s.c.ID)
+	}
 	s.c.Phase, s.c.deadline = registering, s.e.at.Add(s.r.limits.Setup)
 	s.c.epoch++
-	s.do(effect{
-		kind: register, stub: s.c.Stub, role: s.c.Role, epoch: s.c.epoch,
-		url: address.P2PConnectionURL(s.r.own, s.c.ID),
-	})
+	s.do(effect{kind: register, stub: s.c.Stub, role: s.c.Role, epoch: s.c.epoch, url: s.c.pending})
 }
 
 // becomeLive is step 4, and what follows it.
 func (s *step) becomeLive() {
-	if s.c.Phase != registering || s.e.epoch != s.c.epoch {
+	switch {
+	case s.e.epoch != s.c.epoch:
+		return
+	case s.c.Successor.registering:
+		s.promote()
+		return
+	case s.c.Phase != registering:
 		return
 	}
 	s.c.Phase = idle
-	s.c.URL = address.P2PConnectionURL(s.r.own, s.c.ID)
-	s.c.Attempts, s.c.NextAttempt, s.c.Reason = 0, time.Time{}, ""
+	s.c.URL = s.c.pending
+	s.c.Attempts, s.c.NextAttempt, s.c.Reason, s.c.Resting = 0, time.Time{}, "", false
 	if s.c.State != status.Live {
 		s.to(status.Live, "")
 	}
-	s.do(effect{kind: reroute}, effect{kind: learn, stub: s.c.Stub, role: s.c.Role})
+	s.do(effect{kind: reroute})
+	if s.c.beside {
+		s.do(effect{kind: swap, url: s.c.URL})
+	}
+	s.do(effect{kind: learn, stub: s.c.Stub, role: s.c.Role})
 }
 
-// lose is the end of the entry's peer connection.
-func (s *step) lose() {
-	reason := s.e.reason
-	if reason == "" {
-		reason = "the P2P stub no longer has it"
+// refused is the end of a registration that the stub did not take.
+func (s *step) refused() {
+	switch {
+	case s.e.epoch != s.c.epoch:
+	case s.c.Successor.registering:
+		s.giveUpSuccessor(s.e.reason)
+	case s.c.Phase == registering:
+		s.fail(s.e.reason, true)
+	}
+}
+
+// overdue ends what has taken too long.
+func (s *step) overdue() {
+	if s.c.Successor.Stub != "" && !s.e.at.Before(s.c.Successor.deadline) {
+		s.giveUpSuccessor(fmt.Sprintf("the set-up took longer than %v", s.r.limits.Setup))
 	}
 	switch {
-	case s.c.State == status.Live:
-		s.disconnect(reason)
+	case s.e.at.Before(s.c.deadline):
+	case s.c.Phase == restarting:
+		s.c.Phase = idle
+		s.retryLater()
+		s.do(effect{kind: reroute})
 	case s.c.underWay():
-		s.fail(reason, true)
-		return
+		s.fail(fmt.Sprintf("the set-up took longer than %v", s.r.limits.Setup), true)
 	}
-	s.drop(reason)
-}
-
-// disconnect is the end of live.
-func (s *step) disconnect(reason string) {
-	s.c.Phase = idle
-	s.to(status.Disconnected, reason)
-	s.do(effect{kind: retire, url: s.c.URL}, effect{kind: reroute})
-}
-
-// fail ends a set-up. A requester is disposed of, since there is one for each;
-// the handler's peer connection when it may still be there.
-func (s *step) fail(reason string, alive bool) {
-	wasRegistering := s.c.Phase == registering
-	s.c.Phase = idle
-	s.c.NextAttempt, s.c.retryTold = s.e.at.Add(s.r.limits.retryAfter(s.c.Attempts, s.e.jitter)), false
-	if wasRegistering {
-		s.do(effect{kind: retire, url: address.P2PConnectionURL(s.r.own, s.c.ID)})
-	}
-	switch s.c.State {
-	case status.Live:
-		s.to(status.Disconnected, reason)
-	case status.Disconnected:
-		s.c.Reason = reason
-	default:
-		s.to(status.Failed, reason)
-	}
-	if s.c.Role == requester {
-		s.c.Handler = "" // it may be another one by now: the next attempt looks it up
-	}
-	if alive || s.c.Role == requester {
-		s.drop(reason)
-	}
-	s.do(effect{kind: reroute})
-}
-
-// drop lets go of the entry's stub, and has its peer connection closed.
-func (s *step) drop(reason string) {
-	if s.c.Stub != "" && !(s.c.Role == handler && s.e.kind == gone) {
-		s.do(effect{kind: dispose, stub: s.c.Stub, role: s.c.Role, reason: reason})
-	}
-	s.c.Stub = ""
-}
-
-// release is drop for an entry at rest. A handler's connection that failed is
-// closed already, and closing it could hit the one that comes after it.
-func (s *step) release(reason string) {
-	if s.c.Role == handler && s.c.State == status.Failed {
-		s.c.Stub = ""
-		return
-	}
-	s.drop(reason)
-}
-
-// end removes the entry.
-func (s *step) end() {
-	if !s.c.exists() {
-		return
-	}
-	if s.c.State == status.Live || s.c.Phase == registering {
-		s.do(effect{kind: retire, url: address.P2PConnectionURL(s.r.own, s.c.ID)})
-	}
-	s.release(s.e.reason)
-	s.c = connection{}
-	s.do(effect{kind: forget}, effect{kind: reroute})
 }
 
 func (s *step) to(state status.State, reason string) {
@@ -328,14 +333,4 @@ func (s *step) do(effects ...effect) { s.effects = append(s.effects, effects...)
 
 func (s *step) illegal() error {
 	return fault.New(fault.Conflict, "%s cannot follow %s (%s)", s.e.state, s.c.State, s.c.Phase)
-}
-
-// retryAfter is the wait after so many attempts: it doubles, with jitter of up to
-// a half, so that both sides do not come back at the same moment.
-func (l Limits) retryAfter(attempts int, jitter float64) time.Duration {
-	wait := l.RetryMin << min(max(attempts-1, 0), 20)
-	if wait > l.RetryMax || wait <= 0 {
-		wait = l.RetryMax
-	}
-	return wait - time.Duration(jitter*float64(wait)/2)
 }

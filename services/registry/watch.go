@@ -110,7 +110,8 @@ func (r *Registry) deployHandler(ctx context.Context) {
 	}
 }
 
-// takePeer makes an event of what the P2P stub says of a peer connection.
+// takePeer makes events of what the P2P stub says of a peer connection: its state,
+// and then the rest.
 func (r *Registry) takePeer(ctx context.Context, p *pb.Peer, c channel) {
 	e := event{
 		kind: reported, remote: p.RemoteRuntimeUrl, stub: p.StubUrl, role: p.Role,
@@ -122,9 +123,21 @@ func (r *Registry) takePeer(ctx context.Context, p *pb.Peer, c channel) {
 	case e.state == status.None:
 		return
 	}
-	if err := r.takeNews(ctx, e); fault.CodeOf(err) == fault.BadRequest || fault.CodeOf(err) == fault.TooMany {
+	err := r.takeNews(ctx, e)
+	if err == nil && !p.Gone {
+		e.kind, e.news, e.listeners = observed, newsOf(p), p.Listeners
+		err = r.takeNews(ctx, e)
+	}
+	if fault.CodeOf(err) == fault.BadRequest || fault.CodeOf(err) == fault.TooMany {
 		r.log.Warn("a peer connection makes no sense here; it is closed", "stub", p.StubUrl, "remote", p.RemoteRuntimeUrl, "error", err)
 		r.closePeer(ctx, p, "the registry has no place for it")
+	}
+}
+
+func newsOf(p *pb.Peer) news {
+	return news{
+		doubt: p.Doubt, worn: p.Worn, flow: p.Flow, generation: p.Generation,
+		roundTrip: max(p.RoundTrip.AsDuration(), 0),
 	}
 }
 
@@ -145,17 +158,28 @@ func (r *Registry) closePeer(ctx context.Context, p *pb.Peer, reason string) {
 func (r *Registry) reconcile(ctx context.Context, snapshot *pb.P2PStubWatchResponse) {
 	peers := map[[2]string]*pb.Peer{}
 	for _, p := range snapshot.Peers {
-		peers[[2]string{p.StubUrl, p.RemoteRuntimeUrl}] = p
+		if !p.Gone {
+			peers[[2]string{p.StubUrl, p.RemoteRuntimeUrl}] = p
+		}
 	}
 	for _, c := range r.entries() {
-		if c.Role == requester && c.Stub != "" {
-			r.lanes.spawn(func(context.Context) { _ = r.listenToStub(ctx, c.Stub, requester) })
+		next := peers[[2]string{c.Successor.Stub, c.Remote}]
+		if next == nil {
+			r.missingSuccessor(ctx, c)
 		}
-		if p := peers[[2]string{c.Stub, c.Remote}]; p != nil && !p.Gone {
+		for _, stub := range []string{c.Stub, c.Successor.Stub} {
+			if stub != "" && stub != r.handler {
+				r.lanes.spawn(func(context.Context) { _ = r.listenToStub(ctx, stub, requester) })
+			}
+		}
+		if p := peers[[2]string{c.Stub, c.Remote}]; p != nil {
 			r.takePeer(ctx, p, inSnapshot)
-			continue
+		} else {
+			r.missing(ctx, c)
 		}
-		r.missing(ctx, c)
+		if next != nil {
+			r.takePeer(ctx, next, inSnapshot)
+		}
 	}
 	r.adopt(ctx, snapshot)
 }
@@ -171,6 +195,16 @@ func (r *Registry) entries() []connection {
 	return all
 }
 
+// missingSuccessor has another one made later.
+func (r *Registry) missingSuccessor(ctx context.Context, c connection) {
+	if c.Successor.Stub == "" {
+		return
+	}
+	_ = r.takeNews(ctx, event{
+		kind: gone, remote: c.Remote, stub: c.Successor.Stub, role: c.Successor.Role, reason: "the P2P stub does not have it",
+	})
+}
+
 // missing deals with an entry whose peer connection is not there. A requester
 // that has not come far begins again; any other connection is gone.
 func (r *Registry) missing(ctx context.Context, c connection) {
@@ -179,7 +213,7 @@ func (r *Registry) missing(ctx context.Context, c connection) {
 	case c.Role == requester && c.Phase == settingUp:
 		r.lanes.put(c.Remote, func(ctx context.Context) {
 			if r.isStubOf(c.Remote, c.Stub) {
-				r.deployRequester(ctx, c.Remote, c.Stub, c.Handler)
+				r.deployRequester(ctx, c.Remote, c.Stub, c.Handler, false)
 			}
 		})
 	default:
@@ -194,7 +228,7 @@ func (r *Registry) missing(ctx context.Context, c connection) {
 func (r *Registry) adopt(ctx context.Context, snapshot *pb.P2PStubWatchResponse) {
 	current := map[string]bool{r.handler: true}
 	for _, c := range r.entries() {
-		current[c.Stub] = true
+		current[c.Stub], current[c.Successor.Stub] = true, true
 	}
 	adopted := map[string]bool{}
 	for _, p := range snapshot.Peers {

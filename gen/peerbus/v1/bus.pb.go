@@ -88,6 +88,9 @@ const (
 	Wait_WAIT_ACCEPTED Wait = 1
 	// The response has come, or its time has run out (code 408).
 	Wait_WAIT_RESPONSE Wait = 2
+	// The listener has dealt with it, wherever it is, or it was refused. A peer
+	// that knows no flows does not say so: there it is what has left this runtime.
+	Wait_WAIT_DELIVERED Wait = 3
 )
 
 // Enum value maps for Wait.
@@ -96,11 +99,13 @@ var (
 		0: "WAIT_UNSPECIFIED",
 		1: "WAIT_ACCEPTED",
 		2: "WAIT_RESPONSE",
+		3: "WAIT_DELIVERED",
 	}
 	Wait_value = map[string]int32{
 		"WAIT_UNSPECIFIED": 0,
 		"WAIT_ACCEPTED":    1,
 		"WAIT_RESPONSE":    2,
+		"WAIT_DELIVERED":   3,
 	}
 )
 
@@ -200,10 +205,13 @@ func (x *AttachRequest) GetCredits() []*Credit {
 }
 
 type AttachResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Welcome       *Welcome               `protobuf:"bytes,1,opt,name=welcome,proto3" json:"welcome,omitempty"`
-	Outcomes      []*Outcome             `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
-	Deliveries    []*Delivery            `protobuf:"bytes,3,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Welcome    *Welcome               `protobuf:"bytes,1,opt,name=welcome,proto3" json:"welcome,omitempty"`
+	Outcomes   []*Outcome             `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	Deliveries []*Delivery            `protobuf:"bytes,3,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// Numbers of posts that are settled: dealt with by their receivers, or
+	// refused. The client need not keep them any more.
+	Settled       []*Range `protobuf:"bytes,4,rep,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -259,12 +267,22 @@ func (x *AttachResponse) GetDeliveries() []*Delivery {
 	return nil
 }
 
+func (x *AttachResponse) GetSettled() []*Range {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
 // Hello says who attaches.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A name for logs, such as "listen" or "p2pstub".
-	Name          string    `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Component     Component `protobuf:"varint,2,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
+	Name      string    `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Component Component `protobuf:"varint,2,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
+	// The origin of this client's posts (Message.origin), the same on each stream
+	// that it opens. Empty: its posts have no number.
+	Origin        []byte `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +329,13 @@ func (x *Hello) GetComponent() Component {
 		return x.Component
 	}
 	return Component_COMPONENT_UNSPECIFIED
+}
+
+func (x *Hello) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
 }
 
 type Welcome struct {
@@ -451,11 +476,17 @@ type Post struct {
 	Sequence uint64   `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Message  *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	Wait     Wait     `protobuf:"varint,3,opt,name=wait,proto3,enum=peerbus.v1.Wait" json:"wait,omitempty"`
-	// Time to wait for a response; unset takes the bus's default.
+	// Time to wait for a response or for delivery; unset takes the bus's default.
 	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Set by stubs alone, on what came in through them. The bus verifies the
 	// message's `from` against it.
-	Ingress       *Ingress `protobuf:"bytes,5,opt,name=ingress,proto3" json:"ingress,omitempty"`
+	Ingress *Ingress `protobuf:"bytes,5,opt,name=ingress,proto3" json:"ingress,omitempty"`
+	// Which of the client's posts it is (Message.number), with an origin in Hello.
+	// Numbers rise. The client keeps the message until it is settled, and posts it
+	// again on a new stream, with all others that are not, in their order.
+	Number uint64 `protobuf:"varint,6,opt,name=number,proto3" json:"number,omitempty"`
+	// It was posted on an earlier stream already.
+	Again         bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -523,6 +554,20 @@ func (x *Post) GetIngress() *Ingress {
 		return x.Ingress
 	}
 	return nil
+}
+
+func (x *Post) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Post) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 // Ingress says where a stub had a message from.
@@ -698,7 +743,7 @@ func (x *Delivery) GetMessage() *Message {
 }
 
 // Credit returns the window of a listener: bytes of deliveries (encoded
-// messages) that it has dealt with.
+// messages) that it has dealt with, in their order. It settles them.
 type Credit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Listener      string                 `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
@@ -752,12 +797,14 @@ func (x *Credit) GetBytes() uint32 {
 }
 
 type PostRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Message       *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	Wait          Wait                   `protobuf:"varint,2,opt,name=wait,proto3,enum=peerbus.v1.Wait" json:"wait,omitempty"`
-	Timeout       *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Message *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Wait    Wait                   `protobuf:"varint,2,opt,name=wait,proto3,enum=peerbus.v1.Wait" json:"wait,omitempty"`
+	Timeout *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// At most 64 bytes. A post that is repeated with the same key is taken once.
+	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PostRequest) Reset() {
@@ -809,6 +856,13 @@ func (x *PostRequest) GetTimeout() *durationpb.Duration {
 		return x.Timeout
 	}
 	return nil
+}
+
+func (x *PostRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
 }
 
 type PostResponse struct {
@@ -954,16 +1008,18 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x11.peerbus.v1.HelloR\x05hello\x128\n" +
 	"\tlisteners\x18\x02 \x03(\v2\x1a.peerbus.v1.ListenerChangeR\tlisteners\x12&\n" +
 	"\x05posts\x18\x03 \x03(\v2\x10.peerbus.v1.PostR\x05posts\x12,\n" +
-	"\acredits\x18\x04 \x03(\v2\x12.peerbus.v1.CreditR\acredits\"\xa6\x01\n" +
+	"\acredits\x18\x04 \x03(\v2\x12.peerbus.v1.CreditR\acredits\"\xd3\x01\n" +
 	"\x0eAttachResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x13.peerbus.v1.WelcomeR\awelcome\x12/\n" +
 	"\boutcomes\x18\x02 \x03(\v2\x13.peerbus.v1.OutcomeR\boutcomes\x124\n" +
 	"\n" +
 	"deliveries\x18\x03 \x03(\v2\x14.peerbus.v1.DeliveryR\n" +
-	"deliveries\"P\n" +
+	"deliveries\x12+\n" +
+	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"h\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
-	"\tcomponent\x18\x02 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\"*\n" +
+	"\tcomponent\x18\x02 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x16\n" +
+	"\x06origin\x18\x03 \x01(\fR\x06origin\"*\n" +
 	"\aWelcome\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
 	"runtimeUrl\"\x91\x01\n" +
@@ -972,13 +1028,15 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
 	"\bleads_to\x18\x03 \x01(\tR\aleadsTo\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
-	"\x06window\x18\x05 \x01(\rR\x06window\"\xdb\x01\n" +
+	"\x06window\x18\x05 \x01(\rR\x06window\"\x89\x02\n" +
 	"\x04Post\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
 	"\x04wait\x18\x03 \x01(\x0e2\x10.peerbus.v1.WaitR\x04wait\x123\n" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12-\n" +
-	"\aingress\x18\x05 \x01(\v2\x13.peerbus.v1.IngressR\aingress\"7\n" +
+	"\aingress\x18\x05 \x01(\v2\x13.peerbus.v1.IngressR\aingress\x12\x16\n" +
+	"\x06number\x18\x06 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05again\x18\a \x01(\bR\x05again\"7\n" +
 	"\aIngress\x12,\n" +
 	"\x12remote_runtime_url\x18\x01 \x01(\tR\x10remoteRuntimeUrl\"\x8c\x01\n" +
 	"\aOutcome\x12\x1a\n" +
@@ -991,11 +1049,12 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\":\n" +
 	"\x06Credit\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\x97\x01\n" +
+	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xc0\x01\n" +
 	"\vPostRequest\x12-\n" +
 	"\amessage\x18\x01 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
 	"\x04wait\x18\x02 \x01(\x0e2\x10.peerbus.v1.WaitR\x04wait\x123\n" +
-	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"?\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12'\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"?\n" +
 	"\fPostResponse\x12/\n" +
 	"\bresponse\x18\x01 \x01(\v2\x13.peerbus.v1.MessageR\bresponse\"-\n" +
 	"\rListenRequest\x12\x1c\n" +
@@ -1009,11 +1068,12 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x15COMPONENT_APPLICATION\x10\x01\x12\x16\n" +
 	"\x12COMPONENT_REGISTRY\x10\x02\x12\x16\n" +
 	"\x12COMPONENT_P2P_STUB\x10\x03\x12\x17\n" +
-	"\x13COMPONENT_NODE_STUB\x10\x04*B\n" +
+	"\x13COMPONENT_NODE_STUB\x10\x04*V\n" +
 	"\x04Wait\x12\x14\n" +
 	"\x10WAIT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rWAIT_ACCEPTED\x10\x01\x12\x11\n" +
-	"\rWAIT_RESPONSE\x10\x022\xcf\x01\n" +
+	"\rWAIT_RESPONSE\x10\x02\x12\x12\n" +
+	"\x0eWAIT_DELIVERED\x10\x032\xcf\x01\n" +
 	"\n" +
 	"MessageBus\x12C\n" +
 	"\x06Attach\x12\x19.peerbus.v1.AttachRequest\x1a\x1a.peerbus.v1.AttachResponse(\x010\x01\x129\n" +
@@ -1051,8 +1111,9 @@ var file_peerbus_v1_bus_proto_goTypes = []any{
 	(*PostResponse)(nil),        // 13: peerbus.v1.PostResponse
 	(*ListenRequest)(nil),       // 14: peerbus.v1.ListenRequest
 	(*ListenResponse)(nil),      // 15: peerbus.v1.ListenResponse
-	(*Message)(nil),             // 16: peerbus.v1.Message
-	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
+	(*Range)(nil),               // 16: peerbus.v1.Range
+	(*Message)(nil),             // 17: peerbus.v1.Message
+	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
 }
 var file_peerbus_v1_bus_proto_depIdxs = []int32{
 	4,  // 0: peerbus.v1.AttachRequest.hello:type_name -> peerbus.v1.Hello
@@ -1062,29 +1123,30 @@ var file_peerbus_v1_bus_proto_depIdxs = []int32{
 	5,  // 4: peerbus.v1.AttachResponse.welcome:type_name -> peerbus.v1.Welcome
 	9,  // 5: peerbus.v1.AttachResponse.outcomes:type_name -> peerbus.v1.Outcome
 	10, // 6: peerbus.v1.AttachResponse.deliveries:type_name -> peerbus.v1.Delivery
-	0,  // 7: peerbus.v1.Hello.component:type_name -> peerbus.v1.Component
-	16, // 8: peerbus.v1.Post.message:type_name -> peerbus.v1.Message
-	1,  // 9: peerbus.v1.Post.wait:type_name -> peerbus.v1.Wait
-	17, // 10: peerbus.v1.Post.timeout:type_name -> google.protobuf.Duration
-	8,  // 11: peerbus.v1.Post.ingress:type_name -> peerbus.v1.Ingress
-	16, // 12: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
-	16, // 13: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
-	16, // 14: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
-	1,  // 15: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
-	17, // 16: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
-	16, // 17: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
-	10, // 18: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
-	2,  // 19: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
-	12, // 20: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
-	14, // 21: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
-	3,  // 22: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
-	13, // 23: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
-	15, // 24: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
-	22, // [22:25] is the sub-list for method output_type
-	19, // [19:22] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	16, // 7: peerbus.v1.AttachResponse.settled:type_name -> peerbus.v1.Range
+	0,  // 8: peerbus.v1.Hello.component:type_name -> peerbus.v1.Component
+	17, // 9: peerbus.v1.Post.message:type_name -> peerbus.v1.Message
+	1,  // 10: peerbus.v1.Post.wait:type_name -> peerbus.v1.Wait
+	18, // 11: peerbus.v1.Post.timeout:type_name -> google.protobuf.Duration
+	8,  // 12: peerbus.v1.Post.ingress:type_name -> peerbus.v1.Ingress
+	17, // 13: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
+	17, // 14: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
+	17, // 15: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
+	1,  // 16: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
+	18, // 17: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
+	17, // 18: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
+	10, // 19: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
+	2,  // 20: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
+	12, // 21: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
+	14, // 22: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
+	3,  // 23: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
+	13, // 24: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
+	15, // 25: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
+	23, // [23:26] is the sub-list for method output_type
+	20, // [20:23] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_bus_proto_init() }

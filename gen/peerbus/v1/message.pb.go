@@ -54,7 +54,15 @@ type Message struct {
 	Body []byte `protobuf:"bytes,10,opt,name=body,proto3" json:"body,omitempty"`
 	// A resource that travels beside the JSON: what `body.value.content` holds
 	// in the JSON form.
-	Resource      *Resource `protobuf:"bytes,11,opt,name=resource,proto3" json:"resource,omitempty"`
+	Resource *Resource `protobuf:"bytes,11,opt,name=resource,proto3" json:"resource,omitempty"`
+	// The idempotency key: who posted it (at most 64 bytes, unique to a client
+	// over all times), and which of its posts it is. To one address an origin's
+	// numbers only rise, so that whoever has taken one takes none up to it again.
+	// No origin: there is no key.
+	Origin []byte `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
+	Number uint64 `protobuf:"varint,13,opt,name=number,proto3" json:"number,omitempty"`
+	// The place of the message in a flow, between the buses of two runtimes.
+	Flow          *Flow `protobuf:"bytes,14,opt,name=flow,proto3" json:"flow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -166,6 +174,364 @@ func (x *Message) GetResource() *Resource {
 	return nil
 }
 
+func (x *Message) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *Message) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Message) GetFlow() *Flow {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
+}
+
+// Flow is what the buses of two runtimes add to the messages between them, so
+// that none is lost, doubled or reordered, whichever paths they take. In the
+// JSON form it is the field `flow` beside `body`.
+type Flow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runtime that sends this: the flow's own for `sequence`, its receiver's
+	// for `acks`.
+	Runtime string `protobuf:"bytes,1,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	// When the sender's bus was started, in nanoseconds since 1970. Flows of a
+	// later one take the place of all before it.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Tells the flows of one bus apart.
+	Id uint64 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	// The place of this message; the first is 1. 0: no place, it carries acks.
+	Sequence uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Everything below this has been dealt with or given up.
+	Base uint64 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`
+	// Nothing comes between this place and `sequence` any more; 0: there is nothing
+	// between `sequence` and the one before.
+	After uint64 `protobuf:"varint,8,opt,name=after,proto3" json:"after,omitempty"`
+	// What the sender of this has of the other direction.
+	Acks []*FlowAck `protobuf:"bytes,6,rep,name=acks,proto3" json:"acks,omitempty"`
+	// A response of a Message Node, and not of a bus: the message with `sequence`
+	// was not relayed. Its code says why.
+	Refused       bool `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Flow) Reset() {
+	*x = Flow{}
+	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Flow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Flow) ProtoMessage() {}
+
+func (x *Flow) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Flow.ProtoReflect.Descriptor instead.
+func (*Flow) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Flow) GetRuntime() string {
+	if x != nil {
+		return x.Runtime
+	}
+	return ""
+}
+
+func (x *Flow) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Flow) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Flow) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Flow) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *Flow) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *Flow) GetAcks() []*FlowAck {
+	if x != nil {
+		return x.Acks
+	}
+	return nil
+}
+
+func (x *Flow) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
+}
+
+// FlowAck says what a bus has of one flow. Each says everything, so that a lost
+// one is made up for by the next.
+type FlowAck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The flow, as its sender named it.
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Id    uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	// When the receiver's bus was started. Another one knows nothing of what the
+	// one before it had received and not dealt with: that is sent again.
+	Receiver uint64 `protobuf:"varint,3,opt,name=receiver,proto3" json:"receiver,omitempty"`
+	// Received: everything up to here, and these beyond.
+	Received       uint64   `protobuf:"varint,4,opt,name=received,proto3" json:"received,omitempty"`
+	ReceivedBeyond []*Range `protobuf:"bytes,5,rep,name=received_beyond,json=receivedBeyond,proto3" json:"received_beyond,omitempty"`
+	// Dealt with, by the listeners or by a refusal: likewise.
+	Dealt       uint64   `protobuf:"varint,6,opt,name=dealt,proto3" json:"dealt,omitempty"`
+	DealtBeyond []*Range `protobuf:"bytes,7,rep,name=dealt_beyond,json=dealtBeyond,proto3" json:"dealt_beyond,omitempty"`
+	// Of what was dealt with since the flow's base: what was refused.
+	Refusals      []*FlowRefusal `protobuf:"bytes,8,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowAck) Reset() {
+	*x = FlowAck{}
+	mi := &file_peerbus_v1_message_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowAck) ProtoMessage() {}
+
+func (x *FlowAck) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_message_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowAck.ProtoReflect.Descriptor instead.
+func (*FlowAck) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FlowAck) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *FlowAck) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *FlowAck) GetReceiver() uint64 {
+	if x != nil {
+		return x.Receiver
+	}
+	return 0
+}
+
+func (x *FlowAck) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *FlowAck) GetReceivedBeyond() []*Range {
+	if x != nil {
+		return x.ReceivedBeyond
+	}
+	return nil
+}
+
+func (x *FlowAck) GetDealt() uint64 {
+	if x != nil {
+		return x.Dealt
+	}
+	return 0
+}
+
+func (x *FlowAck) GetDealtBeyond() []*Range {
+	if x != nil {
+		return x.DealtBeyond
+	}
+	return nil
+}
+
+func (x *FlowAck) GetRefusals() []*FlowRefusal {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+// Range has both its ends.
+type Range struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last          uint64                 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Range) Reset() {
+	*x = Range{}
+	mi := &file_peerbus_v1_message_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Range) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Range) ProtoMessage() {}
+
+func (x *Range) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_message_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Range.ProtoReflect.Descriptor instead.
+func (*Range) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Range) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Range) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+// FlowRefusal is a message that the receiving bus has refused.
+type FlowRefusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Code          int32                  `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowRefusal) Reset() {
+	*x = FlowRefusal{}
+	mi := &file_peerbus_v1_message_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowRefusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowRefusal) ProtoMessage() {}
+
+func (x *FlowRefusal) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_message_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowRefusal.ProtoReflect.Descriptor instead.
+func (*FlowRefusal) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *FlowRefusal) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *FlowRefusal) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *FlowRefusal) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
 // Resource is opaque content with its MIME type (wire contract, section 11).
 type Resource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +543,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	mi := &file_peerbus_v1_message_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +555,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	mi := &file_peerbus_v1_message_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +568,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{1}
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Resource) GetContent() []byte {
@@ -224,7 +590,7 @@ var File_peerbus_v1_message_proto protoreflect.FileDescriptor
 const file_peerbus_v1_message_proto_rawDesc = "" +
 	"\n" +
 	"\x18peerbus/v1/message.proto\x12\n" +
-	"peerbus.v1\"\x99\x02\n" +
+	"peerbus.v1\"\xef\x02\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -238,7 +604,35 @@ const file_peerbus_v1_message_proto_rawDesc = "" +
 	"\rp2p_requester\x18\t \x01(\tR\fp2pRequester\x12\x12\n" +
 	"\x04body\x18\n" +
 	" \x01(\fR\x04body\x120\n" +
-	"\bresource\x18\v \x01(\v2\x14.peerbus.v1.ResourceR\bresource\"A\n" +
+	"\bresource\x18\v \x01(\v2\x14.peerbus.v1.ResourceR\bresource\x12\x16\n" +
+	"\x06origin\x18\f \x01(\fR\x06origin\x12\x16\n" +
+	"\x06number\x18\r \x01(\x04R\x06number\x12$\n" +
+	"\x04flow\x18\x0e \x01(\v2\x10.peerbus.v1.FlowR\x04flow\"\xcf\x01\n" +
+	"\x04Flow\x12\x18\n" +
+	"\aruntime\x18\x01 \x01(\tR\aruntime\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x04R\bsequence\x12\x12\n" +
+	"\x04base\x18\x05 \x01(\x04R\x04base\x12\x14\n" +
+	"\x05after\x18\b \x01(\x04R\x05after\x12'\n" +
+	"\x04acks\x18\x06 \x03(\v2\x13.peerbus.v1.FlowAckR\x04acks\x12\x18\n" +
+	"\arefused\x18\a \x01(\bR\arefused\"\xa4\x02\n" +
+	"\aFlowAck\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x1a\n" +
+	"\breceiver\x18\x03 \x01(\x04R\breceiver\x12\x1a\n" +
+	"\breceived\x18\x04 \x01(\x04R\breceived\x12:\n" +
+	"\x0freceived_beyond\x18\x05 \x03(\v2\x11.peerbus.v1.RangeR\x0ereceivedBeyond\x12\x14\n" +
+	"\x05dealt\x18\x06 \x01(\x04R\x05dealt\x124\n" +
+	"\fdealt_beyond\x18\a \x03(\v2\x11.peerbus.v1.RangeR\vdealtBeyond\x123\n" +
+	"\brefusals\x18\b \x03(\v2\x17.peerbus.v1.FlowRefusalR\brefusals\"1\n" +
+	"\x05Range\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"_\n" +
+	"\vFlowRefusal\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\x05R\x04code\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\"A\n" +
 	"\bResource\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent\x12\x1b\n" +
 	"\tmime_type\x18\x02 \x01(\tR\bmimeTypeB5Z3github.com/peerbus/peerbus/gen/peerbus/v1;peerbusv1b\x06proto3"
@@ -255,18 +649,27 @@ func file_peerbus_v1_message_proto_rawDescGZIP() []byte {
 	return file_peerbus_v1_message_proto_rawDescData
 }
 
-var file_peerbus_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_peerbus_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_peerbus_v1_message_proto_goTypes = []any{
-	(*Message)(nil),  // 0: peerbus.v1.Message
-	(*Resource)(nil), // 1: peerbus.v1.Resource
+	(*Message)(nil),     // 0: peerbus.v1.Message
+	(*Flow)(nil),        // 1: peerbus.v1.Flow
+	(*FlowAck)(nil),     // 2: peerbus.v1.FlowAck
+	(*Range)(nil),       // 3: peerbus.v1.Range
+	(*FlowRefusal)(nil), // 4: peerbus.v1.FlowRefusal
+	(*Resource)(nil),    // 5: peerbus.v1.Resource
 }
 var file_peerbus_v1_message_proto_depIdxs = []int32{
-	1, // 0: peerbus.v1.Message.resource:type_name -> peerbus.v1.Resource
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	5, // 0: peerbus.v1.Message.resource:type_name -> peerbus.v1.Resource
+	1, // 1: peerbus.v1.Message.flow:type_name -> peerbus.v1.Flow
+	2, // 2: peerbus.v1.Flow.acks:type_name -> peerbus.v1.FlowAck
+	3, // 3: peerbus.v1.FlowAck.received_beyond:type_name -> peerbus.v1.Range
+	3, // 4: peerbus.v1.FlowAck.dealt_beyond:type_name -> peerbus.v1.Range
+	4, // 5: peerbus.v1.FlowAck.refusals:type_name -> peerbus.v1.FlowRefusal
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_message_proto_init() }
@@ -280,7 +683,7 @@ func file_peerbus_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_message_proto_rawDesc), len(file_peerbus_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

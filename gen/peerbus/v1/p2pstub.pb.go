@@ -9,6 +9,7 @@ package peerbusv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -30,8 +31,11 @@ type P2PStubDeployRequest struct {
 	// For a requester: whom to connect to.
 	RemoteRuntimeUrl string `protobuf:"bytes,4,opt,name=remote_runtime_url,json=remoteRuntimeUrl,proto3" json:"remote_runtime_url,omitempty"`
 	P2PHandler       string `protobuf:"bytes,5,opt,name=p2p_handler,json=p2pHandler,proto3" json:"p2p_handler,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The connection that there is stays until this one is live, and then ends:
+	// it is worn.
+	Replace       bool `protobuf:"varint,6,opt,name=replace,proto3" json:"replace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *P2PStubDeployRequest) Reset() {
@@ -97,6 +101,13 @@ func (x *P2PStubDeployRequest) GetP2PHandler() string {
 		return x.P2PHandler
 	}
 	return ""
+}
+
+func (x *P2PStubDeployRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
 }
 
 type P2PStubDeployResponse struct {
@@ -347,6 +358,16 @@ type Peer struct {
 	Listeners []string `protobuf:"bytes,8,rep,name=listeners,proto3" json:"listeners,omitempty"`
 	// The selected pair of ICE candidates, `local - remote`, once there is one.
 	CandidatePair string `protobuf:"bytes,9,opt,name=candidate_pair,json=candidatePair,proto3" json:"candidate_pair,omitempty"`
+	// Heartbeats have been missed, but not for so long that it is disconnected.
+	Doubt bool `protobuf:"varint,10,opt,name=doubt,proto3" json:"doubt,omitempty"`
+	// Of the last heartbeat; unset without one.
+	RoundTrip *durationpb.Duration `protobuf:"bytes,11,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
+	// Generation of ICE: 0, and one more for each restart.
+	Generation uint32 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
+	// It should be replaced: it has sent too many DTLS records, or is too old.
+	Worn bool `protobuf:"varint,13,opt,name=worn,proto3" json:"worn,omitempty"`
+	// The remote runtime has announced flows.
+	Flow          bool `protobuf:"varint,14,opt,name=flow,proto3" json:"flow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -444,12 +465,47 @@ func (x *Peer) GetCandidatePair() string {
 	return ""
 }
 
+func (x *Peer) GetDoubt() bool {
+	if x != nil {
+		return x.Doubt
+	}
+	return false
+}
+
+func (x *Peer) GetRoundTrip() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return nil
+}
+
+func (x *Peer) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Peer) GetWorn() bool {
+	if x != nil {
+		return x.Worn
+	}
+	return false
+}
+
+func (x *Peer) GetFlow() bool {
+	if x != nil {
+		return x.Flow
+	}
+	return false
+}
+
 var File_peerbus_v1_p2pstub_proto protoreflect.FileDescriptor
 
 const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\n" +
 	"\x18peerbus/v1/p2pstub.proto\x12\n" +
-	"peerbus.v1\x1a\x19peerbus/v1/registry.proto\"\xd1\x01\n" +
+	"peerbus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19peerbus/v1/registry.proto\"\xeb\x01\n" +
 	"\x14P2PStubDeployRequest\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
 	"runtimeUrl\x12\x19\n" +
@@ -457,7 +513,8 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\x04role\x18\x03 \x01(\x0e2\x1a.peerbus.v1.ConnectionRoleR\x04role\x12,\n" +
 	"\x12remote_runtime_url\x18\x04 \x01(\tR\x10remoteRuntimeUrl\x12\x1f\n" +
 	"\vp2p_handler\x18\x05 \x01(\tR\n" +
-	"p2pHandler\"\x17\n" +
+	"p2pHandler\x12\x18\n" +
+	"\areplace\x18\x06 \x01(\bR\areplace\"\x17\n" +
 	"\x15P2PStubDeployResponse\"v\n" +
 	"\x13P2PStubCloseRequest\x12\x19\n" +
 	"\bstub_url\x18\x01 \x01(\tR\astubUrl\x12,\n" +
@@ -468,7 +525,7 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\x14P2PStubWatchResponse\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\bR\bsnapshot\x12\x14\n" +
 	"\x05stubs\x18\x02 \x03(\tR\x05stubs\x12&\n" +
-	"\x05peers\x18\x03 \x03(\v2\x10.peerbus.v1.PeerR\x05peers\"\xbd\x02\n" +
+	"\x05peers\x18\x03 \x03(\v2\x10.peerbus.v1.PeerR\x05peers\"\xd5\x03\n" +
 	"\x04Peer\x12\x19\n" +
 	"\bstub_url\x18\x01 \x01(\tR\astubUrl\x12.\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x1a.peerbus.v1.ConnectionRoleR\x04role\x12,\n" +
@@ -478,7 +535,16 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\aframing\x18\x06 \x01(\tR\aframing\x12\x12\n" +
 	"\x04gone\x18\a \x01(\bR\x04gone\x12\x1c\n" +
 	"\tlisteners\x18\b \x03(\tR\tlisteners\x12%\n" +
-	"\x0ecandidate_pair\x18\t \x01(\tR\rcandidatePair2\xf2\x01\n" +
+	"\x0ecandidate_pair\x18\t \x01(\tR\rcandidatePair\x12\x14\n" +
+	"\x05doubt\x18\n" +
+	" \x01(\bR\x05doubt\x128\n" +
+	"\n" +
+	"round_trip\x18\v \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x12\x1e\n" +
+	"\n" +
+	"generation\x18\f \x01(\rR\n" +
+	"generation\x12\x12\n" +
+	"\x04worn\x18\r \x01(\bR\x04worn\x12\x12\n" +
+	"\x04flow\x18\x0e \x01(\bR\x04flow2\xf2\x01\n" +
 	"\aP2PStub\x12M\n" +
 	"\x06Deploy\x12 .peerbus.v1.P2PStubDeployRequest\x1a!.peerbus.v1.P2PStubDeployResponse\x12J\n" +
 	"\x05Close\x12\x1f.peerbus.v1.P2PStubCloseRequest\x1a .peerbus.v1.P2PStubCloseResponse\x12L\n" +
@@ -507,23 +573,25 @@ var file_peerbus_v1_p2pstub_proto_goTypes = []any{
 	(*Peer)(nil),                  // 6: peerbus.v1.Peer
 	(ConnectionRole)(0),           // 7: peerbus.v1.ConnectionRole
 	(ConnectionState)(0),          // 8: peerbus.v1.ConnectionState
+	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
 }
 var file_peerbus_v1_p2pstub_proto_depIdxs = []int32{
 	7, // 0: peerbus.v1.P2PStubDeployRequest.role:type_name -> peerbus.v1.ConnectionRole
 	6, // 1: peerbus.v1.P2PStubWatchResponse.peers:type_name -> peerbus.v1.Peer
 	7, // 2: peerbus.v1.Peer.role:type_name -> peerbus.v1.ConnectionRole
 	8, // 3: peerbus.v1.Peer.state:type_name -> peerbus.v1.ConnectionState
-	0, // 4: peerbus.v1.P2PStub.Deploy:input_type -> peerbus.v1.P2PStubDeployRequest
-	2, // 5: peerbus.v1.P2PStub.Close:input_type -> peerbus.v1.P2PStubCloseRequest
-	4, // 6: peerbus.v1.P2PStub.Watch:input_type -> peerbus.v1.P2PStubWatchRequest
-	1, // 7: peerbus.v1.P2PStub.Deploy:output_type -> peerbus.v1.P2PStubDeployResponse
-	3, // 8: peerbus.v1.P2PStub.Close:output_type -> peerbus.v1.P2PStubCloseResponse
-	5, // 9: peerbus.v1.P2PStub.Watch:output_type -> peerbus.v1.P2PStubWatchResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	9, // 4: peerbus.v1.Peer.round_trip:type_name -> google.protobuf.Duration
+	0, // 5: peerbus.v1.P2PStub.Deploy:input_type -> peerbus.v1.P2PStubDeployRequest
+	2, // 6: peerbus.v1.P2PStub.Close:input_type -> peerbus.v1.P2PStubCloseRequest
+	4, // 7: peerbus.v1.P2PStub.Watch:input_type -> peerbus.v1.P2PStubWatchRequest
+	1, // 8: peerbus.v1.P2PStub.Deploy:output_type -> peerbus.v1.P2PStubDeployResponse
+	3, // 9: peerbus.v1.P2PStub.Close:output_type -> peerbus.v1.P2PStubCloseResponse
+	5, // 10: peerbus.v1.P2PStub.Watch:output_type -> peerbus.v1.P2PStubWatchResponse
+	8, // [8:11] is the sub-list for method output_type
+	5, // [5:8] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_p2pstub_proto_init() }

@@ -23,6 +23,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// FlowUse is whether messages to an address may travel in a flow.
+type FlowUse int32
+
+const (
+	// No: several may have the address, it is a service of a domain, it is
+	// signalling, or its runtime is known and has not announced flows.
+	FlowUse_FLOW_USE_UNSPECIFIED FlowUse = 0
+	// Its runtime is being looked up: it may turn out to know flows.
+	FlowUse_FLOW_USE_UNKNOWN FlowUse = 1
+	// Its runtime has announced flows.
+	FlowUse_FLOW_USE_ANNOUNCED FlowUse = 2
+)
+
+// Enum value maps for FlowUse.
+var (
+	FlowUse_name = map[int32]string{
+		0: "FLOW_USE_UNSPECIFIED",
+		1: "FLOW_USE_UNKNOWN",
+		2: "FLOW_USE_ANNOUNCED",
+	}
+	FlowUse_value = map[string]int32{
+		"FLOW_USE_UNSPECIFIED": 0,
+		"FLOW_USE_UNKNOWN":     1,
+		"FLOW_USE_ANNOUNCED":   2,
+	}
+)
+
+func (x FlowUse) Enum() *FlowUse {
+	p := new(FlowUse)
+	*p = x
+	return p
+}
+
+func (x FlowUse) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FlowUse) Descriptor() protoreflect.EnumDescriptor {
+	return file_peerbus_v1_registry_proto_enumTypes[0].Descriptor()
+}
+
+func (FlowUse) Type() protoreflect.EnumType {
+	return &file_peerbus_v1_registry_proto_enumTypes[0]
+}
+
+func (x FlowUse) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FlowUse.Descriptor instead.
+func (FlowUse) EnumDescriptor() ([]byte, []int) {
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{0}
+}
+
 // RouteReason is the rule of the wire contract's section 10 that decided.
 type RouteReason int32
 
@@ -95,11 +149,11 @@ func (x RouteReason) String() string {
 }
 
 func (RouteReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_peerbus_v1_registry_proto_enumTypes[0].Descriptor()
+	return file_peerbus_v1_registry_proto_enumTypes[1].Descriptor()
 }
 
 func (RouteReason) Type() protoreflect.EnumType {
-	return &file_peerbus_v1_registry_proto_enumTypes[0]
+	return &file_peerbus_v1_registry_proto_enumTypes[1]
 }
 
 func (x RouteReason) Number() protoreflect.EnumNumber {
@@ -108,7 +162,7 @@ func (x RouteReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteReason.Descriptor instead.
 func (RouteReason) EnumDescriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{0}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{1}
 }
 
 // RegistrationKind tells hyperties and data objects apart.
@@ -145,11 +199,11 @@ func (x RegistrationKind) String() string {
 }
 
 func (RegistrationKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_peerbus_v1_registry_proto_enumTypes[1].Descriptor()
+	return file_peerbus_v1_registry_proto_enumTypes[2].Descriptor()
 }
 
 func (RegistrationKind) Type() protoreflect.EnumType {
-	return &file_peerbus_v1_registry_proto_enumTypes[1]
+	return &file_peerbus_v1_registry_proto_enumTypes[2]
 }
 
 func (x RegistrationKind) Number() protoreflect.EnumNumber {
@@ -158,7 +212,7 @@ func (x RegistrationKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RegistrationKind.Descriptor instead.
 func (RegistrationKind) EnumDescriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{1}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{2}
 }
 
 // ConnectionState is the state of a P2P connection (wire contract, section 8).
@@ -204,11 +258,11 @@ func (x ConnectionState) String() string {
 }
 
 func (ConnectionState) Descriptor() protoreflect.EnumDescriptor {
-	return file_peerbus_v1_registry_proto_enumTypes[2].Descriptor()
+	return file_peerbus_v1_registry_proto_enumTypes[3].Descriptor()
 }
 
 func (ConnectionState) Type() protoreflect.EnumType {
-	return &file_peerbus_v1_registry_proto_enumTypes[2]
+	return &file_peerbus_v1_registry_proto_enumTypes[3]
 }
 
 func (x ConnectionState) Number() protoreflect.EnumNumber {
@@ -217,7 +271,7 @@ func (x ConnectionState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ConnectionState.Descriptor instead.
 func (ConnectionState) EnumDescriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{2}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{3}
 }
 
 // ConnectionRole says which stub of this runtime keeps a connection.
@@ -254,11 +308,11 @@ func (x ConnectionRole) String() string {
 }
 
 func (ConnectionRole) Descriptor() protoreflect.EnumDescriptor {
-	return file_peerbus_v1_registry_proto_enumTypes[3].Descriptor()
+	return file_peerbus_v1_registry_proto_enumTypes[4].Descriptor()
 }
 
 func (ConnectionRole) Type() protoreflect.EnumType {
-	return &file_peerbus_v1_registry_proto_enumTypes[3]
+	return &file_peerbus_v1_registry_proto_enumTypes[4]
 }
 
 func (x ConnectionRole) Number() protoreflect.EnumNumber {
@@ -267,7 +321,63 @@ func (x ConnectionRole) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ConnectionRole.Descriptor instead.
 func (ConnectionRole) EnumDescriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{3}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{4}
+}
+
+// Path is the way that messages to a remote runtime take.
+type Path int32
+
+const (
+	Path_PATH_UNSPECIFIED Path = 0
+	// The data channel.
+	Path_PATH_DIRECT Path = 1
+	// The Message Node.
+	Path_PATH_RELAY Path = 2
+	// Both, while the data channel is in doubt.
+	Path_PATH_BOTH Path = 3
+)
+
+// Enum value maps for Path.
+var (
+	Path_name = map[int32]string{
+		0: "PATH_UNSPECIFIED",
+		1: "PATH_DIRECT",
+		2: "PATH_RELAY",
+		3: "PATH_BOTH",
+	}
+	Path_value = map[string]int32{
+		"PATH_UNSPECIFIED": 0,
+		"PATH_DIRECT":      1,
+		"PATH_RELAY":       2,
+		"PATH_BOTH":        3,
+	}
+)
+
+func (x Path) Enum() *Path {
+	p := new(Path)
+	*p = x
+	return p
+}
+
+func (x Path) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Path) Descriptor() protoreflect.EnumDescriptor {
+	return file_peerbus_v1_registry_proto_enumTypes[5].Descriptor()
+}
+
+func (Path) Type() protoreflect.EnumType {
+	return &file_peerbus_v1_registry_proto_enumTypes[5]
+}
+
+func (x Path) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Path.Descriptor instead.
+func (Path) EnumDescriptor() ([]byte, []int) {
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{5}
 }
 
 type RoutesRequest struct {
@@ -541,8 +651,15 @@ type Route struct {
 	Next   string      `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	Reason RouteReason `protobuf:"varint,3,opt,name=reason,proto3,enum=peerbus.v1.RouteReason" json:"reason,omitempty"`
 	// When there is no route: the code (404, 403, 503) and what is wrong.
-	Code          int32  `protobuf:"varint,4,opt,name=code,proto3" json:"code,omitempty"`
-	Description   string `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Code        int32  `protobuf:"varint,4,opt,name=code,proto3" json:"code,omitempty"`
+	Description string `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	// The runtime of the address, when it is known and not this one.
+	RuntimeUrl string `protobuf:"bytes,6,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
+	// The other way, when `next` is a p2p connection: the Message Node stub.
+	Relay string `protobuf:"bytes,7,opt,name=relay,proto3" json:"relay,omitempty"`
+	// The p2p connection is quiet, but not given up: use both ways.
+	Doubt         bool    `protobuf:"varint,8,opt,name=doubt,proto3" json:"doubt,omitempty"`
+	Flow          FlowUse `protobuf:"varint,9,opt,name=flow,proto3,enum=peerbus.v1.FlowUse" json:"flow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -610,6 +727,34 @@ func (x *Route) GetDescription() string {
 		return x.Description
 	}
 	return ""
+}
+
+func (x *Route) GetRuntimeUrl() string {
+	if x != nil {
+		return x.RuntimeUrl
+	}
+	return ""
+}
+
+func (x *Route) GetRelay() string {
+	if x != nil {
+		return x.Relay
+	}
+	return ""
+}
+
+func (x *Route) GetDoubt() bool {
+	if x != nil {
+		return x.Doubt
+	}
+	return false
+}
+
+func (x *Route) GetFlow() FlowUse {
+	if x != nil {
+		return x.Flow
+	}
+	return FlowUse_FLOW_USE_UNSPECIFIED
 }
 
 // SourceQuery asks whether a message may carry a `from`.
@@ -1583,10 +1728,18 @@ type Connection struct {
 	// Addresses known to be in the remote runtime.
 	RemoteAddresses []string `protobuf:"bytes,7,rep,name=remote_addresses,json=remoteAddresses,proto3" json:"remote_addresses,omitempty"`
 	// Why it last failed or was disconnected.
-	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
-	Transitions   []*Transition          `protobuf:"bytes,9,rep,name=transitions,proto3" json:"transitions,omitempty"`
-	Attempts      uint32                 `protobuf:"varint,10,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	NextAttempt   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
+	Reason      string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Transitions []*Transition          `protobuf:"bytes,9,rep,name=transitions,proto3" json:"transitions,omitempty"`
+	Attempts    uint32                 `protobuf:"varint,10,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	NextAttempt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
+	// The path that messages take now, why, and since when.
+	Path       Path                   `protobuf:"varint,12,opt,name=path,proto3,enum=peerbus.v1.Path" json:"path,omitempty"`
+	PathReason string                 `protobuf:"bytes,13,opt,name=path_reason,json=pathReason,proto3" json:"path_reason,omitempty"`
+	PathSince  *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=path_since,json=pathSince,proto3" json:"path_since,omitempty"`
+	// Of the last heartbeat over the data channel; unset without one.
+	RoundTrip *durationpb.Duration `protobuf:"bytes,15,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
+	// Generation of ICE: 0, and one more for each restart.
+	Generation    uint32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1696,6 +1849,41 @@ func (x *Connection) GetNextAttempt() *timestamppb.Timestamp {
 		return x.NextAttempt
 	}
 	return nil
+}
+
+func (x *Connection) GetPath() Path {
+	if x != nil {
+		return x.Path
+	}
+	return Path_PATH_UNSPECIFIED
+}
+
+func (x *Connection) GetPathReason() string {
+	if x != nil {
+		return x.PathReason
+	}
+	return ""
+}
+
+func (x *Connection) GetPathSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PathSince
+	}
+	return nil
+}
+
+func (x *Connection) GetRoundTrip() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return nil
+}
+
+func (x *Connection) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // Transition is one change of state, and when it happened.
@@ -2061,13 +2249,18 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\rp2p_requester\x18\x06 \x01(\tR\fp2pRequester\"R\n" +
 	"\vRouteAnswer\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12'\n" +
-	"\x05route\x18\x02 \x01(\v2\x11.peerbus.v1.RouteR\x05route\"\x92\x01\n" +
+	"\x05route\x18\x02 \x01(\v2\x11.peerbus.v1.RouteR\x05route\"\x88\x02\n" +
 	"\x05Route\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\tR\x02to\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12/\n" +
 	"\x06reason\x18\x03 \x01(\x0e2\x17.peerbus.v1.RouteReasonR\x06reason\x12\x12\n" +
 	"\x04code\x18\x04 \x01(\x05R\x04code\x12 \n" +
-	"\vdescription\x18\x05 \x01(\tR\vdescription\"\x7f\n" +
+	"\vdescription\x18\x05 \x01(\tR\vdescription\x12\x1f\n" +
+	"\vruntime_url\x18\x06 \x01(\tR\n" +
+	"runtimeUrl\x12\x14\n" +
+	"\x05relay\x18\a \x01(\tR\x05relay\x12\x14\n" +
+	"\x05doubt\x18\b \x01(\bR\x05doubt\x12'\n" +
+	"\x04flow\x18\t \x01(\x0e2\x13.peerbus.v1.FlowUseR\x04flow\"\x7f\n" +
 	"\vSourceQuery\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12,\n" +
@@ -2123,7 +2316,7 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\x17WatchConnectionsRequest\"n\n" +
 	"\x18WatchConnectionsResponse\x128\n" +
 	"\vconnections\x18\x01 \x03(\v2\x16.peerbus.v1.ConnectionR\vconnections\x12\x18\n" +
-	"\aremoved\x18\x02 \x03(\tR\aremoved\"\xce\x03\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\"\xaa\x05\n" +
 	"\n" +
 	"Connection\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
@@ -2137,7 +2330,17 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\vtransitions\x18\t \x03(\v2\x16.peerbus.v1.TransitionR\vtransitions\x12\x1a\n" +
 	"\battempts\x18\n" +
 	" \x01(\rR\battempts\x12=\n" +
-	"\fnext_attempt\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vnextAttempt\"\x87\x01\n" +
+	"\fnext_attempt\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vnextAttempt\x12$\n" +
+	"\x04path\x18\f \x01(\x0e2\x10.peerbus.v1.PathR\x04path\x12\x1f\n" +
+	"\vpath_reason\x18\r \x01(\tR\n" +
+	"pathReason\x129\n" +
+	"\n" +
+	"path_since\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tpathSince\x128\n" +
+	"\n" +
+	"round_trip\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\rR\n" +
+	"generation\"\x87\x01\n" +
 	"\n" +
 	"Transition\x121\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.peerbus.v1.ConnectionStateR\x05state\x12.\n" +
@@ -2165,7 +2368,11 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\x0fComponentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\x93\x03\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason*Q\n" +
+	"\aFlowUse\x12\x18\n" +
+	"\x14FLOW_USE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10FLOW_USE_UNKNOWN\x10\x01\x12\x16\n" +
+	"\x12FLOW_USE_ANNOUNCED\x10\x02*\x93\x03\n" +
 	"\vRouteReason\x12\x1c\n" +
 	"\x18ROUTE_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bROUTE_REASON_SOURCE_REFUSED\x10\x01\x12 \n" +
@@ -2194,7 +2401,13 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\x0eConnectionRole\x12\x1f\n" +
 	"\x1bCONNECTION_ROLE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19CONNECTION_ROLE_REQUESTER\x10\x01\x12\x1b\n" +
-	"\x17CONNECTION_ROLE_HANDLER\x10\x022\xa4\x06\n" +
+	"\x17CONNECTION_ROLE_HANDLER\x10\x02*L\n" +
+	"\x04Path\x12\x14\n" +
+	"\x10PATH_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vPATH_DIRECT\x10\x01\x12\x0e\n" +
+	"\n" +
+	"PATH_RELAY\x10\x02\x12\r\n" +
+	"\tPATH_BOTH\x10\x032\xa4\x06\n" +
 	"\bRegistry\x12C\n" +
 	"\x06Routes\x12\x19.peerbus.v1.RoutesRequest\x1a\x1a.peerbus.v1.RoutesResponse(\x010\x01\x12B\n" +
 	"\aResolve\x12\x1a.peerbus.v1.ResolveRequest\x1a\x1b.peerbus.v1.ResolveResponse\x12E\n" +
@@ -2222,96 +2435,102 @@ func file_peerbus_v1_registry_proto_rawDescGZIP() []byte {
 	return file_peerbus_v1_registry_proto_rawDescData
 }
 
-var file_peerbus_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_peerbus_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_peerbus_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_peerbus_v1_registry_proto_goTypes = []any{
-	(RouteReason)(0),                  // 0: peerbus.v1.RouteReason
-	(RegistrationKind)(0),             // 1: peerbus.v1.RegistrationKind
-	(ConnectionState)(0),              // 2: peerbus.v1.ConnectionState
-	(ConnectionRole)(0),               // 3: peerbus.v1.ConnectionRole
-	(*RoutesRequest)(nil),             // 4: peerbus.v1.RoutesRequest
-	(*RoutesResponse)(nil),            // 5: peerbus.v1.RoutesResponse
-	(*RouteQuery)(nil),                // 6: peerbus.v1.RouteQuery
-	(*RouteAnswer)(nil),               // 7: peerbus.v1.RouteAnswer
-	(*Route)(nil),                     // 8: peerbus.v1.Route
-	(*SourceQuery)(nil),               // 9: peerbus.v1.SourceQuery
-	(*SourceAnswer)(nil),              // 10: peerbus.v1.SourceAnswer
-	(*ResolveRequest)(nil),            // 11: peerbus.v1.ResolveRequest
-	(*ResolveResponse)(nil),           // 12: peerbus.v1.ResolveResponse
-	(*Registration)(nil),              // 13: peerbus.v1.Registration
-	(*RegisterRequest)(nil),           // 14: peerbus.v1.RegisterRequest
-	(*RegisterResponse)(nil),          // 15: peerbus.v1.RegisterResponse
-	(*UnregisterRequest)(nil),         // 16: peerbus.v1.UnregisterRequest
-	(*UnregisterResponse)(nil),        // 17: peerbus.v1.UnregisterResponse
-	(*ListRegistrationsRequest)(nil),  // 18: peerbus.v1.ListRegistrationsRequest
-	(*ListRegistrationsResponse)(nil), // 19: peerbus.v1.ListRegistrationsResponse
-	(*ConnectRequest)(nil),            // 20: peerbus.v1.ConnectRequest
-	(*ConnectResponse)(nil),           // 21: peerbus.v1.ConnectResponse
-	(*DisconnectRequest)(nil),         // 22: peerbus.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),        // 23: peerbus.v1.DisconnectResponse
-	(*ListConnectionsRequest)(nil),    // 24: peerbus.v1.ListConnectionsRequest
-	(*ListConnectionsResponse)(nil),   // 25: peerbus.v1.ListConnectionsResponse
-	(*WatchConnectionsRequest)(nil),   // 26: peerbus.v1.WatchConnectionsRequest
-	(*WatchConnectionsResponse)(nil),  // 27: peerbus.v1.WatchConnectionsResponse
-	(*Connection)(nil),                // 28: peerbus.v1.Connection
-	(*Transition)(nil),                // 29: peerbus.v1.Transition
-	(*GetRuntimeRequest)(nil),         // 30: peerbus.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),        // 31: peerbus.v1.GetRuntimeResponse
-	(*NodeSession)(nil),               // 32: peerbus.v1.NodeSession
-	(*ComponentStatus)(nil),           // 33: peerbus.v1.ComponentStatus
-	(*durationpb.Duration)(nil),       // 34: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 35: google.protobuf.Timestamp
+	(FlowUse)(0),                      // 0: peerbus.v1.FlowUse
+	(RouteReason)(0),                  // 1: peerbus.v1.RouteReason
+	(RegistrationKind)(0),             // 2: peerbus.v1.RegistrationKind
+	(ConnectionState)(0),              // 3: peerbus.v1.ConnectionState
+	(ConnectionRole)(0),               // 4: peerbus.v1.ConnectionRole
+	(Path)(0),                         // 5: peerbus.v1.Path
+	(*RoutesRequest)(nil),             // 6: peerbus.v1.RoutesRequest
+	(*RoutesResponse)(nil),            // 7: peerbus.v1.RoutesResponse
+	(*RouteQuery)(nil),                // 8: peerbus.v1.RouteQuery
+	(*RouteAnswer)(nil),               // 9: peerbus.v1.RouteAnswer
+	(*Route)(nil),                     // 10: peerbus.v1.Route
+	(*SourceQuery)(nil),               // 11: peerbus.v1.SourceQuery
+	(*SourceAnswer)(nil),              // 12: peerbus.v1.SourceAnswer
+	(*ResolveRequest)(nil),            // 13: peerbus.v1.ResolveRequest
+	(*ResolveResponse)(nil),           // 14: peerbus.v1.ResolveResponse
+	(*Registration)(nil),              // 15: peerbus.v1.Registration
+	(*RegisterRequest)(nil),           // 16: peerbus.v1.RegisterRequest
+	(*RegisterResponse)(nil),          // 17: peerbus.v1.RegisterResponse
+	(*UnregisterRequest)(nil),         // 18: peerbus.v1.UnregisterRequest
+	(*UnregisterResponse)(nil),        // 19: peerbus.v1.UnregisterResponse
+	(*ListRegistrationsRequest)(nil),  // 20: peerbus.v1.ListRegistrationsRequest
+	(*ListRegistrationsResponse)(nil), // 21: peerbus.v1.ListRegistrationsResponse
+	(*ConnectRequest)(nil),            // 22: peerbus.v1.ConnectRequest
+	(*ConnectResponse)(nil),           // 23: peerbus.v1.ConnectResponse
+	(*DisconnectRequest)(nil),         // 24: peerbus.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),        // 25: peerbus.v1.DisconnectResponse
+	(*ListConnectionsRequest)(nil),    // 26: peerbus.v1.ListConnectionsRequest
+	(*ListConnectionsResponse)(nil),   // 27: peerbus.v1.ListConnectionsResponse
+	(*WatchConnectionsRequest)(nil),   // 28: peerbus.v1.WatchConnectionsRequest
+	(*WatchConnectionsResponse)(nil),  // 29: peerbus.v1.WatchConnectionsResponse
+	(*Connection)(nil),                // 30: peerbus.v1.Connection
+	(*Transition)(nil),                // 31: peerbus.v1.Transition
+	(*GetRuntimeRequest)(nil),         // 32: peerbus.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),        // 33: peerbus.v1.GetRuntimeResponse
+	(*NodeSession)(nil),               // 34: peerbus.v1.NodeSession
+	(*ComponentStatus)(nil),           // 35: peerbus.v1.ComponentStatus
+	(*durationpb.Duration)(nil),       // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
 }
 var file_peerbus_v1_registry_proto_depIdxs = []int32{
-	6,  // 0: peerbus.v1.RoutesRequest.queries:type_name -> peerbus.v1.RouteQuery
-	9,  // 1: peerbus.v1.RoutesRequest.sources:type_name -> peerbus.v1.SourceQuery
-	7,  // 2: peerbus.v1.RoutesResponse.answers:type_name -> peerbus.v1.RouteAnswer
-	10, // 3: peerbus.v1.RoutesResponse.sources:type_name -> peerbus.v1.SourceAnswer
-	8,  // 4: peerbus.v1.RoutesResponse.changes:type_name -> peerbus.v1.Route
-	8,  // 5: peerbus.v1.RouteAnswer.route:type_name -> peerbus.v1.Route
-	0,  // 6: peerbus.v1.Route.reason:type_name -> peerbus.v1.RouteReason
-	8,  // 7: peerbus.v1.ResolveResponse.route:type_name -> peerbus.v1.Route
-	1,  // 8: peerbus.v1.Registration.kind:type_name -> peerbus.v1.RegistrationKind
-	34, // 9: peerbus.v1.Registration.expires:type_name -> google.protobuf.Duration
-	13, // 10: peerbus.v1.RegisterRequest.registration:type_name -> peerbus.v1.Registration
-	13, // 11: peerbus.v1.RegisterResponse.registration:type_name -> peerbus.v1.Registration
-	13, // 12: peerbus.v1.ListRegistrationsResponse.registrations:type_name -> peerbus.v1.Registration
-	28, // 13: peerbus.v1.ConnectResponse.connection:type_name -> peerbus.v1.Connection
-	28, // 14: peerbus.v1.ListConnectionsResponse.connections:type_name -> peerbus.v1.Connection
-	28, // 15: peerbus.v1.WatchConnectionsResponse.connections:type_name -> peerbus.v1.Connection
-	3,  // 16: peerbus.v1.Connection.role:type_name -> peerbus.v1.ConnectionRole
-	2,  // 17: peerbus.v1.Connection.state:type_name -> peerbus.v1.ConnectionState
-	29, // 18: peerbus.v1.Connection.transitions:type_name -> peerbus.v1.Transition
-	35, // 19: peerbus.v1.Connection.next_attempt:type_name -> google.protobuf.Timestamp
-	2,  // 20: peerbus.v1.Transition.state:type_name -> peerbus.v1.ConnectionState
-	35, // 21: peerbus.v1.Transition.time:type_name -> google.protobuf.Timestamp
-	32, // 22: peerbus.v1.GetRuntimeResponse.nodes:type_name -> peerbus.v1.NodeSession
-	33, // 23: peerbus.v1.GetRuntimeResponse.components:type_name -> peerbus.v1.ComponentStatus
-	4,  // 24: peerbus.v1.Registry.Routes:input_type -> peerbus.v1.RoutesRequest
-	11, // 25: peerbus.v1.Registry.Resolve:input_type -> peerbus.v1.ResolveRequest
-	14, // 26: peerbus.v1.Registry.Register:input_type -> peerbus.v1.RegisterRequest
-	16, // 27: peerbus.v1.Registry.Unregister:input_type -> peerbus.v1.UnregisterRequest
-	18, // 28: peerbus.v1.Registry.ListRegistrations:input_type -> peerbus.v1.ListRegistrationsRequest
-	20, // 29: peerbus.v1.Registry.Connect:input_type -> peerbus.v1.ConnectRequest
-	22, // 30: peerbus.v1.Registry.Disconnect:input_type -> peerbus.v1.DisconnectRequest
-	24, // 31: peerbus.v1.Registry.ListConnections:input_type -> peerbus.v1.ListConnectionsRequest
-	26, // 32: peerbus.v1.Registry.WatchConnections:input_type -> peerbus.v1.WatchConnectionsRequest
-	30, // 33: peerbus.v1.Registry.GetRuntime:input_type -> peerbus.v1.GetRuntimeRequest
-	5,  // 34: peerbus.v1.Registry.Routes:output_type -> peerbus.v1.RoutesResponse
-	12, // 35: peerbus.v1.Registry.Resolve:output_type -> peerbus.v1.ResolveResponse
-	15, // 36: peerbus.v1.Registry.Register:output_type -> peerbus.v1.RegisterResponse
-	17, // 37: peerbus.v1.Registry.Unregister:output_type -> peerbus.v1.UnregisterResponse
-	19, // 38: peerbus.v1.Registry.ListRegistrations:output_type -> peerbus.v1.ListRegistrationsResponse
-	21, // 39: peerbus.v1.Registry.Connect:output_type -> peerbus.v1.ConnectResponse
-	23, // 40: peerbus.v1.Registry.Disconnect:output_type -> peerbus.v1.DisconnectResponse
-	25, // 41: peerbus.v1.Registry.ListConnections:output_type -> peerbus.v1.ListConnectionsResponse
-	27, // 42: peerbus.v1.Registry.WatchConnections:output_type -> peerbus.v1.WatchConnectionsResponse
-	31, // 43: peerbus.v1.Registry.GetRuntime:output_type -> peerbus.v1.GetRuntimeResponse
-	34, // [34:44] is the sub-list for method output_type
-	24, // [24:34] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	8,  // 0: peerbus.v1.RoutesRequest.queries:type_name -> peerbus.v1.RouteQuery
+	11, // 1: peerbus.v1.RoutesRequest.sources:type_name -> peerbus.v1.SourceQuery
+	9,  // 2: peerbus.v1.RoutesResponse.answers:type_name -> peerbus.v1.RouteAnswer
+	12, // 3: peerbus.v1.RoutesResponse.sources:type_name -> peerbus.v1.SourceAnswer
+	10, // 4: peerbus.v1.RoutesResponse.changes:type_name -> peerbus.v1.Route
+	10, // 5: peerbus.v1.RouteAnswer.route:type_name -> peerbus.v1.Route
+	1,  // 6: peerbus.v1.Route.reason:type_name -> peerbus.v1.RouteReason
+	0,  // 7: peerbus.v1.Route.flow:type_name -> peerbus.v1.FlowUse
+	10, // 8: peerbus.v1.ResolveResponse.route:type_name -> peerbus.v1.Route
+	2,  // 9: peerbus.v1.Registration.kind:type_name -> peerbus.v1.RegistrationKind
+	36, // 10: peerbus.v1.Registration.expires:type_name -> google.protobuf.Duration
+	15, // 11: peerbus.v1.RegisterRequest.registration:type_name -> peerbus.v1.Registration
+	15, // 12: peerbus.v1.RegisterResponse.registration:type_name -> peerbus.v1.Registration
+	15, // 13: peerbus.v1.ListRegistrationsResponse.registrations:type_name -> peerbus.v1.Registration
+	30, // 14: peerbus.v1.ConnectResponse.connection:type_name -> peerbus.v1.Connection
+	30, // 15: peerbus.v1.ListConnectionsResponse.connections:type_name -> peerbus.v1.Connection
+	30, // 16: peerbus.v1.WatchConnectionsResponse.connections:type_name -> peerbus.v1.Connection
+	4,  // 17: peerbus.v1.Connection.role:type_name -> peerbus.v1.ConnectionRole
+	3,  // 18: peerbus.v1.Connection.state:type_name -> peerbus.v1.ConnectionState
+	31, // 19: peerbus.v1.Connection.transitions:type_name -> peerbus.v1.Transition
+	37, // 20: peerbus.v1.Connection.next_attempt:type_name -> google.protobuf.Timestamp
+	5,  // 21: peerbus.v1.Connection.path:type_name -> peerbus.v1.Path
+	37, // 22: peerbus.v1.Connection.path_since:type_name -> google.protobuf.Timestamp
+	36, // 23: peerbus.v1.Connection.round_trip:type_name -> google.protobuf.Duration
+	3,  // 24: peerbus.v1.Transition.state:type_name -> peerbus.v1.ConnectionState
+	37, // 25: peerbus.v1.Transition.time:type_name -> google.protobuf.Timestamp
+	34, // 26: peerbus.v1.GetRuntimeResponse.nodes:type_name -> peerbus.v1.NodeSession
+	35, // 27: peerbus.v1.GetRuntimeResponse.components:type_name -> peerbus.v1.ComponentStatus
+	6,  // 28: peerbus.v1.Registry.Routes:input_type -> peerbus.v1.RoutesRequest
+	13, // 29: peerbus.v1.Registry.Resolve:input_type -> peerbus.v1.ResolveRequest
+	16, // 30: peerbus.v1.Registry.Register:input_type -> peerbus.v1.RegisterRequest
+	18, // 31: peerbus.v1.Registry.Unregister:input_type -> peerbus.v1.UnregisterRequest
+	20, // 32: peerbus.v1.Registry.ListRegistrations:input_type -> peerbus.v1.ListRegistrationsRequest
+	22, // 33: peerbus.v1.Registry.Connect:input_type -> peerbus.v1.ConnectRequest
+	24, // 34: peerbus.v1.Registry.Disconnect:input_type -> peerbus.v1.DisconnectRequest
+	26, // 35: peerbus.v1.Registry.ListConnections:input_type -> peerbus.v1.ListConnectionsRequest
+	28, // 36: peerbus.v1.Registry.WatchConnections:input_type -> peerbus.v1.WatchConnectionsRequest
+	32, // 37: peerbus.v1.Registry.GetRuntime:input_type -> peerbus.v1.GetRuntimeRequest
+	7,  // 38: peerbus.v1.Registry.Routes:output_type -> peerbus.v1.RoutesResponse
+	14, // 39: peerbus.v1.Registry.Resolve:output_type -> peerbus.v1.ResolveResponse
+	17, // 40: peerbus.v1.Registry.Register:output_type -> peerbus.v1.RegisterResponse
+	19, // 41: peerbus.v1.Registry.Unregister:output_type -> peerbus.v1.UnregisterResponse
+	21, // 42: peerbus.v1.Registry.ListRegistrations:output_type -> peerbus.v1.ListRegistrationsResponse
+	23, // 43: peerbus.v1.Registry.Connect:output_type -> peerbus.v1.ConnectResponse
+	25, // 44: peerbus.v1.Registry.Disconnect:output_type -> peerbus.v1.DisconnectResponse
+	27, // 45: peerbus.v1.Registry.ListConnections:output_type -> peerbus.v1.ListConnectionsResponse
+	29, // 46: peerbus.v1.Registry.WatchConnections:output_type -> peerbus.v1.WatchConnectionsResponse
+	33, // 47: peerbus.v1.Registry.GetRuntime:output_type -> peerbus.v1.GetRuntimeResponse
+	38, // [38:48] is the sub-list for method output_type
+	28, // [28:38] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_registry_proto_init() }
@@ -2324,7 +2543,7 @@ func file_peerbus_v1_registry_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_registry_proto_rawDesc), len(file_peerbus_v1_registry_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      6,
 			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,

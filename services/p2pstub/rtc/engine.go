@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/pion/ice/v2"
@@ -53,6 +54,8 @@ type Config struct {
 	// AdvertiseIPs take the place of the machine's own addresses in what the
 	// other side is told, for a machine behind a one-to-one NAT.
 	AdvertiseIPs []netip.Addr
+	// Interfaces gives the machine's own addresses; nil asks the system.
+	Interfaces func() []netip.Addr
 	// Patience is how long a path may be silent before it is Disconnected. After
 	// twice this it has Failed, and so has a set-up that finds none.
 	Patience time.Duration
@@ -65,12 +68,28 @@ type Config struct {
 
 // Engine makes peers. Its methods may be called by several goroutines.
 type Engine struct {
-	api        *webrtc.API
-	mux        *mux
-	config     webrtc.Configuration
-	candidates int
-	log        *slog.Logger
+	given  Config
+	mux    *mux // of the first socket
+	config webrtc.Configuration
+
+	mu     sync.Mutex
+	beside *mux // of the second one; nil until it is needed
+	closed bool
 }
+
+// Socket is one of the two that an Engine may have. Between two sockets only one
+// connection can be told apart, so a connection that is to live beside another
+// with the same runtime takes the other socket at one of the two sides.
+type Socket int
+
+// Sockets of an Engine.
+const (
+	First  Socket = iota // at Config.UDPPort
+	Second               // at a port that the system picks, opened when it is needed
+)
+
+// Other is the one that this is not.
+func (s Socket) Other() Socket { return Second - s }
 
 // Open takes the UDP port. Close gives it back.
 func Open(c Config) (*Engine, error) {
@@ -87,16 +106,55 @@ func Open(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, err := net.ListenUDP("udp", &net.UDPAddr{Port: c.UDPPort})
-	if err != nil {
-		return nil, fault.New(fault.Unavailable, "UDP port for WebRTC: %w", err)
+	e := &Engine{given: c}
+	if e.mux, err = e.listen(c.UDPPort); err != nil {
+		return nil, err
 	}
-	sizeBuffers(socket, c.Log)
-	e := &Engine{mux: newMux(socket, c.AdvertiseIPs, c.Log), candidates: c.Candidates, log: c.Log}
-	e.api = webrtc.NewAPI(webrtc.WithSettingEngine(settings(e.mux, c)))
 	e.config = webrtc.Configuration{Certificates: []webrtc.Certificate{*certificate}, ICEServers: iceServers(c.ICEServers)}
 	return e, nil
 }
+
+// listen opens a socket.
+func (e *Engine) listen(port int) (*mux, error) {
+	socket, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "UDP port for WebRTC: %w", err)
+	}
+	sizeBuffers(socket, e.given.Log)
+	return newMux(socket, e.addresses, e.given.Log), nil
+}
+
+// on gives the mux of a socket.
+func (e *Engine) on(s Socket) (*mux, error) {
+	if s == First {
+		return e.mux, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, fault.New(fault.Unavailable, "the UDP ports are closed")
+	}
+	var err error
+	if e.beside == nil {
+		e.beside, err = e.listen(0)
+	}
+	return e.beside, err
+}
+
+// addresses are those that the other side is told.
+func (e *Engine) addresses(v6 bool) []netip.Addr {
+	switch {
+	case len(e.given.AdvertiseIPs) > 0:
+		return e.given.AdvertiseIPs
+	case e.given.Interfaces != nil:
+		return e.given.Interfaces()
+	default:
+		return interfaceIPs(v6)
+	}
+}
+
+// Addresses are those at which connections are offered now.
+func (e *Engine) Addresses() []netip.Addr { return e.addresses(e.mux.v6()) }
 
 // Port is the UDP port.
 func (e *Engine) Port() int {
@@ -106,8 +164,17 @@ func (e *Engine) Port() int {
 	return 0
 }
 
-// Close gives the port back. All peers must be closed before.
-func (e *Engine) Close() error { return e.mux.Close() }
+// Close gives the ports back. All peers must be closed before.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	beside := e.beside
+	e.mu.Unlock()
+	if beside != nil {
+		_ = beside.Close() // a socket that nobody uses
+	}
+	return e.mux.Close()
+}
 
 func newCertificate() (*webrtc.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -121,7 +188,7 @@ func newCertificate() (*webrtc.Certificate, error) {
 	return c, nil
 }
 
-func settings(m *mux, c Config) webrtc.SettingEngine {
+func settings(m ice.UDPMux, c Config) webrtc.SettingEngine {
 	var s webrtc.SettingEngine
 	s.LoggerFactory = loggers{c.Log}
 	s.SetICEUDPMux(m)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 // ice.UDPMux: a connection is known by its ICE user name fragment.
 type mux struct {
 	socket    *net.UDPConn
-	advertise []netip.Addr
+	addresses func(v6 bool) []netip.Addr
 	log       *slog.Logger
 	over      sync.WaitGroup
 
@@ -61,9 +62,9 @@ type remote struct {
 	proven bool
 }
 
-func newMux(socket *net.UDPConn, advertise []netip.Addr, log *slog.Logger) *mux {
+func newMux(socket *net.UDPConn, addresses func(v6 bool) []netip.Addr, log *slog.Logger) *mux {
 	m := &mux{
-		socket: socket, advertise: advertise, log: log,
+		socket: socket, addresses: addresses, log: log,
 		byUfrag: map[string]*session{}, byRemote: map[netip.AddrPort][]*session{},
 		checks: map[transaction]check{}, older: map[transaction]check{},
 	}
@@ -78,10 +79,7 @@ func (m *mux) GetListenAddresses() []net.Addr {
 	if !ok {
 		return nil
 	}
-	ips := m.advertise
-	if len(ips) == 0 {
-		ips = interfaceIPs(local.IP.To4() == nil)
-	}
+	ips := m.addresses(m.v6())
 	out := make([]net.Addr, 0, len(ips))
 	for _, ip := range ips {
 		out = append(out, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, uint16(local.Port)))) //nolint:gosec // a port
@@ -89,8 +87,30 @@ func (m *mux) GetListenAddresses() []net.Addr {
 	return out
 }
 
+// v6 tells whether the socket speaks IPv6 too.
+func (m *mux) v6() bool {
+	local, ok := m.socket.LocalAddr().(*net.UDPAddr)
+	return ok && local.IP.To4() == nil
+}
+
+// tap is the mux as one peer has it: it counts the DTLS records that leave, over
+// all generations of ICE, each of which has a user name of its own.
+type tap struct {
+	*mux
+	records atomic.Uint64
+}
+
+// GetConn is that of the mux.
+func (t *tap) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
+	return t.conn(ufrag, addr, &t.records)
+}
+
 // GetConn gives a connection's conn for one of the addresses.
 func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
+	return m.conn(ufrag, addr, new(atomic.Uint64))
+}
+
+func (m *mux) conn(ufrag string, addr net.Addr, records *atomic.Uint64) (net.PacketConn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -102,7 +122,7 @@ func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
 		s = &session{ufrag: ufrag, sequence: m.sequence, remotes: map[netip.AddrPort]remote{}}
 		m.byUfrag[ufrag] = s
 	}
-	c := newMuxConn(m, s, addr)
+	c := newMuxConn(m, s, addr, records)
 	s.conns = append(s.conns, c)
 	return c, nil
 }

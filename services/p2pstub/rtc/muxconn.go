@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type muxConn struct {
 	session *session
 	local   net.Addr
 	v4      bool
+	records *atomic.Uint64 // of DTLS that were sent
 
 	mu     sync.Mutex
 	more   sync.Cond
@@ -33,8 +35,8 @@ type muxConn struct {
 	closed bool
 }
 
-func newMuxConn(m *mux, s *session, local net.Addr) *muxConn {
-	c := &muxConn{mux: m, session: s, local: local}
+func newMuxConn(m *mux, s *session, local net.Addr, records *atomic.Uint64) *muxConn {
+	c := &muxConn{mux: m, session: s, local: local, records: records}
 	if u, ok := local.(*net.UDPAddr); ok {
 		c.v4 = u.IP.To4() != nil
 	}
@@ -82,6 +84,9 @@ func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	to := u.AddrPort()
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	c.mux.sent(c.session, b, to)
+	if isDTLS(b) {
+		c.records.Add(1) // pion writes one a datagram, but for the handshake
+	}
 	return c.mux.socket.WriteToUDPAddrPort(b, to)
 }
 

@@ -26,9 +26,10 @@ const (
 	Connected    State = iota // ICE and DTLS are up
 	Disconnected              // silence; it may come back
 	Failed                    // it will not
+	Lost                      // ICE has given it up: Restart may find another one
 )
 
-func (s State) String() string { return [...]string{"connected", "disconnected", "failed"}[s] }
+func (s State) String() string { return [...]string{"connected", "disconnected", "failed", "lost"}[s] }
 
 // Events are what a Peer reports, from goroutines that are not the owner's.
 // They must not block.
@@ -39,13 +40,18 @@ type Events struct {
 	State func(s State, reason string)
 	// Channel is open.
 	Channel func(*Channel)
+	// Heartbeat is open; nil where none is wanted.
+	Heartbeat func(*Channel)
 }
 
 // Peer is one connection. Its methods are for one goroutine.
 type Peer struct {
-	pc     *webrtc.PeerConnection
-	events Events
-	most   int // candidates of the other side that are tried
+	pc        *webrtc.PeerConnection
+	tap       *tap
+	socket    Socket
+	requester bool
+	events    Events
+	most      int // candidates of the other side that are tried
 
 	mu        sync.Mutex
 	hosts     int           // host candidates that the mux has
@@ -55,19 +61,35 @@ type Peer struct {
 	described bool          // the description was given: candidates trickle from here on
 	early     []datasync.Candidate
 	channel   bool // one was reported
+	beating   bool // the heartbeat was reported
 	offers    int  // data channels that the other side has opened
 }
 
-// NewPeer makes a peer; the requester's creates the data channel.
+// NewPeer makes a peer on the first socket; the requester's creates the data
+// channel.
 func (e *Engine) NewPeer(requester bool, events Events) (*Peer, error) {
-	pc, err := e.api.NewPeerConnection(e.config)
+	return e.NewPeerOn(First, requester, events)
+}
+
+// NewPeerOn makes a peer on one of the sockets.
+func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, error) {
+	m, err := e.on(s)
+	if err != nil {
+		return nil, err
+	}
+	t := &tap{mux: m}
+	api := webrtc.NewAPI(webrtc.WithSettingEngine(settings(t, e.given)))
+	pc, err := api.NewPeerConnection(e.config)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "peer connection: %w", err)
 	}
-	p := &Peer{pc: pc, events: events, most: e.candidates, hosts: len(e.mux.GetListenAddresses()), ready: make(chan struct{})}
+	p := &Peer{
+		pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates,
+		hosts: len(m.GetListenAddresses()), ready: make(chan struct{}),
+	}
 	pc.OnICECandidate(p.candidate)
 	pc.OnConnectionStateChange(p.state)
-	pc.OnDataChannel(func(dc *webrtc.DataChannel) { p.offered(dc, !requester) })
+	pc.OnDataChannel(p.offered)
 	if !requester {
 		return p, nil
 	}
@@ -83,6 +105,9 @@ func joinClose(p *Peer, err error) error {
 	p.Close()
 	return err
 }
+
+// Records is how many DTLS records the peer has sent.
+func (p *Peer) Records() uint64 { return p.tap.records.Load() }
 
 // Offer gives the requester's description, complete with host candidates. ctx
 // bounds the wait for them.
@@ -218,23 +243,23 @@ func (p *Peer) state(s webrtc.PeerConnectionState) {
 	case webrtc.PeerConnectionStateDisconnected:
 		p.events.State(Disconnected, "the path has gone quiet")
 	case webrtc.PeerConnectionStateFailed:
-		p.events.State(Failed, p.failure())
+		p.events.State(p.failure())
 	}
 }
 
 // failure says what did not work.
-func (p *Peer) failure() string {
+func (p *Peer) failure() (State, string) {
 	if p.pc.ICEConnectionState() != webrtc.ICEConnectionStateFailed {
-		return "DTLS failed"
+		return Failed, "DTLS failed"
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return fmt.Sprintf("ICE failed: no path between %d local and %d remote candidates", p.found, p.remotes)
+	return Lost, fmt.Sprintf("ICE failed: no path between %d local and %d remote candidates", p.found, p.remotes)
 }
 
 // offered takes a data channel that the other side has opened; a requester has its
-// own. Far more than one are no set-up but an attack.
-func (p *Peer) offered(dc *webrtc.DataChannel, wanted bool) {
+// own. Far more than two are no set-up but an attack.
+func (p *Peer) offered(dc *webrtc.DataChannel) {
 	p.mu.Lock()
 	p.offers++
 	n := p.offers
@@ -242,22 +267,28 @@ func (p *Peer) offered(dc *webrtc.DataChannel, wanted bool) {
 	switch {
 	case n == maxChannels+1:
 		p.events.State(Failed, fmt.Sprintf("the other side has opened more than %d data channels", maxChannels))
-	case n <= maxChannels && wanted && dc.Label() == Label:
+	case n > maxChannels || p.requester:
+	case dc.Label() == Label:
 		p.open(dc)
+	case dc.Label() == HeartbeatLabel:
+		p.openHeartbeat(dc)
 	}
 }
 
-func (p *Peer) open(dc *webrtc.DataChannel) {
+func (p *Peer) open(dc *webrtc.DataChannel) { p.reportOpen(dc, &p.channel, p.events.Channel) }
+
+// reportOpen reports a channel once it is open, and only the first of its kind.
+func (p *Peer) reportOpen(dc *webrtc.DataChannel, reported *bool, report func(*Channel)) {
 	dc.OnOpen(func() {
 		detached, err := dc.Detach()
 		p.mu.Lock()
-		again := p.channel
-		p.channel = true
+		again := *reported
+		*reported = true
 		p.mu.Unlock()
 		if err != nil || again {
 			return
 		}
-		p.events.Channel(newChannel(detached, p.maxMessage()))
+		report(newChannel(detached, p.maxMessage()))
 	})
 }
 

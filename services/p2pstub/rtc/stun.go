@@ -21,6 +21,9 @@ func isSTUN(b []byte) bool {
 	return len(b) >= stunHeader && b[0] < 4 && binary.BigEndian.Uint32(b[4:]) == stunCookie
 }
 
+// isDTLS tells DTLS from all else (RFC 7983).
+func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] <= 63 }
+
 // isRequest is for a message that isSTUN.
 func isRequest(b []byte) bool { return binary.BigEndian.Uint16(b) == bindingRequest }
 

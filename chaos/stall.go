@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/services/bus"
+	"github.com/peerbus/peerbus/services/msgnode"
+	"github.com/peerbus/peerbus/services/nodestub"
+	"github.com/peerbus/peerbus/services/p2pstub"
+)
+
+const (
+	// floodBytes is the size of the messages that the stalled listener is sent.
+	floodBytes = 64 << 10
+	// sampleEvery is how often memory is looked at.
+	sampleEvery = 250 * time.Millisecond
+	// calm is how long memory is measured before the stall.
+	calm = 5 * time.Second
+	// heldUp is the pause from which on traffic to another listener counts as
+	// held up by the one that stalls.
+	heldUp = 10 * time.Second
+)
+
+// held is what a process may hold at most, by its own limits, of two sessions and
+// of what goes to and comes from one remote runtime; in bytes.
+func held(mode string) int {
+	switch mode {
+	case "bus":
+		l := bus.DefaultLimits()
+		return 2*l.Flow.Bytes + l.Flow.Ahead + l.QueueBytes + 2*l.HeldBytes + l.WaitBytes
+	case "p2pstub":
+		const association = 4 << 20 // bytes that SCTP keeps for a reader that is behind
+		l := p2pstub.DefaultLimits()
+		return association + l.HighWater + l.Outgoing + framing.Window
+	case "nodestub":
+		return nodestub.DefaultLimits().QueueBytes
+	case "msgnode":
+		l := msgnode.DefaultLimits()
+		return 2 * (l.RelayBytes + l.MailboxBytes)
+	default: // a registry sees no messages
+		return 0
+	}
+}
+
+// A Go heap may be twice what is live in it, and some MiB more are stacks, code
+// and caches that a first use fills.
+const heapFactor, slack = 2, 16 << 20
+
+// mayGrow is the bound of a process's memory above what it had before.
+func mayGrow(process string) int64 {
+	mode, _, _ := strings.Cut(process, " ")
+	return heapFactor*int64(held(mode)) + slack
+}
+
+// memoryRow is one process in the table of -stall. All are bytes.
+type memoryRow struct {
+	Process string `json:"process"`
+	Before  int64  `json:"before"`
+	Most    int64  `json:"most"`
+	After   int64  `json:"after"`
+	MayGrow int64  `json:"may_grow"`
+}
+
+// stallReport is what -stall prints.
+type stallReport struct {
+	Seconds float64     `json:"seconds"`
+	Memory  []memoryRow `json:"memory"`
+	Stalled *report     `json:"stalled"` // messages to the listener that stalls
+	Others  *report     `json:"others"`
+	Pause   float64     `json:"others_longest_pause_seconds"`
+}
+
+// runStall lets one listener stop reading, over a link that is late and loses
+// packets, while its poster goes on as fast as it may; and looks at the memory of
+// all processes, and at the traffic of the other listeners.
+func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallReport, error) {
+	others, flood, open, err := w.stallTraffic(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer open()
+	others.start(ctx)
+	if !others.settle(ctx, direct, directTime) {
+		return nil, notDirect(ctx)
+	}
+	w.link.set(s.weather)
+	m := newMemory(w.processes)
+	if err := m.watch(ctx, calm); err != nil {
+		return nil, err
+	}
+	m.begin()
+	p.say("a listener of bob stops reading; messages of %d KiB are posted to it as fast as they are accepted", floodBytes>>10)
+	flood.start(ctx)
+	began := time.Now()
+	if err := m.watch(ctx, s.duration); err != nil {
+		return nil, err
+	}
+	ended := time.Now()
+	p.say("it reads again")
+	open()
+	flood.halt(ctx, s.quiet)
+	flood.drain(ctx, s.quiet)
+	w.link.set(weather{})
+	others.settle(ctx, direct, directTime)
+	others.halt(ctx, s.quiet)
+	others.drain(ctx, s.quiet)
+	m.end()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	stall := occurrence{"a listener stalls", span{began, ended}}
+	return &stallReport{
+		Seconds: stall.length().Seconds(), Memory: m.rows,
+		Stalled: stallPart(w, flood, p), Others: stallPart(w, others, p), Pause: others.judge.longestPause(stall.span).Seconds(),
+	}, nil
+}
+
+func stallPart(w *world, t *traffic, p *progress) *report {
+	r := newReport(t.judge, p.began, nil)
+	r.Direct, r.Failures = true, w.failures()
+	return r
+}
+
+// stallTraffic makes steady traffic both ways, and a flood from alice to a
+// listener of the client that bob's other listeners belong to. That one is held
+// up until open is called.
+func (w *world) stallTraffic(ctx context.Context, s settings) (others, flood *traffic, open func(), err error) {
+	listeners, err := w.buses("chaos")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	flooding, err := w.buses("flood")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	gate, open := newGate()
+	if others, err = w.newTraffic(ctx, s.pace(), listeners, bothWays(s.pairs)); err != nil {
+		return nil, nil, open, err
+	}
+	if flood, err = w.newTraffic(ctx, pace{bytes: floodBytes}, flooding, []int{0}); err != nil {
+		return nil, nil, open, err
+	}
+	flood.gate = gate
+	return others, flood, open, errors.Join(others.listen(ctx, listeners), flood.listen(ctx, listeners))
+}
+
+// newGate gives a gate that is shut, and what opens it.
+func newGate() (gate <-chan struct{}, open func()) {
+	c, cancel := context.WithCancel(context.Background())
+	return c.Done(), cancel
+}
+
+// memory watches the resident sizes of processes.
+type memory struct {
+	processes []*process
+	rows      []memoryRow
+	most      []int64
+}
+
+func newMemory(processes []*process) *memory {
+	return &memory{processes: processes, most: make([]int64, len(processes))}
+}
+
+// watch notes the largest sizes for a time.
+func (m *memory) watch(ctx context.Context, lasts time.Duration) error {
+	deadline := time.Now().Add(lasts)
+	for time.Now().Before(deadline) {
+		for i, p := range m.processes {
+			m.most[i] = max(m.most[i], p.memory())
+		}
+		if err := wait(ctx, sampleEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin takes what was seen so far as the sizes before.
+func (m *memory) begin() {
+	for i, p := range m.processes {
+		m.rows = append(m.rows, memoryRow{Process: p.name, Before: m.most[i], MayGrow: mayGrow(p.name)})
+	}
+}
+
+// end notes the largest sizes, and those now.
+func (m *memory) end() {
+	for i, p := range m.processes {
+		m.rows[i].Most, m.rows[i].After = m.most[i], p.memory()
+	}
+}
+
+func (r *stallReport) print(w io.Writer) error {
+	var rows [][]string
+	for _, m := range r.Memory {
+		rows = append(rows, []string{
+			m.Process, bytesText(m.Before), bytesText(m.Most), bytesText(m.After), bytesText(m.Most - m.Before), bytesText(m.MayGrow),
+		})
+	}
+	heading := []string{"PROCESS", "BEFORE", "MOST", "AFTER", "GREW BY", "MAY GROW BY"}
+	if err := table(w, heading, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\na listener stalled for %.0f s; the longest pause of the others was %.2f s\nto it: %sto the others: %s",
+		r.Seconds, r.Pause, r.Stalled.counts(), r.Others.counts())
+	return err
+}
+
+func bytesText(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+func (r *stallReport) verdict() error {
+	var errs []error
+	for _, m := range r.Memory {
+		if grew := m.Most - m.Before; grew > m.MayGrow {
+			errs = append(errs, fmt.Errorf("%s grew by %s, more than %s", m.Process, bytesText(grew), bytesText(m.MayGrow)))
+		}
+	}
+	if r.Pause > heldUp.Seconds() {
+		errs = append(errs, fmt.Errorf("traffic of other listeners paused for %.1f s", r.Pause))
+	}
+	errs = append(errs, complaint(r.Stalled.Accepted == 0, "no message to the listener that stalls was accepted"))
+	return errors.Join(append(errs, r.Stalled.losses(), r.Others.verdict())...)
+}

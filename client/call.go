@@ -1,0 +1,101 @@
+package client
+
+import (
+	"context"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// call waits for an outcome, of a post or of a listener change.
+type call struct {
+	outcome chan *pb.Outcome // has room for one
+	entry   *entry           // nil for a listener change
+}
+
+// streamBroke is the outcome of what was under way when the stream broke.
+var streamBroke = &pb.Outcome{Code: int32(fault.Unavailable)}
+
+var (
+	// errStreamBroke says that a change may not have reached the bus.
+	errStreamBroke = fault.New(fault.Unavailable, "the stream to the bus broke before it answered")
+	errClosed      = fault.New(fault.Unavailable, "the attachment is closed")
+)
+
+func refusal(o *pb.Outcome) error {
+	if o.Code < int32(fault.BadRequest) {
+		return nil
+	}
+	return fault.New(fault.Code(o.Code), "%s", o.Description)
+}
+
+// call posts, and waits for the outcome.
+func (b *Bus) call(ctx context.Context, e *entry) (*pb.Outcome, error) {
+	sequence, c, err := b.newCall(e)
+	if err != nil {
+		return nil, err
+	}
+	e.post.Sequence = sequence
+	if err := b.out.post(ctx, e); err != nil {
+		b.endCall(sequence)
+		return nil, err
+	}
+	outcome, err := b.await(ctx, sequence, c)
+	if err == nil && outcome == streamBroke {
+		err = errStreamBroke
+	}
+	return outcome, err
+}
+
+func (b *Bus) newCall(e *entry) (uint64, *call, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return 0, nil, errClosed
+	}
+	if len(b.calls) >= b.cfg.Limits.Calls {
+		return 0, nil, fault.New(fault.TooMany, "%d calls wait for the bus already", len(b.calls))
+	}
+	sequence := b.sequence.Add(1)
+	c := &call{outcome: make(chan *pb.Outcome, 1), entry: e}
+	b.calls[sequence] = c
+	return sequence, c, nil
+}
+
+func (b *Bus) endCall(sequence uint64) *call {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.calls[sequence]
+	delete(b.calls, sequence)
+	return c
+}
+
+func (b *Bus) await(ctx context.Context, sequence uint64, c *call) (*pb.Outcome, error) {
+	select {
+	case o := <-c.outcome:
+		return o, nil
+	case <-ctx.Done():
+	}
+	if b.endCall(sequence) == nil {
+		return <-c.outcome, nil // it came at the same moment
+	}
+	if c.entry == nil {
+		return nil, fault.From(ctx.Err())
+	}
+	if b.out.drop(c.entry) {
+		return nil, fault.New(fault.Unavailable, "the bus cannot be reached: %w", ctx.Err())
+	}
+	return nil, fault.New(fault.CodeOf(ctx.Err()), "the bus has not said what became of the message, which may still arrive: %w", ctx.Err())
+}
+
+// finish hands an outcome to whoever waits for it.
+func (b *Bus) finish(o *pb.Outcome) {
+	c := b.endCall(o.GetSequence())
+	if c == nil {
+		return
+	}
+	if c.entry != nil {
+		b.out.heard(c.entry, o)
+	}
+	c.outcome <- o
+}

@@ -1,0 +1,231 @@
+package message
+
+import (
+	"encoding/json"
+	"strconv"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// FlowV1 is how a peer announces that it knows flows: in the Connection object's
+// data, in a registration, and when it opens a session at a Message Node.
+const FlowV1 = "peerbus.v1"
+
+// FlowType is the type of a message that carries nothing but acks.
+const FlowType = "flow"
+
+// Bounds of what stands in a message for its flow.
+const (
+	MaxOrigin = 64  // bytes
+	MaxAcks   = 16  // in one message
+	MaxRanges = 256 // in one ack, of each kind
+)
+
+// Announces tells whether a list of announcements has flows in it.
+func Announces(flows []string) bool {
+	for _, f := range flows {
+		if f == FlowV1 {
+			return true
+		}
+	}
+	return false
+}
+
+// WithoutFlow gives a message as those get it who know nothing of flows. The
+// message itself is not changed.
+func WithoutFlow(m *pb.Message) *pb.Message {
+	if m.Flow == nil && len(m.Origin) == 0 && m.Number == 0 {
+		return m
+	}
+	plain := Share(m)
+	plain.Origin, plain.Number, plain.Flow = nil, 0, nil
+	return plain
+}
+
+// Outward gives a message as it leaves the runtime: without via, and without the
+// idempotency key when it is in no flow, since then nobody can use that. The
+// message itself is not changed.
+func Outward(m *pb.Message) *pb.Message {
+	keyed := len(m.Origin) > 0 || m.Number != 0
+	if m.Via == "" && (m.Flow != nil || !keyed) {
+		return m
+	}
+	out := Share(m)
+	out.Via = ""
+	if m.Flow == nil {
+		out.Origin, out.Number = nil, 0
+	}
+	return out
+}
+
+// Share gives another message with the same content, of which nothing is copied:
+// its own fields may be set anew, what they lead to must not be changed.
+func Share(m *pb.Message) *pb.Message {
+	return &pb.Message{
+		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Via: m.Via, Source: m.Source, P2P: m.P2P,
+		P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Body: m.Body, Resource: m.Resource,
+		Origin: m.Origin, Number: m.Number, Flow: m.Flow,
+	}
+}
+
+// validateFlow bounds what comes from outside.
+func validateFlow(m *pb.Message) error {
+	if len(m.Origin) > MaxOrigin {
+		return fault.New(fault.BadRequest, "flow.origin is longer than %d bytes", MaxOrigin)
+	}
+	f := m.Flow
+	if f == nil {
+		return nil
+	}
+	switch {
+	case f.Runtime == "":
+		return missing("flow.runtime")
+	case len(f.Acks) > MaxAcks:
+		return fault.New(fault.BadRequest, "flow has more than %d acks", MaxAcks)
+	}
+	for _, a := range f.Acks {
+		if a == nil || len(a.ReceivedBeyond) > MaxRanges || len(a.DealtBeyond) > MaxRanges || len(a.Refusals) > MaxRanges {
+			return fault.New(fault.BadRequest, "flow.acks has more than %d ranges", MaxRanges)
+		}
+	}
+	return nil
+}
+
+// refusedFlow is what a refusal by a stub or a Message Node says of the flow of
+// the message that it refuses: that message has not arrived.
+func refusedFlow(req *pb.Message) *pb.Flow {
+	f := req.GetFlow()
+	if f.GetSequence() == 0 {
+		return nil
+	}
+	return &pb.Flow{Runtime: f.Runtime, Epoch: f.Epoch, Id: f.Id, Sequence: f.Sequence, Refused: true}
+}
+
+// flowJSON is the field `flow`. Numbers that may be beyond 2^53 are strings.
+type flowJSON struct {
+	Runtime  string    `json:"runtime,omitempty"`
+	Epoch    number    `json:"epoch,omitempty"`
+	ID       number    `json:"id,omitempty"`
+	Sequence number    `json:"sequence,omitempty"`
+	Base     number    `json:"base,omitempty"`
+	After    number    `json:"after,omitempty"`
+	Acks     []ackJSON `json:"acks,omitempty"`
+	Refused  bool      `json:"refused,omitempty"`
+	Origin   []byte    `json:"origin,omitempty"`
+	Number   number    `json:"number,omitempty"`
+}
+
+type ackJSON struct {
+	Epoch          number        `json:"epoch,omitempty"`
+	ID             number        `json:"id,omitempty"`
+	Receiver       number        `json:"receiver,omitempty"`
+	Received       number        `json:"received,omitempty"`
+	ReceivedBeyond [][2]number   `json:"receivedBeyond,omitempty"`
+	Dealt          number        `json:"dealt,omitempty"`
+	DealtBeyond    [][2]number   `json:"dealtBeyond,omitempty"`
+	Refusals       []refusalJSON `json:"refusals,omitempty"`
+}
+
+type refusalJSON struct {
+	Sequence    number `json:"sequence"`
+	Code        int32  `json:"code"`
+	Description string `json:"description,omitempty"`
+}
+
+// number is a uint64 as a string; as a JSON number it is taken too.
+type number uint64
+
+func (n number) MarshalJSON() ([]byte, error) {
+	b := append(make([]byte, 0, 22), '"')
+	b = strconv.AppendUint(b, uint64(n), 10)
+	return append(b, '"'), nil
+}
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	if len(b) >= 2 && b[0] == '"' {
+		b = b[1 : len(b)-1]
+	}
+	v, err := strconv.ParseUint(string(b), 10, 64)
+	*n = number(v)
+	return err
+}
+
+// appendFlow writes `,"flow":{…}`, or nothing.
+func appendFlow(dst []byte, m *pb.Message) ([]byte, error) {
+	if m.Flow == nil && len(m.Origin) == 0 && m.Number == 0 {
+		return dst, nil
+	}
+	f := m.Flow
+	j := flowJSON{
+		Runtime: f.GetRuntime(), Epoch: number(f.GetEpoch()), ID: number(f.GetId()), Sequence: number(f.GetSequence()),
+		Base: number(f.GetBase()), After: number(f.GetAfter()), Refused: f.GetRefused(), Origin: m.Origin, Number: number(m.Number),
+	}
+	for _, a := range f.GetAcks() {
+		j.Acks = append(j.Acks, ackToJSON(a))
+	}
+	b, err := json.Marshal(j)
+	if err != nil {
+		return dst, fault.New(fault.Internal, "flow: %w", err)
+	}
+	dst = append(dst, `,"flow":`...)
+	return append(dst, b...), nil
+}
+
+func ackToJSON(a *pb.FlowAck) ackJSON {
+	j := ackJSON{
+		Epoch: number(a.GetEpoch()), ID: number(a.GetId()), Receiver: number(a.GetReceiver()),
+		Received: number(a.GetReceived()), ReceivedBeyond: pairs(a.GetReceivedBeyond()),
+		Dealt: number(a.GetDealt()), DealtBeyond: pairs(a.GetDealtBeyond()),
+	}
+	for _, r := range a.GetRefusals() {
+		j.Refusals = append(j.Refusals, refusalJSON{number(r.GetSequence()), r.GetCode(), r.GetDescription()})
+	}
+	return j
+}
+
+func pairs(ranges []*pb.Range) (out [][2]number) {
+	for _, r := range ranges {
+		out = append(out, [2]number{number(r.GetFirst()), number(r.GetLast())})
+	}
+	return out
+}
+
+// parseFlow reads the field `flow` into a message. Of another shape it is not
+// ours, and says nothing.
+func parseFlow(m *pb.Message, raw []byte) {
+	var j flowJSON
+	if json.Unmarshal(raw, &j) != nil {
+		return
+	}
+	m.Origin, m.Number = j.Origin, uint64(j.Number)
+	if j.Runtime == "" {
+		return // the key alone
+	}
+	m.Flow = &pb.Flow{
+		Runtime: j.Runtime, Epoch: uint64(j.Epoch), Id: uint64(j.ID), Sequence: uint64(j.Sequence),
+		Base: uint64(j.Base), After: uint64(j.After), Refused: j.Refused,
+	}
+	for _, a := range j.Acks {
+		m.Flow.Acks = append(m.Flow.Acks, ackFromJSON(a))
+	}
+}
+
+func ackFromJSON(j ackJSON) *pb.FlowAck {
+	a := &pb.FlowAck{
+		Epoch: uint64(j.Epoch), Id: uint64(j.ID), Receiver: uint64(j.Receiver),
+		Received: uint64(j.Received), ReceivedBeyond: ranges(j.ReceivedBeyond),
+		Dealt: uint64(j.Dealt), DealtBeyond: ranges(j.DealtBeyond),
+	}
+	for _, r := range j.Refusals {
+		a.Refusals = append(a.Refusals, &pb.FlowRefusal{Sequence: uint64(r.Sequence), Code: r.Code, Description: r.Description})
+	}
+	return a
+}
+
+func ranges(in [][2]number) (out []*pb.Range) {
+	for _, p := range in {
+		out = append(out, &pb.Range{First: uint64(p[0]), Last: uint64(p[1])})
+	}
+	return out
+}

@@ -1,0 +1,92 @@
+package once
+
+import "encoding/binary"
+
+// MaxOrigin is the longest origin, in bytes.
+const MaxOrigin = 64
+
+// Marks is the last number taken of each conversation: an origin, the `from` that
+// it sends as, and the listener address.
+// Its methods must not be called at the same time. Each costs O(1), and
+// allocates for a pair that is new alone.
+type Marks struct {
+	limit int
+	slots map[string]int32 // into marks, by key
+	marks []mark           // marks[0] is the head of the ring: newest is next
+	key   []byte           // of the call under way
+}
+
+// mark is one conversation, in a ring from the one used last to the one not used for
+// longest.
+type mark struct {
+	key         string
+	number      uint64
+	newer, next int32
+}
+
+// New makes Marks that keep at most limit conversations, and at least one.
+func New(limit int) *Marks {
+	return &Marks{limit: max(limit, 1), slots: map[string]int32{}, marks: make([]mark, 1)}
+}
+
+// Seen marks a message from a sender as taken for the listener that has an address,
+// and tells whether it was before. A message without a key is always new.
+func (m *Marks) Seen(from, address string, origin []byte, number uint64) bool {
+	if number == 0 || len(origin) == 0 || len(origin) > MaxOrigin {
+		return false
+	}
+	m.key = append(append(m.key[:0], byte(len(origin))), origin...)
+	m.key = append(append(binary.AppendUvarint(m.key, uint64(len(from))), from...), address...)
+	slot, known := m.slots[string(m.key)]
+	if !known {
+		m.add(number)
+		return false
+	}
+	m.use(slot)
+	kept := &m.marks[slot]
+	if number <= kept.number {
+		return true
+	}
+	kept.number = number
+	return false
+}
+
+// Len is how many conversations are kept.
+func (m *Marks) Len() int { return len(m.slots) }
+
+// add keeps the pair of m.key, in the place of the oldest one if need be.
+func (m *Marks) add(number uint64) {
+	var slot int32
+	if len(m.slots) < m.limit {
+		slot = int32(len(m.marks)) //nolint:gosec // one more than the pairs, of which there are not 2^31
+		m.marks = append(m.marks, mark{})
+	} else {
+		slot = m.marks[0].newer // the ring's last
+		m.unlink(slot)
+		delete(m.slots, m.marks[slot].key)
+	}
+	key := string(m.key)
+	m.slots[key] = slot
+	m.marks[slot] = mark{key: key, number: number}
+	m.link(slot)
+}
+
+// use makes a pair the newest.
+func (m *Marks) use(slot int32) {
+	if m.marks[0].next != slot {
+		m.unlink(slot)
+		m.link(slot)
+	}
+}
+
+func (m *Marks) link(slot int32) {
+	first := m.marks[0].next
+	m.marks[slot].newer, m.marks[slot].next = 0, first
+	m.marks[first].newer = slot
+	m.marks[0].next = slot
+}
+
+func (m *Marks) unlink(slot int32) {
+	newer, next := m.marks[slot].newer, m.marks[slot].next
+	m.marks[newer].next, m.marks[next].newer = next, newer
+}

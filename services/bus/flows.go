@@ -1,0 +1,463 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/protocol/once"
+	"github.com/peerbus/peerbus/services/bus/flow"
+)
+
+// flows are those between this bus and the buses of other runtimes: out by the
+// runtime, or, while that is being looked up, by the address; in by the runtime
+// and the number that its bus gave.
+//
+//	post ─► route ─► outflow ─► inbox of the p2p connection ─┐
+//	                    │  └──► inbox of the node stub ──────┤ either, or both
+//	                    ▲ acks                                ▼
+//	                    └──────────── inflow of the other bus: order, once, then the
+//	                                  rest of the way as any message
+//
+// Locks are taken in this order: table.mu, flows.mu, that of an outflow or inflow,
+// that of a stream.
+type flows struct {
+	bus   *Bus
+	epoch uint64       // when this bus was started
+	held  atomic.Int64 // bytes that came in and are not dealt with
+
+	marksMu sync.Mutex
+	marks   *once.Marks
+
+	mu          sync.RWMutex
+	number      uint64
+	remotes     map[string]*remoteRuntime
+	provisional map[string]*outflow // by address
+	out         map[uint64]*outflow // by number
+	incoming    int                 // inflows of all remotes
+	users       map[string]int      // how many remotes use a listener as a way
+	over        bool
+
+	wakes chan struct{} // has a token when there is something in woken or changed
+	wmu   sync.Mutex
+	woken map[*outflow]struct{}
+	gone  map[string]struct{} // ways whose listeners came or went
+}
+
+// remoteRuntime is another runtime that there are flows with.
+type remoteRuntime struct {
+	url       string
+	ways      atomic.Pointer[ways]
+	announced atomic.Bool // it has sent a flow or an ack
+
+	// guarded by flows.mu
+	out   *outflow
+	epoch uint64 // of its bus: what is older is over
+	in    map[uint64]*inflow
+	used  time.Time
+}
+
+// ways are the listeners that lead to a runtime; empty where there is none.
+type ways struct {
+	direct, relay string
+	doubt         bool
+}
+
+// waysOf reads a route. Without a p2p connection its next is the relay.
+func waysOf(r *pb.Route) *ways {
+	if r.GetRelay() == "" {
+		return &ways{relay: r.GetNext()}
+	}
+	return &ways{direct: r.GetNext(), relay: r.GetRelay(), doubt: r.GetDoubt()}
+}
+
+func newFlows(b *Bus, now time.Time) *flows {
+	return &flows{
+		bus: b, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
+		marks: once.New(b.limits.Marks), remotes: map[string]*remoteRuntime{}, provisional: map[string]*outflow{},
+		out: map[uint64]*outflow{}, users: map[string]int{},
+		wakes: make(chan struct{}, 1), woken: map[*outflow]struct{}{}, gone: map[string]struct{}{},
+	}
+}
+
+// of gives the flow that a post goes in; nil when it goes as a plain message. The
+// table is locked.
+func (f *flows) of(p *post, r *pb.Route) *outflow {
+	if p.ingress != nil || r.GetNext() == "" || p.m.Type == message.FlowType {
+		return nil
+	}
+	switch r.GetFlow() {
+	case pb.FlowUse_FLOW_USE_UNKNOWN:
+		return f.provisionalOf(p.m.To, r)
+	case pb.FlowUse_FLOW_USE_ANNOUNCED:
+	default:
+		if !f.hasAnnounced(p.m.To, r) {
+			return nil
+		}
+	}
+	f.mu.RLock()
+	before := f.provisional[p.m.To]
+	var out *outflow
+	if rm := f.remotes[r.GetRuntimeUrl()]; rm != nil {
+		out = rm.out
+	}
+	f.mu.RUnlock()
+	if before != nil {
+		if !before.empty() { // order: this address stays in the flow that it began with
+			return before
+		}
+		f.remove(before)
+	}
+	if out != nil {
+		return out
+	}
+	return f.outTo(r)
+}
+
+// hasAnnounced tells whether a runtime of which the registry has not heard that it
+// knows flows has shown it, for addresses below its own.
+func (f *flows) hasAnnounced(to string, r *pb.Route) bool {
+	switch r.GetReason() {
+	case pb.RouteReason_ROUTE_REASON_SIGNALLING, pb.RouteReason_ROUTE_REASON_BACKEND_SERVICE:
+		return false
+	}
+	if r.GetRuntimeUrl() == "" || !address.Within(to, r.GetRuntimeUrl()) {
+		return false
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	rm := f.remotes[r.GetRuntimeUrl()]
+	return rm != nil && rm.announced.Load()
+}
+
+// provisionalOf gives the flow of an address whose runtime is being looked up; nil
+// when there are too many.
+func (f *flows) provisionalOf(to string, r *pb.Route) *outflow {
+	f.mu.RLock()
+	out := f.provisional[to]
+	f.mu.RUnlock()
+	if out != nil {
+		return out
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if out = f.provisional[to]; out == nil {
+		if out = f.newOut(); out != nil {
+			out.address = to
+			out.hint.Store(waysOf(r))
+			f.provisional[to] = out
+		}
+	}
+	return out
+}
+
+// outTo makes the flow to a runtime.
+func (f *flows) outTo(r *pb.Route) *outflow {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rm := f.remoteOf(r.GetRuntimeUrl())
+	if rm == nil {
+		return nil
+	}
+	if rm.ways.Load() == nil {
+		f.setWays(rm, waysOf(r))
+	}
+	if rm.out == nil {
+		if rm.out = f.newOut(); rm.out != nil {
+			rm.out.remote.Store(rm)
+			rm.out.sender.Announce(time.Now())
+		}
+	}
+	return rm.out
+}
+
+func (f *flows) newOut() *outflow {
+	if len(f.out) >= f.bus.limits.Flows || f.over {
+		return nil
+	}
+	f.number++
+	out := &outflow{flows: f, id: flow.ID{Epoch: f.epoch, Number: f.number}, blocked: map[string]int{}}
+	out.sender = flow.NewSender(out.id, f.bus.limits.Flow)
+	f.out[f.number] = out
+	return out
+}
+
+// remoteOf gives the entry of a runtime, and makes it; nil when there are too
+// many. A new one asks the registry for the ways.
+func (f *flows) remoteOf(url string) *remoteRuntime {
+	rm := f.remotes[url]
+	if rm == nil {
+		if len(f.remotes) >= f.bus.limits.Flows || f.over {
+			return nil
+		}
+		rm = &remoteRuntime{url: url, in: map[uint64]*inflow{}}
+		f.remotes[url] = rm
+		f.ask(rm)
+	}
+	rm.used = time.Now()
+	return rm
+}
+
+// ask asks the registry how a runtime is reached. The route of its bus is no one's
+// wish for a connection, and changes of it are pushed.
+func (f *flows) ask(rm *remoteRuntime) {
+	f.bus.ask.route(&pb.Message{To: address.Bus(rm.url), From: f.bus.own})
+}
+
+// reask asks again for all, on a new stream to the registry.
+func (f *flows) reask() {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, rm := range f.remotes {
+		f.ask(rm)
+	}
+}
+
+// learn takes what a route says about the ways to its runtime, and about flows
+// with it. The table is locked.
+func (f *flows) learn(r *pb.Route) {
+	if r.GetNext() == "" {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if before := f.provisional[r.GetTo()]; before != nil {
+		f.decide(before, r)
+	}
+	switch r.GetReason() {
+	case pb.RouteReason_ROUTE_REASON_SIGNALLING, pb.RouteReason_ROUTE_REASON_BACKEND_SERVICE:
+		return
+	}
+	rm := f.remotes[r.GetRuntimeUrl()]
+	if rm == nil {
+		return
+	}
+	w := waysOf(r)
+	if old := rm.ways.Load(); old != nil && *old == *w {
+		return
+	}
+	f.setWays(rm, w)
+	f.wakeAll(rm)
+}
+
+// learnPushed is learn for a pushed route, which need not be in the cache.
+func (f *flows) learnPushed(r *pb.Route) {
+	t := f.bus.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.learn(r)
+}
+
+// decide ends the doubt about a provisional flow, once the look-up has ended.
+func (f *flows) decide(out *outflow, r *pb.Route) {
+	out.hint.Store(waysOf(r))
+	switch r.GetFlow() {
+	case pb.FlowUse_FLOW_USE_UNKNOWN:
+		return
+	case pb.FlowUse_FLOW_USE_ANNOUNCED:
+		if rm := f.remoteOf(r.GetRuntimeUrl()); rm != nil {
+			if rm.ways.Load() == nil {
+				f.setWays(rm, waysOf(r))
+			}
+			out.remote.Store(rm)
+		}
+		out.verdict.Store(announced)
+	default:
+		out.verdict.Store(plain)
+	}
+	f.wake(out)
+}
+
+func (f *flows) setWays(rm *remoteRuntime, w *ways) {
+	if old := rm.ways.Load(); old != nil {
+		f.count(old, -1)
+	}
+	rm.ways.Store(w)
+	f.count(w, 1)
+}
+
+func (f *flows) count(w *ways, n int) {
+	for _, name := range []string{w.direct, w.relay} {
+		if f.users[name] += n; f.users[name] <= 0 {
+			delete(f.users, name)
+		}
+	}
+}
+
+// wakeAll has all flows to a runtime look again at their ways.
+func (f *flows) wakeAll(rm *remoteRuntime) {
+	if rm.out != nil {
+		f.wake(rm.out)
+	}
+	for _, out := range f.provisional {
+		if out.remote.Load() == rm {
+			f.wake(out)
+		}
+	}
+}
+
+// wake has a flow looked at by run.
+func (f *flows) wake(out *outflow) {
+	f.wmu.Lock()
+	f.woken[out] = struct{}{}
+	f.wmu.Unlock()
+	f.signal()
+}
+
+// moved notes that listeners of an address came or went. The table is locked.
+func (f *flows) moved(address string) {
+	f.mu.RLock()
+	_, used := f.users[address]
+	f.mu.RUnlock()
+	if !used {
+		return
+	}
+	f.wmu.Lock()
+	f.gone[address] = struct{}{}
+	f.wmu.Unlock()
+	f.signal()
+}
+
+func (f *flows) signal() {
+	select {
+	case f.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// sweepEvery is how often flows are looked for that are not used any more, and
+// idleTime how long they are kept: a new one costs little.
+const (
+	sweepEvery = 30 * time.Second
+	idleTime   = 2 * time.Minute
+)
+
+// run looks at flows whose ways have changed, until ctx is done.
+func (f *flows) run(ctx context.Context) {
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-f.wakes:
+			for out := range f.taken() {
+				out.look()
+			}
+		case now := <-sweep.C:
+			f.sweep(now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// taken gives the flows to be looked at.
+func (f *flows) taken() map[*outflow]struct{} {
+	f.wmu.Lock()
+	woken, gone := f.woken, f.gone
+	f.woken, f.gone = map[*outflow]struct{}{}, map[string]struct{}{}
+	f.wmu.Unlock()
+	if len(gone) == 0 {
+		return woken
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, out := range f.out {
+		if w := out.ways(); w != nil && (has(gone, w.direct) || has(gone, w.relay)) {
+			woken[out] = struct{}{}
+		}
+	}
+	return woken
+}
+
+func has(set map[string]struct{}, key string) bool {
+	_, ok := set[key]
+	return ok
+}
+
+// sweep removes what has not been used for some time.
+func (f *flows) sweep(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, out := range f.out {
+		if out.idleSince(now) > idleTime {
+			f.drop(out)
+		}
+	}
+	for url, rm := range f.remotes {
+		for number, in := range rm.in {
+			if in.idleSince(now) > idleTime {
+				f.endIn(rm, number, in)
+			}
+		}
+		if rm.out == nil && len(rm.in) == 0 && now.Sub(rm.used) > idleTime {
+			if w := rm.ways.Load(); w != nil {
+				f.count(w, -1)
+			}
+			delete(f.remotes, url)
+		}
+	}
+}
+
+// remove takes an empty flow out.
+func (f *flows) remove(out *outflow) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if out.empty() {
+		f.drop(out)
+	}
+}
+
+func (f *flows) drop(out *outflow) {
+	out.close()
+	delete(f.out, out.id.Number)
+	if f.provisional[out.address] == out {
+		delete(f.provisional, out.address)
+	}
+	if rm := out.remote.Load(); rm != nil && rm.out == out {
+		rm.out = nil
+	}
+}
+
+func (f *flows) endIn(rm *remoteRuntime, number uint64, in *inflow) {
+	in.close()
+	delete(rm.in, number)
+	f.incoming--
+}
+
+// sizes are how many flows there are, out and in.
+func (f *flows) sizes() (out, in int) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return len(f.out), f.incoming
+}
+
+// unsettled are the bytes in all flows to others.
+func (f *flows) unsettled() (bytes int) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, out := range f.out {
+		out.mu.Lock()
+		bytes += out.sender.Bytes()
+		out.mu.Unlock()
+	}
+	return bytes
+}
+
+// end stops all timers. What is under way stays with the clients.
+func (f *flows) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	for _, out := range f.out {
+		out.close()
+	}
+	for _, rm := range f.remotes {
+		for _, in := range rm.in {
+			in.close()
+		}
+	}
+}

@@ -1,0 +1,320 @@
+package bus
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/services/bus/flow"
+)
+
+// inflow is a flow from another runtime: the machine of its receiver. What is in
+// order goes on as posts, one goroutine at a time.
+type inflow struct {
+	flows  *flows
+	remote *remoteRuntime
+	id     flow.ID
+
+	order sync.Mutex // held while messages are handed on
+
+	mu       sync.Mutex
+	receiver *flow.Receiver
+	counted  int // bytes of it in flows.held
+	timer    *time.Timer
+	due      time.Time // of timer
+	used     time.Time
+	closed   bool
+}
+
+// arrival is a message of a flow as a post's poster: whatever becomes of it, the
+// other bus is told.
+type arrival struct {
+	in       *inflow
+	sequence uint64
+	via      pb.Component
+}
+
+func (a arrival) component() pb.Component { return a.via }
+func (arrival) outcome(*pb.Outcome)       {}
+func (arrival) charge(int)                {}
+func (arrival) sendBack(*post, ...string) {}
+func (a arrival) settled(_ *post, err error) {
+	code, description := int32(fault.OK), ""
+	if err != nil {
+		f := fault.From(err)
+		code, description = int32(f.Code), f.Description //nolint:gosec // three digits
+	}
+	a.in.dealt(a.sequence, code, description)
+}
+
+// arrive takes what a stub had from another bus: acks, news about the way, and
+// the next message of a flow.
+func (f *flows) arrive(p *post) {
+	m := p.m
+	if remote := p.ingress.GetRemoteRuntimeUrl(); remote != "" && remote != m.Flow.Runtime && !m.Flow.Refused {
+		f.bus.metrics.refused(reasonSource) // a peer speaks for itself alone
+		return
+	}
+	switch {
+	case m.Flow.Refused:
+		f.refused(m)
+		return
+	case len(m.Flow.Acks) > 0:
+		f.ackedBy(m.Flow)
+	}
+	if m.Flow.Id > 0 {
+		f.data(p)
+	}
+}
+
+// refused gives the word of a stub or a Message Node to the flow it is about.
+func (f *flows) refused(m *pb.Message) {
+	if m.Flow.Runtime != f.bus.runtimeURL || m.Flow.Epoch != f.epoch {
+		return
+	}
+	f.mu.RLock()
+	out := f.out[m.Flow.Id]
+	f.mu.RUnlock()
+	if _, err := message.Result(m); out != nil && err != nil {
+		out.refused(m.Flow.Sequence, fault.From(err))
+	}
+}
+
+func (f *flows) ackedBy(fl *pb.Flow) {
+	for _, a := range fl.Acks {
+		if a.GetEpoch() != f.epoch {
+			continue // of the bus before this one
+		}
+		f.mu.Lock()
+		out := f.out[a.GetId()]
+		if out != nil && !f.belongs(out, fl.Runtime) {
+			out = nil
+		}
+		f.mu.Unlock()
+		if out != nil {
+			out.acked(a)
+		}
+	}
+}
+
+// belongs tells whether a runtime may ack a flow. A provisional one becomes that
+// of the runtime which acks it.
+func (f *flows) belongs(out *outflow, runtime string) bool {
+	if rm := out.remote.Load(); rm != nil {
+		return rm.url == runtime
+	}
+	rm := f.remoteOf(runtime)
+	if rm == nil {
+		return false
+	}
+	rm.announced.Store(true)
+	if rm.ways.Load() != nil {
+		out.remote.Store(rm)
+	}
+	return true
+}
+
+// data takes a message of a flow.
+func (f *flows) data(p *post) {
+	in := f.in(p.m.Flow)
+	if in == nil {
+		return // it is over, or there are too many: its bus keeps it
+	}
+	in.order.Lock()
+	defer in.order.Unlock()
+	for _, d := range in.receive(p) {
+		in.handOn(d)
+	}
+}
+
+// in finds a flow, and makes it. One of a newer bus ends all of those before.
+func (f *flows) in(fl *pb.Flow) *inflow {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rm := f.remoteOf(fl.Runtime)
+	if rm == nil || fl.Epoch < rm.epoch {
+		return nil
+	}
+	rm.announced.Store(true)
+	if fl.Epoch > rm.epoch {
+		rm.epoch = fl.Epoch
+		for number, in := range rm.in {
+			f.endIn(rm, number, in)
+		}
+	}
+	in := rm.in[fl.Id]
+	if in == nil {
+		if f.incoming >= f.bus.limits.Flows || f.over {
+			return nil
+		}
+		in = &inflow{
+			flows: f, remote: rm, id: flow.ID{Epoch: fl.Epoch, Number: fl.Id},
+			receiver: flow.NewReceiver(f.epoch, f.bus.limits.Flow),
+		}
+		rm.in[fl.Id] = in
+		f.incoming++
+	}
+	return in
+}
+
+// receive gives what is in order by now.
+func (in *inflow) receive(p *post) []flow.Delivery {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed || in.flows.held.Load() > int64(in.flows.bus.limits.FlowBytes) {
+		return nil
+	}
+	now := time.Now()
+	in.used = now
+	var value any
+	if p.m.Type != message.FlowType { // else its place is all that it says
+		value = p
+	}
+	fl := p.m.Flow
+	turn, _ := in.receiver.Receive(now, flow.Place{Sequence: fl.Sequence, Base: fl.Base, After: fl.After}, p.cost(), value)
+	in.count()
+	in.plan(now)
+	return slices.Clone(turn)
+}
+
+// count keeps the sum over all flows.
+func (in *inflow) count() {
+	now := in.receiver.Ahead() + in.receiver.Backlog()
+	in.flows.held.Add(int64(now - in.counted))
+	in.counted = now
+}
+
+// handOn sends a message the rest of its way, once: it may have come before, in a
+// flow of a bus that was restarted since.
+func (in *inflow) handOn(d flow.Delivery) {
+	b, p := in.flows.bus, d.Value.(*post)
+	m := message.Share(p.m)
+	m.Flow = nil
+	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
+	q.size, q.ingress, q.flowing = proto.Size(m), p.ingress, true
+	if in.flows.seen(m) {
+		b.metrics.duplicates.Inc()
+		b.over(q, nil)
+		return
+	}
+	b.verify(q)
+}
+
+// seen tells whether a message has been taken before.
+func (f *flows) seen(m *pb.Message) bool {
+	f.marksMu.Lock()
+	defer f.marksMu.Unlock()
+	return f.marks.Seen(m.From, m.To, m.Origin, m.Number)
+}
+
+// dealt notes what became of a message.
+func (in *inflow) dealt(sequence uint64, code int32, description string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return
+	}
+	now := time.Now()
+	in.receiver.Dealt(now, sequence, code, description)
+	in.count()
+	in.plan(now)
+}
+
+// plan sets the timer for the next ack.
+func (in *inflow) plan(now time.Time) {
+	at, ok := in.receiver.AckDue()
+	if !ok || in.closed {
+		return
+	}
+	if in.due.IsZero() || at.Before(in.due) {
+		in.due = at
+		if in.timer == nil {
+			in.timer = time.AfterFunc(at.Sub(now), in.ack)
+		} else {
+			in.timer.Reset(at.Sub(now))
+		}
+	}
+}
+
+// ack tells the other bus what is here.
+func (in *inflow) ack() {
+	in.mu.Lock()
+	in.due = time.Time{}
+	if in.closed {
+		in.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	a := in.receiver.Ack(now)
+	in.plan(now)
+	in.mu.Unlock()
+	a.Epoch, a.Id = in.id.Epoch, in.id.Number
+	in.flows.say(in.remote, a)
+}
+
+// say sends acks to a runtime, both ways while there is doubt.
+func (f *flows) say(rm *remoteRuntime, acks ...*pb.FlowAck) {
+	b := f.bus
+	m := &pb.Message{
+		Id: flowID, Type: message.FlowType, From: b.own, To: address.Bus(rm.url),
+		Flow: &pb.Flow{Runtime: b.runtimeURL, Epoch: f.epoch, Acks: acks},
+	}
+	p := newPost(itself{}, m)
+	p.size = proto.Size(m)
+	p.left.Store(2)
+	p.owed.Store(2)
+	if w := rm.ways.Load(); w != nil {
+		if b.table.sayOver(p, w) {
+			return
+		}
+	}
+	if done, err := b.table.route(p); done && err != nil {
+		b.metrics.refused(reasonOf(err)) // the next one says it all
+	}
+}
+
+// sayOver puts an ack into the inbox of the way that is used; false when nobody is
+// there.
+func (t *table) sayOver(p *post, w *ways) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	said := false
+	for _, name := range []string{w.direct, w.relay} {
+		if said && !w.doubt {
+			break
+		}
+		if in := t.taker(name); in != nil {
+			if taken, _ := in.offer(p); taken {
+				said = true
+			}
+		}
+	}
+	return said
+}
+
+func (in *inflow) idleSince(now time.Time) time.Duration {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.receiver.Idle() {
+		return 0
+	}
+	return now.Sub(in.used)
+}
+
+// close ends it; what waits for others before it will not come any more.
+func (in *inflow) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.closed = true
+	in.flows.held.Add(-int64(in.counted))
+	in.counted = 0
+	if in.timer != nil {
+		in.timer.Stop()
+	}
+}

@@ -1,0 +1,255 @@
+package bus
+
+import (
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// origin is a client over all the streams that it opens: which of its posts have
+// been taken, and which of these are not settled. The client keeps the latter,
+// and posts them again on each new stream (Post.again); here they are known by
+// their number, and taken once.
+//
+// A nil origin is that of a stream without: its methods do nothing.
+type origin struct {
+	origins *origins
+	id      []byte
+
+	mu     sync.Mutex
+	now    *stream          // the one that is attached; nil while there is none
+	taken  uint64           // numbers up to here have been taken
+	open   map[uint64]*post // of these, those that are not settled
+	failed *cache[uint64, *pb.Outcome]
+	timer  *time.Timer // forgets it, while no stream is attached
+}
+
+// origins is the table of them. Its mutex is taken before an origin's.
+type origins struct {
+	limits *Limits
+	mu     sync.Mutex
+	byID   map[string]*origin
+}
+
+func newOrigins(l *Limits) *origins { return &origins{limits: l, byID: map[string]*origin{}} }
+
+// attach finds the origin of a stream, or makes it; nil for an empty id.
+func (t *origins) attach(s *stream, id []byte) (*origin, error) {
+	switch {
+	case len(id) == 0:
+		return nil, nil
+	case len(id) > message.MaxOrigin:
+		return nil, fault.New(fault.BadRequest, "origin is longer than %d bytes", message.MaxOrigin)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := t.byID[string(id)]
+	if o == nil {
+		if len(t.byID) >= t.limits.Origins {
+			return nil, fault.New(fault.TooMany, "the bus knows %d clients already", len(t.byID))
+		}
+		o = &origin{origins: t, id: id, open: map[uint64]*post{}, failed: newCache[uint64, *pb.Outcome](t.limits.Refusals)}
+		t.byID[string(id)] = o
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.now = s
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	return o, nil
+}
+
+// detach notes that a stream has ended. The origin is forgotten if none comes
+// within Limits.OriginTime.
+func (o *origin) detach(s *stream) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.now != s {
+		return
+	}
+	o.now = nil
+	if o.timer == nil {
+		o.timer = time.AfterFunc(o.origins.limits.OriginTime, o.expire)
+	} else {
+		o.timer.Reset(o.origins.limits.OriginTime)
+	}
+}
+
+func (o *origin) expire() {
+	t := o.origins
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.now == nil {
+		delete(t.byID, string(o.id))
+	}
+}
+
+// end stops the timers, at the end of the bus.
+func (t *origins) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range t.byID {
+		o.mu.Lock()
+		if o.timer != nil {
+			o.timer.Stop()
+		}
+		o.mu.Unlock()
+	}
+}
+
+func (t *origins) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byID)
+}
+
+// take tells whether a post is to be taken: it has not been before. Of one that
+// has, the client is told what became of it.
+func (o *origin) take(s *stream, p *post) bool {
+	if p.m == nil {
+		return true
+	}
+	p.m.Origin, p.m.Number = o.id, p.number
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p.number > o.taken {
+		o.taken = p.number
+		o.open[p.number] = p
+		return true
+	}
+	had := o.open[p.number]
+	failed, wasRefused := o.failed.get(p.number)
+	switch {
+	case had != nil && (had.request != nil || p.wait == pb.Wait_WAIT_DELIVERED):
+		// Its outcome comes, on this stream.
+	case had != nil:
+		if had.taken.Load() && p.sequence != 0 {
+			s.outcome(outcomeOf(p.sequence, nil))
+		}
+	case wasRefused:
+		s.outcome(withSequence(failed, p.sequence))
+		s.settled(p, nil)
+	case p.wait == pb.Wait_WAIT_RESPONSE:
+		s.outcome(outcomeOf(p.sequence, fault.New(fault.Unavailable, "the response was lost with the stream that it came on")))
+		s.settled(p, nil)
+	default:
+		if p.sequence != 0 {
+			s.outcome(outcomeOf(p.sequence, nil))
+		}
+		s.settled(p, nil)
+	}
+	return false
+}
+
+func withSequence(o *pb.Outcome, sequence uint64) *pb.Outcome {
+	o = proto.CloneOf(o)
+	o.Sequence = sequence
+	return o
+}
+
+// settle forgets a post, unless it was refused: that is told again when the
+// client asks.
+func (o *origin) settle(p *post, err error) {
+	if o == nil || p.number == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.open, p.number)
+	if err != nil {
+		o.failed.put(p.number, outcomeOf(p.sequence, err))
+	}
+}
+
+// current is the stream that is attached now, if it is another one.
+func (o *origin) current(not *stream) *stream {
+	if o == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.now == not {
+		return nil
+	}
+	return o.now
+}
+
+// outcome hands an outcome to the stream that came after one that is over.
+func (o *origin) outcome(not *stream, out *pb.Outcome) {
+	if s := o.current(not); s != nil {
+		s.outcome(out)
+	}
+}
+
+// settling are the numbers of settled posts that a stream has not been told. They
+// are told with the next frame, and a frame is made for them when they are many
+// or a little time has passed. The stream's mutex guards it.
+type settling struct {
+	ranges []*pb.Range
+	count  int
+	timer  *time.Timer
+}
+
+// settleSoon is how long a client may have to wait for it, and settleMany how
+// many are told at once: it only keeps what it need not until then.
+const (
+	settleSoon = 5 * time.Millisecond
+	settleMany = 32
+)
+
+func (t *settling) add(number uint64, signal func()) {
+	if last := len(t.ranges) - 1; last >= 0 && t.ranges[last].Last+1 == number {
+		t.ranges[last].Last = number
+	} else {
+		t.ranges = append(t.ranges, &pb.Range{First: number, Last: number})
+	}
+	t.count++
+	switch {
+	case t.count >= settleMany:
+		signal()
+	case t.count > 1:
+	case t.timer == nil:
+		t.timer = time.AfterFunc(settleSoon, signal)
+	default:
+		t.timer.Reset(settleSoon)
+	}
+}
+
+func (t *settling) take() []*pb.Range {
+	if t.count == 0 {
+		return nil
+	}
+	ranges := t.ranges
+	t.ranges, t.count = nil, 0
+	t.timer.Stop()
+	return ranges
+}
+
+// settled tells the client that it need not keep a post any more.
+func (s *stream) settled(p *post, err error) {
+	if p.number == 0 {
+		return
+	}
+	s.origin.settle(p, err)
+	s.mu.Lock()
+	if !s.closed {
+		s.settling.add(p.number, s.signal)
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	if next := s.origin.current(s); next != nil {
+		next.settled(p, err)
+	}
+}

@@ -1,0 +1,359 @@
+package bus
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/services/bus/flow"
+)
+
+// flowID is the id of messages that are of a flow alone: nobody answers them.
+const flowID = "0"
+
+// outflow is a flow to another runtime: the machine of its sender, and the posts
+// that wait for room in it. Whoever changes something pumps: what is due then goes
+// into the inboxes of the ways.
+type outflow struct {
+	flows   *flows
+	id      flow.ID
+	address string                        // what a provisional one is for
+	hint    atomic.Pointer[ways]          // of a provisional one, while its runtime is not known
+	remote  atomic.Pointer[remoteRuntime] // nil while that is so
+	verdict atomic.Int32                  // on a provisional one
+
+	mu      sync.Mutex
+	sender  *flow.Sender
+	waiting fifo[waiting]
+	blocked map[string]int // of these, by address
+	patience,
+	timer *time.Timer
+	due    time.Time // of timer
+	used   time.Time
+	closed bool
+}
+
+// Verdicts on a provisional flow.
+const (
+	undecided int32 = iota
+	announced
+	plain
+)
+
+// ways are how its runtime, or its address, is reached now; nil if that is not
+// known.
+func (o *outflow) ways() *ways {
+	if rm := o.remote.Load(); rm != nil {
+		if w := rm.ways.Load(); w != nil {
+			return w
+		}
+	}
+	return o.hint.Load()
+}
+
+// offer takes a post into the flow (taken), or lets it wait for room (neither
+// taken nor an error): then its verdict comes later. The order of an address is
+// kept.
+func (o *outflow) offer(p *post) (taken bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	o.used = now
+	if o.blocked[p.m.To] == 0 {
+		if _, ok := o.sender.Post(now, item(p)); ok {
+			return true, nil
+		}
+	}
+	if s, ok := p.by.(*stream); p.by == poster(itself{}) || ok && s.overdrawn() {
+		return false, o.full(p.m.To)
+	}
+	if o.waiting.len() == 0 {
+		o.arm(&o.patience, o.limits().FullTime, o.impatient)
+	}
+	o.waiting.push(waiting{p, now.Add(o.limits().FullTime)})
+	o.blocked[p.m.To]++
+	p.by.charge(p.cost())
+	return false, nil
+}
+
+func (o *outflow) limits() *Limits { return &o.flows.bus.limits }
+
+func item(p *post) flow.Item { return flow.Item{Address: p.m.To, Size: p.cost(), Value: p} }
+
+func (o *outflow) full(to string) error {
+	return refuse(reasonFlowFull, 429, "%s does not deal with what it has been sent", to)
+}
+
+// arm sets a timer that is made when it is needed first.
+func (o *outflow) arm(t **time.Timer, after time.Duration, f func()) {
+	switch {
+	case o.closed:
+	case *t == nil:
+		*t = time.AfterFunc(after, f)
+	default:
+		(*t).Reset(after)
+	}
+}
+
+// admit lets those in that have room now; of an address, none passes another.
+func (o *outflow) admit(now time.Time) (accepted []*post) {
+	if o.waiting.len() == 0 {
+		return nil
+	}
+	stays := map[string]bool{}
+	var left []waiting
+	for o.waiting.len() > 0 {
+		w := o.waiting.pop()
+		to := w.post.m.To
+		if !stays[to] {
+			if _, ok := o.sender.Post(now, item(w.post)); ok {
+				o.leave(w.post)
+				accepted = append(accepted, w.post)
+				continue
+			}
+			stays[to] = true
+		}
+		left = append(left, w)
+	}
+	for _, w := range left {
+		o.waiting.push(w)
+	}
+	return accepted
+}
+
+// leave counts a post that does not wait any more.
+func (o *outflow) leave(p *post) {
+	p.by.charge(-p.cost())
+	if o.blocked[p.m.To]--; o.blocked[p.m.To] == 0 {
+		delete(o.blocked, p.m.To)
+	}
+}
+
+// impatient refuses what has waited too long.
+func (o *outflow) impatient() {
+	o.mu.Lock()
+	now := time.Now()
+	var verdicts []verdict
+	for o.waiting.len() > 0 && !o.waiting.first().deadline.After(now) {
+		p := o.waiting.pop().post
+		o.leave(p)
+		if done, err := p.decide(o.full(p.m.To)); done {
+			verdicts = append(verdicts, verdict{post: p, err: err})
+		}
+	}
+	if o.waiting.len() > 0 {
+		o.arm(&o.patience, time.Until(o.waiting.first().deadline), o.impatient)
+	}
+	o.mu.Unlock()
+	o.flows.bus.carryOut(verdicts)
+}
+
+// pump puts what is due into the inboxes of the ways, as much as they take.
+func (o *outflow) pump() {
+	t := o.flows.bus.table
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	now := time.Now()
+	var direct, relay *inbox
+	if w := o.ways(); w != nil {
+		direct, relay = t.taker(w.direct), t.taker(w.relay)
+		o.sender.SetPaths(now, flow.Paths{Direct: direct != nil, Relay: relay != nil, Doubt: w.doubt})
+	}
+	o.sender.Ready(flow.Both)
+	for tx, ok := o.sender.Next(now); ok; tx, ok = o.sender.Next(now) {
+		o.transmit(tx, direct, relay)
+	}
+	o.wait(now)
+}
+
+// transmit puts one message into the inboxes of its ways. One that is full tells
+// when it has room again.
+func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
+	p := newPost(itself{}, o.message(tx))
+	p.size = proto.Size(p.m)
+	for _, way := range []struct {
+		path flow.Path
+		in   *inbox
+	}{{flow.Direct, direct}, {flow.Relay, relay}} {
+		if tx.Path&way.path != 0 && (way.in == nil || !way.in.offerFlow(p, o)) {
+			o.sender.Unsent(tx.Sequence, way.path)
+		}
+	}
+	o.flows.bus.metrics.transmitted(tx)
+}
+
+// message is what a transmission looks like on the wire.
+func (o *outflow) message(tx flow.Transmission) *pb.Message {
+	b := o.flows.bus
+	var m *pb.Message
+	if p, ok := tx.Value.(*post); ok {
+		m = message.Share(p.m)
+	} else {
+		m = &pb.Message{Id: flowID, Type: message.FlowType, From: b.own, To: o.address}
+		if rm := o.remote.Load(); rm != nil {
+			m.To = address.Bus(rm.url)
+		}
+	}
+	m.Flow = &pb.Flow{
+		Runtime: b.runtimeURL, Epoch: o.id.Epoch, Id: o.id.Number,
+		Sequence: tx.Sequence, Base: tx.Base, After: tx.After,
+	}
+	return m
+}
+
+// wait sets the timer for what the machine must be told of next.
+func (o *outflow) wait(now time.Time) {
+	at, ok := o.sender.Deadline()
+	if !ok {
+		o.due = time.Time{}
+		return
+	}
+	if !o.due.IsZero() && !at.Before(o.due) && o.due.After(now) {
+		return // it comes early enough, and looks again
+	}
+	o.due = at
+	o.arm(&o.timer, at.Sub(now), o.tick)
+}
+
+func (o *outflow) tick() {
+	o.mu.Lock()
+	now := time.Now()
+	o.due = time.Time{}
+	settled := slices.Clone(o.sender.Tick(now))
+	accepted := o.admit(now)
+	o.mu.Unlock()
+	o.carryOut(settled, accepted)
+	o.pump()
+}
+
+// look takes what has become known about a provisional flow, and pumps.
+func (o *outflow) look() {
+	o.mu.Lock()
+	now := time.Now()
+	var settled []flow.Settled
+	switch o.verdict.Swap(undecided) {
+	case announced:
+		o.sender.Announce(now)
+	case plain:
+		if !o.sender.Announced() {
+			settled = slices.Clone(o.sender.Plain(now))
+		}
+	}
+	o.mu.Unlock()
+	o.carryOut(settled, nil)
+	o.pump()
+}
+
+// acked takes an ack of another bus.
+func (o *outflow) acked(a *pb.FlowAck) {
+	o.mu.Lock()
+	now := time.Now()
+	settled := slices.Clone(o.sender.Acked(now, a))
+	accepted := o.admit(now)
+	o.mu.Unlock()
+	o.carryOut(settled, accepted)
+	o.pump()
+}
+
+// refused takes a stub's or a Message Node's word that a message did not arrive.
+func (o *outflow) refused(sequence uint64, why *fault.Error) {
+	o.mu.Lock()
+	now := time.Now()
+	settled := slices.Clone(o.sender.Refused(now, sequence, int32(why.Code), why.Description)) //nolint:gosec // three digits
+	accepted := o.admit(now)
+	o.mu.Unlock()
+	o.carryOut(settled, accepted)
+	o.pump()
+}
+
+// carryOut tells the posters.
+func (o *outflow) carryOut(settled []flow.Settled, accepted []*post) {
+	b := o.flows.bus
+	for _, p := range accepted {
+		if done, err := p.decide(nil); done {
+			b.settle(p, err)
+		}
+	}
+	for _, s := range settled {
+		p := s.Value.(*post)
+		switch {
+		case s.Plain && s.Unsent:
+			b.table.plain(p)
+		case s.Code >= int32(fault.BadRequest):
+			if p.dealt() {
+				b.refuseRemotely(p, refuse(reasonRemote, fault.Code(s.Code), "%s", s.Description))
+			}
+		case p.dealt():
+			b.finish(p)
+		}
+	}
+}
+
+func (o *outflow) empty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sender.Empty() && o.waiting.len() == 0
+}
+
+// idleSince is how long it has been empty; 0 when it is not.
+func (o *outflow) idleSince(now time.Time) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.sender.Empty() || o.waiting.len() > 0 {
+		return 0
+	}
+	return now.Sub(o.used)
+}
+
+func (o *outflow) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	for _, t := range []*time.Timer{o.timer, o.patience} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// taker gives the inbox of a way; nil when nobody listens there.
+func (t *table) taker(address string) *inbox {
+	if pl := t.places[address]; pl != nil && len(pl.takers) > 0 {
+		return pl.takers[0]
+	}
+	return nil
+}
+
+// plain sends a post past the flows, by its route.
+func (t *table) plain(p *post) {
+	t.mu.RLock()
+	var takers []*inbox
+	if r, ok := t.routes.get(p.m.To); ok {
+		if next := t.places[r.next]; next != nil {
+			takers = next.takers
+		}
+	}
+	var done bool
+	var err error
+	if len(takers) > 0 {
+		done, err = offer(p, takers)
+	} else {
+		done, err = true, refuse(reasonNoRoute, 503, "there is no way to %s now", p.m.To)
+	}
+	t.mu.RUnlock()
+	if done {
+		t.carryOut([]verdict{{post: p, err: err}})
+	}
+}

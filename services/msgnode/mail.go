@@ -1,0 +1,214 @@
+package msgnode
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// handAll hands a letter to runtimes. The error tells of one that could not have
+// it.
+func (n *Node) handAll(runtimes []string, l letter) (failed error) {
+	for _, runtime := range runtimes {
+		if err := n.hand(runtime, l); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// hand puts a letter into the queue of a runtime's socket, or into its mailbox
+// when its session is at none here.
+func (n *Node) hand(runtime string, l letter) error {
+	n.mu.RLock()
+	there, err := n.push(n.directory.sessions[runtime], l)
+	n.mu.RUnlock()
+	if !there {
+		there, err = n.keep(runtime, l)
+	}
+	if err != nil {
+		n.metrics.dropped.WithLabelValues(reasonOf(err)).Inc()
+	} else if there {
+		n.relayed(runtime, l)
+	}
+	return err
+}
+
+// push puts a letter into the queue of a session's socket, if it has one here. It
+// is called with mu held.
+func (n *Node) push(s Session, l letter) (there bool, err error) {
+	socket := n.sockets[s.Socket]
+	if socket == nil {
+		return false, nil
+	}
+	switch socket.queue.push(l, s) {
+	case errQueueFull:
+		return true, errFull(l.message.To)
+	case errQueueEnded:
+		return true, errAway(l.message.To)
+	default:
+		return true, nil
+	}
+}
+
+// keep puts a letter into a mailbox, unless the session has come back meanwhile:
+// then it is there.
+func (n *Node) keep(runtime string, l letter) (there bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.directory.sessions[runtime]
+	if s.Token == "" {
+		return false, errNobody(l.message.To)
+	}
+	if there, err := n.push(s, l); there {
+		return true, err
+	}
+	if over, why := n.store(s, l); len(over) > 0 {
+		return false, why(l.message.To)
+	}
+	return false, nil
+}
+
+// store puts letters into the mailbox of a session that is at no socket here. It
+// gives those that are to be refused, and why. It is called with mu held.
+func (n *Node) store(s Session, letters ...letter) (over []letter, why func(to string) error) {
+	if !n.up {
+		return letters, errAway // nobody would look after them
+	}
+	over = n.mail.put(s.Runtime, n.now(), letters...)
+	if at := s.replica(); at != "" && at != n.replica {
+		signal(n.mailing)
+	}
+	return over, errLate
+}
+
+// relayed counts and traces letters that a session gets.
+func (n *Node) relayed(runtime string, letters ...letter) {
+	n.metrics.relayed.Add(float64(len(letters)))
+	if len(letters) == 0 || !n.log.Enabled(n.life, slog.LevelDebug) {
+		return
+	}
+	for _, l := range letters {
+		n.log.Debug("relayed", "type", l.message.Type, "from", l.message.From, "to", l.message.To, "runtime", runtime)
+	}
+}
+
+// refuseLetters tells the senders of letters that they are not handed over.
+func (n *Node) refuseLetters(letters []letter, why func(to string) error) {
+	for _, l := range letters {
+		err := why(l.message.To)
+		n.metrics.dropped.WithLabelValues(reasonOf(err)).Inc()
+		n.refuseTo(l.sender, l.message, err)
+	}
+}
+
+// reasonOf is the label of a letter that was not handed over.
+func reasonOf(err error) string {
+	switch fault.CodeOf(err) {
+	case fault.Timeout:
+		return "late"
+	case fault.TooMany:
+		return "full"
+	case fault.NotFound:
+		return "closed"
+	default:
+		return "away"
+	}
+}
+
+// carryMail looks after the mailboxes until ctx is done.
+func (n *Node) carryMail(ctx context.Context) error {
+	tick := time.NewTicker(n.limits.MailboxEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-n.mailing:
+		case <-ctx.Done():
+			return nil
+		}
+		n.refuseOverdue()
+		n.moveMail(ctx)
+	}
+}
+
+// refuseOverdue refuses what has been kept for too long.
+func (n *Node) refuseOverdue() {
+	n.mu.Lock()
+	over := n.mail.overdue(n.now())
+	n.mu.Unlock()
+	n.refuseLetters(over, errLate)
+}
+
+// emptyMail refuses all that is kept: the node stops. A sender that knows flows
+// sends it again.
+func (n *Node) emptyMail() {
+	n.mu.Lock()
+	var left []letter
+	for runtime := range n.mail.boxes {
+		left = append(left, n.mail.take(runtime)...)
+	}
+	n.mu.Unlock()
+	n.refuseLetters(left, errAway)
+}
+
+// moveMail sends what is kept for sessions that are at other replicas there. What
+// fails is tried again the next time.
+func (n *Node) moveMail(ctx context.Context) {
+	n.mu.RLock()
+	runtimes := n.mail.waiting(func(runtime string) bool { return n.isElsewhere(runtime) != "" })
+	n.mu.RUnlock()
+	if len(runtimes) == 0 {
+		return
+	}
+	// The session may be here by now, and this replica the last to see it.
+	ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
+	defer cancel()
+	if err := n.state.fresh(ctx); err != nil {
+		n.log.Debug("what is kept stays where it is", "error", err)
+		return
+	}
+	for _, runtime := range runtimes {
+		for n.moveSome(runtime) {
+		}
+	}
+}
+
+// isElsewhere gives the other replica that has a runtime's session. It is called
+// with mu held.
+func (n *Node) isElsewhere(runtime string) (replica string) {
+	if replica = n.directory.sessions[runtime].replica(); replica == n.replica {
+		return ""
+	}
+	return replica
+}
+
+// moveSome sends what is kept for a runtime now, and tells whether there may be
+// more: what comes meanwhile is put behind it.
+func (n *Node) moveSome(runtime string) bool {
+	n.mu.Lock()
+	at := n.isElsewhere(runtime)
+	var letters []letter
+	if at == "" {
+		n.mail.stay(runtime)
+	} else {
+		letters = n.mail.move(runtime)
+	}
+	n.mu.Unlock()
+	to := elsewhere{replica: at, runtimes: []string{runtime}}
+	for i, l := range letters {
+		err := n.toReplica(to, l)
+		if fault.CodeOf(err) == fault.TooLarge {
+			n.refuseTo(l.sender, l.message, err)
+		} else if err != nil {
+			n.log.Debug("what is kept does not reach its replica", "replica", at, "error", err)
+			n.mu.Lock()
+			n.mail.back(runtime, letters[i:])
+			n.mu.Unlock()
+			return false
+		}
+	}
+	return len(letters) > 0
+}

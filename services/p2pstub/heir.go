@@ -1,0 +1,118 @@
+package p2pstub
+
+import (
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+// A connection that is worn is replaced without a pause: another one, its heir, is
+// set up beside it, on another socket of the requester.
+//
+//	requester's side                      handler's side
+//	 Deploy(replace): heir                  │
+//	 ├─ create, data.replaces = <object> ──►│ heir, which says nothing
+//	 │◄══════════ data channel ════════════►│
+//	 │ live: current                        │ live: current; what led over the old
+//	 │                                      │ one leads over it, without a word
+//	 │ the registry subscribes its address: │
+//	 │ what led over the old one leads over it
+//	 │ the old one leads nowhere, the heir has been heard of: it is emptied, and ends
+//	 ├─ delete <old object> ───────────────►│ the old one ends
+//
+// A peer that has been succeeded says nothing more of itself: for the registry the
+// connection with the remote runtime is live all the time. If the old one ends before
+// its heir is live, that becomes an ordinary set-up, and is published as one.
+
+// room is where a peer has its place: among the current ones, or among the heirs.
+func (s *Stub) room(heir bool) map[string]*peer {
+	if heir {
+		return s.heirs
+	}
+	return s.peers
+}
+
+func standingIn(room map[string]*peer, remote string) standing {
+	if p := room[remote]; p != nil {
+		return p.now
+	}
+	return standing{}
+}
+
+// replaceable gives the peer that another may be set up beside; nil if there is
+// none. The mutex is held.
+func (s *Stub) replaceable(remote string) *peer {
+	p := s.peers[remote]
+	if p == nil || p.now.state != status.Live && p.now.state != status.Disconnected {
+		return nil
+	}
+	return p
+}
+
+// succeed puts an heir that is live in the place of the one before, and tells which
+// states of it have to be published: those that the registry cannot know. The mutex
+// is held.
+func (s *Stub) succeed(p *peer) (old *peer, say []status.State) {
+	old = s.peers[p.remote]
+	delete(s.heirs, p.remote)
+	s.peers[p.remote] = p
+	p.heir = false
+	if old != nil {
+		old.successor = p
+		if old.url == p.url {
+			s.moveLeads(old, p)
+		}
+	}
+	switch {
+	case !p.muted:
+		say = []status.State{status.Live}
+	case old == nil:
+		say = []status.State{status.Created, status.InProgress, status.Live}
+	case old.now.state == status.Disconnected:
+		say = []status.State{status.Live}
+	}
+	p.muted = false
+	return old, say
+}
+
+// moveLeads has what leads over one peer lead over another. The mutex is held.
+func (s *Stub) moveLeads(from, to *peer) {
+	for _, l := range s.minibus {
+		if l.peer.Load() == from {
+			l.peer.Store(to)
+		}
+	}
+	to.info.Listeners, from.info.Listeners = append(to.info.Listeners, from.info.Listeners...), nil
+}
+
+// lingering is how often a peer that has been succeeded looks whether it can end.
+const lingering = 20 * time.Millisecond
+
+// canEnd tells whether nothing needs a peer any more that has been succeeded. The
+// side that has replaced it ends it; the other one waits for that.
+func (p *peer) canEnd(since time.Duration) bool {
+	p.stub.mu.Lock()
+	heir, leads := p.successor, len(p.info.Listeners)
+	p.stub.mu.Unlock()
+	limit := p.stub.limits.Linger
+	if heir.role == handler {
+		return since >= 2*limit
+	}
+	u := heir.pulse.Load()
+	return since >= limit || leads == 0 && u != nil && u.heardAny.Load() && p.out.Load().empty()
+}
+
+// seen are the peers of a snapshot: the current ones, and the heirs that the
+// registry has deployed. The mutex is held.
+func (s *Stub) seen() []*pb.Peer {
+	var out []*pb.Peer
+	for _, room := range []map[string]*peer{s.peers, s.heirs} {
+		for _, p := range room {
+			if p.now.state != status.None && !p.muted {
+				out = append(out, p.info)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,288 @@
+package p2pstub
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
+)
+
+// pulse watches over an open data channel: it sends heartbeats, keeps the path's
+// health, and sees when the connection is worn. Heartbeats travel over a data
+// channel of their own, nine bytes each:
+//
+//	0       1               9
+//	┌───────┬───────────────┐   kind 1: a heartbeat; kind 2: the answer to it
+//	│ kind  │ number        │   number: of the heartbeat, big endian
+//	└───────┴───────────────┘
+//
+// Three goroutines have to do with it, none of which waits for the bus or for data:
+// its own, which alone touches the health; the reader of heartbeats, which answers
+// each at once; and the reader of data, for which anything that comes is a sign of
+// life.
+type pulse struct {
+	peer     *peer
+	conn     *rtc.Peer
+	answers  bool // the other side answers heartbeats
+	began    time.Time
+	wake     chan struct{}
+	channel  atomic.Pointer[rtc.Channel] // for heartbeats, once it is open
+	heardAt  atomic.Int64                // since began
+	uneasy   atomic.Bool                 // wake it as soon as something comes
+	heardAny atomic.Bool
+
+	// Owned by its goroutine.
+	health   health
+	nextBeat time.Time
+	worn     bool
+
+	mu       sync.Mutex
+	lost     string // ICE's reason, not yet taken
+	hurried  time.Time
+	number   uint64
+	sent     [sentBeats]time.Time // by number
+	smoothed time.Duration
+	told     time.Duration // of what is published
+	toldAt   time.Time
+}
+
+// Kinds of heartbeat packets.
+const (
+	beatKind   = 1
+	answerKind = 2
+	beatSize   = 9
+)
+
+const (
+	// sentBeats is how many heartbeats may be under way and still tell the time
+	// that they took: more seconds than a path may be quiet.
+	sentBeats = 16
+	// beatBuffer is how many bytes may wait in the heartbeat channel: beyond it the
+	// path is clogged, and more of them would only say so later.
+	beatBuffer = 4 << 10
+	// hurry is for how long a change of addresses makes a doubt enough.
+	hurry = 10 * time.Second
+)
+
+func newPulse(p *peer, answers bool) *pulse {
+	now := time.Now()
+	return &pulse{
+		peer: p, conn: p.rtc, answers: answers, began: now, nextBeat: now, wake: make(chan struct{}, 1),
+		health: health{beat: p.stub.limits.Heartbeat, quiet: p.stub.limits.Quiet},
+	}
+}
+
+// heard notes a sign of life.
+func (u *pulse) heard() {
+	u.heardAt.Store(int64(time.Since(u.began)))
+	if u.uneasy.Load() {
+		u.signal()
+	}
+	if !u.heardAny.Load() {
+		u.heardAny.Store(true)
+	}
+}
+
+func (u *pulse) lastHeard() time.Time { return u.began.Add(time.Duration(u.heardAt.Load())) }
+
+func (u *pulse) signal() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lose takes the news that ICE has lost the path.
+func (u *pulse) lose(reason string) {
+	u.mu.Lock()
+	u.lost = reason
+	u.mu.Unlock()
+	u.signal()
+}
+
+// moved takes the news that this machine's addresses have changed.
+func (u *pulse) moved() {
+	u.mu.Lock()
+	u.hurried = time.Now()
+	u.mu.Unlock()
+	u.signal()
+}
+
+// run watches until ctx is done.
+func (u *pulse) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-u.wake:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now()
+		if !now.Before(u.nextBeat) {
+			u.nextBeat = now.Add(u.health.beat)
+			u.beat(now)
+			u.wear(now)
+		}
+		next := u.nextBeat
+		if u.answers {
+			u.look(now)
+			if at := u.health.next(now, u.lastHeard()); !at.IsZero() && at.Before(next) {
+				next = at
+			}
+		}
+		timer.Reset(max(time.Until(next), 0))
+	}
+}
+
+// beat sends a heartbeat.
+func (u *pulse) beat(now time.Time) {
+	if !u.answers {
+		return
+	}
+	u.mu.Lock()
+	u.number++
+	number := u.number
+	u.sent[number%sentBeats] = now
+	u.mu.Unlock()
+	u.write(beatKind, number)
+}
+
+func (u *pulse) write(kind byte, number uint64) {
+	c := u.channel.Load()
+	if c == nil || c.Buffered() > beatBuffer {
+		return
+	}
+	_ = c.Write(framing.Packet{Data: binary.BigEndian.AppendUint64([]byte{kind}, number)}) // closed: silence says so
+}
+
+// look tells the machine and the watchers what has become of the path.
+func (u *pulse) look(now time.Time) {
+	u.mu.Lock()
+	lost, hurried := u.lost, now.Sub(u.hurried) < hurry
+	u.lost = ""
+	u.mu.Unlock()
+	var stepped bool
+	var reason string
+	before := u.health.state
+	if lost != "" {
+		if u.health, stepped, reason = u.health.lose(now, lost); stepped {
+			u.tell(before, reason)
+		}
+	}
+	for {
+		// What comes from here on wakes it again.
+		u.uneasy.Store(u.health.state != fine)
+		before = u.health.state
+		if u.health, stepped, reason = u.health.look(now, u.lastHeard(), hurried); !stepped {
+			return
+		}
+		u.tell(before, reason)
+	}
+}
+
+func (u *pulse) tell(before condition, reason string) {
+	p := u.peer
+	p.log.Debug("health of the path", "was", before.String(), "is", u.health.state.String(), "reason", reason)
+	switch u.health.state {
+	case doubt:
+		p.stub.metrics.doubts.Inc()
+		p.stub.change(p, func() { p.info.Doubt = p.live() })
+	case down:
+		p.tell(event{kind: pathDown, reason: reason})
+	case answering:
+		p.tell(event{kind: pathAnswers})
+	case fine:
+		if before == doubt {
+			p.stub.change(p, func() { p.info.Doubt = false })
+			return
+		}
+		p.tell(event{kind: pathUp})
+	}
+}
+
+// wear sees whether the connection should be replaced. A peer that knows nothing of
+// that is let go when it has sent too many records: it connects anew.
+func (u *pulse) wear(now time.Time) {
+	l := u.peer.stub.limits
+	records := u.conn.Records() >= l.Records
+	if u.worn || !records && (!u.answers || now.Sub(u.began) < l.Age) {
+		return
+	}
+	u.worn = true
+	p := u.peer
+	p.log.Info("P2P connection is worn", "records", u.conn.Records(), "age", now.Sub(u.began).Round(time.Second))
+	if u.answers {
+		p.stub.change(p, func() { p.info.Worn = true })
+	} else {
+		p.tell(event{kind: closed, reason: "worn: it has sent as many DTLS records as one may"})
+	}
+}
+
+// read takes what comes over the heartbeat channel, until that is closed.
+func (u *pulse) read(c *rtc.Channel) {
+	u.channel.Store(c)
+	buf := make([]byte, 64)
+	for {
+		packet, err := c.Read(buf)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil || len(packet.Data) != beatSize {
+			u.peer.stub.metrics.drop(dropInvalid)
+			continue
+		}
+		number := binary.BigEndian.Uint64(packet.Data[1:])
+		switch packet.Data[0] {
+		case beatKind:
+			u.write(answerKind, number)
+		case answerKind:
+			u.answered(number)
+		}
+		u.heard()
+	}
+}
+
+// answered takes the time that a heartbeat has taken.
+func (u *pulse) answered(number uint64) {
+	now := time.Now()
+	u.mu.Lock()
+	at := u.sent[number%sentBeats]
+	if number > u.number || u.number-number >= sentBeats || at.IsZero() {
+		u.mu.Unlock()
+		return // not ours, too old, or answered before
+	}
+	u.sent[number%sentBeats] = time.Time{}
+	took := now.Sub(at)
+	if u.smoothed == 0 {
+		u.smoothed = took
+	}
+	u.smoothed += (took - u.smoothed) / 8 // as TCP does (RFC 6298)
+	publish, smoothed := u.newsOf(now), u.smoothed
+	u.mu.Unlock()
+	p := u.peer
+	p.stub.metrics.roundTrip.Observe(took.Seconds())
+	if publish {
+		p.stub.change(p, func() { p.info.RoundTrip = durationpb.New(smoothed) })
+	}
+}
+
+// newsOf tells whether the round trip should be published: it has changed by half,
+// and was not published within the last second. The mutex is held.
+func (u *pulse) newsOf(now time.Time) bool {
+	change := (u.smoothed - u.told).Abs()
+	if u.told != 0 && (change < u.told/2 || now.Sub(u.toldAt) < time.Second) {
+		return false
+	}
+	u.told, u.toldAt = u.smoothed, now
+	return true
+}

@@ -1,0 +1,77 @@
+package registry
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/peerbus/peerbus/protocol/address"
+)
+
+// retryLocked makes the attempts that are due without a message. While the P2P
+// stub is away there are none.
+func (r *Registry) retryLocked(now time.Time) {
+	if !r.parts["p2pstub"].Connected {
+		return
+	}
+	lost, worn := r.known.table.attempts(now, r.known.wants, r.limits)
+	for _, remote := range lost {
+		r.attemptLocked(remote, now)
+	}
+	for _, remote := range worn {
+		r.replaceLocked(remote, now)
+	}
+}
+
+// attemptLocked tries to set up what was lost.
+func (r *Registry) attemptLocked(remote string, now time.Time) {
+	stub, asked := r.handlerLocked(remote, now)
+	switch {
+	case stub != "":
+		r.metrics.attempts.WithLabelValues("lost").Inc()
+		_ = r.setUpLocked(remote, stub, "") // refused events are logged there
+	case !asked:
+		_ = r.applyLocked(event{kind: postponed, remote: remote, reason: "its handler stub is not known"})
+	}
+}
+
+// replaceLocked has a worn connection replaced. Where the handler stub of the other
+// side cannot be found, that one must do it.
+func (r *Registry) replaceLocked(remote string, now time.Time) {
+	stub, _ := r.handlerLocked(remote, now)
+	if stub == "" {
+		return
+	}
+	r.metrics.attempts.WithLabelValues("worn").Inc()
+	_ = r.applyLocked(event{
+		kind: renewed, remote: remote, role: requester, handler: stub,
+		stub: address.Requester(r.rules.own, uuid.NewString()),
+	})
+}
+
+// handlerLocked gives the handler stub of a remote runtime. Where it is not known,
+// an address of that runtime is looked up, whose entry names it: asked, and to be
+// called again.
+func (r *Registry) handlerLocked(remote string, now time.Time) (stub string, asked bool) {
+	c := r.known.table.byRemote[remote]
+	if c.Handler != "" {
+		return c.Handler, false
+	}
+	if stub := r.known.cache.handlers[remote]; stub != "" {
+		return stub, false
+	}
+	e := c.For
+	for listed := range r.known.table.addresses[remote] {
+		if e != "" {
+			break
+		}
+		e = listed
+	}
+	if e == "" {
+		return "", false
+	}
+	if _, fresh := r.known.cache.get(e, now); fresh {
+		return "", false
+	}
+	return "", r.lookUpLocked(e, false, false) != nil
+}

@@ -1,0 +1,52 @@
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// tickAlong looks at what time alone brings about.
+func (r *Registry) tickAlong(ctx context.Context) error {
+	t := time.NewTicker(r.limits.Tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			r.tick()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// tick applies what is due. Routes whose reason has run out are taken back, so
+// that the next message asks again: that starts another attempt where none is made
+// without one.
+func (r *Registry) tick() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Now()
+	for _, e := range r.known.table.due(now, r.limits) {
+		_ = r.applyLocked(e) // refused events are logged there
+	}
+	r.retryLocked(now)
+	again := r.known.cache.expire(now, r.isToldLocked)
+	for _, e := range again {
+		if remote := r.known.table.byAddress[e]; remote != "" && r.known.table.addresses[remote][e] == associated {
+			// A live connection keeps it until the look-up says otherwise.
+			if c := r.known.table.get(remote); !c.usable() || r.lookUpLocked(e, false, false) == nil {
+				r.known.table.remove(remote, e)
+			}
+		}
+	}
+	for remote, c := range r.known.table.byRemote {
+		if !c.NextAttempt.IsZero() && !now.Before(c.NextAttempt) && !c.retryTold {
+			c.retryTold = true
+			again = append(again, remote)
+		}
+	}
+	r.staleLocked(again)
+	r.rerouteLocked(again)
+	r.deployWantedLocked()
+	r.savePlacesLocked()
+}
