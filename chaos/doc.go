@@ -1,23 +1,23 @@
 // Command chaos breaks everything between two runtimes while numbered messages
 // travel both ways, and counts what was lost, doubled or reordered.
 //
-// It needs Linux, root, and the programs ip and nft. What it makes carries its
-// process id in its name and is gone when it ends; what a killed run has left
-// behind is removed by the next.
+// It needs Linux, root, and the programs ip and nft. What it makes is gone when it
+// ends. Network namespaces carry its process id in their names; those that a killed
+// run has left behind are removed by the next.
 //
-//	    ┌──────── namespace alice ────────┐        ┌───────── namespace bob ─────────┐
-//	    │ registry  bus  p2pstub nodestub │        │ registry  bus  p2pstub nodestub │
-//	    │            ▲                    │        │            ▲                    │
-//	    │ node       │            link    │        │    link    │             node   │
-//	    └─┬──────────┼─────────────┬──────┘        └─────┬──────┼───────────────┬────┘
-//	veth  │          │             │ tun             tun │      │               │  veth
-//	      │   ┌──────┴─────────────┴─────────────────────┴──────┴────────┐      │
-//	      │   │ chaos: clients of both buses, and the link program, which │     │
-//	      │   │ passes packets on from tun to tun, late, or not at all    │     │
-//	      │   └───────────────────────────────────────────────────────────┘     │
-//	    ┌─┴────────── namespace node ─────────────────────────────────────┐     │
-//	    │ alice                        msgnode                        bob ├─────┘
-//	    └─────────────────────────────────────────────────────────────────┘
+//	┌────────── namespace alice ──────────┐     ┌─────────── namespace bob ───────────┐
+//	│ registry   bus   p2pstub   nodestub │     │ registry   bus   p2pstub   nodestub │
+//	│             │                       │     │             │                       │
+//	│   node      │                 link  │     │   node      │                 link  │
+//	└─────┬───────┼───────────────────┬───┘     └─────┬───────┼───────────────────┬───┘
+//	 veth │       │               tun │          veth │       │               tun │
+//	      │ ┌─────┴───────────────────┴───────────────┼───────┴───────────────────┴──┐
+//	      │ │ chaos: clients of both buses; and the link program, which passes       │
+//	      │ │ packets on from tun to tun, or late, or not at all                     │
+//	      │ └─────────────────────────────────────────┼──────────────────────────────┘
+//	┌─────┴──────────────── namespace node ───────────┴──────┐
+//	│   alice               msgnode                  bob     │
+//	└────────────────────────────────────────────────────────┘
 //
 // A run goes: the stage is set up (world.go); traffic begins and is waited for
 // until it is direct both ways (traffic.go); the faults of a schedule that a seed
@@ -25,8 +25,9 @@
 // direct again; it stops, and what is still under way may arrive; the judge
 // (judge.go) says what it saw, fault by fault (report.go, table.go).
 //
-// Three modes: faults (the default), -switch (what a switch from one path to the
-// other costs) and -stall (what a listener that stops reading costs).
+// Three modes: faults (the default), -switch (switch.go: what a switch from one
+// path to the other costs) and -stall (stall.go: what a listener that stops reading
+// costs).
 //
 // Who owns what: a process belongs to its supervisor goroutine (processes.go), a
 // direction of the link to one reader and one writer (link.go), a pair of

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -96,7 +97,7 @@ func (j *judge) told(pair, number int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
-		j.refused[err.Error()]++
+		j.refused[withoutAddresses(err)]++
 		return
 	}
 	r := j.pairs[pair]
@@ -108,12 +109,17 @@ func (j *judge) told(pair, number int, err error) {
 	}
 }
 
+// addresses are what tells refusals of one kind apart in their text.
+var addresses = regexp.MustCompile(`[a-z0-9-]+://\S+`)
+
+func withoutAddresses(err error) string { return addresses.ReplaceAllString(err.Error(), "…") }
+
 // takenBack says that a message was refused after it had been accepted. If it is
 // not there, it is lost all the same.
 func (j *judge) takenBack(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.refused["after it was accepted: "+err.Error()]++
+	j.refused["after it was accepted: "+withoutAddresses(err)]++
 }
 
 // handed says that the listener of a pair was handed a message.

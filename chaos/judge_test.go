@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
 )
@@ -162,5 +163,15 @@ func TestJudgeTellsASteadyPath(t *testing.T) {
 	}
 	if steady(200) {
 		t.Error("steady, and nothing comes any more")
+	}
+}
+
+func TestRefusalsAreCountedByTheirKind(t *testing.T) {
+	j := newJudge([]int{0})
+	for _, text := range []string{"the queue of hyperty://example.org/1 is full", "the queue of hyperty://example.org/2 is full", "nobody there"} {
+		j.told(0, j.posted(0, after(0)), errors.New(text))
+	}
+	if want := map[string]int{"the queue of … is full": 2, "nobody there": 1}; !maps.Equal(j.refused, want) {
+		t.Errorf("%v, want %v", j.refused, want)
 	}
 }

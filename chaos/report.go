@@ -75,19 +75,23 @@ func newReport(j *judge, began time.Time, happened []occurrence) *report {
 	for _, o := range happened {
 		t.row(o.name).Times++
 	}
-	t.charge(lost, lead, func(r *row) { r.Lost++ })
-	t.charge(j.doubled, 0, func(r *row) { r.Doubled++ })
-	t.charge(j.reordered, 0, func(r *row) { r.Reordered++ })
+	for _, kind := range []struct {
+		what string
+		list []incident
+		lead time.Duration
+		add  func(*row)
+	}{
+		{"lost", lost, lead, func(r *row) { r.Lost++ }},
+		{"doubled", j.doubled, 0, func(r *row) { r.Doubled++ }},
+		{"reordered", j.reordered, 0, func(r *row) { r.Reordered++ }},
+	} {
+		t.charge(kind.list, kind.lead, kind.add)
+		r.Incidents = append(r.Incidents, t.describe(kind.what, kind.list, kind.lead, began)...)
+	}
 	for i := range j.directions {
 		t.pauses(j.directions[i].pauses)
 	}
 	r.Rows = t.sorted()
-	for _, kind := range []struct {
-		what string
-		list []incident
-	}{{"lost", lost}, {"doubled", j.doubled}, {"reordered", j.reordered}} {
-		r.Incidents = append(r.Incidents, describe(kind.what, kind.list, began)...)
-	}
 	return r
 }
 
@@ -106,19 +110,24 @@ func (t *tally) row(name string) *row {
 
 func (t *tally) charge(list []incident, lead time.Duration, add func(*row)) {
 	for _, i := range list {
-		charged := map[string]bool{}
-		for _, o := range t.happened {
-			if !i.At.Before(o.from.Add(-lead)) && !i.At.After(o.to.Add(aftermath)) {
-				charged[o.name] = true
-			}
-		}
-		if len(charged) == 0 {
-			charged[outside] = true
-		}
-		for name := range charged {
+		for _, name := range t.blamed(i, lead) {
 			add(t.row(name))
 		}
 	}
+}
+
+// blamed names the faults that an incident is charged to.
+func (t *tally) blamed(i incident, lead time.Duration) []string {
+	var names []string
+	for _, o := range t.happened {
+		if !i.At.Before(o.from.Add(-lead)) && !i.At.After(o.to.Add(aftermath)) && !slices.Contains(names, o.name) {
+			names = append(names, o.name)
+		}
+	}
+	if len(names) == 0 {
+		names = []string{outside}
+	}
+	return names
 }
 
 func (t *tally) pauses(list []span) {
@@ -159,8 +168,8 @@ func (t *tally) sorted() []row {
 	return out
 }
 
-// describe names the first messages of a list.
-func describe(what string, list []incident, began time.Time) []string {
+// describe names the first messages of a list, and the faults around them.
+func (t *tally) describe(what string, list []incident, lead time.Duration, began time.Time) []string {
 	const most = 10
 	var out []string
 	for n, i := range list {
@@ -168,7 +177,8 @@ func describe(what string, list []incident, began time.Time) []string {
 			out = append(out, fmt.Sprintf("%s: %d more", what, len(list)-most))
 			break
 		}
-		out = append(out, fmt.Sprintf("%s: %s, pair %d, number %d, at %.3f s", what, directionName(i.Direction), i.Pair, i.Number, i.At.Sub(began).Seconds()))
+		out = append(out, fmt.Sprintf("%s: %s, pair %d, number %d, at %.3f s: %s", what, directionName(i.Direction),
+			i.Pair, i.Number, i.At.Sub(began).Seconds(), strings.Join(t.blamed(i, lead), ", ")))
 	}
 	return out
 }

@@ -45,7 +45,7 @@ func TestReportChargesFaults(t *testing.T) {
 	if last := r.Rows[len(r.Rows)-1].Fault; last != outside {
 		t.Errorf("the last row is %s", last)
 	}
-	if len(r.Incidents) != 4 || r.Incidents[0] != "lost: alice to bob, pair 0, number 2, at 9.500 s" {
+	if len(r.Incidents) != 4 || r.Incidents[0] != "lost: alice to bob, pair 0, number 2, at 9.500 s: cut, kill" {
 		t.Errorf("incidents %q", r.Incidents)
 	}
 }

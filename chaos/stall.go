@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/peerbus/peerbus/protocol/framing"
@@ -91,14 +92,15 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 	}
 	w.link.set(s.weather)
 	m := newMemory(w.processes)
-	if err := m.watch(ctx, calm); err != nil {
+	w.parts.Go(func() { m.run(w.ctx) })
+	if err := wait(ctx, calm); err != nil {
 		return nil, err
 	}
 	m.begin()
 	p.say("a listener of bob stops reading; messages of %d KiB are posted to it as fast as they are accepted", floodBytes>>10)
 	flood.start(ctx)
 	began := time.Now()
-	if err := m.watch(ctx, s.duration); err != nil {
+	if err := wait(ctx, s.duration); err != nil {
 		return nil, err
 	}
 	ended := time.Now()
@@ -110,13 +112,12 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 	others.settle(ctx, direct, directTime)
 	others.halt(ctx, s.quiet)
 	others.drain(ctx, s.quiet)
-	m.end()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	stall := occurrence{"a listener stalls", span{began, ended}}
 	return &stallReport{
-		Seconds: stall.length().Seconds(), Memory: m.rows,
+		Seconds: stall.length().Seconds(), Memory: m.end(),
 		Stalled: stallPart(w, flood, p), Others: stallPart(w, others, p), Pause: others.judge.longestPause(stall.span).Seconds(),
 	}, nil
 }
@@ -159,40 +160,50 @@ func newGate() (gate <-chan struct{}, open func()) {
 // memory watches the resident sizes of processes.
 type memory struct {
 	processes []*process
-	rows      []memoryRow
-	most      []int64
+
+	mu   sync.Mutex
+	most []int64 // since the beginning
+	rows []memoryRow
 }
 
 func newMemory(processes []*process) *memory {
 	return &memory{processes: processes, most: make([]int64, len(processes))}
 }
 
-// watch notes the largest sizes for a time.
-func (m *memory) watch(ctx context.Context, lasts time.Duration) error {
-	deadline := time.Now().Add(lasts)
-	for time.Now().Before(deadline) {
-		for i, p := range m.processes {
-			m.most[i] = max(m.most[i], p.memory())
-		}
-		if err := wait(ctx, sampleEvery); err != nil {
-			return err
-		}
+// run notes the largest sizes until ctx is done.
+func (m *memory) run(ctx context.Context) {
+	for wait(ctx, sampleEvery) == nil {
+		m.sample()
 	}
-	return nil
+}
+
+func (m *memory) sample() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, p := range m.processes {
+		m.most[i] = max(m.most[i], p.memory())
+	}
 }
 
 // begin takes what was seen so far as the sizes before.
 func (m *memory) begin() {
+	m.sample()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i, p := range m.processes {
 		m.rows = append(m.rows, memoryRow{Process: p.name, Before: m.most[i], MayGrow: mayGrow(p.name)})
 	}
 }
 
-// end notes the largest sizes, and those now.
-func (m *memory) end() {
+// end gives the sizes before, the largest, and those now.
+func (m *memory) end() []memoryRow {
+	m.sample()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i, p := range m.processes {
 		m.rows[i].Most, m.rows[i].After = m.most[i], p.memory()
 	}
+	return m.rows
 }
 
 func (r *stallReport) print(w io.Writer) error {

@@ -114,20 +114,33 @@ func (b *Bus) Run(ctx context.Context) error {
 	idle := b.startAll(ctx)
 	defer func() { <-idle }()
 	defer b.end()
-	var wait retry.Backoff
+	var backoff retry.Backoff
+	var wait time.Duration
 	for {
-		began := time.Now()
-		err := b.stream(ctx, idle)
+		lasted, err := b.stream(ctx, idle)
 		if ctx.Err() != nil {
 			return nil
 		}
 		b.cfg.Log.Warn("stream to the bus broke", "name", b.cfg.Name, "error", err)
-		if time.Since(began) > retry.DefaultMax {
-			wait.Reset()
+		if lasted > wait { // a restarted bus is found at once, however often that happens
+			backoff.Reset()
 		}
-		if wait.Wait(ctx) != nil {
+		wait = backoff.Next()
+		if !sleep(ctx, wait) {
 			return nil
 		}
+	}
+}
+
+// sleep tells whether ctx lasts as long.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

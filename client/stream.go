@@ -21,42 +21,33 @@ type stream struct {
 }
 
 // stream opens a stream, puts the listeners back, and serves it until it breaks
-// or ctx is done; then it ends in order, once the handlers are idle.
-func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) error {
+// or ctx is done; then it ends in order, once the handlers are idle. It tells how
+// long it was attached.
+func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) (lasted time.Duration, err error) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer context.AfterFunc(ctx, func() {
-		if b.up() {
-			b.goodbye(life)
+		if b.up() { // the bus is to know that the listeners do not come back
+			sleep(life, b.cfg.Limits.Goodbye)
 		}
 		end()
 	})()
 	call, err := pb.NewMessageBusClient(b.cfg.Conn).Attach(life)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s := &stream{BidiStreamingClient: call, bus: b, placing: map[uint64]*Listener{}}
 	defer b.broke()
 	if err := s.hello(); err != nil {
-		return err
+		return 0, err
 	}
+	began := time.Now()
 	var writer sync.WaitGroup
 	writer.Go(func() { s.write(life, idle) })
 	err = s.read()
 	end()
 	writer.Wait()
-	return err
-}
-
-// goodbye gives the stream a little time to end in order: the bus then knows that
-// the listeners do not come back.
-func (b *Bus) goodbye(life context.Context) {
-	t := time.NewTimer(b.cfg.Limits.Goodbye)
-	defer t.Stop()
-	select {
-	case <-life.Done():
-	case <-t.C:
-	}
+	return time.Since(began), err
 }
 
 // hello attaches, and waits for the outcome of every listener, so that nothing

@@ -51,7 +51,7 @@ type conversation struct {
 }
 
 func (c conversation) outlivesItsBuses(t *testing.T, s *local.System) {
-	const messages, each = 400, 40 // a bus is killed after each so many
+	const messages, each = 400, 80 // a bus is killed after each so many
 	ctx := testContext(t)
 	came := make(chan string, messages)
 	_, err := attachTo(t, c.to).Listen(ctx, c.toURL, func(_ context.Context, m *pb.Message) { came <- m.Id })
@@ -61,7 +61,7 @@ func (c conversation) outlivesItsBuses(t *testing.T, s *local.System) {
 	posted := c.post(ctx, attachTo(t, c.from), messages)
 	killed := []*local.Runtime{c.from, c.to}
 	for i := range messages {
-		if i%each == each-1 {
+		if i%each == each/2 {
 			restartBus(t, s, killed[i/each%2])
 		}
 		select {

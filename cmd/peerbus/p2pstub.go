@@ -5,8 +5,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/services/p2pstub"
@@ -39,6 +41,9 @@ func p2pstubCommand() *cobra.Command {
 
 func (p *process) addP2PStub(s *runtimeSettings, conns peers) error {
 	servers, err := parseICEServers(s.iceServers)
+	if err == nil {
+		err = checkPaths(s.paths)
+	}
 	if err != nil {
 		return err
 	}
@@ -51,13 +56,35 @@ func (p *process) addP2PStub(s *runtimeSettings, conns peers) error {
 		advertise = append(advertise, ip)
 	}
 	stub, err := p2pstub.New(p2pstub.Config{
-		RuntimeURL: s.runtimeURL, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise,
+		RuntimeURL: s.runtimeURL, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise, Limits: s.paths,
 		Log: p.named("p2pstub"), Metrics: p.metrics,
 	})
 	if err != nil {
 		return err
 	}
 	p.add("p2pstub", stub.Register, stub.Run)
+	return nil
+}
+
+// pathFlags say when a path is given up, and when a connection is replaced.
+func pathFlags(f *pflag.FlagSet, l *p2pstub.Limits) {
+	d := p2pstub.DefaultLimits()
+	f.DurationVar(&l.Quiet, "quiet-after", d.Quiet, "silence after which a direct connection is given up for the Message Node, and another path is sought")
+	f.DurationVar(&l.Age, "replace-after", d.Age, "age at which a direct connection is replaced by a new one, without a pause")
+	f.Uint64Var(&l.Records, "replace-after-records", d.Records, "DTLS records after which it is, at most 2^24")
+}
+
+// checkPaths refuses what would harm.
+func checkPaths(l p2pstub.Limits) error {
+	const leastQuiet = 400 * time.Millisecond
+	switch {
+	case l.Quiet < leastQuiet:
+		return fault.New(fault.BadRequest, "quiet-after %v: want at least %v, or busy machines lose connections that work", l.Quiet, leastQuiet)
+	case l.Age <= 0:
+		return fault.New(fault.BadRequest, "replace-after %v: want a time above 0", l.Age)
+	case l.Records == 0 || l.Records > 1<<24:
+		return fault.New(fault.BadRequest, "replace-after-records %d: want 1 to %d", l.Records, 1<<24)
+	}
 	return nil
 }
 

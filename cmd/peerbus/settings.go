@@ -14,6 +14,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/services/p2pstub"
 )
 
 // Default addresses. All of them are loopback: what others shall reach is said
@@ -98,6 +99,7 @@ type runtimeSettings struct {
 	iceServers []string
 	udpPort    int
 	advertise  []string
+	paths      p2pstub.Limits
 	allowHTTP  bool
 }
 
@@ -138,6 +140,7 @@ func (s *runtimeSettings) webrtcFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.iceServers, "ice-server", nil, "STUN or TURN server, `URL[,USER,SECRET]` (repeatable)")
 	f.IntVar(&s.udpPort, "udp-port", 0, "UDP port for all connections; 0 picks one")
 	f.StringArrayVar(&s.advertise, "advertise", nil, "`IP` at which others reach this host (repeatable)")
+	pathFlags(f, &s.paths)
 }
 
 // validate checks what every mode of a runtime needs.

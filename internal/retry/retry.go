@@ -9,7 +9,7 @@ import (
 
 // Backoff grows from Min to Max by doubling, with jitter of up to a half, so
 // that many clients of one server do not come back at the same moment. The
-// zero value waits from 50 ms to 5 s. It is for one goroutine.
+// zero value waits from 50 ms to 1 s. It is for one goroutine.
 type Backoff struct {
 	Min, Max time.Duration
 	next     time.Duration
@@ -19,7 +19,7 @@ type Backoff struct {
 // at once, long enough that a dead one costs nothing.
 const (
 	DefaultMin = 50 * time.Millisecond
-	DefaultMax = 5 * time.Second
+	DefaultMax = time.Second
 )
 
 // Reset starts again at Min, after something has worked.

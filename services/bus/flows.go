@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -250,7 +251,17 @@ func (f *flows) learnPushed(r *pb.Route) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f.learn(r)
+	if r.GetNext() == "" && r.GetCode() == 0 { // it is to be asked for again
+		f.mu.RLock()
+		defer f.mu.RUnlock()
+		if rm := f.remotes[strings.TrimSuffix(r.GetTo(), busSuffix)]; rm != nil && strings.HasSuffix(r.GetTo(), busSuffix) {
+			f.ask(rm)
+		}
+	}
 }
+
+// busSuffix is what the address of a runtime's bus ends with.
+var busSuffix = address.Bus("")
 
 // decide ends the doubt about a provisional flow, once the look-up has ended.
 func (f *flows) decide(out *outflow, r *pb.Route) {

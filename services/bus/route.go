@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 )
@@ -353,11 +355,24 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 }
 
 func (t *table) learn(to string, told *pb.Route, p2p bool) {
+	told = t.stillAnnounced(to, told)
 	r := &route{next: told.GetNext(), told: told}
 	r.p2p.Store(p2p)
 	r.epoch.Store(t.ask.epoch.Load())
 	t.routes.put(to, r)
 	t.flows.learn(told)
+}
+
+// stillAnnounced keeps an address in the flow that it has been in, while its
+// runtime is being looked up again.
+func (t *table) stillAnnounced(to string, told *pb.Route) *pb.Route {
+	old, ok := t.routes.get(to)
+	if !ok || told.GetFlow() != pb.FlowUse_FLOW_USE_UNKNOWN || old.told.GetFlow() != pb.FlowUse_FLOW_USE_ANNOUNCED {
+		return told
+	}
+	told = proto.CloneOf(told)
+	told.RuntimeUrl, told.Flow = old.told.GetRuntimeUrl(), pb.FlowUse_FLOW_USE_ANNOUNCED
+	return told
 }
 
 func (t *table) retryAt(pl *place) []verdict {

@@ -164,7 +164,7 @@ func TestMailboxIsBounded(t *testing.T) {
 
 // The queue of a socket that is lost may hold more than its mailbox.
 func TestQueueThatDoesNotFitItsMailbox(t *testing.T) {
-	b := start(t, limited(func(l *Limits) { l.MailboxBytes = 700 }))
+	b := start(t, limited(func(l *Limits) { l.MailboxBytes = 800 }))
 	p, q := b.dial(t, "websocket").open(), b.dial(t, "grpc").open()
 	b.silence(p)
 	q.postNumbers(p.runtime+"/sm", 1, 4)

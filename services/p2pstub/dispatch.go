@@ -178,7 +178,8 @@ func (s *Stub) admitInvitation(d *deployed, inv invitation, remote string) (agai
 	if err != nil {
 		return false, err
 	}
-	p.inv, p.heir, p.muted = inv, heir, heir
+	p.inv, p.heir = inv, heir
+	p.muted = heir && s.peers[remote].url == d.url
 	p.now = standing{role: handler, stub: d.url, source: inv.Source, object: inv.Object.URL, created: created}
 	switch verdict {
 	case replaces:

@@ -26,7 +26,10 @@
 //
 //	Stub ── stubs, peers, mini bus, watchers (one mutex, no I/O under it)
 //	 ├── peer ── a loop: machine, Connection objects, rtc.Peer, writing
-//	 │    └── reader ── one goroutine while the data channel is open
+//	 │    ├── reader ── one goroutine while the data channel is open
+//	 │    └── pulse ── two: it sends heartbeats and keeps the path's health; and it
+//	 │                 answers those of the other side
+//	 ├── network ── a goroutine: looks whether this machine's addresses change
 //	 ├── addresses ── a loop: allocates Connection objects ahead, frees them
 //	 └── client.Bus ── a goroutine a listener; a p2p connection URL is one
 //
@@ -44,10 +47,27 @@
 // one else; the reader waits for the bus likewise, and SCTP holds up the other
 // side. Small messages that wait together share a packet.
 //
+// # A path that fails
+//
+// Towards a peer that has announced it, a second data channel carries heartbeats
+// (pulse.go). A silence of one and a half of them is a doubt (Peer.doubt), one of
+// Quiet is the end of the path (health.go, pure): disconnected. Then ICE is
+// restarted, with a new generation in the two Connection objects (restart.go), and
+// the data channel goes on. What does not come back within two tries of Restart
+// ends, and the registry makes another. A path that comes and goes must answer for
+// longer each time before it is live again. An older peer has what ICE says of the
+// path, and no second try.
+//
+// A connection that has sent many DTLS records, or is old, is worn (Peer.worn): the
+// registry has another one made beside it, which takes over without a pause
+// (heir.go).
+//
 // # Invariants
 //
-//   - One current peer for each remote runtime. A new one takes its place only as
-//     admit says; what it displaces says nothing more after it has given way.
+//   - One current peer for each remote runtime, and at most one heir. A new one takes
+//     a place only as admit says; what it displaces, or succeeds, says nothing more
+//     after it has given way.
+//   - No heartbeat, and no sign of life, waits for the bus, for data or for the loop.
 //   - A peer publishes states only as protocol/status lets them follow each other,
 //     and `created` before anything else of it leaves.
 //   - What came in by a stub does not leave by it (via), and via does not leave.

@@ -16,14 +16,16 @@ import (
 //	 │◄══════════ data channel ════════════►│
 //	 │ live: current                        │ live: current; what led over the old
 //	 │                                      │ one leads over it, without a word
-//	 │ the registry subscribes its address: │
-//	 │ what led over the old one leads over it
+//	 │ the registry subscribes an address of it, and takes that of the old one out
 //	 │ the old one leads nowhere, the heir has been heard of: it is emptied, and ends
 //	 ├─ delete <old object> ───────────────►│ the old one ends
 //
 // A peer that has been succeeded says nothing more of itself: for the registry the
-// connection with the remote runtime is live all the time. If the old one ends before
-// its heir is live, that becomes an ordinary set-up, and is published as one.
+// connection with the remote runtime is live all the time. A handler's heir says
+// nothing either where it follows another one of the same handler; where it follows
+// a requester's, it publishes its states, as its stub is another. If the old one
+// ends before its heir is live, that becomes an ordinary set-up, and is published
+// as one.
 
 // room is where a peer has its place: among the current ones, or among the heirs.
 func (s *Stub) room(heir bool) map[string]*peer {
@@ -60,7 +62,7 @@ func (s *Stub) succeed(p *peer) (old *peer, say []status.State) {
 	p.heir = false
 	if old != nil {
 		old.successor = p
-		if old.url == p.url {
+		if p.role == handler {
 			s.moveLeads(old, p)
 		}
 	}
@@ -90,7 +92,8 @@ func (s *Stub) moveLeads(from, to *peer) {
 const lingering = 20 * time.Millisecond
 
 // canEnd tells whether nothing needs a peer any more that has been succeeded. The
-// side that has replaced it ends it; the other one waits for that.
+// side that has replaced it ends it, with a moment for the registry of the other
+// one, which waits for that.
 func (p *peer) canEnd(since time.Duration) bool {
 	p.stub.mu.Lock()
 	heir, leads := p.successor, len(p.info.Listeners)
@@ -100,7 +103,7 @@ func (p *peer) canEnd(since time.Duration) bool {
 		return since >= 2*limit
 	}
 	u := heir.pulse.Load()
-	return since >= limit || leads == 0 && u != nil && u.heardAny.Load() && p.out.Load().empty()
+	return since >= limit || since >= limit/10 && leads == 0 && u != nil && u.heardAny.Load() && p.out.Load().empty()
 }
 
 // seen are the peers of a snapshot: the current ones, and the heirs that the

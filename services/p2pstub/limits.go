@@ -18,9 +18,9 @@ type Limits struct {
 	// SetUp is how long a set-up may take. Default 15 s: ICE gives up after 10 s,
 	// and signalling has the rest.
 	SetUp time.Duration
-	// Patience is how long the path of a connection may be silent before it is
-	// disconnected; twice this ends it, and a set-up whose ICE finds no path.
-	// Default 5 s.
+	// Patience is how long ICE lets the path of a connection be silent before that is
+	// disconnected; twice this ends it, where ICE cannot be restarted, and a set-up
+	// whose ICE finds no path. Default 5 s.
 	Patience time.Duration
 	// Heartbeat is between two heartbeats of a side. Default a quarter of Quiet, at
 	// most 1 s: three in a row may be lost before the path is given up, and 10,000
@@ -45,8 +45,9 @@ type Limits struct {
 	// Age is how old a connection may be before it is worn. Default 24 h, as its
 	// keys are as old.
 	Age time.Duration
-	// Linger is how long a connection that was replaced waits for what still leads
-	// over it. Default 5 s: the registry leads it elsewhere at once.
+	// Linger is how long a connection that was replaced waits at most for what still
+	// leads over it, and a tenth of it at least. Default 5 s: the registries of both
+	// sides lead it elsewhere at once.
 	Linger time.Duration
 	// Inbox is how many events may wait for a peer's loop before who posts one
 	// waits. Default 256: a set-up has some tens.

@@ -117,7 +117,8 @@ func (e effect) String() string {
 //	                └─► description ─► answer, allocate ─► invite ──────────────────────┘
 //
 // The description is in the invitation of a peer of our own. That of an older one
-// comes with the answer to the subscription, or as updates after it.
+// comes with the answer to the subscription, or as updates after it. What happens to
+// the path after that is in restart.go.
 type machine struct {
 	role      role
 	state     status.State

@@ -2,16 +2,10 @@ package p2pstub
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
@@ -144,27 +138,6 @@ func (u *pulse) run(ctx context.Context) {
 	}
 }
 
-// beat sends a heartbeat.
-func (u *pulse) beat(now time.Time) {
-	if !u.answers {
-		return
-	}
-	u.mu.Lock()
-	u.number++
-	number := u.number
-	u.sent[number%sentBeats] = now
-	u.mu.Unlock()
-	u.write(beatKind, number)
-}
-
-func (u *pulse) write(kind byte, number uint64) {
-	c := u.channel.Load()
-	if c == nil || c.Buffered() > beatBuffer {
-		return
-	}
-	_ = c.Write(framing.Packet{Data: binary.BigEndian.AppendUint64([]byte{kind}, number)}) // closed: silence says so
-}
-
 // look tells the machine and the watchers what has become of the path.
 func (u *pulse) look(now time.Time) {
 	u.mu.Lock()
@@ -226,63 +199,4 @@ func (u *pulse) wear(now time.Time) {
 	} else {
 		p.tell(event{kind: closed, reason: "worn: it has sent as many DTLS records as one may"})
 	}
-}
-
-// read takes what comes over the heartbeat channel, until that is closed.
-func (u *pulse) read(c *rtc.Channel) {
-	u.channel.Store(c)
-	buf := make([]byte, 64)
-	for {
-		packet, err := c.Read(buf)
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil || len(packet.Data) != beatSize {
-			u.peer.stub.metrics.drop(dropInvalid)
-			continue
-		}
-		number := binary.BigEndian.Uint64(packet.Data[1:])
-		switch packet.Data[0] {
-		case beatKind:
-			u.write(answerKind, number)
-		case answerKind:
-			u.answered(number)
-		}
-		u.heard()
-	}
-}
-
-// answered takes the time that a heartbeat has taken.
-func (u *pulse) answered(number uint64) {
-	now := time.Now()
-	u.mu.Lock()
-	at := u.sent[number%sentBeats]
-	if number > u.number || u.number-number >= sentBeats || at.IsZero() {
-		u.mu.Unlock()
-		return // not ours, too old, or answered before
-	}
-	u.sent[number%sentBeats] = time.Time{}
-	took := now.Sub(at)
-	if u.smoothed == 0 {
-		u.smoothed = took
-	}
-	u.smoothed += (took - u.smoothed) / 8 // as TCP does (RFC 6298)
-	publish, smoothed := u.newsOf(now), u.smoothed
-	u.mu.Unlock()
-	p := u.peer
-	p.stub.metrics.roundTrip.Observe(took.Seconds())
-	if publish {
-		p.stub.change(p, func() { p.info.RoundTrip = durationpb.New(smoothed) })
-	}
-}
-
-// newsOf tells whether the round trip should be published: it has changed by half,
-// and was not published within the last second. The mutex is held.
-func (u *pulse) newsOf(now time.Time) bool {
-	change := (u.smoothed - u.told).Abs()
-	if u.told != 0 && (change < u.told/2 || now.Sub(u.toldAt) < time.Second) {
-		return false
-	}
-	u.told, u.toldAt = u.smoothed, now
-	return true
 }

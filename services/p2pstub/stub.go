@@ -4,14 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -77,14 +75,6 @@ type Stub struct {
 	lastTime time.Time
 }
 
-// deployed is a stub that has an address on the bus.
-type deployed struct {
-	url      string
-	role     role
-	peer     *peer // a requester's only one
-	listener *client.Listener
-}
-
 var errClosed = fault.New(fault.Unavailable, "the P2P connection is closed")
 
 // New makes a stub; Run starts it.
@@ -134,34 +124,6 @@ func (s *Stub) Run(ctx context.Context) error {
 	return tree.Run(ctx)
 }
 
-// watchNetwork sees when this machine's addresses change: a path that is in doubt
-// then is down, and another one is sought at once.
-func (s *Stub) watchNetwork(ctx context.Context) error {
-	tick := time.NewTicker(s.limits.Look)
-	defer tick.Stop()
-	have := s.engine.Addresses()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-		now := s.engine.Addresses()
-		if slices.Equal(have, now) {
-			continue
-		}
-		s.log.Info("the addresses of this machine have changed", "were", have, "are", now)
-		have = now
-		s.mu.Lock()
-		for p := range s.all {
-			if u := p.pulse.Load(); u != nil {
-				u.moved()
-			}
-		}
-		s.mu.Unlock()
-	}
-}
-
 // keepPeers ends the peers when ctx is done, within Limits.Stop.
 func (s *Stub) keepPeers(ctx context.Context) error {
 	l, err := s.bus.ListenAll(ctx, s.stray)
@@ -199,118 +161,6 @@ func (s *Stub) isReady(ctx context.Context) error {
 	case <-ctx.Done():
 		return fault.New(fault.Unavailable, "the P2P stub is not running")
 	}
-}
-
-// target is whom a requester connects to.
-type target struct {
-	remote  string // the runtime
-	invitee string // its handler stub
-	replace bool   // the connection that there is stays until this one is live
-}
-
-// deploy makes a stub. What is there already is no error.
-func (s *Stub) deploy(ctx context.Context, d *deployed, to target) error {
-	if err := s.isReady(ctx); err != nil {
-		return err
-	}
-	there, err := s.reserve(d)
-	if there || err != nil {
-		return err
-	}
-	d.listener, err = s.bus.Listen(ctx, d.url, func(ctx context.Context, m *pb.Message) { s.message(ctx, d, m) })
-	if err == nil && d.role == requester {
-		err = s.connect(d, to)
-	}
-	if err != nil {
-		s.withdraw(ctx, d)
-	}
-	return err
-}
-
-// reserve takes a stub's address, and tells whether it is deployed already.
-func (s *Stub) reserve(d *deployed) (there bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return false, fault.New(fault.Unavailable, "the P2P stub stops")
-	}
-	if s.stubs[d.url] != nil {
-		return true, nil
-	}
-	s.stubs[d.url] = d
-	return false, nil
-}
-
-// withdraw takes a stub away.
-func (s *Stub) withdraw(ctx context.Context, d *deployed) {
-	s.mu.Lock()
-	if s.stubs[d.url] == d {
-		delete(s.stubs, d.url)
-	}
-	s.mu.Unlock()
-	if d.listener != nil {
-		_ = d.listener.Close(ctx) // without the bus there is no listener either
-	}
-}
-
-// connect makes a requester's peer, unless there is a connection, or one that is
-// to replace it beside it.
-func (s *Stub) connect(d *deployed, to target) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var old *peer
-	if to.replace {
-		old = s.replaceable(to.remote)
-	}
-	room := s.room(old != nil)
-	verdict, reason := admitRequester(standingIn(room, to.remote), d.url)
-	if verdict == refused {
-		return fault.New(fault.Conflict, "no requester for %s: %s", to.remote, reason)
-	}
-	p, err := s.newPeer(d, to.remote, to.invitee)
-	if err != nil {
-		return err
-	}
-	p.now = standing{role: requester, stub: d.url}
-	if old != nil {
-		p.heir, p.socket, p.replaces = true, old.socket.Other(), old.ownObject
-	}
-	if verdict == replaces {
-		p.first, p.why = room[to.remote], reason
-	}
-	d.peer = p
-	s.add(p)
-	return nil
-}
-
-// newPeer makes a peer, which add starts. The mutex is held.
-func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
-	if s.stopping {
-		return nil, fault.New(fault.Unavailable, "the P2P stub stops")
-	}
-	if len(s.all) >= s.limits.Peers {
-		return nil, fault.New(fault.TooMany, "there are %d peer connections already", len(s.all))
-	}
-	if d.role == handler && s.invited >= s.limits.Invited {
-		return nil, fault.New(fault.TooMany, "there are %d set-ups of others under way already", s.invited)
-	}
-	p := &peer{
-		stub: s, url: d.url, role: d.role, remote: remote, invitee: invitee, began: time.Now(),
-		log:   s.log.With("stub", d.url, "remote", remote),
-		inbox: make(chan func(), s.limits.Inbox), done: make(chan struct{}),
-		info: &pb.Peer{StubUrl: d.url, Role: d.role.proto(), RemoteRuntimeUrl: remote},
-	}
-	p.ctx, p.cancel = context.WithCancel(s.last)
-	return p, nil
-}
-
-func (s *Stub) add(p *peer) {
-	s.all[p] = true
-	s.room(p.heir)[p.remote] = p
-	if p.role == handler {
-		s.invited++
-	}
-	s.work.Go(p.run)
 }
 
 // isCurrent tells whether no other peer has taken a peer's place.
@@ -370,49 +220,6 @@ func (s *Stub) close(ctx context.Context, url, remote, reason string) error {
 		s.withdraw(ctx, d)
 	}
 	return nil
-}
-
-// watch gives what is up, and a watcher of what comes after.
-func (s *Stub) watch() (*pb.P2PStubWatchResponse, *watcher, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return nil, nil, fault.New(fault.Unavailable, "the P2P stub stops")
-	}
-	w, err := s.watchers.add()
-	if err != nil {
-		return nil, nil, err
-	}
-	snapshot := &pb.P2PStubWatchResponse{Snapshot: true}
-	for url := range s.stubs {
-		snapshot.Stubs = append(snapshot.Stubs, url)
-	}
-	for _, p := range s.seen() {
-		snapshot.Peers = append(snapshot.Peers, proto.CloneOf(p))
-	}
-	return snapshot, w, nil
-}
-
-func (s *Stub) unwatch(w *watcher) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watchers.remove(w)
-}
-
-// change alters what watchers see of a peer.
-func (s *Stub) change(p *peer, f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f()
-	s.show(p)
-}
-
-// show tells the watchers of a peer, unless another stands for the connection. The
-// mutex is held.
-func (s *Stub) show(p *peer) {
-	if !p.muted && p.successor == nil {
-		s.watchers.tell(p.info)
-	}
 }
 
 // moved notes a peer's new state, and tells which states are to be published for

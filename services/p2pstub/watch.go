@@ -56,3 +56,46 @@ func (w *watchers) end() {
 		w.remove(one)
 	}
 }
+
+// watch gives what is up, and a watcher of what comes after.
+func (s *Stub) watch() (*pb.P2PStubWatchResponse, *watcher, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, nil, fault.New(fault.Unavailable, "the P2P stub stops")
+	}
+	w, err := s.watchers.add()
+	if err != nil {
+		return nil, nil, err
+	}
+	snapshot := &pb.P2PStubWatchResponse{Snapshot: true}
+	for url := range s.stubs {
+		snapshot.Stubs = append(snapshot.Stubs, url)
+	}
+	for _, p := range s.seen() {
+		snapshot.Peers = append(snapshot.Peers, proto.CloneOf(p))
+	}
+	return snapshot, w, nil
+}
+
+func (s *Stub) unwatch(w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers.remove(w)
+}
+
+// change alters what watchers see of a peer.
+func (s *Stub) change(p *peer, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	s.show(p)
+}
+
+// show tells the watchers of a peer, unless another stands for the connection. The
+// mutex is held.
+func (s *Stub) show(p *peer) {
+	if !p.muted && p.successor == nil {
+		s.watchers.tell(p.info)
+	}
+}

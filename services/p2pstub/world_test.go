@@ -52,6 +52,7 @@ type runtime struct {
 	stub    *Stub
 	api     pb.P2PStubClient
 	stop    func()
+	halt    func() // the stub alone
 	metrics *prometheus.Registry
 }
 
@@ -131,8 +132,7 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 	}()
 	for {
 		req, err := g.Recv()
-		b.gate.RLock()
-		b.gate.RUnlock() //nolint:staticcheck // it is passed
+		b.pass()
 		if err != nil {
 			return nil //nolint:nilerr // the stub has gone
 		}
@@ -153,6 +153,12 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 			b.post(s, p)
 		}
 	}
+}
+
+// pass waits while someone wants the bus to stand still.
+func (b *fakeBus) pass() {
+	b.gate.RLock()
+	defer b.gate.RUnlock()
 }
 
 func outcome(sequence uint64, err error, resp *pb.Message) *pb.AttachResponse {
@@ -314,7 +320,7 @@ func (w *world) join(t testing.TB, url string, limits Limits) *runtime {
 	w.mu.Lock()
 	w.buses = append(w.buses, r.bus)
 	w.mu.Unlock()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(slog.DiscardHandler)
 	memory := rpc.NewMemory()
 	srv, err := rpc.NewServer(rpc.Security{Insecure: true}, log)
 	if err != nil {
@@ -343,12 +349,18 @@ func (w *world) join(t testing.TB, url string, limits Limits) *runtime {
 	go func() { served <- rpc.Serve(serving, srv, memory) }()
 	go func() { ran <- r.stub.Run(ctx) }()
 	var once sync.Once
-	r.stop = func() {
-		once.Do(func() {
+	var halted sync.Once
+	r.halt = func() {
+		halted.Do(func() {
 			cancel()
 			if err := <-ran; err != nil {
 				t.Errorf("run: %v", err)
 			}
+		})
+	}
+	r.stop = func() {
+		once.Do(func() {
+			r.halt()
 			_ = conn.Close()
 			stopServing()
 			if err := <-served; err != nil {

@@ -74,22 +74,26 @@ func (s *step) observe() {
 	case s.e.stub == s.c.Successor.Stub:
 		s.c.Successor.news = s.e.news
 	case s.e.stub == s.c.Stub:
-		before := s.c
-		s.c.news = s.e.news
-		s.c.Flow = s.c.Flow || s.e.news.flow
-		if s.c.news.worn && !before.news.worn {
-			s.c.renewAt = s.e.at
-			if s.c.Role == handler {
-				s.c.renewAt = s.e.at.Add(s.r.limits.RenewWait) // the other side goes first
-			}
+		s.observeOwn()
+	}
+}
+
+func (s *step) observeOwn() {
+	before := s.c
+	s.c.news = s.e.news
+	s.c.Flow = s.c.Flow || s.e.news.flow
+	s.c.leads = slices.Contains(s.e.listeners, s.c.URL)
+	if s.c.news.worn && !before.news.worn {
+		s.c.renewAt = s.e.at
+		if s.c.Role == handler {
+			s.c.renewAt = s.e.at.Add(s.r.limits.RenewWait) // the other side goes first
 		}
-		if s.c.Flow != before.Flow || s.c.usable() && s.c.news.doubt != before.news.doubt {
-			s.do(effect{kind: reroute})
-		}
-		s.c.leads = slices.Contains(s.e.listeners, s.c.URL)
-		if s.c.usable() && before.leads && !s.c.leads { // another peer connection of the stub has it now
-			s.do(effect{kind: lead, stub: s.c.Stub, role: s.c.Role, url: s.c.URL})
-		}
+	}
+	if s.c.Flow != before.Flow || s.c.usable() && s.c.news.doubt != before.news.doubt {
+		s.do(effect{kind: reroute})
+	}
+	if s.c.usable() && before.leads && !s.c.leads { // another peer connection of the stub has it now
+		s.do(effect{kind: lead, stub: s.c.Stub, role: s.c.Role, url: s.c.URL})
 	}
 }
 

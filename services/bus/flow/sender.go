@@ -112,7 +112,7 @@ func (s *Sender) Post(now time.Time, it Item) (sequence uint64, ok bool) {
 	}
 	at := s.at(now)
 	if s.kept.kept.count == 0 {
-		s.peer.progress, s.peer.heard = at, at
+		s.peer.progress, s.peer.heard, s.absent = at, at, never
 	}
 	s.posted++
 	m := s.pool.get()

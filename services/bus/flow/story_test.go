@@ -119,7 +119,11 @@ func (s *stage) playSender(verb string, words []string) {
 		all := " " + strings.Join(words, " ") + " "
 		s.sender.SetPaths(s.now, Paths{strings.Contains(all, " direct "), strings.Contains(all, " relay "), strings.Contains(all, " doubt ")})
 	case "ack":
+		before := s.sender.RTT()
 		s.settled(s.sender.Acked(s.now, s.readAck(words)))
+		if after := s.sender.RTT(); after != before {
+			s.say("round trip %v", after)
+		}
 	case "refused":
 		s.settled(s.sender.Refused(s.now, s.number(words[0]), int32(s.number(words[1])), "not relayed"))
 	case "full":

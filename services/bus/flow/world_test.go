@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -333,24 +334,41 @@ func (w *world) advance(d time.Duration) {
 	w.act()
 }
 
+// exchange has all arrive that is on its way.
+func (w *world) exchange() {
+	for i := range w.there {
+		for len(w.there[i]) > 0 {
+			w.arrive(i)
+		}
+		for len(w.back[i]) > 0 {
+			w.answer(i)
+		}
+	}
+}
+
 // heal ends all faults, and lets everything come to an end.
-func (w *world) heal(addresses []string) {
+func (w *world) heal() {
+	w.restore()
+	w.finish(addresses...)
+}
+
+func (w *world) restore() {
 	w.stuffed = 0
 	w.sender.Ready(Both)
 	w.setPaths(Paths{Direct: true, Relay: true})
+}
+
+// finish waits until all is settled that went to some addresses.
+func (w *world) finish(listeners ...string) {
 	for range 5000 {
-		if len(w.unsaid) == 0 {
+		left := slices.ContainsFunc(w.unsaid, func(p *post) bool {
+			return slices.Contains(listeners, p.address) && !slices.Contains(w.waiting, p)
+		})
+		if !left {
 			return
 		}
-		for i := range w.there {
-			for len(w.there[i]) > 0 {
-				w.arrive(i)
-			}
-			for len(w.back[i]) > 0 {
-				w.answer(i)
-			}
-		}
-		for _, a := range addresses {
+		w.exchange()
+		for _, a := range listeners {
 			for len(w.inbox[a]) > 0 {
 				w.listen(a)
 			}

@@ -9,7 +9,8 @@ import (
 // HeartbeatLabel is that of the data channel for heartbeats, an addition of ours.
 // It is unordered, and nothing is sent twice over it: what is late is of no use.
 // pion sends what is unordered before what is ordered, so that a heartbeat never
-// waits behind data.
+// waits behind data; nor behind the message that opens the channel, so that the
+// requester must send nothing before something has come.
 const HeartbeatLabel = "P2PHeartbeat"
 
 // OpenHeartbeat opens the heartbeat channel, once the data channel is open. It is

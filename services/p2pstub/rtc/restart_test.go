@@ -187,7 +187,8 @@ func TestHeartbeatChannel(t *testing.T) {
 	if err := ends[0].OpenHeartbeat(); err != nil {
 		t.Fatal(err)
 	}
-	from, to := <-beats[true], <-beats[false]
+	// The handler's first: it has the channel open when it sees it.
+	from, to := <-beats[false], <-beats[true]
 	if err := from.Write(framing.Packet{Data: []byte("beat")}); err != nil {
 		t.Fatal(err)
 	}

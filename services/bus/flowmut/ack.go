@@ -1,0 +1,160 @@
+package flow
+
+import (
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// Acked takes in what the receiver says that it has. Each acknowledgement says
+// everything, so that an old one, or one that comes twice, changes nothing. One of
+// another receiver than before makes everything due again that is not dealt with;
+// one of an earlier receiver is dropped. What it says of sequences that have not
+// been sent is not believed.
+func (s *Sender) Acked(now time.Time, a *pb.FlowAck) []Settled {
+	s.begin()
+	if a.GetEpoch() != s.id.Epoch || a.GetId() != s.id.Number || a.GetReceiver() == 0 || a.GetReceiver() < s.peer.receiver {
+		return nil
+	}
+	at := s.at(now)
+	s.announce(at)
+	s.meet(at, a.GetReceiver())
+	s.peer.heard, s.absent = at, never
+	s.receivedUpTo(at, a)
+	for _, r := range a.GetRefusals() {
+		s.refusedByPeer(at, r)
+	}
+	s.dealtUpTo(at, a)
+	s.findLost()
+	if len(s.settled) > 0 {
+		s.question.times = 0
+	}
+	s.lookForHole()
+	return s.settled
+}
+
+// meet is told which receiver it is.
+func (s *Sender) meet(at time.Duration, receiver uint64) {
+	if receiver == s.peer.receiver {
+		return
+	}
+	if s.peer.receiver != 0 {
+		s.repeat(at)
+	}
+	s.peer.receiver, s.peer.received = receiver, 0
+}
+
+// repeat makes everything due again that has been sent, in order.
+func (s *Sender) repeat(at time.Duration) {
+	for pos := s.kept.kept.next(0); pos >= 0; pos = s.kept.kept.next(pos + 1) {
+		m := s.kept.slots[pos].item
+		if m.tries == 0 {
+			continue
+		}
+		s.land(m)
+		m.since = at
+		s.kept.marks[missing].add(pos)
+		s.kept.marks[due].add(pos)
+	}
+	s.forgetAlso()
+	s.wake()
+	s.window.size, s.window.backoff, s.window.reduced = s.limits.First, 0, s.order
+	s.question = question{asked: at}
+}
+
+// receivedUpTo marks what has been received.
+func (s *Sender) receivedUpTo(at time.Duration, a *pb.FlowAck) {
+	s.peer.received = max(s.peer.received, min(a.GetReceived(), s.sent))
+	s.each(missing, 0, a.GetReceived(), func(pos int) { s.receive(at, pos) })
+	s.ranges(missing, a.GetReceived(), a.GetReceivedBeyond(), func(pos int) { s.receive(at, pos) })
+}
+
+// dealtUpTo settles what has been dealt with.
+func (s *Sender) dealtUpTo(at time.Duration, a *pb.FlowAck) {
+	deal := func(pos int) { s.deal(at, pos, Settled{}) }
+	s.each(marks, 0, a.GetDealt(), deal)
+	s.ranges(marks, a.GetDealt(), a.GetDealtBeyond(), deal)
+}
+
+func (s *Sender) refusedByPeer(at time.Duration, r *pb.FlowRefusal) {
+	pos := s.kept.find(r.GetSequence())
+	if pos < 0 || r.GetSequence() > s.sent {
+		return
+	}
+	s.deal(at, pos, Settled{Code: max(r.GetCode(), 400), Description: r.GetDescription()})
+}
+
+// deal settles what has been dealt with, and so received.
+func (s *Sender) deal(at time.Duration, pos int, how Settled) {
+	if s.kept.marks[missing].has(pos) {
+		s.receive(at, pos)
+	}
+	s.settle(s.kept.slots[pos].item, how)
+}
+
+// ranges calls f for what is marked in ranges that rise; others are passed over,
+// so that no position is looked at twice.
+func (s *Sender) ranges(mark int, above uint64, rs []*pb.Range, f func(pos int)) {
+	for _, r := range rs {
+		if first := r.GetFirst(); first > above && r.GetLast() >= first {
+			s.each(mark, first, r.GetLast(), f)
+			above = r.GetLast()
+		}
+	}
+}
+
+// each calls f for what is marked, from first to last; with mark = marks for all
+// that is kept.
+func (s *Sender) each(mark int, first, last uint64, f func(pos int)) {
+	last = min(last, s.sent)
+	in := &s.kept.kept
+	if mark < marks {
+		in = &s.kept.marks[mark]
+	}
+	if first > last || in.count == 0 {
+		return
+	}
+	for pos := in.next(s.kept.search(first)); pos >= 0 && s.kept.slots[pos].sequence <= last; pos = in.next(pos + 1) {
+		f(pos)
+	}
+}
+
+// receive notes that a message has arrived.
+func (s *Sender) receive(at time.Duration, pos int) {
+	m := s.kept.slots[pos].item
+	for _, mark := range []int{missing, due, also, later} {
+		s.kept.marks[mark].remove(pos)
+	}
+	s.peer.progress, s.laters = at, 0
+	s.window.received(m.size)
+	s.arrived(at, m)
+	s.land(m)
+}
+
+// arrived learns of the path. A message that was sent more than once, or both
+// ways, does not say which transmission it was.
+func (s *Sender) arrived(at time.Duration, m *message) {
+	if m.tries != 1 {
+		return
+	}
+	for i := range s.transits {
+		t, l := &s.transits[i], &m.ways[i]
+		if m.underWay() != t.path {
+			continue
+		}
+		s.window.measured(at - l.at)
+		t.top, t.progress = max(t.top, l.order), at
+	}
+}
+
+// findLost takes for lost what was sent before something that has arrived by the
+// same path, since each path keeps its order.
+func (s *Sender) findLost() {
+	for i := range s.transits {
+		t := &s.transits[i]
+		for m := t.first; m != nil && m.ways[i].order < t.top; m = t.first {
+			s.window.lost(m.ways[i].order, s.order)
+			s.lost(t, m)
+		}
+	}
+}

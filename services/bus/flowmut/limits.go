@@ -1,0 +1,101 @@
+package flow
+
+import "time"
+
+// Limits bound a flow. Zero values mean the defaults.
+type Limits struct {
+	// Bytes that a sender keeps until they are dealt with, and that a receiver
+	// has handed over and not been told of. 16 MiB: four of the largest
+	// messages, or a second of 128 Mbit/s.
+	Bytes int
+	// First is how many bytes a new flow may have under way, that is sent and
+	// not received. 256 KiB: the look-up of a first message takes a round trip,
+	// and so does the growth to what a path can take.
+	First int
+	// UnderWay is the most bytes under way. 4 MiB: 40 MB/s at 100 ms. What is
+	// under way when a path dies is sent again.
+	UnderWay int
+	// Least is the fewest bytes under way after losses. 64 KiB: several hundred
+	// small messages. One message of any size may always be under way alone.
+	Least int
+
+	// FirstTimeout is how long an acknowledgement is waited for before a round
+	// trip has been measured, and before it is asked what became of what has
+	// been received. 1 s, as in RFC 6298.
+	FirstTimeout time.Duration
+	// MinTimeout and MaxTimeout bound what follows from measured round trips and
+	// doubles with each time that nothing comes. 200 ms: a busy machine is not a
+	// lost message. 5 s: a path that is back is found soon.
+	MinTimeout, MaxTimeout time.Duration
+	// Rate is what the slowest path takes in a second, in bytes, which makes a
+	// timeout longer when much is under way. 1 MiB/s.
+	Rate int
+	// Patience is how long a message may take to be received, and how long a
+	// receiver may be silent about what it has. Then it is given up, with 408.
+	// 75 s: longer than a Message Node keeps what comes for an absent runtime.
+	Patience time.Duration
+	// Undecided is how long an acknowledgement is waited for from a peer that is
+	// not known to know flows; then a message is taken for a plain one. 5 s.
+	Undecided time.Duration
+	// AbsentTime is how long a peer that knows flows may be unknown to a Message
+	// Node (404), as while it moves to another session. 5 s.
+	AbsentTime time.Duration
+
+	// Ahead is how many bytes a receiver keeps that have come before their turn.
+	// 8 MiB: twice what may be under way.
+	Ahead int
+	// Ranges is how many stretches of sequences a receiver keeps ahead, and how
+	// many ranges and refusals an acknowledgement says. 64: about 1 KiB.
+	Ranges int
+	// AckDelay is how long an acknowledgement waits for more to say. 10 ms: a
+	// tenth of a long round trip. One that is urgent waits an eighth of it after
+	// the one before.
+	AckDelay time.Duration
+	// AckBytes is how much is received before an acknowledgement goes at once.
+	// 64 KiB: what Least allows is acknowledged without a wait.
+	AckBytes int
+}
+
+// DefaultLimits are for runtimes anywhere on the Internet.
+func DefaultLimits() Limits {
+	return Limits{
+		Bytes:        16 << 20,
+		First:        256 << 10,
+		UnderWay:     4 << 20,
+		Least:        64 << 10,
+		FirstTimeout: time.Second,
+		MinTimeout:   200 * time.Millisecond,
+		MaxTimeout:   5 * time.Second,
+		Rate:         1 << 20,
+		Patience:     75 * time.Second,
+		Undecided:    5 * time.Second,
+		AbsentTime:   5 * time.Second,
+		Ahead:        8 << 20,
+		Ranges:       64,
+		AckDelay:     10 * time.Millisecond,
+		AckBytes:     64 << 10,
+	}
+}
+
+// orDefaults fills in what is not set.
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, v := range []struct{ value, otherwise *int }{
+		{&l.Bytes, &d.Bytes}, {&l.First, &d.First}, {&l.UnderWay, &d.UnderWay}, {&l.Least, &d.Least},
+		{&l.Rate, &d.Rate}, {&l.Ahead, &d.Ahead}, {&l.Ranges, &d.Ranges}, {&l.AckBytes, &d.AckBytes},
+	} {
+		if *v.value <= 0 {
+			*v.value = *v.otherwise
+		}
+	}
+	for _, v := range []struct{ value, otherwise *time.Duration }{
+		{&l.FirstTimeout, &d.FirstTimeout}, {&l.MinTimeout, &d.MinTimeout}, {&l.MaxTimeout, &d.MaxTimeout},
+		{&l.Patience, &d.Patience}, {&l.Undecided, &d.Undecided}, {&l.AbsentTime, &d.AbsentTime},
+		{&l.AckDelay, &d.AckDelay},
+	} {
+		if *v.value <= 0 {
+			*v.value = *v.otherwise
+		}
+	}
+	return l
+}

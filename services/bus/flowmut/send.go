@@ -1,0 +1,221 @@
+package flow
+
+import "time"
+
+// ways says which way a message goes now. The direct way is taken when it is
+// there; both are while it is in doubt, or when nothing has arrived for a
+// time-out. A way without room is not replaced by the other one, as it is about
+// to have room; but the other one does not wait for it.
+func (s *Sender) ways() Path {
+	there := s.paths.there()
+	if s.peer.announced && (s.paths.Doubt || s.window.backoff > 0) {
+		return there &^ s.full
+	}
+	if there&Direct != 0 {
+		there = Direct
+	}
+	return there &^ s.full
+}
+
+// Next says what is to be sent now, and takes it for sent: questions first, then
+// what is lost and what is new, in the order of the flow. It is called until it
+// says no, after every other call.
+func (s *Sender) Next(now time.Time) (Transmission, bool) {
+	at, ways := s.at(now), s.ways()
+	if ways == 0 {
+		return Transmission{}, false
+	}
+	if s.question.due {
+		return s.ask(at, ways), true
+	}
+	if t, ok := s.nextAlso(at, ways); ok {
+		return t, true
+	}
+	pos := s.kept.marks[due].next(0)
+	if pos < 0 {
+		return Transmission{}, false
+	}
+	m := s.kept.slots[pos].item
+	if !s.window.fits(m.size) {
+		return Transmission{}, false
+	}
+	return s.transmit(at, pos, m, ways), true
+}
+
+// nextAlso sends the other way what is under way in doubt.
+func (s *Sender) nextAlso(at time.Duration, ways Path) (Transmission, bool) {
+	marked := &s.kept.marks[also]
+	for pos := marked.next(0); pos >= 0; pos = marked.next(pos) {
+		m := s.kept.slots[pos].item
+		if other := ways &^ m.underWay(); other != 0 {
+			return s.transmit(at, pos, m, other), true
+		}
+		if s.full != 0 {
+			return Transmission{}, false
+		}
+		marked.remove(pos)
+	}
+	return Transmission{}, false
+}
+
+func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Transmission {
+	t := Transmission{Place: s.place(pos, m.sequence), Path: ways, Again: m.tries > 0, Value: m.value}
+	if m.underWay() == 0 {
+		s.window.used += m.size
+	}
+	if m.tries == 0 {
+		m.since = at
+	}
+	m.tries++
+	s.order++
+	for i := range s.transits {
+		if way := &s.transits[i]; ways&way.path != 0 {
+			way.remove(m)
+			way.push(m, s.order, at)
+		}
+	}
+	s.kept.marks[due].remove(pos)
+	s.kept.marks[also].remove(pos)
+	s.sent = max(s.sent, m.sequence)
+	s.count(t)
+	return t
+}
+
+func (s *Sender) count(t Transmission) {
+	s.stats.Sent++
+	if t.Again {
+		s.stats.Again++
+	}
+}
+
+// place says where a message stands, and what is gone before it.
+func (s *Sender) place(pos int, sequence uint64) Place {
+	p := Place{Sequence: sequence, Base: s.base()}
+	if p.Base == sequence || pos > 0 && s.kept.kept.has(pos-1) && s.kept.slots[pos-1].sequence == sequence-1 {
+		return p
+	}
+	before := s.kept.kept.previous(pos - 1)
+	if after := s.kept.slots[before].sequence; after != sequence-1 {
+		p.After = after
+	}
+	return p
+}
+
+// Unsent says that one of the ways of a transmission could not take it. It is due
+// again, unless it is under way on the other. That way is not used again before
+// Ready.
+func (s *Sender) Unsent(sequence uint64, p Path) {
+	s.full |= p
+	pos := s.kept.find(sequence)
+	if pos < 0 {
+		return
+	}
+	m := s.kept.slots[pos].item
+	if m.underWay()&p == 0 {
+		return
+	}
+	s.unlink(m, p)
+	if m.underWay() == 0 {
+		s.again(pos)
+		m.tries--
+	}
+}
+
+// Ready says that a way has room again.
+func (s *Sender) Ready(p Path) { s.full &^= p }
+
+// unlink takes a message off some ways.
+func (s *Sender) unlink(m *message, p Path) {
+	was := m.underWay()
+	for i := range s.transits {
+		if s.transits[i].path&p != 0 {
+			s.transits[i].remove(m)
+		}
+	}
+	if was != 0 && m.underWay() == 0 {
+		s.window.used -= m.size
+	}
+}
+
+// SetPaths says which ways there are. What is under way on one that is gone is
+// due at once on another; when doubt begins, all that is under way on the direct
+// one goes once the other way as well. Of a peer that is not known to know
+// flows nothing is sent twice.
+func (s *Sender) SetPaths(now time.Time, p Paths) {
+	s.at(now)
+	was := s.paths
+	if p == was {
+		return
+	}
+	s.paths = p
+	s.full &= p.there()
+	if !s.peer.announced {
+		return
+	}
+	s.leave(Both &^ p.there())
+	s.wake()
+	if p.Doubt && !was.Doubt {
+		s.double()
+	}
+	if !p.Doubt {
+		s.forgetAlso()
+	}
+	if was.there() == 0 && s.held() > 0 {
+		s.question.due = true
+	}
+}
+
+// leave takes everything off ways that are gone.
+func (s *Sender) leave(gone Path) {
+	for i := range s.transits {
+		if s.transits[i].path&gone != 0 {
+			s.drop(&s.transits[i])
+		}
+	}
+}
+
+// drop takes all for lost that is under way on one path.
+func (s *Sender) drop(t *transit) {
+	for m := t.first; m != nil; m = t.first {
+		s.lost(t, m)
+	}
+}
+
+// lost takes a message off a path; when it is on no other, it is due again.
+func (s *Sender) lost(t *transit, m *message) {
+	s.unlink(m, t.path)
+	s.stats.Lost++
+	if m.underWay() == 0 {
+		s.again(s.kept.find(m.sequence))
+	}
+}
+
+// again makes due what is on no way any more.
+func (s *Sender) again(pos int) {
+	s.kept.marks[also].remove(pos)
+	s.kept.marks[due].add(pos)
+}
+
+// double marks all that is under way for the other way.
+func (s *Sender) double() {
+	for m := s.transits[0].first; m != nil; m = m.ways[0].next {
+		s.kept.marks[also].add(s.kept.find(m.sequence))
+	}
+}
+
+func (s *Sender) forgetAlso() {
+	marked := &s.kept.marks[also]
+	for pos := marked.next(0); pos >= 0; pos = marked.next(pos) {
+		marked.remove(pos)
+	}
+}
+
+// wake makes due what was refused for a time.
+func (s *Sender) wake() {
+	marked := &s.kept.marks[later]
+	for pos := marked.next(0); pos >= 0; pos = marked.next(pos) {
+		marked.remove(pos)
+		s.kept.marks[due].add(pos)
+	}
+	s.laterAt = never
+}

@@ -1,0 +1,132 @@
+package p2pstub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
+)
+
+// read takes what comes over the channel until it is closed.
+func (p *peer) read(raw *rtc.Channel, c *channel, u *pulse, decoder framing.Decoder) {
+	received := p.stub.metrics.countersOf("in", c.framing)
+	size := framing.DefaultLimits().Packet + 1024
+	if c.framing != framing.PeerBus {
+		size = framing.DefaultLimits().Text + 1
+	}
+	buf := make([]byte, size)
+	for {
+		packet, err := raw.Read(buf)
+		if errors.Is(err, io.EOF) {
+			p.tell(event{kind: channelGone, reason: "the data channel was closed by the other side"})
+			return
+		}
+		u.heard()
+		if err != nil {
+			p.stub.metrics.drop(dropTooLarge)
+			continue
+		}
+		received.bytes.Add(float64(len(packet.Data)))
+		got, err := decoder.Decode(packet)
+		if err != nil {
+			p.stub.metrics.drop(dropInvalid)
+			p.log.Debug("bad packet", "error", err)
+		}
+		received.messages.Add(float64(len(got.Messages)))
+		if got.Consumed > 0 {
+			c.hear(got.Consumed)
+			continue
+		}
+		p.received(c, got)
+		c.took(len(packet.Data))
+	}
+}
+
+func (p *peer) received(c *channel, got framing.Received) {
+	for _, m := range got.Messages {
+		p.take(c, m)
+	}
+	for _, progress := range got.Progress {
+		p.toBus(c, progress.Provisional())
+	}
+	c.stop(got.Cancelled)
+	for _, one := range got.GivenUp {
+		if c.tell(one); c.framing != framing.PeerBus {
+			_, _ = c.add(framing.CancelMessage(p.url, p.invitee, one)) // a full queue: it goes on sending
+		}
+	}
+}
+
+// take hands a message of the other side to the bus.
+func (p *peer) take(c *channel, m *pb.Message) {
+	if err := message.Validate(m); err != nil {
+		p.stub.metrics.drop(dropInvalid)
+		p.answerPeer(c, m, err)
+		return
+	}
+	if m.To == p.url {
+		p.stub.metrics.drop(dropStub)
+		p.answerPeer(c, m, fault.New(fault.BadRequest, "a P2P stub takes no %s over its data channel", m.Type))
+		return
+	}
+	if object := p.stub.objectOf(p); object != "" && m.To == object+address.ChangesSuffix {
+		p.stub.metrics.drop(dropChanges)
+		return
+	}
+	p.trace("from peer", m)
+	p.toBus(c, m)
+}
+
+// toBus posts what came from the other side. A refusal goes to its sender by
+// itself.
+func (p *peer) toBus(c *channel, m *pb.Message) {
+	m.Via = p.url
+	err := p.stub.bus.Send(p.ctx, m, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
+	if err != nil {
+		p.stub.metrics.drop(dropRefused)
+		p.answerPeer(c, m, err)
+	}
+}
+
+// answerPeer tells the sender of a request over the channel what is wrong.
+func (p *peer) answerPeer(c *channel, m *pb.Message, err error) {
+	if m.Id != "" && m.From != "" && m.To != "" && !message.IsResponse(m) {
+		_, _ = c.add(message.Refuse(m, err)) // a full queue: its time runs out instead
+	}
+}
+
+// deliver takes a message from the bus to the other side. It runs on the
+// goroutine of a mini bus listener, and holds that up while the channel is slow.
+func (p *peer) deliver(ctx context.Context, m *pb.Message) {
+	if m.Via == p.url {
+		p.stub.metrics.drop(dropLoop)
+		return
+	}
+	var err error = errClosed
+	if c := p.out.Load(); c != nil {
+		p.trace("to peer", m)
+		m = message.Outward(m)
+		if !c.flow {
+			m = message.WithoutFlow(m)
+		}
+		err = c.send(ctx, m)
+	}
+	if err != nil {
+		p.stub.metrics.drop(dropReason(err))
+		p.stub.refuse(ctx, m, err)
+	}
+}
+
+func (p *peer) trace(what string, m *pb.Message) {
+	if p.log.Enabled(context.Background(), slog.LevelDebug) {
+		p.log.Debug(what, "type", m.Type, "from", m.From, "to", m.To)
+	}
+}
