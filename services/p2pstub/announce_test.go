@@ -90,7 +90,7 @@ func TestStopTellsThePeers(t *testing.T) {
 	w := newWorld()
 	told := make(chan string, 10)
 	w.meddle = func(m *pb.Message) bool {
-		if m.Type == message.Delete {
+		if m.Type == message.Delete && strings.HasPrefix(m.Source, alice) {
 			told <- datasync.DeleteReason(m)
 		}
 		return false

@@ -155,7 +155,11 @@ func (p *peer) pathChanged(s rtc.State, reason string) {
 	}
 	switch s {
 	case rtc.Connected:
-		p.tell(event{kind: iceConnected})
+		p.post(func() {
+			p.step(event{kind: iceConnected})
+			pair := p.rtc.Pair()
+			p.stub.change(p, func() { p.info.CandidatePair = pair })
+		})
 	case rtc.Disconnected:
 		if !watched {
 			p.tell(event{kind: pathDown, reason: reason})

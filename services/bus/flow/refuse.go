@@ -53,11 +53,11 @@ func (s *Sender) postpone(at time.Duration, pos int, m *message) {
 	s.land(m)
 	s.kept.marks[due].remove(pos)
 	s.kept.marks[also].remove(pos)
-	s.kept.marks[later].add(pos)
-	if s.laterAt == never {
+	if s.kept.marks[later].count == 0 {
 		s.laterAt = at + s.window.doubled(s.limits.MinTimeout, s.laters)
 		s.laters++
 	}
+	s.kept.marks[later].add(pos)
 }
 
 // Announce says that the peer is known to know flows. From now on what is lost is
@@ -89,8 +89,15 @@ func (s *Sender) Plain(time.Time) []Settled {
 		m := s.kept.slots[pos].item
 		s.settle(m, Settled{Plain: true, Unsent: m.tries == 0 || s.kept.marks[later].has(pos)})
 	}
-	s.laterAt = never
 	return s.settled
+}
+
+// wakeAt is when what was refused for a time is due again.
+func (s *Sender) wakeAt() time.Duration {
+	if s.kept.marks[later].count == 0 {
+		return never
+	}
+	return s.laterAt
 }
 
 // Tick does what time brings: what was refused is due again, what is not
@@ -98,7 +105,7 @@ func (s *Sender) Plain(time.Time) []Settled {
 func (s *Sender) Tick(now time.Time) []Settled {
 	s.begin()
 	at := s.at(now)
-	if s.laterAt <= at {
+	if s.wakeAt() <= at {
 		s.wake()
 	}
 	s.listen(at)
@@ -178,7 +185,7 @@ func (s *Sender) heldUntil() time.Duration { return s.peer.heard + s.limits.Pati
 
 // Deadline is when Tick is to be called, if nothing else happens.
 func (s *Sender) Deadline() (time.Time, bool) {
-	d := s.laterAt
+	d := s.wakeAt()
 	for i := range s.transits {
 		d = min(d, s.transitAt(&s.transits[i]))
 	}

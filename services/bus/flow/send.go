@@ -102,8 +102,7 @@ func (s *Sender) place(pos int, sequence uint64) Place {
 }
 
 // Unsent says that one of the ways of a transmission could not take it. It is due
-// again, unless it is under way on the other. That way is not used again before
-// Ready.
+// again, if it is not under way on the other. That way is not used before Ready.
 func (s *Sender) Unsent(sequence uint64, p Path) {
 	s.full |= p
 	pos := s.kept.find(sequence)
@@ -115,9 +114,12 @@ func (s *Sender) Unsent(sequence uint64, p Path) {
 		return
 	}
 	s.unlink(m, p)
-	if m.underWay() == 0 {
+	switch {
+	case m.underWay() == 0:
 		s.again(pos)
 		m.tries--
+	case s.paths.Doubt:
+		s.kept.marks[also].add(pos)
 	}
 }
 
@@ -217,5 +219,4 @@ func (s *Sender) wake() {
 		marked.remove(pos)
 		s.kept.marks[due].add(pos)
 	}
-	s.laterAt = never
 }

@@ -68,7 +68,6 @@ func NewSender(id ID, l Limits) *Sender {
 		accounts: map[string]*account{},
 		transits: [2]transit{{way: 0, path: Direct}, {way: 1, path: Relay}},
 		window:   newWindow(l),
-		laterAt:  never,
 		absent:   never,
 	}
 }
