@@ -27,9 +27,11 @@ type stream struct {
 	unlimited bool
 	// origin of its posts; nil when they have none.
 	origin *origin
-	wake   chan struct{} // has a token when there may be something to send
-	room   chan struct{} // has a token when held has gone down
-	held   atomic.Int64  // bytes charged to it as a poster
+	cancel context.CancelCauseFunc // ends it
+	gone   chan struct{}           // closed when it has left nothing here
+	wake   chan struct{}           // has a token when there may be something to send
+	room   chan struct{}           // has a token when held has gone down
+	held   atomic.Int64            // bytes charged to it as a poster
 
 	// guarded by table.mu
 	listeners map[added]struct{}
@@ -48,7 +50,7 @@ type stream struct {
 func newStream(b *Bus, name string, component pb.Component) *stream {
 	return &stream{
 		bus: b, limits: &b.limits, metrics: b.metrics, name: name, comp: component,
-		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), gone: make(chan struct{}),
 		listeners: map[added]struct{}{}, inboxes: map[string]*inbox{},
 	}
 }
@@ -155,11 +157,11 @@ func (s *stream) leaving(err error) {
 	}
 }
 
-// returning tells whether the listeners of a stream that has ended may come back.
+// returning tells whether the stream has ended, and its listeners may come back.
 func (s *stream) returning() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.origin != nil && !s.left && s.comp == pb.Component_COMPONENT_APPLICATION
+	return s.closed && s.origin != nil && !s.left && s.comp == pb.Component_COMPONENT_APPLICATION
 }
 
 func (s *stream) credit(c *pb.Credit) {
@@ -196,12 +198,16 @@ func (s *stream) post(in *pb.Post) {
 	if p.m != nil && p.ingress == nil {
 		p.m.Origin, p.m.Number = nil, 0 // the bus's to say
 	}
-	if s.origin == nil || p.ingress != nil {
+	if s.origin == nil || p.ingress != nil || p.number == 0 {
 		p.number = 0
-	} else if p.number != 0 && !s.origin.take(s, p) {
+		s.bus.post(p)
 		return
 	}
-	s.bus.post(p)
+	s.origin.posting.Lock()
+	defer s.origin.posting.Unlock()
+	if s.origin.take(s, p) {
+		s.bus.post(p)
+	}
 }
 
 // write sends what is queued, as much as fits into a frame, until ctx is done.
@@ -292,10 +298,14 @@ func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) 
 	return t
 }
 
-// lost refuses posts that were under way to a listener.
+// lost refuses posts that were under way to a listener, and that no other has.
 func lost(posts []*post, why error) (verdicts []verdict) {
 	for _, p := range posts {
-		if p.dealt() {
+		switch {
+		case !p.lost():
+		case p.served.Load():
+			verdicts = append(verdicts, verdict{post: p, done: true})
+		default:
 			verdicts = append(verdicts, verdict{post: p, err: why})
 		}
 	}
@@ -314,15 +324,14 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 		return fault.New(fault.BadRequest, "the first request has no hello")
 	}
 	s := newStream(b, hello.GetName(), componentOr(hello.GetComponent()))
-	if s.origin, err = b.origins.attach(s, hello.GetOrigin()); err != nil {
-		return err
-	}
 	ctx, leave, err := b.enter(call.Context(), s)
 	if err != nil {
-		s.origin.detach(s)
 		return err
 	}
 	defer leave()
+	if s.origin, err = b.origins.attach(s, hello.GetOrigin()); err != nil {
+		return err
+	}
 	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
 		return err
 	}

@@ -111,10 +111,13 @@ func (b *Bus) post(p *post) {
 		b.settle(p, err)
 		return
 	}
-	if p.ingress != nil && p.m.Flow != nil {
+	if p.m.Flow != nil {
+		if _, _, err := sourceOf(p); err != nil {
+			b.settle(p, err)
+			return
+		}
 		b.flows.arrive(p)
 		b.settle(p, nil)
-		b.over(p, nil)
 		return
 	}
 	b.verify(p)
@@ -138,16 +141,16 @@ func (b *Bus) verify(p *post) {
 // only what comes from outside has a via.
 func (b *Bus) admit(p *post) error {
 	if p.m != nil && p.ingress == nil {
-		b.complete(p.m)
+		b.complete(p.m, fromStub(p))
 	}
 	p.size = proto.Size(p.m)
 	if err := message.Validate(p.m); err != nil {
 		return &refusal{reasonInvalid, fault.From(err)}
 	}
 	switch {
-	case p.wait == pb.Wait_WAIT_DELIVERED && p.timeout != nil:
-		p.patience = time.AfterFunc(min(*p.timeout, b.limits.MaxRequestTime), func() {
-			p.tell(outcomeOf(p.sequence, fault.New(fault.Timeout, "%s did not say in time that it has the message", p.m.To)))
+	case p.wait == pb.Wait_WAIT_DELIVERED:
+		p.patience = time.AfterFunc(b.requests.patience(p), func() {
+			p.tell(outcomeOf(p.sequence, errLate(p.m.To)))
 		})
 		return nil
 	case p.wait != pb.Wait_WAIT_RESPONSE:
@@ -158,20 +161,39 @@ func (b *Bus) admit(p *post) error {
 	return b.requests.add(p)
 }
 
-func (b *Bus) complete(m *pb.Message) {
+func errLate(to string) error {
+	return fault.New(fault.Timeout, "%s did not say in time that it has the message", to)
+}
+
+// fromStub tells whether a stub posts.
+func fromStub(p *post) bool {
+	c := p.by.component()
+	return c == pb.Component_COMPONENT_P2P_STUB || c == pb.Component_COMPONENT_NODE_STUB
+}
+
+// complete fills in what a poster leaves out, and takes out what is not its to say.
+// A stub's own word may be that a message of a flow has not left.
+func (b *Bus) complete(m *pb.Message, stub bool) {
 	if m.Id == "" {
 		m.Id = message.StringID(uuid.NewString())
 	}
 	if m.From == "" {
 		m.From = b.own
 	}
-	m.Via, m.Flow = "", nil
+	m.Via = ""
+	if !stub || !m.Flow.GetRefused() {
+		m.Flow = nil
+	}
 }
 
 // deliver takes a post whose source is approved where it has to go: a response
 // to its request, anything else to the listeners of its address or its route.
 func (b *Bus) deliver(p *post) {
 	p.verified = true
+	if p.flowing && !b.flows.seen.first(p) {
+		b.metrics.duplicates.Inc()
+		return
+	}
 	if message.IsResponse(p.m) {
 		if q, final := b.requests.answer(p.m); final {
 			b.respond(q, p)
@@ -211,9 +233,6 @@ func (b *Bus) answerPing(p *post) bool {
 		return false
 	}
 	b.settle(p, nil)
-	if p.request == nil {
-		b.over(p, nil)
-	}
 	answer := newPost(itself{}, message.Answer(p.m, fault.OK, nil))
 	answer.size = proto.Size(answer.m)
 	b.deliver(answer)
@@ -231,9 +250,8 @@ func (b *Bus) respond(q *request, p *post) {
 	b.metrics.delivered(q.post.by.component())
 	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
 	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
-	q.post.by.settled(q.post, nil)
+	q.post.end(nil)
 	b.settle(p, nil)
-	b.finish(p)
 }
 
 // offer offers a post to some listeners, past the table.
@@ -262,7 +280,7 @@ func (b *Bus) settle(p *post, err error) {
 		if p.request == nil && p.sequence != 0 && p.wait != pb.Wait_WAIT_DELIVERED {
 			p.tell(outcomeOf(p.sequence, nil))
 		}
-		if p.fanned && p.owed.Load() == 0 { // the last one refused it, the others have dealt with it
+		if p.owed.Load() == 0 { // nobody has to deal with it, or all have already
 			b.finish(p)
 		}
 		return
@@ -280,7 +298,7 @@ func (b *Bus) settle(p *post, err error) {
 	case p.m != nil && !message.IsResponse(p.m):
 		b.refuse(p, err)
 	}
-	b.over(p, err)
+	p.end(err)
 }
 
 // finish settles a post that all its receivers have dealt with. A request is
@@ -289,20 +307,10 @@ func (b *Bus) finish(p *post) {
 	if p.request != nil {
 		return
 	}
-	if p.wait == pb.Wait_WAIT_DELIVERED && p.sequence != 0 {
+	if p.sequence != 0 {
 		p.tell(outcomeOf(p.sequence, nil))
 	}
-	b.over(p, nil)
-}
-
-func (b *Bus) over(p *post, err error) {
-	if p.over.Swap(true) {
-		return
-	}
-	if p.patience != nil {
-		p.patience.Stop()
-	}
-	p.by.settled(p, err)
+	p.end(nil)
 }
 
 // finishAll finishes posts of which the last receiver has dealt with them.

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,19 +30,16 @@ import (
 // that of a stream.
 type flows struct {
 	bus   *Bus
-	epoch uint64       // when this bus was started
+	began time.Time
+	epoch uint64       // that in nanoseconds
 	held  atomic.Int64 // bytes that came in and are not dealt with
-
-	marksMu sync.Mutex
-	marks   *once.Marks
+	seen  arrived
 
 	mu          sync.RWMutex
-	number      uint64
 	remotes     map[string]*remoteRuntime
 	provisional map[string]*outflow // by address
 	out         map[uint64]*outflow // by number
 	incoming    int                 // inflows of all remotes
-	users       map[string]int      // how many remotes use a listener as a way
 	over        bool
 
 	wakes chan struct{} // has a token when there is something in woken or changed
@@ -57,7 +56,8 @@ type remoteRuntime struct {
 
 	// guarded by flows.mu
 	out   *outflow
-	epoch uint64 // of its bus: what is older is over
+	epoch uint64    // of its bus: what is older is over
+	heard time.Time // when something of that epoch came last
 	in    map[uint64]*inflow
 	used  time.Time
 }
@@ -78,9 +78,9 @@ func waysOf(r *pb.Route) *ways {
 
 func newFlows(b *Bus, now time.Time) *flows {
 	return &flows{
-		bus: b, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
-		marks: once.New(b.limits.Marks), remotes: map[string]*remoteRuntime{}, provisional: map[string]*outflow{},
-		out: map[uint64]*outflow{}, users: map[string]int{},
+		bus: b, began: now, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
+		seen:    arrived{marks: once.New(b.limits.Marks), open: map[messageKey]*post{}},
+		remotes: map[string]*remoteRuntime{}, provisional: map[string]*outflow{}, out: map[uint64]*outflow{},
 		wakes: make(chan struct{}, 1), woken: map[*outflow]struct{}{}, gone: map[string]struct{}{},
 	}
 }
@@ -91,32 +91,18 @@ func (f *flows) of(p *post, r *pb.Route) *outflow {
 	if p.ingress != nil || r.GetNext() == "" || p.m.Type == message.FlowType {
 		return nil
 	}
-	switch r.GetFlow() {
-	case pb.FlowUse_FLOW_USE_UNKNOWN:
-		return f.provisionalOf(p.m.To, r)
-	case pb.FlowUse_FLOW_USE_ANNOUNCED:
-	default:
-		if !f.hasAnnounced(p.m.To, r) {
-			return nil
-		}
-	}
 	f.mu.RLock()
 	before := f.provisional[p.m.To]
-	var out *outflow
-	if rm := f.remotes[r.GetRuntimeUrl()]; rm != nil {
-		out = rm.out
-	}
 	f.mu.RUnlock()
-	if before != nil {
-		if !before.empty() { // order: this address stays in the flow that it began with
-			return before
-		}
-		f.remove(before)
+	switch {
+	case before != nil: // order: the address stays in the flow that it began with, until that is empty
+		return before
+	case r.GetFlow() == pb.FlowUse_FLOW_USE_UNKNOWN:
+		return f.provisionalOf(p.m.To, r)
+	case r.GetFlow() == pb.FlowUse_FLOW_USE_ANNOUNCED, f.hasAnnounced(p.m.To, r):
+		return f.outTo(r)
 	}
-	if out != nil {
-		return out
-	}
-	return f.outTo(r)
+	return nil
 }
 
 // hasAnnounced tells whether a runtime of which the registry has not heard that it
@@ -156,17 +142,21 @@ func (f *flows) provisionalOf(to string, r *pb.Route) *outflow {
 	return out
 }
 
-// outTo makes the flow to a runtime.
+// outTo gives the flow to a runtime, and makes it; nil when there are too many.
 func (f *flows) outTo(r *pb.Route) *outflow {
+	f.mu.RLock()
+	rm := f.remotes[r.GetRuntimeUrl()]
+	if rm != nil && rm.out != nil {
+		defer f.mu.RUnlock()
+		return rm.out
+	}
+	f.mu.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	rm := f.remoteOf(r.GetRuntimeUrl())
-	if rm == nil {
+	if rm = f.remoteOf(r.GetRuntimeUrl()); rm == nil {
 		return nil
 	}
-	if rm.ways.Load() == nil {
-		f.setWays(rm, waysOf(r))
-	}
+	rm.ways.CompareAndSwap(nil, waysOf(r))
 	if rm.out == nil {
 		if rm.out = f.newOut(); rm.out != nil {
 			rm.out.remote.Store(rm)
@@ -180,18 +170,32 @@ func (f *flows) newOut() *outflow {
 	if len(f.out) >= f.bus.limits.Flows || f.over {
 		return nil
 	}
-	f.number++
-	out := &outflow{flows: f, id: flow.ID{Epoch: f.epoch, Number: f.number}, blocked: map[string]int{}}
+	number := randomNumber()
+	if f.out[number] != nil {
+		return nil // once in ages
+	}
+	out := &outflow{flows: f, id: flow.ID{Epoch: f.epoch, Number: number}, blocked: map[string]int{}}
 	out.sender = flow.NewSender(out.id, f.bus.limits.Flow)
-	f.out[f.number] = out
+	f.out[number] = out
 	return out
 }
 
+// randomNumber names a flow so that only those who see its messages can say
+// anything about it: nobody else can have them taken for dealt with or refused.
+func randomNumber() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it does not fail
+	return binary.LittleEndian.Uint64(b[:]) | 1
+}
+
 // remoteOf gives the entry of a runtime, and makes it; nil when there are too
-// many. A new one asks the registry for the ways.
+// many, or it is no other runtime's. A new one asks the registry for the ways.
 func (f *flows) remoteOf(url string) *remoteRuntime {
 	rm := f.remotes[url]
 	if rm == nil {
+		if _, err := address.ParseRuntime(url); err != nil || url == f.bus.runtimeURL {
+			return nil
+		}
 		if len(f.remotes) >= f.bus.limits.Flows || f.over {
 			return nil
 		}
@@ -241,7 +245,7 @@ func (f *flows) learn(r *pb.Route) {
 	if old := rm.ways.Load(); old != nil && *old == *w {
 		return
 	}
-	f.setWays(rm, w)
+	rm.ways.Store(w)
 	f.wakeAll(rm)
 }
 
@@ -271,32 +275,15 @@ func (f *flows) decide(out *outflow, r *pb.Route) {
 		return
 	case pb.FlowUse_FLOW_USE_ANNOUNCED:
 		if rm := f.remoteOf(r.GetRuntimeUrl()); rm != nil {
-			if rm.ways.Load() == nil {
-				f.setWays(rm, waysOf(r))
-			}
+			rm.ways.CompareAndSwap(nil, waysOf(r))
 			out.remote.Store(rm)
+			out.known.Store(true)
 		}
 		out.verdict.Store(announced)
 	default:
 		out.verdict.Store(plain)
 	}
 	f.wake(out)
-}
-
-func (f *flows) setWays(rm *remoteRuntime, w *ways) {
-	if old := rm.ways.Load(); old != nil {
-		f.count(old, -1)
-	}
-	rm.ways.Store(w)
-	f.count(w, 1)
-}
-
-func (f *flows) count(w *ways, n int) {
-	for _, name := range []string{w.direct, w.relay} {
-		if f.users[name] += n; f.users[name] <= 0 {
-			delete(f.users, name)
-		}
-	}
 }
 
 // wakeAll has all flows to a runtime look again at their ways.
@@ -319,12 +306,13 @@ func (f *flows) wake(out *outflow) {
 	f.signal()
 }
 
-// moved notes that listeners of an address came or went. The table is locked.
+// moved notes that listeners of an address came or went: flows may go that way. The
+// table is locked.
 func (f *flows) moved(address string) {
 	f.mu.RLock()
-	_, used := f.users[address]
+	none := len(f.out) == 0
 	f.mu.RUnlock()
-	if !used {
+	if none {
 		return
 	}
 	f.wmu.Lock()
@@ -354,7 +342,7 @@ func (f *flows) run(ctx context.Context) {
 	for {
 		select {
 		case <-f.wakes:
-			for out := range f.taken() {
+			for out := range f.toLookAt() {
 				out.look()
 			}
 		case now := <-sweep.C:
@@ -365,8 +353,8 @@ func (f *flows) run(ctx context.Context) {
 	}
 }
 
-// taken gives the flows to be looked at.
-func (f *flows) taken() map[*outflow]struct{} {
+// toLookAt gives the flows to be looked at.
+func (f *flows) toLookAt() map[*outflow]struct{} {
 	f.wmu.Lock()
 	woken, gone := f.woken, f.gone
 	f.woken, f.gone = map[*outflow]struct{}{}, map[string]struct{}{}
@@ -389,13 +377,19 @@ func has(set map[string]struct{}, key string) bool {
 	return ok
 }
 
-// sweep removes what has not been used for some time.
+// sweep removes what has not been used for some time. Flows are removed under the
+// lock of the table alone, so that nobody offers a post to one that is gone.
 func (f *flows) sweep(now time.Time) {
+	f.bus.table.mu.Lock()
+	defer f.bus.table.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	used := map[*remoteRuntime]bool{}
 	for _, out := range f.out {
 		if out.idleSince(now) > idleTime {
 			f.drop(out)
+		} else {
+			used[out.remote.Load()] = true
 		}
 	}
 	for url, rm := range f.remotes {
@@ -404,17 +398,20 @@ func (f *flows) sweep(now time.Time) {
 				f.endIn(rm, number, in)
 			}
 		}
-		if rm.out == nil && len(rm.in) == 0 && now.Sub(rm.used) > idleTime {
-			if w := rm.ways.Load(); w != nil {
-				f.count(w, -1)
-			}
+		if !used[rm] && len(rm.in) == 0 && now.Sub(rm.used) > idleTime {
 			delete(f.remotes, url)
 		}
 	}
 }
 
-// remove takes an empty flow out.
-func (f *flows) remove(out *outflow) {
+// retire removes a provisional flow whose runtime is known, once it is empty: what
+// comes next goes in the flow of the runtime.
+func (f *flows) retire(out *outflow) {
+	if !out.known.Load() || !out.empty() {
+		return
+	}
+	f.bus.table.mu.Lock()
+	defer f.bus.table.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if out.empty() {

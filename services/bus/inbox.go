@@ -55,7 +55,7 @@ func (in *inbox) offer(p *post) (taken bool, err error) {
 	switch limits := s.limits; {
 	case in.closed:
 		return false, in.gone()
-	case p.flowing:
+	case p.roomy():
 		in.enqueue(p)
 		return true, nil
 	case in.stuck:
@@ -255,8 +255,8 @@ func (in *inbox) end() {
 // lose counts a post that this listener will not deal with.
 func (in *inbox) lose(verdicts []verdict, p *post, refused bool) []verdict {
 	switch {
-	case !p.dealt():
-	case refused && !p.fanned:
+	case !p.lost():
+	case refused && !p.served.Load():
 		return append(verdicts, verdict{post: p, err: in.gone()})
 	default:
 		return append(verdicts, verdict{post: p, done: true})
@@ -275,6 +275,9 @@ func (in *inbox) leaveAll() []*post {
 	for _, p := range in.queue.drain() {
 		s.queued -= p.cost()
 		all = append(all, p)
+	}
+	for _, p := range all {
+		p.returned = true
 	}
 	for in.overflow.len() > 0 {
 		all = append(all, in.leave())

@@ -44,13 +44,14 @@ func (a arrival) component() pb.Component { return a.via }
 func (arrival) outcome(*pb.Outcome)       {}
 func (arrival) charge(int)                {}
 func (arrival) sendBack(*post, ...string) {}
-func (a arrival) settled(_ *post, err error) {
+func (a arrival) settled(p *post, err error) {
 	code, description := int32(fault.OK), ""
 	if err != nil {
 		f := fault.From(err)
 		code, description = int32(f.Code), f.Description //nolint:gosec // three digits
 	}
 	a.in.dealt(a.sequence, code, description)
+	a.in.flows.seen.over(p, err)
 }
 
 // arrive takes what a stub had from another bus: acks, news about the way, and
@@ -138,28 +139,59 @@ func (f *flows) in(fl *pb.Flow) *inflow {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rm := f.remoteOf(fl.Runtime)
-	if rm == nil || fl.Epoch < rm.epoch {
+	if rm == nil || !f.isNow(rm, fl.Epoch) {
 		return nil
 	}
 	rm.announced.Store(true)
-	if fl.Epoch > rm.epoch {
-		rm.epoch = fl.Epoch
+	in := rm.in[fl.Id]
+	if in == nil && f.roomFor(rm) {
+		in = f.newIn(rm, fl)
+	}
+	return in
+}
+
+// isNow tells whether an epoch is that of a runtime's bus. One of a newer bus ends
+// all of those before. So does an older one once nothing has come of the newer for a
+// long time: that one's clock was wrong.
+func (f *flows) isNow(rm *remoteRuntime, epoch uint64) bool {
+	now := time.Now()
+	if epoch < rm.epoch && now.Sub(rm.heard) < idleTime {
+		return false
+	}
+	if epoch != rm.epoch {
+		rm.epoch = epoch
 		for number, in := range rm.in {
 			f.endIn(rm, number, in)
 		}
 	}
-	in := rm.in[fl.Id]
-	if in == nil {
-		if f.incoming >= f.bus.limits.Flows || f.over {
-			return nil
+	rm.heard = now
+	return true
+}
+
+// roomFor tells whether there may be one more flow from a runtime. One that is idle
+// makes room: it costs its sender no more than to send again what it was not told of.
+func (f *flows) roomFor(rm *remoteRuntime) bool {
+	if len(rm.in) >= f.bus.limits.RemoteFlows {
+		for number, in := range rm.in {
+			if in.idleSince(time.Now()) > 0 {
+				f.endIn(rm, number, in)
+				break
+			}
 		}
-		in = &inflow{
-			flows: f, remote: rm, id: flow.ID{Epoch: fl.Epoch, Number: fl.Id},
-			receiver: flow.NewReceiver(f.epoch, f.bus.limits.Flow),
-		}
-		rm.in[fl.Id] = in
-		f.incoming++
 	}
+	return len(rm.in) < f.bus.limits.RemoteFlows && f.incoming < f.bus.limits.Flows && !f.over
+}
+
+// newIn makes the receiver of a flow. It says when it was made: one that comes in the
+// place of another has nothing of what that one had.
+func (f *flows) newIn(rm *remoteRuntime, fl *pb.Flow) *inflow {
+	self := f.epoch + uint64(time.Since(f.began)) //nolint:gosec // not before it
+	in := &inflow{
+		flows: f, remote: rm, id: flow.ID{Epoch: fl.Epoch, Number: fl.Id},
+		receiver: flow.NewReceiver(self, f.bus.limits.Flow),
+	}
+	rm.in[fl.Id] = in
+	f.incoming++
 	return in
 }
 
@@ -167,60 +199,62 @@ func (f *flows) in(fl *pb.Flow) *inflow {
 func (in *inflow) receive(p *post) []flow.Delivery {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed || in.flows.held.Load() > int64(in.flows.bus.limits.FlowBytes) {
+	if in.closed {
 		return nil
 	}
 	now := time.Now()
 	in.used = now
-	var value any
-	if p.m.Type != message.FlowType { // else its place is all that it says
-		value = p
-	}
 	fl := p.m.Flow
-	turn, _ := in.receiver.Receive(now, flow.Place{Sequence: fl.Sequence, Base: fl.Base, After: fl.After}, p.cost(), value)
+	place, value := flow.Place{Sequence: fl.Sequence, Base: fl.Base, After: fl.After}, any(p)
+	switch {
+	case p.m.Type == message.FlowType: // its place is all that it says
+		value = nil
+	case !in.room(p): // it is answered, and comes again
+		place, value = flow.Place{Base: fl.Base}, nil
+	}
+	turn, _ := in.receiver.Receive(now, place, p.cost(), value)
 	in.count()
 	in.plan(now)
 	return slices.Clone(turn)
 }
 
-// count keeps the sum over all flows.
+// room tells whether a flow may hold one more message: no more than it leaves free
+// for the others.
+func (in *inflow) room(p *post) bool {
+	free := in.flows.bus.limits.FlowBytes - int(in.flows.held.Load())
+	return p.cost() <= free && (in.counted == 0 || in.counted+p.cost() <= free)
+}
+
+// count keeps the sum over all flows. Of one that is over, what was handed on counts
+// until it is dealt with.
 func (in *inflow) count() {
-	now := in.receiver.Ahead() + in.receiver.Backlog()
+	now := in.receiver.Backlog()
+	if !in.closed {
+		now += in.receiver.Ahead()
+	}
 	in.flows.held.Add(int64(now - in.counted))
 	in.counted = now
 }
 
-// handOn sends a message the rest of its way, once: it may have come before, in a
-// flow of a bus that was restarted since.
+// handOn sends a message the rest of its way.
 func (in *inflow) handOn(d flow.Delivery) {
 	b, p := in.flows.bus, d.Value.(*post)
 	m := message.Share(p.m)
 	m.Flow = nil
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
 	q.size, q.ingress, q.flowing = proto.Size(m), p.ingress, true
-	if in.flows.seen(m) {
-		b.metrics.duplicates.Inc()
-		b.over(q, nil)
-		return
-	}
 	b.verify(q)
-}
-
-// seen tells whether a message has been taken before.
-func (f *flows) seen(m *pb.Message) bool {
-	f.marksMu.Lock()
-	defer f.marksMu.Unlock()
-	return f.marks.Seen(m.From, m.To, m.Origin, m.Number)
 }
 
 // dealt notes what became of a message.
 func (in *inflow) dealt(sequence uint64, code int32, description string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed {
-		return
-	}
 	now := time.Now()
+	if in.closed { // nobody is told of a refusal any more
+		code = int32(fault.OK)
+	}
+	in.used = now
 	in.receiver.Dealt(now, sequence, code, description)
 	in.count()
 	in.plan(now)
@@ -252,6 +286,7 @@ func (in *inflow) ack() {
 	}
 	now := time.Now()
 	a := in.receiver.Ack(now)
+	in.used = now
 	in.plan(now)
 	in.mu.Unlock()
 	a.Epoch, a.Id = in.id.Epoch, in.id.Number
@@ -312,8 +347,7 @@ func (in *inflow) close() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.closed = true
-	in.flows.held.Add(-int64(in.counted))
-	in.counted = 0
+	in.count()
 	if in.timer != nil {
 		in.timer.Stop()
 	}

@@ -86,6 +86,9 @@ type Limits struct {
 	// Flows is how many there may be of each kind. Default 16,384; past it, and
 	// for messages between runtimes that know none, there are plain messages.
 	Flows int
+	// RemoteFlows is how many of those from others may be of one runtime. Default
+	// 1,024: one, and one for each address that is being looked up.
+	RemoteFlows int
 	// FlowBytes bounds what has come in all flows and is not dealt with, in bytes.
 	// Default 256 MiB; past it what comes is dropped, and sent again by its bus.
 	FlowBytes int
@@ -134,6 +137,7 @@ func DefaultLimits() Limits {
 		Refusals:        256,
 		Flow:            flow.DefaultLimits(),
 		Flows:           16_384,
+		RemoteFlows:     1024,
 		FlowBytes:       256 << 20,
 		Marks:           65_536,
 		Requests:        65_536,
@@ -165,6 +169,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.Origins, &d.Origins},
 		{&l.Refusals, &d.Refusals},
 		{&l.Flows, &d.Flows},
+		{&l.RemoteFlows, &d.RemoteFlows},
 		{&l.FlowBytes, &d.FlowBytes},
 		{&l.Marks, &d.Marks},
 		{&l.Requests, &d.Requests},

@@ -45,8 +45,8 @@ func (l *lobby) open(expire func()) (*line, error) {
 func (l *lobby) join(ln *line, p *post) error {
 	cost := p.cost()
 	first := ln.posts.len() == 0
-	if p.flowing {
-		// What is under way in flows is bounded by them.
+	if p.roomy() {
+		// What there is of it is bounded elsewhere.
 	} else if !first && (ln.posts.len() >= l.limits.WaitMessages || ln.bytes+cost > l.limits.WaitBytes) || l.bytes+cost > l.limits.WaitTotal {
 		return refuse(reasonWaitFull, 429, "%d messages wait for the route to %s already", ln.posts.len(), p.m.To)
 	}

@@ -23,6 +23,7 @@ type table struct {
 	places    map[string]*place
 	listeners int
 	routes    *cache[string, *route]
+	homes     *cache[string, string] // the runtimes of addresses, of those that know flows
 	lobby     lobby
 	waiting   map[*place]struct{} // places that have a line
 
@@ -47,7 +48,6 @@ type place struct {
 	line    *line               // messages that wait for a way to the address
 	parked  map[*place]struct{} // places whose line waits for a listener here
 	absent  time.Time           // its listener was cut off, and may come back until then
-	path    bool                // flows go this way: they are told when takers come or go
 }
 
 // alias leads from its place to another address. It may be dangling: the
@@ -65,6 +65,7 @@ func newTable(l *Limits, m *metrics, ask *asker, carryOut func([]verdict)) *tabl
 	return &table{
 		limits: l, metrics: m, ask: ask, carryOut: carryOut,
 		places: map[string]*place{}, routes: newCache[string, *route](l.Routes),
+		homes: newCache[string, string](l.Routes),
 		lobby: lobby{limits: l}, waiting: map[*place]struct{}{}, began: time.Now(),
 	}
 }
@@ -81,7 +82,7 @@ func (t *table) place(address string) *place {
 
 // tidy forgets a place about which nothing is known any more.
 func (t *table) tidy(pl *place) {
-	if len(pl.own)+len(pl.aliases)+len(pl.leading)+len(pl.parked) == 0 && pl.line == nil && pl.absent.IsZero() && !pl.path {
+	if len(pl.own)+len(pl.aliases)+len(pl.leading)+len(pl.parked) == 0 && pl.line == nil && pl.absent.IsZero() {
 		delete(t.places, pl.address)
 	}
 }
@@ -232,7 +233,7 @@ func (t *table) drop(s *stream, address, leadsTo string) []verdict {
 		i := slices.IndexFunc(pl.own, func(in *inbox) bool { return in.stream == s })
 		in := pl.own[i]
 		pl.own = slices.Delete(pl.own, i, i+1)
-		if len(pl.own) == 0 && s.returning() {
+		if len(pl.own)+len(pl.through) == 0 && s.returning() {
 			return append(t.await(pl, in.leaveAll()), t.refresh(pl)...)
 		}
 		return append(t.shut(in), t.refresh(pl)...)
@@ -287,10 +288,20 @@ func (t *table) expect(p *post) (done bool, err error) {
 		return offer(p, pl.takers)
 	}
 	pl := t.place(p.m.To)
-	if pl.absent.IsZero() {
-		t.awaitUntil(pl, t.began.Add(t.limits.ReturnTime))
+	until, fresh := t.began.Add(t.limits.ReturnTime), pl.absent.IsZero()
+	if fresh {
+		pl.absent = until
 	}
-	return t.wait(p)
+	done, err = t.wait(p)
+	switch {
+	case !fresh:
+	case pl.line == nil: // too many wait
+		pl.absent = time.Time{}
+		t.tidy(pl)
+	default:
+		t.awaitUntil(pl, until)
+	}
+	return done, err
 }
 
 // giveUp ends the wait for a listener, unless it came back or another wait began.
@@ -321,9 +332,7 @@ func (t *table) refresh(pl *place) []verdict {
 	for address := range pl.leading {
 		verdicts = append(verdicts, t.refresh(t.places[address])...)
 	}
-	if pl.path {
-		t.flows.moved(pl.address)
-	}
+	t.flows.moved(pl.address)
 	if len(pl.takers) > 0 {
 		verdicts = append(verdicts, t.retry(pl)...)
 		for _, waiting := range slices.Collect(maps.Keys(pl.parked)) {

@@ -80,11 +80,14 @@ func vec(name, help, label string) *prometheus.CounterVec {
 func (m *metrics) posted(c pb.Component)    { m.postedBy[c].Inc() }
 func (m *metrics) delivered(c pb.Component) { m.deliveredTo[c].Inc() }
 func (m *metrics) refused(reason string)    { m.refusals.WithLabelValues(reason).Inc() }
-func (m *metrics) transmitted(tx flow.Transmission) {
-	if c := m.sentBy[tx.Path&flow.Both]; c != nil {
-		c.Inc()
+
+// transmitted counts a message of a flow that has been put into the queues of ways.
+func (m *metrics) transmitted(sent flow.Path, again bool) {
+	if sent == 0 {
+		return
 	}
-	if tx.Again {
+	m.sentBy[sent].Inc()
+	if again {
 		m.again.Inc()
 	}
 }

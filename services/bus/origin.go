@@ -20,13 +20,16 @@ import (
 type origin struct {
 	origins *origins
 	id      []byte
+	posting sync.Mutex // held while a post is taken and led on: those of two streams do not mix
 
-	mu     sync.Mutex
-	now    *stream          // the one that is attached; nil while there is none
-	taken  uint64           // numbers up to here have been taken
-	open   map[uint64]*post // of these, those that are not settled
-	failed *cache[uint64, *pb.Outcome]
-	timer  *time.Timer // forgets it, while no stream is attached
+	mu      sync.Mutex
+	now     *stream          // the one that is attached; nil while there is none
+	taken   uint64           // numbers up to here have been taken
+	open    map[uint64]*post // of these, those that are not settled
+	failed  *cache[uint64, *pb.Outcome]
+	refused uint64      // the last that failed
+	forgot  uint64      // up to here, one that failed may not be known any more
+	timer   *time.Timer // forgets it, while no stream is attached
 }
 
 // origins is the table of them. Its mutex is taken before an origin's.
@@ -38,7 +41,9 @@ type origins struct {
 
 func newOrigins(l *Limits) *origins { return &origins{limits: l, byID: map[string]*origin{}} }
 
-// attach finds the origin of a stream, or makes it; nil for an empty id.
+// attach finds the origin of a stream, or makes it; nil for an empty id. An
+// earlier stream of it that is still there is one that its client has given up:
+// it is ended first, and what it has left is there for the new one.
 func (t *origins) attach(s *stream, id []byte) (*origin, error) {
 	switch {
 	case len(id) == 0:
@@ -46,23 +51,35 @@ func (t *origins) attach(s *stream, id []byte) (*origin, error) {
 	case len(id) > message.MaxOrigin:
 		return nil, fault.New(fault.BadRequest, "origin is longer than %d bytes", message.MaxOrigin)
 	}
+	o, before, err := t.enter(s, id)
+	if before != nil {
+		before.cancel(errReplaced)
+		<-before.gone
+	}
+	return o, err
+}
+
+var errReplaced = fault.New(fault.Conflict, "its client has attached anew")
+
+// enter makes a stream that of an origin; before is the one that was.
+func (t *origins) enter(s *stream, id []byte) (o *origin, before *stream, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o := t.byID[string(id)]
+	o = t.byID[string(id)]
 	if o == nil {
 		if len(t.byID) >= t.limits.Origins {
-			return nil, fault.New(fault.TooMany, "the bus knows %d clients already", len(t.byID))
+			return nil, nil, fault.New(fault.TooMany, "the bus knows %d clients already", len(t.byID))
 		}
 		o = &origin{origins: t, id: id, open: map[uint64]*post{}, failed: newCache[uint64, *pb.Outcome](t.limits.Refusals)}
 		t.byID[string(id)] = o
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.now = s
+	before, o.now = o.now, s
 	if o.timer != nil {
 		o.timer.Stop()
 	}
-	return o, nil
+	return o, before, nil
 }
 
 // detach notes that a stream has ended. The origin is forgotten if none comes
@@ -121,41 +138,55 @@ func (o *origin) take(s *stream, p *post) bool {
 		return true
 	}
 	p.m.Origin, p.m.Number = o.id, p.number
+	fresh, answer, over := o.enter(s, p)
+	if answer != nil && p.sequence != 0 {
+		answer.Sequence = p.sequence
+		s.outcome(answer)
+	}
+	if over {
+		s.settled(p, nil)
+	}
+	return fresh
+}
+
+// enter notes a post, if it is a fresh one. Of another it gives the outcome as far
+// as it is known, and whether it is over.
+func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.now != s { // its client posts it again, on the stream that it has
+		return false, nil, false
+	}
 	if p.number > o.taken {
 		o.taken = p.number
 		o.open[p.number] = p
-		return true
+		return true, nil, false
 	}
-	had := o.open[p.number]
-	failed, wasRefused := o.failed.get(p.number)
+	if had := o.open[p.number]; had != nil {
+		return false, had.known(), false
+	}
+	failed, refused := o.failed.get(p.number)
 	switch {
-	case had != nil && (had.request != nil || p.wait == pb.Wait_WAIT_DELIVERED):
-		// Its outcome comes, on this stream.
-	case had != nil:
-		if had.taken.Load() && p.sequence != 0 {
-			s.outcome(outcomeOf(p.sequence, nil))
-		}
-	case wasRefused:
-		s.outcome(withSequence(failed, p.sequence))
-		s.settled(p, nil)
+	case refused:
+		return false, proto.CloneOf(failed), true
 	case p.wait == pb.Wait_WAIT_RESPONSE:
-		s.outcome(outcomeOf(p.sequence, fault.New(fault.Unavailable, "the response was lost with the stream that it came on")))
-		s.settled(p, nil)
-	default:
-		if p.sequence != 0 {
-			s.outcome(outcomeOf(p.sequence, nil))
-		}
-		s.settled(p, nil)
+		return false, outcomeOf(0, fault.New(fault.Unavailable, "the response was lost with the stream that it came on")), true
+	case p.number <= o.forgot:
+		return false, outcomeOf(0, fault.New(fault.Unavailable, "what became of it is not known any more")), true
 	}
-	return false
+	return false, outcomeOf(0, nil), true
 }
 
-func withSequence(o *pb.Outcome, sequence uint64) *pb.Outcome {
-	o = proto.CloneOf(o)
-	o.Sequence = sequence
-	return o
+// known is the outcome of a post that is not settled; nil when it is still to come,
+// on the stream that its client has then.
+func (p *post) known() *pb.Outcome {
+	switch {
+	case p.wait == pb.Wait_WAIT_DELIVERED && p.answered.Load():
+		return outcomeOf(0, errLate(p.m.To))
+	case p.request == nil && p.wait != pb.Wait_WAIT_DELIVERED && p.taken.Load():
+		return outcomeOf(0, nil)
+	}
+	return nil
 }
 
 // settle forgets a post, unless it was refused: that is told again when the
@@ -167,9 +198,14 @@ func (o *origin) settle(p *post, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.open, p.number)
-	if err != nil {
-		o.failed.put(p.number, outcomeOf(p.sequence, err))
+	if err == nil {
+		return
 	}
+	if o.failed.len() >= o.origins.limits.Refusals {
+		o.forgot = o.refused
+	}
+	o.refused = max(o.refused, p.number)
+	o.failed.put(p.number, outcomeOf(0, err))
 }
 
 // current is the stream that is attached now, if it is another one.

@@ -28,6 +28,7 @@ type outflow struct {
 	hint    atomic.Pointer[ways]          // of a provisional one, while its runtime is not known
 	remote  atomic.Pointer[remoteRuntime] // nil while that is so
 	verdict atomic.Int32                  // on a provisional one
+	known   atomic.Bool                   // its runtime is known, and knows flows
 
 	mu      sync.Mutex
 	sender  *flow.Sender
@@ -183,15 +184,20 @@ func (o *outflow) pump() {
 func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 	p := newPost(itself{}, o.message(tx))
 	p.size = proto.Size(p.m)
+	sent := flow.Path(0)
 	for _, way := range []struct {
 		path flow.Path
 		in   *inbox
 	}{{flow.Direct, direct}, {flow.Relay, relay}} {
-		if tx.Path&way.path != 0 && (way.in == nil || !way.in.offerFlow(p, o)) {
+		switch {
+		case tx.Path&way.path == 0:
+		case way.in != nil && way.in.offerFlow(p, o):
+			sent |= way.path
+		default:
 			o.sender.Unsent(tx.Sequence, way.path)
 		}
 	}
-	o.flows.bus.metrics.transmitted(tx)
+	o.flows.bus.metrics.transmitted(sent, tx.Again)
 }
 
 // message is what a transmission looks like on the wire.
@@ -242,18 +248,58 @@ func (o *outflow) tick() {
 func (o *outflow) look() {
 	o.mu.Lock()
 	now := time.Now()
-	var settled []flow.Settled
 	switch o.verdict.Swap(undecided) {
 	case announced:
 		o.sender.Announce(now)
 	case plain:
 		if !o.sender.Announced() {
-			settled = slices.Clone(o.sender.Plain(now))
+			o.mu.Unlock()
+			o.goPlain()
+			return
 		}
 	}
 	o.mu.Unlock()
-	o.carryOut(settled, nil)
 	o.pump()
+	o.flows.retire(o)
+}
+
+// goPlain ends a provisional flow to a runtime that knows none. What has not been
+// sent goes by its route, before anything newer.
+func (o *outflow) goPlain() {
+	t, f := o.flows.bus.table, o.flows
+	t.mu.Lock()
+	settled, left := o.plainly()
+	f.mu.Lock()
+	f.drop(o)
+	f.mu.Unlock()
+	var verdicts []verdict
+	for _, p := range left {
+		if done, err := t.onward(p); done {
+			verdicts = append(verdicts, verdict{post: p, err: err})
+		}
+	}
+	t.mu.Unlock()
+	o.carryOut(settled, nil)
+	o.flows.bus.carryOut(verdicts)
+}
+
+// plainly gives what went plain, and what has to go so, in order.
+func (o *outflow) plainly() (settled []flow.Settled, left []*post) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.sender.Plain(time.Now()) {
+		if s.Unsent {
+			left = append(left, s.Value.(*post))
+		} else {
+			settled = append(settled, s)
+		}
+	}
+	for o.waiting.len() > 0 {
+		p := o.waiting.pop().post
+		o.leave(p)
+		left = append(left, p)
+	}
+	return settled, left
 }
 
 // acked takes an ack of another bus.
@@ -265,6 +311,7 @@ func (o *outflow) acked(a *pb.FlowAck) {
 	o.mu.Unlock()
 	o.carryOut(settled, accepted)
 	o.pump()
+	o.flows.retire(o)
 }
 
 // refused takes a stub's or a Message Node's word that a message did not arrive.
@@ -289,8 +336,6 @@ func (o *outflow) carryOut(settled []flow.Settled, accepted []*post) {
 	for _, s := range settled {
 		p := s.Value.(*post)
 		switch {
-		case s.Plain && s.Unsent:
-			b.table.plain(p)
 		case s.Code >= int32(fault.BadRequest):
 			if p.dealt() {
 				b.refuseRemotely(p, refuse(reasonRemote, fault.Code(s.Code), "%s", s.Description))
@@ -334,26 +379,4 @@ func (t *table) taker(address string) *inbox {
 		return pl.takers[0]
 	}
 	return nil
-}
-
-// plain sends a post past the flows, by its route.
-func (t *table) plain(p *post) {
-	t.mu.RLock()
-	var takers []*inbox
-	if r, ok := t.routes.get(p.m.To); ok {
-		if next := t.places[r.next]; next != nil {
-			takers = next.takers
-		}
-	}
-	var done bool
-	var err error
-	if len(takers) > 0 {
-		done, err = offer(p, takers)
-	} else {
-		done, err = true, refuse(reasonNoRoute, 503, "there is no way to %s now", p.m.To)
-	}
-	t.mu.RUnlock()
-	if done {
-		t.carryOut([]verdict{{post: p, err: err}})
-	}
 }

@@ -80,7 +80,7 @@ func (r *requests) timeout(q *request) {
 		r.metrics.refused(reasonTimeout)
 		late := fault.New(fault.Timeout, "no response from %s in time", q.key.To)
 		q.post.tell(outcomeOf(q.post.sequence, late))
-		q.post.by.settled(q.post, late)
+		q.post.end(late)
 	}
 }
 

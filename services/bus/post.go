@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,12 +45,15 @@ type post struct {
 	verified bool        // its source has been approved
 	request  *request    // with WAIT_RESPONSE
 	patience *time.Timer // with WAIT_DELIVERED
-	fanned   bool        // offered to several listeners
 	flowing  bool        // it came in a flow, which bounds how many such there are
+	returned bool        // a listener that was cut off had it in its queue: there it has room
+
+	also []*post // the same message, come again in a flow; see arrived
 
 	left     atomic.Int32 // listeners that have not decided yet
 	owed     atomic.Int32 // listeners that have it, or may get it, and have not dealt with it
 	taken    atomic.Bool  // one has it
+	served   atomic.Bool  // one has dealt with it
 	answered atomic.Bool  // its outcome has been told
 	over     atomic.Bool  // it is settled
 }
@@ -82,9 +86,31 @@ func (p *post) decide(err error) (done bool, verdict error) {
 // before the listener that it is for.
 func (p *post) mayBeEarly() bool { return p.again || p.flowing }
 
+// roomy tells whether a listener's queue takes it however full it is: what there
+// can be of it is bounded elsewhere.
+func (p *post) roomy() bool { return p.flowing || p.returned }
+
 // dealt counts one listener that has dealt with it. The last one tells that the
 // post is settled.
-func (p *post) dealt() bool { return p.owed.Add(-1) == 0 }
+func (p *post) dealt() bool {
+	p.served.Store(true)
+	return p.lost()
+}
+
+// lost counts one listener that will not deal with it. The last one tells that
+// nobody will, unless the post is served.
+func (p *post) lost() bool { return p.owed.Add(-1) == 0 }
+
+// end tells the poster that nothing more will happen to it.
+func (p *post) end(err error) {
+	if p.over.Swap(true) {
+		return
+	}
+	if p.patience != nil {
+		p.patience.Stop()
+	}
+	p.by.settled(p, err)
+}
 
 // tell gives the poster the outcome, the first one alone.
 func (p *post) tell(o *pb.Outcome) {
@@ -150,5 +176,14 @@ func outcomeOf(sequence uint64, err error) *pb.Outcome {
 		return &pb.Outcome{Sequence: sequence, Code: int32(fault.OK)}
 	}
 	f := fault.From(err)
-	return &pb.Outcome{Sequence: sequence, Code: int32(f.Code), Description: f.Description} //nolint:gosec // three digits
+	return &pb.Outcome{Sequence: sequence, Code: int32(f.Code), Description: brief(f.Description)} //nolint:gosec // three digits
+}
+
+// brief is what is kept of a description, which another runtime may have written.
+func brief(s string) string {
+	const most = 1 << 10
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
 }

@@ -31,17 +31,25 @@ func (t *table) route(p *post) (done bool, err error) {
 	t.mu.RUnlock()
 	if !ok {
 		t.mu.Lock()
-		if w, ok = t.way(p); ok {
-			done, err = w.offer(p)
-		} else {
-			done, err = t.wait(p)
-		}
+		done, err = t.onward(p)
 		t.mu.Unlock()
 	}
 	if w.flow != nil {
 		w.flow.pump()
 	}
 	return done, err
+}
+
+// onward is route with the table locked.
+func (t *table) onward(p *post) (done bool, err error) {
+	w, ok := t.way(p)
+	if !ok {
+		return t.wait(p)
+	}
+	if w.flow != nil {
+		t.flows.wake(w.flow)
+	}
+	return w.offer(p)
 }
 
 // way is where a post goes: to inboxes, or in a flow to another runtime.
@@ -54,6 +62,7 @@ func (w way) offer(p *post) (done bool, err error) {
 	if w.flow == nil {
 		return offer(p, w.takers)
 	}
+	p.taken.Store(false)
 	p.left.Store(1)
 	p.owed.Store(1)
 	taken, why := w.flow.offer(p)
@@ -144,7 +153,7 @@ func offer(p *post, takers []*inbox) (done bool, err error) {
 	if n == 0 {
 		return true, refuse(reasonLoop, 404, "%s is only where the message came from", p.m.To)
 	}
-	p.fanned = n > 1
+	p.taken.Store(false)
 	p.left.Store(int32(n)) //nolint:gosec // bounded by Limits.Streams
 	p.owed.Store(int32(n)) //nolint:gosec // likewise
 	for _, in := range takers {
@@ -364,14 +373,19 @@ func (t *table) learn(to string, told *pb.Route, p2p bool) {
 }
 
 // stillAnnounced keeps an address in the flow that it has been in, while its
-// runtime is being looked up again.
+// runtime is being looked up again: from another flow its messages might overtake.
 func (t *table) stillAnnounced(to string, told *pb.Route) *pb.Route {
-	old, ok := t.routes.get(to)
-	if !ok || told.GetFlow() != pb.FlowUse_FLOW_USE_UNKNOWN || old.told.GetFlow() != pb.FlowUse_FLOW_USE_ANNOUNCED {
-		return told
+	home, known := t.homes.get(to)
+	switch {
+	case told.GetFlow() == pb.FlowUse_FLOW_USE_ANNOUNCED:
+		t.homes.put(to, told.GetRuntimeUrl())
+	case !known:
+	case told.GetFlow() != pb.FlowUse_FLOW_USE_UNKNOWN:
+		t.homes.delete(to)
+	default:
+		told = proto.CloneOf(told)
+		told.RuntimeUrl, told.Flow = home, pb.FlowUse_FLOW_USE_ANNOUNCED
 	}
-	told = proto.CloneOf(told)
-	told.RuntimeUrl, told.Flow = old.told.GetRuntimeUrl(), pb.FlowUse_FLOW_USE_ANNOUNCED
 	return told
 }
 

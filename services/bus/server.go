@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -38,8 +37,12 @@ func (s server) Listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) e
 	return s.bus.listen(req, call)
 }
 
-// call is a unary Post as a poster.
-type call struct{ done chan *pb.Outcome }
+// call is a unary Post as a poster. With a key its outcome is kept for whoever
+// repeats it.
+type call struct {
+	done chan *pb.Outcome
+	key  *keyedCall
+}
 
 func (call) component() pb.Component   { return pb.Component_COMPONENT_APPLICATION }
 func (call) settled(*post, error)      {}
@@ -47,6 +50,7 @@ func (call) charge(int)                {}
 func (call) sendBack(*post, ...string) {}
 
 func (c call) outcome(o *pb.Outcome) {
+	c.key.end(o)
 	select {
 	case c.done <- o:
 	default: // it has one
@@ -57,50 +61,44 @@ func (b *Bus) postOne(ctx context.Context, req *pb.PostRequest) (*pb.PostRespons
 	if len(req.GetIdempotencyKey()) > message.MaxOrigin {
 		return nil, fault.New(fault.BadRequest, "idempotency_key is longer than %d bytes", message.MaxOrigin)
 	}
-	c := call{make(chan *pb.Outcome, 1)}
+	k, first, err := b.keyed.begin(req)
+	switch {
+	case err != nil:
+		return nil, err
+	case !first:
+		return k.await(ctx, req.GetWait())
+	}
+	c := call{make(chan *pb.Outcome, 1), k}
+	p := unary(c, req)
+	b.post(p)
+	select {
+	case o := <-c.done:
+		return responseOf(o)
+	case <-ctx.Done():
+		if k == nil { // else the caller may come again for the outcome
+			b.requests.drop(p.request)
+		}
+		return nil, endOf(context.Cause(ctx))
+	}
+}
+
+// unary makes a post of a unary call.
+func unary(c call, req *pb.PostRequest) *post {
 	p := newPost(c, req.GetMessage())
 	p.sequence, p.wait = 1, req.GetWait()
 	if req.GetTimeout() != nil {
 		d := req.GetTimeout().AsDuration()
 		p.timeout = &d
 	}
-	k, first := b.keyed.begin(req.GetIdempotencyKey())
-	if !first {
-		return k.await(ctx)
+	if p.m == nil {
+		return p
 	}
-	if p.m != nil {
-		p.m.Origin, p.m.Number = nil, 0 // the bus's to say
-	}
-	if k != nil && p.m != nil {
+	p.m.Origin, p.m.Number = nil, 0 // the bus's to say
+	if c.key != nil {
 		p.m.Origin, p.m.Number = []byte(req.GetIdempotencyKey()), 1
 		p.again = true // it may be: only the caller knows
 	}
-	b.post(p)
-	select {
-	case o := <-c.done:
-		k.end(o)
-		return responseOf(o)
-	case <-ctx.Done():
-		// With a key the caller may come again for the outcome.
-		if k == nil {
-			b.requests.drop(p.request)
-		} else {
-			b.streams.running.Go(func() { k.end(b.lastWord(p, c)) })
-		}
-		return nil, endOf(context.Cause(ctx))
-	}
-}
-
-// lastWord waits for the outcome of a post whose caller has left.
-func (b *Bus) lastWord(p *post, c call) *pb.Outcome {
-	select {
-	case o := <-c.done:
-		return o
-	case <-time.After(b.limits.MaxRequestTime):
-		return outcomeOf(p.sequence, fault.New(fault.Timeout, "there was no outcome in time"))
-	case <-b.streams.life.Done():
-		return outcomeOf(p.sequence, errStopping)
-	}
+	return p
 }
 
 func responseOf(o *pb.Outcome) (*pb.PostResponse, error) {

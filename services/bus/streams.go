@@ -69,29 +69,33 @@ func (s *streams) count() int {
 
 // enter counts a stream in. What it has here is gone once leave has returned.
 func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave func(), err error) {
-	ctx, left, err := b.streams.enter(call, &b.streams.open, b.limits.Streams)
+	ctx, end, err := b.streams.enter(call, &b.streams.open, b.limits.Streams)
 	if err != nil {
 		return nil, nil, err
 	}
+	ctx, s.cancel = context.WithCancelCause(ctx)
 	b.log.Info("attached", "name", s.name, "component", label(s.comp))
 	return ctx, func() {
-		s.close()
-		if s.origin == nil || s.left {
+		s.cancel(nil)
+		if left := s.close(); s.origin == nil || left {
 			b.requests.abandon(s)
 		}
 		b.carryOut(b.table.removeAll(s))
 		s.origin.detach(s)
+		close(s.gone)
 		b.log.Info("detached", "name", s.name, "component", label(s.comp))
-		left()
+		end()
 	}, nil
 }
 
-// close drops the outcomes that cannot be sent any more.
-func (s *stream) close() {
+// close drops the outcomes that cannot be sent any more; it tells whether the
+// client has left of its own will.
+func (s *stream) close() (left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	for _, o := range s.outcomes.drain() {
 		s.charge(-outcomeCost(o))
 	}
+	return s.left
 }

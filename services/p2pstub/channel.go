@@ -3,6 +3,7 @@ package p2pstub
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -16,9 +17,11 @@ import (
 // its framing's Encoder, which listeners fill and the peer's loop empties.
 //
 //	listener ─► send ─► Encoder ─► pump ─► data channel
-//	  waits while Outgoing bytes      stops at HighWater bytes until LowWater
-//	  are in the Encoder              are left, and while framing.Window bytes
+//	  waits while Outgoing bytes      stops when as much is buffered as leaves in a
+//	  are in the Encoder              moment (pace), and while framing.Window bytes
 //	                                  have not been dealt with at the other side
+//
+// A short message need not wait for long ones before it: they share the channel.
 type channel struct {
 	raw     *rtc.Channel
 	framing string
@@ -31,6 +34,7 @@ type channel struct {
 	enc    framing.Encoder
 	room   chan struct{} // closed when there is room again; nil while no one waits
 	closed bool
+	pace   pace
 
 	// In bytes of packets, with peerbus.v1 (framing.ConsumedPacket).
 	written  uint64 // by us
@@ -50,8 +54,9 @@ func newChannel(raw *rtc.Channel, name string, l Limits, m *metrics) (*channel, 
 	enc, dec := framing.New(name, framing.Options{Limits: framing.Limits{Text: raw.MaxMessage()}})
 	c := &channel{
 		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), enc: enc,
+		pace: newPace(l.LowWater, l.HighWater),
 	}
-	raw.OnLow(l.LowWater, c.signal)
+	raw.OnLow(c.pace.low(), c.signal)
 	return c, dec
 }
 
@@ -85,7 +90,7 @@ func (c *channel) add(m *pb.Message) (room <-chan struct{}, err error) {
 	if c.closed {
 		return nil, fault.New(fault.Unavailable, "the P2P connection is closed")
 	}
-	if c.enc.Pending() >= c.limits.Outgoing {
+	if c.full(m) {
 		if c.room == nil {
 			c.room = make(chan struct{})
 		}
@@ -99,18 +104,42 @@ func (c *channel) add(m *pb.Message) (room <-chan struct{}, err error) {
 	return nil, nil
 }
 
+// full tells whether a message has to wait. Long ones leave as much room for short
+// ones as they take.
+func (c *channel) full(m *pb.Message) bool {
+	most := c.limits.Outgoing
+	if len(m.Body)+len(m.Resource.GetContent()) < shortMessage {
+		most *= 2
+	}
+	return c.enc.Pending() >= most
+}
+
+// shortMessage is what fits into a packet with others, in bytes.
+const shortMessage = 8 << 10
+
 // pump writes packets until there is none or enough is under way.
 func (c *channel) pump() error {
 	if err := c.tellConsumed(); err != nil {
 		return err
 	}
-	for c.raw.Buffered() < c.limits.HighWater {
+	for c.mayWrite() {
 		more, err := c.writeOne()
 		if err != nil || !more {
 			return err
 		}
 	}
 	return nil
+}
+
+// mayWrite tells whether less is buffered than leaves in a moment.
+func (c *channel) mayWrite() bool {
+	buffered := c.raw.Buffered()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pace.look(time.Now(), c.written, buffered) {
+		c.raw.SetLow(c.pace.low())
+	}
+	return buffered < c.pace.high
 }
 
 func (c *channel) writeOne() (more bool, err error) {
@@ -123,7 +152,7 @@ func (c *channel) writeOne() (more bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	if c.room != nil && c.enc.Pending() < c.limits.Outgoing {
+	if c.room != nil && c.enc.Pending() < 2*c.limits.Outgoing {
 		close(c.room)
 		c.room = nil
 	}

@@ -70,9 +70,10 @@ type Limits struct {
 	// Outgoing is how many bytes of messages may wait for a data channel before
 	// no more are taken from the bus. Default 256 KiB: some tens of packets.
 	Outgoing int
-	// HighWater is how many bytes may be buffered in a data channel before
-	// nothing is written to it, and LowWater when writing goes on. Defaults
-	// 1 MiB and 256 KiB: a fast link of 100 ms is kept busy.
+	// HighWater and LowWater bound how many bytes may be buffered in a data channel
+	// before nothing is written to it: as much as leaves in a moment (pace.go), but
+	// not more than the one, nor less than the other. Defaults 1 MiB, so that a fast
+	// link of 100 ms is kept busy, and 32 KiB, two packets.
 	HighWater, LowWater int
 	// Watchers is how many Watch streams there may be. Default 64.
 	Watchers int
@@ -88,7 +89,7 @@ func DefaultLimits() Limits {
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Restart: 5 * time.Second, Look: time.Second,
 		Records: 1<<24 - 1<<20, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 8,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second,
-		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 256 << 10,
+		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
 		Watchers: 64, WatchQueue: 1024,
 	}
 }

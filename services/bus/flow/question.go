@@ -8,7 +8,8 @@ import "time"
 // takes the receiver past places for which nothing comes any more, when all that
 // follows has been received.
 type question struct {
-	due bool
+	due  bool
+	ways Path // it was last sent over
 	// hole is the first message behind places that the receiver waits for in
 	// vain, and base what it was told then; 0: it waits for none.
 	hole, base uint64
@@ -19,7 +20,7 @@ type question struct {
 // ask makes the question.
 func (s *Sender) ask(at time.Duration, ways Path) Transmission {
 	s.question.due = false
-	s.question.asked = at
+	s.question.ways, s.question.asked = ways, at
 	s.question.times++
 	s.stats.Bare++
 	p := Place{Base: s.base()}
@@ -29,9 +30,21 @@ func (s *Sender) ask(at time.Duration, ways Path) Transmission {
 	return Transmission{Place: p, Path: ways, Again: s.question.times > 1}
 }
 
-// questionAt is when to ask, unless something is heard before.
+// unasked has the question asked again that no way could take.
+func (s *Sender) unasked(p Path) {
+	if s.question.ways&p == 0 {
+		return
+	}
+	if s.question.ways &^= p; s.question.ways == 0 {
+		s.question.due = true
+		s.question.times--
+	}
+}
+
+// questionAt is when a question is due, unless something is heard before. One that
+// is due waits for a way alone.
 func (s *Sender) questionAt() time.Duration {
-	if !s.peer.announced || s.held() == 0 {
+	if !s.peer.announced || s.held() == 0 || s.question.due {
 		return never
 	}
 	if s.question.hole != 0 {

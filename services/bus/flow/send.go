@@ -106,13 +106,11 @@ func (s *Sender) place(pos int, sequence uint64) Place {
 func (s *Sender) Unsent(sequence uint64, p Path) {
 	s.full |= p
 	pos := s.kept.find(sequence)
-	if pos < 0 {
+	if pos < 0 || s.kept.slots[pos].item.underWay()&p == 0 {
+		s.unasked(p)
 		return
 	}
 	m := s.kept.slots[pos].item
-	if m.underWay()&p == 0 {
-		return
-	}
 	s.unlink(m, p)
 	switch {
 	case m.underWay() == 0:

@@ -152,7 +152,7 @@ func (w *world) post(address string, size int, code int32) {
 func (w *world) act() {
 	if at, ok := w.sender.Deadline(); ok && !at.After(w.now) {
 		w.settle(w.sender.Tick(w.now))
-		if again, ok := w.sender.Deadline(); ok && !again.After(w.now) && w.stuffed == 0 && !w.sender.question.due {
+		if again, ok := w.sender.Deadline(); ok && !again.After(w.now) {
 			w.fail("Tick at %v leaves a deadline of %v", w.now, again)
 		}
 	}

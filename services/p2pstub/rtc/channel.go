@@ -46,8 +46,13 @@ func (c *Channel) Buffered() int { return int(c.raw.BufferedAmount()) } //nolint
 
 // OnLow has f called when Buffered falls to low. It must not block.
 func (c *Channel) OnLow(low int, f func()) {
-	c.raw.SetBufferedAmountLowThreshold(uint64(low)) //nolint:gosec // a limit
+	c.SetLow(low)
 	c.raw.OnBufferedAmountLow(f)
+}
+
+// SetLow changes what is low.
+func (c *Channel) SetLow(low int) {
+	c.raw.SetBufferedAmountLowThreshold(uint64(low)) //nolint:gosec // a limit
 }
 
 // ErrTooLong is a packet that did not fit into the buffer; it is lost.

@@ -96,7 +96,7 @@ func TestRestart(t *testing.T) {
 func TestRestartAfterLoss(t *testing.T) {
 	open := func() *Engine {
 		e, err := Open(Config{
-			AdvertiseIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Patience: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+			AdvertiseIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Patience: time.Second, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)

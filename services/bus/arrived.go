@@ -1,0 +1,64 @@
+package bus
+
+import (
+	"sync"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/once"
+)
+
+// arrived knows what has come in flows, so that each message goes on once: it may come
+// again, in a flow of a bus that was restarted since. Only what its source may send
+// is asked about, or one sender could have the numbers of another taken for old.
+type arrived struct {
+	mu    sync.Mutex
+	marks *once.Marks
+	open  map[messageKey]*post // those that are not settled
+}
+
+// messageKey is that of a message: who posted it, and to whom.
+type messageKey struct {
+	from, to, origin string
+	number           uint64
+}
+
+func keyOf(m *pb.Message) messageKey { return messageKey{m.From, m.To, string(m.Origin), m.Number} }
+
+// first tells whether a post is the first with its message. Another one shares the
+// fate of the first: it is settled when and as that is.
+func (t *arrived) first(p *post) bool {
+	if p.m.Number == 0 || len(p.m.Origin) == 0 {
+		return true
+	}
+	t.mu.Lock()
+	seen := t.marks.Seen(p.m.From, p.m.To, p.m.Origin, p.m.Number)
+	before := t.open[keyOf(p.m)]
+	switch {
+	case !seen:
+		t.open[keyOf(p.m)] = p
+	case before != nil:
+		before.also = append(before.also, p)
+	}
+	t.mu.Unlock()
+	if seen && before == nil {
+		p.end(nil)
+	}
+	return !seen
+}
+
+// over settles with a post those that came with the same message.
+func (t *arrived) over(p *post, err error) {
+	if p.m.Number == 0 || len(p.m.Origin) == 0 {
+		return
+	}
+	t.mu.Lock()
+	if t.open[keyOf(p.m)] == p {
+		delete(t.open, keyOf(p.m))
+	}
+	also := p.also
+	p.also = nil
+	t.mu.Unlock()
+	for _, q := range also {
+		q.end(err)
+	}
+}
