@@ -9,9 +9,9 @@ import (
 // Times of a schedule: some 200 faults in ten minutes.
 const (
 	shortestFault = 500 * time.Millisecond
-	longestFault  = 4 * time.Second
+	longestFault  = 3500 * time.Millisecond
 	shortestPause = 100 * time.Millisecond
-	longestPause  = 2 * time.Second
+	longestPause  = time.Second
 	// overlapping is the part of faults that begin while the one before lasts.
 	overlapping = 0.35
 )

@@ -47,7 +47,11 @@
 //     table's, never the other way round. No lock is held while something is
 //     sent or logged: what is decided under one is a verdict, carried out later.
 //   - flows: who there are flows with, under one mutex; each flow has its own. Whoever
-//     changes a flow pumps it: what is due goes into the inboxes of its ways.
+//     changes a flow pumps it: what is due goes into the inboxes of its ways. Flows to
+//     others are removed with the table locked, so that no post is offered to one that
+//     is gone. What has come in them is known by its key (arrived.go).
+//   - origins: clients, each with its posts that are not settled. One stream of a
+//     client at a time: a new one ends the one before, and has what that leaves.
 //   - asker (registry.go) keeps the questions that are open; Run keeps the stream
 //     Registry.Routes on which they are asked. A new stream is asked all open
 //     ones again. What is known is used on, and asked for again when it is used.

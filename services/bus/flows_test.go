@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,14 +29,14 @@ type side struct {
 	conns    []*grpc.ClientConn
 	limits   Limits
 
-	life sync.Mutex
-	bus  *Bus
-	end  func()
+	bus *Bus
+	end func()
 
 	direct, relay *client.Bus
 	other         *side
 	cut           [2]atomic.Bool // direct, relay: what is sent is lost
 	duplicate     atomic.Bool
+	ignorant      atomic.Bool // it knows no flows: what comes for it has none
 	clients       []func()
 }
 
@@ -173,6 +172,9 @@ func (s *side) stub(component pb.Component, address string, way int) *client.Bus
 			to, ingress, via = s.other.relay, &pb.Ingress{}, s.other.nodeURL()
 		}
 		m = message.Share(m)
+		if s.other.ignorant.Load() {
+			m = message.WithoutFlow(m)
+		}
 		m.Via = via
 		_ = to.Send(ctx, m, client.From(ingress))
 		if s.duplicate.Load() {
@@ -399,5 +401,105 @@ func TestPlainMessagesToWhoKnowsNoFlows(t *testing.T) {
 	}
 	if m := <-plain; m.Flow != nil {
 		t.Errorf("%v", m)
+	}
+}
+
+// pushRoute sets a route of the other runtime's listener, and pushes it.
+func (s *side) pushRoute(change func(*pb.Route)) {
+	r := s.route(s.other.hyperty(1), false, false)
+	change(r)
+	s.registry.with(func(reg *registry) {
+		reg.routes[r.To] = r
+		if reg.call != nil {
+			_ = reg.call.Send(&pb.RoutesResponse{Changes: []*pb.Route{r}})
+		}
+	})
+}
+
+func unknownFlow(r *pb.Route)   { r.RuntimeUrl, r.Flow = "", pb.FlowUse_FLOW_USE_UNKNOWN }
+func unannounced(r *pb.Route)   { r.RuntimeUrl, r.Flow = "", pb.FlowUse_FLOW_USE_UNSPECIFIED }
+func (s *side) outs() (out int) { out, _ = s.bus.flows.sizes(); return out }
+
+// The first messages leave before it is known whose address it is; then the flow of
+// its runtime takes over. The way that loses everything for a while does not matter.
+func TestAProvisionalFlowBecomesThatOfItsRuntime(t *testing.T) {
+	a, b := pair(t, quick())
+	a.pushRoute(unknownFlow)
+	conversation(t, a, b, 300, func(i int) {
+		switch i {
+		case 50:
+			a.cut[overRelay].Store(true)
+		case 60:
+			a.cut[overRelay].Store(false)
+		case 100:
+			a.pushRoute(func(*pb.Route) {})
+		case 200: // looked up again, from nothing
+			a.pushRoute(func(r *pb.Route) { r.Next = "" })
+			a.pushRoute(unknownFlow)
+		}
+	})
+	eventually(t, "the provisional flow is over", func() bool {
+		a.bus.flows.mu.RLock()
+		defer a.bus.flows.mu.RUnlock()
+		return len(a.bus.flows.provisional) == 0
+	})
+}
+
+// eventually waits for what has no event of its own.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for !is() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("it did not happen that %s", what)
+		}
+	}
+}
+
+// The look-up says that the runtime knows no flows: what has not left goes plain,
+// before anything newer.
+func TestAProvisionalFlowBecomesPlain(t *testing.T) {
+	l := quick()
+	l.Flow.First, l.Flow.Least = 2000, 2000
+	a, b := pair(t, l)
+	b.ignorant.Store(true)
+	a.pushRoute(unknownFlow)
+	conversation(t, a, b, 100, func(i int) {
+		if i == 50 {
+			a.pushRoute(unannounced)
+		}
+	})
+	eventually(t, "no flow is left", func() bool { return a.outs() == 0 })
+}
+
+// A message goes again at once when the listener of its way is back.
+func TestAFlowIsToldThatItsWayIsBack(t *testing.T) {
+	l := quick()
+	l.Flow.FirstTimeout, l.Flow.MinTimeout, l.Flow.MaxTimeout = time.Hour, time.Hour, time.Hour
+	a, b := pair(t, l)
+	a.routesTo(false, false)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	got := b.heard(b.app(), b.hyperty(1))
+	app := a.app()
+	if err := app.Post(ctx, numbered(a.hyperty(1), b.hyperty(1), 1)); err != nil {
+		t.Fatal(err)
+	}
+	<-got
+	stub := a.bus.table
+	stub.mu.RLock()
+	s := stub.places[a.nodeURL()].own[0].stream
+	stub.mu.RUnlock()
+	s.cancel(nil) // the stub's stream breaks, and comes back
+	if err := app.Post(ctx, numbered(a.hyperty(1), b.hyperty(1), 2)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-got:
+	case <-ctx.Done():
+		t.Error("it did not come")
 	}
 }

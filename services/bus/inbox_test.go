@@ -19,13 +19,19 @@ import (
 type posts struct {
 	mu       sync.Mutex
 	codes    map[uint64]int32
+	over     map[uint64][]fault.Code // of settled posts
 	charged  int
 	sequence uint64
 }
 
 func (p *posts) component() pb.Component   { return pb.Component_COMPONENT_REGISTRY }
 func (p *posts) sendBack(*post, ...string) {}
-func (p *posts) settled(*post, error)      {}
+func (p *posts) settled(q *post, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over[q.sequence] = append(p.over[q.sequence], fault.CodeOf(err))
+}
+
 func (p *posts) charge(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +62,7 @@ func newAlone(t *testing.T, l Limits) *alone {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &alone{b, &posts{codes: map[uint64]int32{}}}
+	return &alone{b, &posts{codes: map[uint64]int32{}, over: map[uint64][]fault.Code{}}}
 }
 
 func (a *alone) stream(t *testing.T, address string, window uint32) *stream {

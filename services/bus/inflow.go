@@ -64,7 +64,7 @@ func (f *flows) arrive(p *post) {
 	}
 	switch {
 	case m.Flow.Refused:
-		f.refused(m)
+		f.refused(p)
 		return
 	case len(m.Flow.Acks) > 0:
 		f.ackedBy(m.Flow)
@@ -74,17 +74,26 @@ func (f *flows) arrive(p *post) {
 	}
 }
 
-// refused gives the word of a stub or a Message Node to the flow it is about.
-func (f *flows) refused(m *pb.Message) {
+// refused gives the word of a stub or a Message Node to the flow it is about. Of a
+// message that has turned out to be a plain one it is the answer to its sender.
+func (f *flows) refused(p *post) {
+	m := p.m
 	if m.Flow.Runtime != f.bus.runtimeURL || m.Flow.Epoch != f.epoch {
+		return
+	}
+	_, err := message.Result(m)
+	if err == nil {
 		return
 	}
 	f.mu.RLock()
 	out := f.out[m.Flow.Id]
 	f.mu.RUnlock()
-	if _, err := message.Result(m); out != nil && err != nil {
-		out.refused(m.Flow.Sequence, fault.From(err))
+	if out != nil && out.refused(m.Flow.Sequence, fault.From(err)) {
+		return
 	}
+	answer := newPost(itself{}, message.WithoutFlow(m))
+	answer.size, answer.ingress, answer.by = proto.Size(answer.m), p.ingress, p.by
+	f.bus.verify(answer)
 }
 
 func (f *flows) ackedBy(fl *pb.Flow) {

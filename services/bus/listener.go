@@ -233,10 +233,7 @@ func (t *table) drop(s *stream, address, leadsTo string) []verdict {
 		i := slices.IndexFunc(pl.own, func(in *inbox) bool { return in.stream == s })
 		in := pl.own[i]
 		pl.own = slices.Delete(pl.own, i, i+1)
-		if len(pl.own)+len(pl.through) == 0 && s.returning() {
-			return append(t.await(pl, in.leaveAll()), t.refresh(pl)...)
-		}
-		return append(t.shut(in), t.refresh(pl)...)
+		return append(t.leave(pl, in), t.refresh(pl)...)
 	}
 	i := slices.Index(pl.aliases, alias{s, leadsTo})
 	pl.aliases = slices.Delete(pl.aliases, i, i+1)
@@ -247,6 +244,15 @@ func (t *table) drop(s *stream, address, leadsTo string) []verdict {
 	verdicts := t.refresh(pl)
 	t.tidy(target)
 	return verdicts
+}
+
+// leave closes the inbox of a listener that is not at a place any more. The last one
+// may come back.
+func (t *table) leave(pl *place, in *inbox) []verdict {
+	if len(pl.own)+len(pl.through) == 0 && in.stream.returning() {
+		return t.await(pl, in)
+	}
+	return t.shut(in)
 }
 
 // shut closes an inbox.
@@ -260,10 +266,14 @@ func (t *table) shut(in *inbox) []verdict {
 
 // await keeps what a listener that was cut off has not dealt with, and what comes
 // for it, in the line of its address: it may come back within Limits.ReturnTime.
-func (t *table) await(pl *place, left []*post) []verdict {
+func (t *table) await(pl *place, in *inbox) []verdict {
 	t.awaitUntil(pl, time.Now().Add(t.limits.ReturnTime))
 	var verdicts []verdict
-	for _, p := range left {
+	for _, p := range in.leaveAll() {
+		if p.m.To != pl.address { // it came by a route: whoever posted it there sees to it
+			verdicts = in.lose(verdicts, p, true)
+			continue
+		}
 		if done, err := t.wait(p); done {
 			verdicts = append(verdicts, verdict{post: p, err: err})
 		}
@@ -369,7 +379,7 @@ func (t *table) lead(pl *place) []verdict {
 	var verdicts []verdict
 	for s, in := range before {
 		if pl.led[s] != in {
-			verdicts = append(verdicts, t.shut(in)...)
+			verdicts = append(verdicts, t.leave(pl, in)...)
 		}
 	}
 	return verdicts

@@ -21,13 +21,15 @@ type raw struct {
 	sequence uint64
 }
 
-func (h *house) raw(component pb.Component) *raw {
+func (h *house) raw(component pb.Component) *raw { return h.rawOf(component, "") }
+
+func (h *house) rawOf(component pb.Component, origin string) *raw {
 	call, err := pb.NewMessageBusClient(h.conn()).Attach(h.ctx)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	r := &raw{h: h, call: call}
-	r.send(&pb.AttachRequest{Hello: &pb.Hello{Name: "raw", Component: component}})
+	r.send(&pb.AttachRequest{Hello: &pb.Hello{Name: "raw", Component: component, Origin: []byte(origin)}})
 	if first := r.recv(); first.Welcome.GetRuntimeUrl() != runtimeURL {
 		h.t.Fatalf("welcomed with %v", first)
 	}

@@ -38,6 +38,7 @@ type outflow struct {
 	timer *time.Timer
 	due    time.Time // of timer
 	used   time.Time
+	plain  bool // its messages were none of a flow
 	closed bool
 }
 
@@ -68,7 +69,7 @@ func (o *outflow) offer(p *post) (taken bool, err error) {
 	now := time.Now()
 	o.used = now
 	if o.blocked[p.m.To] == 0 {
-		if _, ok := o.sender.Post(now, item(p)); ok {
+		if o.sender.Post(now, item(p)) {
 			return true, nil
 		}
 	}
@@ -86,7 +87,9 @@ func (o *outflow) offer(p *post) (taken bool, err error) {
 
 func (o *outflow) limits() *Limits { return &o.flows.bus.limits }
 
-func item(p *post) flow.Item { return flow.Item{Address: p.m.To, Size: p.cost(), Value: p} }
+func item(p *post) flow.Item {
+	return flow.Item{Address: p.m.To, Lane: p.m.From + "\x00" + p.m.To, Size: p.cost(), Value: p}
+}
 
 func (o *outflow) full(to string) error {
 	return refuse(reasonFlowFull, 429, "%s does not deal with what it has been sent", to)
@@ -114,7 +117,7 @@ func (o *outflow) admit(now time.Time) (accepted []*post) {
 		w := o.waiting.pop()
 		to := w.post.m.To
 		if !stays[to] {
-			if _, ok := o.sender.Post(now, item(w.post)); ok {
+			if o.sender.Post(now, item(w.post)) {
 				o.leave(w.post)
 				accepted = append(accepted, w.post)
 				continue
@@ -287,6 +290,7 @@ func (o *outflow) goPlain() {
 func (o *outflow) plainly() (settled []flow.Settled, left []*post) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.plain = true
 	for _, s := range o.sender.Plain(time.Now()) {
 		if s.Unsent {
 			left = append(left, s.Value.(*post))
@@ -315,14 +319,20 @@ func (o *outflow) acked(a *pb.FlowAck) {
 }
 
 // refused takes a stub's or a Message Node's word that a message did not arrive.
-func (o *outflow) refused(sequence uint64, why *fault.Error) {
+// False when nothing of this flow is kept any more, as its messages were plain.
+func (o *outflow) refused(sequence uint64, why *fault.Error) bool {
 	o.mu.Lock()
+	if o.plain {
+		o.mu.Unlock()
+		return false
+	}
 	now := time.Now()
 	settled := slices.Clone(o.sender.Refused(now, sequence, int32(why.Code), why.Description)) //nolint:gosec // three digits
 	accepted := o.admit(now)
 	o.mu.Unlock()
 	o.carryOut(settled, accepted)
 	o.pump()
+	return true
 }
 
 // carryOut tells the posters.

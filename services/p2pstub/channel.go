@@ -10,7 +10,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/framing"
-	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
 // channel is the sending side of a data channel: a bounded queue in the form of
@@ -23,7 +22,7 @@ import (
 //
 // A short message need not wait for long ones before it: they share the channel.
 type channel struct {
-	raw     *rtc.Channel
+	raw     outgoing
 	framing string
 	flow    bool // the other side has announced flows
 	limits  Limits
@@ -43,6 +42,15 @@ type channel struct {
 	told     uint64 // of these, to the other side
 }
 
+// outgoing is what is written to: an *rtc.Channel.
+type outgoing interface {
+	Write(framing.Packet) error
+	Buffered() int
+	SetLow(low int)
+	OnLow(low int, f func())
+	MaxMessage() int
+}
+
 // counters are resolved once for a channel.
 type counters struct{ messages, bytes prometheus.Counter }
 
@@ -50,7 +58,7 @@ func (m *metrics) countersOf(direction, framing string) counters {
 	return counters{m.messages.WithLabelValues(direction, framing), m.bytes.WithLabelValues(direction, framing)}
 }
 
-func newChannel(raw *rtc.Channel, name string, l Limits, m *metrics) (*channel, framing.Decoder) {
+func newChannel(raw outgoing, name string, l Limits, m *metrics) (*channel, framing.Decoder) {
 	enc, dec := framing.New(name, framing.Options{Limits: framing.Limits{Text: raw.MaxMessage()}})
 	c := &channel{
 		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), enc: enc,
@@ -133,13 +141,12 @@ func (c *channel) pump() error {
 
 // mayWrite tells whether less is buffered than leaves in a moment.
 func (c *channel) mayWrite() bool {
-	buffered := c.raw.Buffered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pace.look(time.Now(), c.written, buffered) {
+	if c.pace.look(time.Now(), c.written, c.raw.Buffered()) {
 		c.raw.SetLow(c.pace.low())
 	}
-	return buffered < c.pace.high
+	return c.raw.Buffered() < c.pace.high // looked at after SetLow: nobody says that it is low already
 }
 
 func (c *channel) writeOne() (more bool, err error) {

@@ -60,7 +60,9 @@
 //
 // A connection that has sent many DTLS records, or is old, is worn (Peer.worn): the
 // registry has another one made beside it, which takes over without a pause
-// (heir.go).
+// (heir.go). Where that cannot be, it ends with its last record (Limits.LastRecord),
+// and is set up anew. Records through a STUN or TURN server's candidate leave by a
+// socket of pion's own and are not counted: there the age alone wears.
 //
 // # Invariants
 //

@@ -71,7 +71,7 @@ func (s *Stub) succeed(p *peer) (old *peer, say []status.State) {
 		say = []status.State{status.Live}
 	case old == nil:
 		say = []status.State{status.Created, status.InProgress, status.Live}
-	case old.now.state == status.Disconnected:
+	case old.now.state != status.Live:
 		say = []status.State{status.Live}
 	}
 	p.muted = false
@@ -103,7 +103,22 @@ func (p *peer) canEnd(since time.Duration) bool {
 		return since >= 2*limit
 	}
 	u := heir.pulse.Load()
-	return since >= limit || since >= limit/10 && leads == 0 && u != nil && u.heardAny.Load() && p.out.Load().empty()
+	return since >= limit || since >= limit/10 && leads == 0 && u != nil && u.heardAny.Load() && p.drained()
+}
+
+// drained tells whether nothing waits for a peer's channel. One that has been
+// succeeded while it was set up has none.
+func (p *peer) drained() bool {
+	c := p.out.Load()
+	return c == nil || c.empty()
+}
+
+// latest is the peer that stands for this one by now. The mutex is held.
+func (p *peer) latest() *peer {
+	for p.successor != nil {
+		p = p.successor
+	}
+	return p
 }
 
 // seen are the peers of a snapshot: the current ones, and the heirs that the

@@ -13,6 +13,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -231,5 +232,46 @@ func TestAddressesAreFreedAcrossTheStop(t *testing.T) {
 	defer a.mu.Unlock()
 	if !a.freed["connection://example/77"] {
 		t.Error("it is not freed")
+	}
+}
+
+// Whatever comes over the heartbeat channel, and however much, the connection goes on.
+func TestFloodOfHeartbeats(t *testing.T) {
+	a, b := pair(t)
+	overA, overB := setUp(t, a, b)
+	for _, r := range []*runtime{a, b} {
+		r.sees(t, "no round trip", func(p *pb.Peer) bool { return p.RoundTrip.AsDuration() > 0 })
+	}
+	a.stub.mu.Lock()
+	raw := a.stub.peers[bob].pulse.Load().channel.Load()
+	a.stub.mu.Unlock()
+	for i := range 20_000 {
+		frame := []byte{byte(i % 4), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, byte(i >> 8), byte(i)}
+		if i%1000 == 0 {
+			frame = make([]byte, 60_000)
+		}
+		if err := raw.Write(framing.Packet{Data: frame, Text: i%7 == 0}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.through(t, overA, text(1, "hyperty://example/a", "hyperty://example/b", "there"))
+	b.arrived(t)
+	b.through(t, overB, text(2, "hyperty://example/b", "hyperty://example/a", "and back"))
+	a.arrived(t)
+}
+
+// A wish for another restart of ICE has to wait; that of a requester less.
+func TestHaste(t *testing.T) {
+	for _, r := range []role{requester, handler} {
+		p := &peer{role: r}
+		if p.hasty() {
+			t.Errorf("%v: before the first one", r)
+		}
+		if p.regenerated = time.Now(); !p.hasty() {
+			t.Errorf("%v: right after one", r)
+		}
+		if p.regenerated = time.Now().Add(-repeatEvery); p.hasty() {
+			t.Errorf("%v: when it is said again", r)
+		}
 	}
 }

@@ -42,6 +42,9 @@ type Limits struct {
 	// meet with a chance of one in 2^17, and the last 2^20 are for what is sent
 	// until another one takes over.
 	Records uint64
+	// LastRecord is how many DTLS records it may send at all: one that nothing could
+	// take the place of ends then, and is set up anew. Default 2^24.
+	LastRecord uint64
 	// Age is how old a connection may be before it is worn. Default 24 h, as its
 	// keys are as old.
 	Age time.Duration
@@ -87,7 +90,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Peers: 10_000, Invited: 1000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Restart: 5 * time.Second, Look: time.Second,
-		Records: 1<<24 - 1<<20, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 8,
+		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 8,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second,
 		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
 		Watchers: 64, WatchQueue: 1024,
@@ -124,6 +127,9 @@ func (l Limits) orDefaults() Limits {
 	}
 	if l.Records == 0 {
 		l.Records = d.Records
+	}
+	if l.LastRecord == 0 {
+		l.LastRecord = max(d.LastRecord, l.Records)
 	}
 	return l
 }

@@ -62,6 +62,7 @@ type event struct {
 	limit       time.Duration // overdue: the time that it had
 	generation  uint32        // observed: that of the other side's description
 	wanted      uint32        // observed: the generation that the other side asks for
+	hasty       bool          // observed: ICE was begun anew a moment ago; what is wanted is said again
 	revives     bool          // channelOpen: the other side restarts ICE
 }
 

@@ -42,13 +42,14 @@ func play(t *testing.T, story string) string {
 	return out.String()
 }
 
-// parseEvent reads `kind [with description] [of generation n] [wanting n] [by an
-// older peer] [that restarts ICE] [code] [: reason]`.
+// parseEvent reads `kind [with description] [of generation n] [wanting n] [too
+// soon] [by an older peer] [that restarts ICE] [code] [: reason]`.
 func parseEvent(t *testing.T, text string) event {
 	t.Helper()
 	text, reason, _ := strings.Cut(text, ": ")
 	e := event{reason: reason, code: fault.OK, limit: 15 * time.Second}
 	var ok bool
+	text, e.hasty = strings.CutSuffix(text, " too soon")
 	text, wanted, _ := strings.Cut(text, " wanting ")
 	_, _ = fmt.Sscan(wanted, &e.wanted) // none is 0
 	text, generation, _ := strings.Cut(text, " of generation ")

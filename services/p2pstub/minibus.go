@@ -94,7 +94,7 @@ func (s *Stub) lead(ctx context.Context, url string, p *peer) error {
 		_ = l.Close(ctx) // the bus is not told of it
 		return errClosed
 	}
-	p.listening(url, true)
+	one.peer.Load().listening(url, true)
 	return nil
 }
 
@@ -103,6 +103,7 @@ func (s *Stub) lead(ctx context.Context, url string, p *peer) error {
 func (s *Stub) redirect(url string, p *peer) bool {
 	s.mu.Lock()
 	l := s.minibus[url]
+	p = p.latest()
 	if l == nil || p.isOver() {
 		s.mu.Unlock()
 		return false
@@ -117,13 +118,15 @@ func (s *Stub) redirect(url string, p *peer) bool {
 }
 
 // leads notes where an address leads, unless that peer is over: then nothing would
-// take it out again.
+// take it out again. Another one may have taken its place meanwhile.
 func (s *Stub) leads(url string, l *lead) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.peer.Load().isOver() {
+	p := l.peer.Load().latest()
+	if p.isOver() {
 		return false
 	}
+	l.peer.Store(p)
 	s.minibus[url] = l
 	return true
 }

@@ -57,7 +57,7 @@ func (p *peer) followed(gap bool, err error) {
 		p.background(func(ctx context.Context) { p.whole(ctx, read) })
 	}
 	theirs := p.theirs()
-	e := event{kind: observed, description: theirs.Description != nil, wanted: theirs.Restart}
+	e := event{kind: observed, description: theirs.Description != nil, wanted: theirs.Restart, hasty: p.hasty()}
 	if e.description {
 		e.generation = theirs.Description.Generation
 	}

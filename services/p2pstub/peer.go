@@ -40,20 +40,21 @@ type peer struct {
 	work     sync.WaitGroup // reader and requests of this peer
 
 	// Owned by the loop.
-	m        machine
-	events   []event // still to be taken
-	reason   string  // of the last state
-	rtc      *rtc.Peer
-	inv      invitation // the other side's
-	reporter *datasync.Reporter
-	observer *datasync.Observer
-	object   string // address of the own object
-	tried    map[string]bool
-	reading  bool            // the other side's object is being asked for
-	wake     <-chan struct{} // of the channel
-	heart    *rtc.Channel    // for heartbeats, until it is used
-	said     *pb.Message     // the last word about a restart of ICE
-	clock    clock
+	m           machine
+	events      []event // still to be taken
+	reason      string  // of the last state
+	rtc         *rtc.Peer
+	inv         invitation // the other side's
+	reporter    *datasync.Reporter
+	observer    *datasync.Observer
+	object      string // address of the own object
+	tried       map[string]bool
+	reading     bool            // the other side's object is being asked for
+	wake        <-chan struct{} // of the channel
+	heart       *rtc.Channel    // for heartbeats, until it is used
+	said        *pb.Message     // the last word about a restart of ICE
+	regenerated time.Time       // when ICE was begun anew last
+	clock       clock
 
 	out   atomic.Pointer[channel] // set once the data channel is open
 	pulse atomic.Pointer[pulse]   // likewise

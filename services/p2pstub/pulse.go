@@ -36,7 +36,8 @@ type pulse struct {
 	// Owned by its goroutine.
 	health   health
 	nextBeat time.Time
-	worn     bool
+	worn     bool // said so
+	spent    bool // let go
 
 	mu       sync.Mutex
 	lost     string // ICE's reason, not yet taken
@@ -183,20 +184,25 @@ func (u *pulse) tell(before condition, reason string) {
 	}
 }
 
-// wear sees whether the connection should be replaced. A peer that knows nothing of
-// that is let go when it has sent too many records: it connects anew.
+// wear sees whether the connection should be replaced. One that has sent too many
+// records all the same is let go, as is at once that with a peer which knows nothing
+// of replacements: it connects anew.
 func (u *pulse) wear(now time.Time) {
-	l := u.peer.stub.limits
-	records := u.conn.Records() >= l.Records
-	if u.worn || !records && (!u.answers || now.Sub(u.began) < l.Age) {
-		return
+	p, l, records := u.peer, u.peer.stub.limits, u.conn.Records()
+	most := l.LastRecord
+	if !u.answers {
+		most = l.Records
 	}
-	u.worn = true
-	p := u.peer
-	p.log.Info("P2P connection is worn", "records", u.conn.Records(), "age", now.Sub(u.began).Round(time.Second))
-	if u.answers {
-		p.stub.change(p, func() { p.info.Worn = true })
-	} else {
+	switch {
+	case u.spent:
+	case records >= most:
+		u.spent = true
+		p.log.Info("P2P connection has sent as many DTLS records as one may", "records", records)
 		p.tell(event{kind: closed, reason: "worn: it has sent as many DTLS records as one may"})
+	case u.worn || !u.answers:
+	case records >= l.Records || now.Sub(u.began) >= l.Age:
+		u.worn = true
+		p.log.Info("P2P connection is worn", "records", records, "age", now.Sub(u.began).Round(time.Second))
+		p.stub.change(p, func() { p.info.Worn = true })
 	}
 }

@@ -119,13 +119,13 @@ func (t *turn) seek() {
 func (t *turn) relearn(e event) {
 	switch {
 	case !t.ice.restarts:
-	case t.role == handler && e.description && e.generation > t.ice.generation:
+	case t.role == handler && e.description && e.generation > t.ice.generation && !e.hasty:
 		t.ice.generation, t.ice.connected, t.ice.waiting = e.generation, false, true
 		t.do(revive)
 	case t.role == requester && t.ice.waiting && e.generation == t.ice.generation:
 		t.ice.waiting = false
 		t.do(applyAnswer)
-	case t.role == requester && !t.ice.waiting && e.wanted == t.ice.generation+1:
+	case t.role == requester && !t.ice.waiting && e.wanted == t.ice.generation+1 && !e.hasty:
 		t.ice.connected = false
 		t.seek()
 		return

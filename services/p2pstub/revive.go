@@ -76,7 +76,7 @@ func (p *peer) tick() {
 func (p *peer) regenerate(kind effectKind) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.stub.limits.Request)
 	defer cancel()
-	p.tried = nil
+	p.tried, p.regenerated = nil, time.Now()
 	var d datasync.Description
 	var err error
 	if kind == restart {
@@ -93,6 +93,17 @@ func (p *peer) regenerate(kind effectKind) {
 	p.stub.metrics.restarts.WithLabelValues(p.role.String()).Inc()
 	p.stub.change(p, func() { p.info.Generation = d.Generation })
 	p.sayOfRestart(datasync.DescriptionAttribute, d)
+}
+
+// hasty tells whether ICE was begun anew so lately that the other side must wait for
+// the next time, and say again that it wants one: a flood of wishes is not followed.
+// A handler is less strict, as the requester that it follows waits already.
+func (p *peer) hasty() bool {
+	least := repeatEvery
+	if p.role == handler {
+		least /= 2
+	}
+	return time.Since(p.regenerated) < least
 }
 
 func (p *peer) askForRestart() { p.sayOfRestart(datasync.RestartAttribute, p.m.ice.generation+1) }

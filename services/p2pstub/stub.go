@@ -228,7 +228,7 @@ func (s *Stub) moved(p *peer, state status.State, reason string) (old *peer, say
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case p.heir && state == status.Live:
+	case p.heir && state == status.Live && s.heirs[p.remote] == p: // else it is about to give way
 		old, say = s.succeed(p)
 	case !p.muted:
 		say = []status.State{state}

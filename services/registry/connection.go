@@ -94,6 +94,9 @@ type successor struct {
 	heard       heard
 }
 
+// live tells whether its stub has said so.
+func (n *successor) live() bool { return n.heard.says(status.Live) }
+
 // news is what the P2P stub says of a peer connection beside its state.
 type news struct {
 	doubt      bool // heartbeats are missing

@@ -259,3 +259,28 @@ func TestARepeatedSubscription(t *testing.T) {
 		t.Errorf("%d subscriptions of ours", n)
 	}
 }
+
+// What can be no domain is not tried for ever.
+func TestNoDomainIsNotTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), nil)
+	bus := r.routes(t)
+	w.mu.Lock()
+	w.refuse = fault.New(fault.BadRequest, "no domain")
+	w.mu.Unlock()
+	if route := bus.ask("hyperty://a:x/1"); route.Next != "" {
+		t.Fatalf("%v", route)
+	}
+	late, look := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
+	defer look.Stop()
+	for wanted := 1; wanted > 0; {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatal("it is tried again and again")
+		}
+		r.mu.Lock()
+		wanted = len(r.wantedNodes)
+		r.mu.Unlock()
+	}
+}

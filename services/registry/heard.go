@@ -40,6 +40,9 @@ func (h *heard) hear(c channel, s status.State) bool {
 	return true
 }
 
+// says tells whether a state was the last one.
+func (h *heard) says(s status.State) bool { return h.applied > 0 && stateAt(h.applied) == s }
+
 // following is the first position from pos on that has the state.
 func following(pos int, s status.State) int {
 	if pos > 0 && stateAt(pos) == s {

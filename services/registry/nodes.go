@@ -45,6 +45,9 @@ func (r *Registry) deployNode(ctx context.Context, domain string, n *node) {
 		if r.nodes[domain] == n {
 			delete(r.nodes, domain)
 		}
+		if fault.CodeOf(err) == fault.BadRequest {
+			delete(r.wantedNodes, domain) // it is no domain, and will never be one
+		}
 	} else {
 		n.deployed = true
 		r.log.Debug("node stub deployed", "domain", domain, "stub", stub)
@@ -64,7 +67,7 @@ func (r *Registry) deployedLocked(domain string) bool {
 func nodeKey(domain string) string { return " node " + domain }
 
 // wantNodeLocked deploys the stub of a domain in the background, and tries that
-// until it succeeds.
+// until it succeeds, or the Message Node stub says that this is no domain.
 func (r *Registry) wantNodeLocked(domain string) {
 	if domain == "" || r.deployedLocked(domain) {
 		return

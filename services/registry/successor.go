@@ -94,8 +94,12 @@ func (s *step) inherit(reason string) {
 	}
 	s.disconnect(reason)
 	s.c.takeSuccessor()
-	s.c.Phase, s.c.deadline = settingUp, n.deadline
 	s.c.Attempts++
+	if n.live() {
+		s.register()
+	} else {
+		s.c.Phase, s.c.deadline = settingUp, n.deadline
+	}
 	s.do(lost)
 }
 

@@ -293,6 +293,9 @@ func (s *step) becomeLive() {
 		s.do(effect{kind: swap, url: s.c.URL})
 	}
 	s.do(effect{kind: learn, stub: s.c.Stub, role: s.c.Role})
+	if s.c.Successor.live() {
+		s.registerSuccessor() // it was live before what it is to follow
+	}
 }
 
 // refused is the end of a registration that the stub did not take.

@@ -56,8 +56,8 @@ type Message struct {
 	// in the JSON form.
 	Resource *Resource `protobuf:"bytes,11,opt,name=resource,proto3" json:"resource,omitempty"`
 	// The idempotency key: who posted it (at most 64 bytes, unique to a client
-	// over all times), and which of its posts it is. To one address an origin's
-	// numbers only rise, so that whoever has taken one takes none up to it again.
+	// over all times), and which of its posts it is. From one `from` to one address
+	// an origin's numbers only rise: who has taken one takes none up to it again.
 	// No origin: there is no key.
 	Origin []byte `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
 	Number uint64 `protobuf:"varint,13,opt,name=number,proto3" json:"number,omitempty"`
@@ -317,7 +317,8 @@ type FlowAck struct {
 	// The flow, as its sender named it.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Id    uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
-	// When the receiver's bus was started. Another one knows nothing of what the
+	// When this receiver of the flow was made, in nanoseconds since 1970. Another one
+	// (its bus was restarted, or had forgotten the flow) knows nothing of what the
 	// one before it had received and not dealt with: that is sent again.
 	Receiver uint64 `protobuf:"varint,3,opt,name=receiver,proto3" json:"receiver,omitempty"`
 	// Received: everything up to here, and these beyond.

@@ -13,6 +13,9 @@ import (
 // been sent is not believed.
 func (s *Sender) Acked(now time.Time, a *pb.FlowAck) []Settled {
 	s.begin()
+	for kind := range s.windows {
+		s.windows[kind].look()
+	}
 	if a.GetEpoch() != s.id.Epoch || a.GetId() != s.id.Number || a.GetReceiver() == 0 || a.GetReceiver() < s.peer.receiver {
 		return nil
 	}
@@ -26,6 +29,7 @@ func (s *Sender) Acked(now time.Time, a *pb.FlowAck) []Settled {
 	}
 	s.dealtUpTo(at, a)
 	s.findLost()
+	s.findSlow(at)
 	if len(s.settled) > 0 {
 		s.question.times = 0
 	}
@@ -53,20 +57,26 @@ func (s *Sender) repeat(at time.Duration) {
 		}
 		s.land(m)
 		m.since = at
-		s.kept.marks[missing].add(pos)
-		s.kept.marks[due].add(pos)
+		s.kept.marks[missing+m.kind].add(pos)
+		s.due(pos)
 	}
 	s.forgetAlso()
 	s.wake()
-	s.window.size, s.window.backoff, s.window.reduced = s.limits.First, 0, s.order
+	s.backoff = 0
+	for kind := range s.windows {
+		s.windows[kind].size, s.windows[kind].reduced = s.limits.First, s.order
+	}
 	s.question = question{asked: at}
 }
 
 // receivedUpTo marks what has been received.
 func (s *Sender) receivedUpTo(at time.Duration, a *pb.FlowAck) {
 	s.peer.received = max(s.peer.received, min(a.GetReceived(), s.sent))
-	s.each(missing, 0, a.GetReceived(), func(pos int) { s.receive(at, pos) })
-	s.ranges(missing, a.GetReceived(), a.GetReceivedBeyond(), func(pos int) { s.receive(at, pos) })
+	receive := func(pos int) { s.receive(at, pos) }
+	for kind := range kinds {
+		s.each(missing+kind, 0, a.GetReceived(), receive)
+		s.ranges(missing+kind, a.GetReceived(), a.GetReceivedBeyond(), receive)
+	}
 }
 
 // dealtUpTo settles what has been dealt with.
@@ -86,7 +96,7 @@ func (s *Sender) refusedByPeer(at time.Duration, r *pb.FlowRefusal) {
 
 // deal settles what has been dealt with, and so received.
 func (s *Sender) deal(at time.Duration, pos int, how Settled) {
-	if s.kept.marks[missing].has(pos) {
+	if s.missing(pos) {
 		s.receive(at, pos)
 	}
 	s.settle(s.kept.slots[pos].item, how)
@@ -95,6 +105,9 @@ func (s *Sender) deal(at time.Duration, pos int, how Settled) {
 // ranges calls f for what is marked in ranges that rise; others are passed over,
 // so that no position is looked at twice.
 func (s *Sender) ranges(mark int, above uint64, rs []*pb.Range, f func(pos int)) {
+	if mark < marks && s.kept.marks[mark].count == 0 {
+		return
+	}
 	for _, r := range rs {
 		if first := r.GetFirst(); first > above && r.GetLast() >= first {
 			s.each(mark, first, r.GetLast(), f)
@@ -122,39 +135,34 @@ func (s *Sender) each(mark int, first, last uint64, f func(pos int)) {
 // receive notes that a message has arrived.
 func (s *Sender) receive(at time.Duration, pos int) {
 	m := s.kept.slots[pos].item
-	for _, mark := range []int{missing, due, also, later} {
+	for _, mark := range []int{missing + m.kind, due + m.kind, also, later} {
 		s.kept.marks[mark].remove(pos)
 	}
-	s.peer.progress, s.laters = at, 0
-	s.window.received(m.size)
+	s.peer.progress, s.laters, s.backoff = at, 0, 0
 	s.arrived(at, m)
+	w := &s.windows[m.kind]
+	w.received(m.size, max(w.trips.queue(at), s.windows[short].trips.queue(at)))
 	s.land(m)
 }
 
-// arrived learns of the path. A message that was sent more than once, or both
+// arrived learns of the paths. A message that was sent more than once, or both
 // ways, does not say which transmission it was.
 func (s *Sender) arrived(at time.Duration, m *message) {
-	if m.tries != 1 {
-		return
-	}
 	for i := range s.transits {
-		t, l := &s.transits[i], &m.ways[i]
-		if m.underWay() != t.path {
+		t, leg := &s.transits[i], &m.ways[i]
+		if !leg.on {
 			continue
 		}
-		s.window.measured(at - l.at)
-		t.top, t.progress = max(t.top, l.order), at
-	}
-}
-
-// findLost takes for lost what was sent before something that has arrived by the
-// same path, since each path keeps its order.
-func (s *Sender) findLost() {
-	for i := range s.transits {
-		t := &s.transits[i]
-		for m := t.first; m != nil && m.ways[i].order < t.top; m = t.first {
-			s.window.lost(m.ways[i].order, s.order)
-			s.lost(t, m)
+		t.received(at, m)
+		if m.tries != 1 || m.underWay() != t.path {
+			continue
+		}
+		s.windows[m.kind].trips.measured(at, at-leg.at)
+		t.top, t.progress = max(t.top, leg.order), at
+		m.lane.top[i] = max(m.lane.top[i], leg.order)
+		if !m.lane.touched {
+			m.lane.touched = true
+			s.touched = append(s.touched, m.lane)
 		}
 	}
 }

@@ -21,15 +21,15 @@ func benchmark(b *testing.B, stuck int) {
 	var value any = new(int)
 	deal := func(d Delivery) { r.Dealt(now, d.Sequence, 0, "") }
 	for range stuck {
-		s.Post(now, Item{"stuck", 300, value})
+		s.Post(now, Item{Address: "stuck", Size: 300, Value: value})
 		move(now, s, r, func(Delivery) {})
-		s.Post(now, Item{"a", 300, value})
+		s.Post(now, Item{Address: "a", Size: 300, Value: value})
 		move(now, s, r, deal)
 		now = now.Add(time.Millisecond)
 	}
 	b.ReportAllocs()
 	for i := range b.N {
-		if _, ok := s.Post(now, Item{"b", 300, value}); !ok {
+		if !s.Post(now, Item{Address: "b", Size: 300, Value: value}) {
 			b.Fatal("no room")
 		}
 		if i%64 == 63 {

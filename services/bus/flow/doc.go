@@ -8,7 +8,7 @@
 //	          │ 2 ═══════════════════════════════════▶ lost       │
 //	          │ 3 ═══════════════════════════════════════════════▶│ keep 3, 2 is missing
 //	          │◀────────────── received 1 3-3, dealt 0 ────────── │
-//	          │ 2 ═══ again: 3 was sent later by the same way ═══▶│ hand over 2 3
+//	          │ 2 ═══ again: 3 was sent later, and is of its lane ▶│ hand over 2 3
 //	          │                                                   │◀── 1 is dealt with
 //	          │◀────────────── received 3, dealt 1 ────────────── │
 //	settled 1◀┤ direct is gone                                    │
@@ -18,10 +18,14 @@
 //
 // A message is in one of these states. It is kept until it is settled.
 //
-//	due ──▶ under way ──▶ received ──▶ settled: dealt with, or refused by the
-//	 ▲ ▲      │   │                                 receiving bus
-//	 │ └lost──┘   └─▶ refused for a time (408, 429, 5xx; 404 of a peer that is known)
-//	 └────────────────────────┘       any ──▶ settled: refused for good, or given up
+//	waiting in its account
+//	  │ gets its sequence
+//	  ▼
+//	under way ──▶ received ──▶ settled: dealt with, or refused by the receiving bus
+//	  ▲ │   │
+//	  │ │   └─▶ refused for a time (408, 429, 5xx; 404 of a peer that is known) ─┐
+//	  │ └lost──▶ due ◀───────────────────────────────────────────────────────────┘
+//	  └───────────┘                   any ──▶ settled: refused for good, or given up
 //
 // What is received drives what is sent; only what is dealt with is forgotten. So a
 // receiving bus may be killed at any time: the next one says another receiver, and
@@ -34,10 +38,25 @@
 // waits for nothing: what is under way on a way that is gone goes at once by the
 // other, and the receiver puts it in order and takes each once.
 //
-// Losses. A way keeps its order: what was sent before something that has arrived by
-// the same way is lost, and goes again at once. For the last of all there is a
-// time-out, from measured round trips, doubled each time. What may be under way
-// grows with what is received and is halved by a loss.
+// Turns. What has not been sent waits with others of its address. The addresses take
+// turns by bytes, so that one with megabytes waiting does not hold up the others.
+//
+// Kinds. A way interleaves short messages and long ones. So each kind has a window
+// of its own, and neither waits for the other. What is behind a long message of its
+// lane has to wait for it, and counts as long as well.
+//
+// Windows. What may be under way grows with what is received, as long as round trips
+// are about as short as the least seen lately, and shrinks when they are longer by
+// more than Limits.Delay, as then it only queues. So a slow path has a fraction of a
+// second in its queue, and the rest waits here, where it can be shared. A loss
+// halves the window.
+//
+// Losses. A way keeps the order of a lane: what was sent before something of its
+// lane that has arrived by the same way is lost, and goes again at once. The last
+// of a lane is lost when it has been the first under way of its kind for too long,
+// and others that were sent later have arrived. When nothing arrives at all there
+// is a time-out, from measured round trips, doubled each time. Long messages have
+// besides the time that their bytes take on the slowest path (Limits.Pace).
 //
 // A peer that may not know flows gets each message once. The first acknowledgement,
 // or the look-up of its runtime (Announce, Plain), tells; when nothing does, a
@@ -56,10 +75,11 @@
 // passed it.
 //
 // Invariants:
+//   - Messages of an address are sent first in the order in which they were posted.
 //   - Of one flow, a receiver hands over each sequence once, and they rise.
 //   - What is settled with code 0, and not as plain, has been dealt with.
-//   - A message that is not received is either due, under way, or refused for a
-//     time; and there is a deadline while it is under way or refused.
+//   - A message that is not received either waits in its account, or is due, under
+//     way, or refused for a time; and there is a deadline for each.
 //   - A message that is received and not dealt with is asked about until it is.
 //   - Whatever an acknowledgement or a Place says, it costs no more than what it
 //     changes, and nothing is done that its own runtime would not suffer from.

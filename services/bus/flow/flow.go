@@ -62,6 +62,9 @@ type Place struct {
 // Item is a message that is posted.
 type Item struct {
 	Address string
+	// Lane is what the ways keep the order of: what has another one may overtake.
+	// All of a lane has one address. Empty: the address.
+	Lane string
 	// Size in bytes with all that it takes in memory. It is what counts for all
 	// limits; less than 256 counts as that.
 	Size  int
@@ -80,7 +83,7 @@ type Transmission struct {
 
 // Settled is a message that the sender keeps no more.
 type Settled struct {
-	Sequence uint64
+	Sequence uint64 // 0: it was never sent
 	Value    any
 	// Code is 0 when it has been dealt with, else that of a refusal: 408 when it
 	// was given up, and what became of it is not known.

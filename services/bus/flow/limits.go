@@ -12,12 +12,21 @@ type Limits struct {
 	// not received. 256 KiB: the look-up of a first message takes a round trip,
 	// and so does the growth to what a path can take.
 	First int
-	// UnderWay is the most bytes under way. 4 MiB: 40 MB/s at 100 ms. What is
-	// under way when a path dies is sent again.
+	// UnderWay is the most bytes under way of each kind. 4 MiB: 40 MB/s at
+	// 100 ms. What is under way when a path dies is sent again.
 	UnderWay int
-	// Least is the fewest bytes under way after losses. 64 KiB: several hundred
-	// small messages. One message of any size may always be under way alone.
+	// Least is the fewest bytes under way after losses, or on a slow path. 16 KiB:
+	// a third of a second at 50 KB/s. One message of any size may always be under
+	// way alone of its kind.
 	Least int
+	// Short is the largest message that is a short one, and how many bytes an
+	// address sends in its turn. 16 KiB: a packet of a data channel, and what no
+	// way holds up behind longer ones.
+	Short int
+	// Delay is how long messages may queue on a path: it is about by how much
+	// their round trip is longer than the least. 150 ms: hardly felt, and longer
+	// than a busy machine takes.
+	Delay time.Duration
 
 	// FirstTimeout is how long an acknowledgement is waited for before a round
 	// trip has been measured, and before it is asked what became of what has
@@ -30,8 +39,14 @@ type Limits struct {
 	// Rate is what the slowest path takes in a second, in bytes, which makes a
 	// timeout longer when much is under way. 1 MiB/s.
 	Rate int
+	// Pace is what a path that is as good as none takes in a second, in bytes: a
+	// long message has so much more time than a short one before it is taken for
+	// lost, or given up. 16 KiB/s: a third of what SCTP makes of 100 ms and 2 %
+	// loss. The largest message has four minutes.
+	Pace int
 	// Patience is how long a message may take to be received, and how long a
-	// receiver may be silent about what it has. Then it is given up, with 408.
+	// receiver may be silent about what it has. Then it is given up, with 408. A
+	// long message has the time besides that it takes at Pace.
 	// 75 s: longer than a Message Node keeps what comes for an absent runtime.
 	Patience time.Duration
 	// Undecided is how long an acknowledgement is waited for from a peer that is
@@ -42,7 +57,7 @@ type Limits struct {
 	AbsentTime time.Duration
 
 	// Ahead is how many bytes a receiver keeps that have come before their turn.
-	// 8 MiB: twice what may be under way.
+	// 8 MiB: all that may be under way.
 	Ahead int
 	// Ranges is how many stretches of sequences a receiver keeps ahead, and how
 	// many ranges and refusals an acknowledgement says. 64: about 1 KiB.
@@ -52,7 +67,7 @@ type Limits struct {
 	// the one before.
 	AckDelay time.Duration
 	// AckBytes is how much is received before an acknowledgement goes at once.
-	// 64 KiB: what Least allows is acknowledged without a wait.
+	// 64 KiB: what comes in AckDelay at 6 MB/s.
 	AckBytes int
 }
 
@@ -62,11 +77,14 @@ func DefaultLimits() Limits {
 		Bytes:        16 << 20,
 		First:        256 << 10,
 		UnderWay:     4 << 20,
-		Least:        64 << 10,
+		Least:        16 << 10,
+		Short:        16 << 10,
+		Delay:        150 * time.Millisecond,
 		FirstTimeout: time.Second,
 		MinTimeout:   200 * time.Millisecond,
 		MaxTimeout:   5 * time.Second,
 		Rate:         1 << 20,
+		Pace:         16 << 10,
 		Patience:     75 * time.Second,
 		Undecided:    5 * time.Second,
 		AbsentTime:   5 * time.Second,
@@ -81,7 +99,7 @@ func DefaultLimits() Limits {
 func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	for _, v := range []struct{ value, otherwise *int }{
-		{&l.Bytes, &d.Bytes}, {&l.First, &d.First}, {&l.UnderWay, &d.UnderWay}, {&l.Least, &d.Least},
+		{&l.Bytes, &d.Bytes}, {&l.First, &d.First}, {&l.UnderWay, &d.UnderWay}, {&l.Least, &d.Least}, {&l.Short, &d.Short}, {&l.Pace, &d.Pace},
 		{&l.Rate, &d.Rate}, {&l.Ahead, &d.Ahead}, {&l.Ranges, &d.Ranges}, {&l.AckBytes, &d.AckBytes},
 	} {
 		if *v.value <= 0 {
@@ -91,7 +109,7 @@ func (l Limits) orDefaults() Limits {
 	for _, v := range []struct{ value, otherwise *time.Duration }{
 		{&l.FirstTimeout, &d.FirstTimeout}, {&l.MinTimeout, &d.MinTimeout}, {&l.MaxTimeout, &d.MaxTimeout},
 		{&l.Patience, &d.Patience}, {&l.Undecided, &d.Undecided}, {&l.AbsentTime, &d.AbsentTime},
-		{&l.AckDelay, &d.AckDelay},
+		{&l.AckDelay, &d.AckDelay}, {&l.Delay, &d.Delay},
 	} {
 		if *v.value <= 0 {
 			*v.value = *v.otherwise

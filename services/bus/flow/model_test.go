@@ -14,7 +14,7 @@ func faults(w *world) map[string]func(*rapid.T) {
 	way := rapid.SampledFrom([]int{0, 1})
 	some := rapid.SampledFrom([]int{1, 2, 5, 20})
 	who := rapid.SampledFrom(addresses)
-	size := rapid.SampledFrom([]int{100, 256, 400, 1500})
+	size := rapid.SampledFrom([]int{100, 301, 400, 1500, 1501})
 	code := rapid.SampledFrom([]int32{0, 0, 0, 0, 0, 0, 0, 503})
 	return map[string]func(*rapid.T){
 		"post": func(t *rapid.T) {

@@ -48,9 +48,9 @@ func (s *Sender) questionAt() time.Duration {
 		return never
 	}
 	if s.question.hole != 0 {
-		return s.question.asked + s.window.doubled(s.window.timeout(), s.question.times)
+		return s.question.asked + s.doubled(s.timeout(), s.question.times)
 	}
-	return max(s.peer.heard, s.question.asked) + s.window.doubled(s.limits.FirstTimeout, s.question.times)
+	return max(s.peer.heard, s.question.asked) + s.doubled(s.limits.FirstTimeout, s.question.times)
 }
 
 // lookForHole finds out whether the receiver waits for what does not come, and
@@ -58,7 +58,7 @@ func (s *Sender) questionAt() time.Duration {
 func (s *Sender) lookForHole() {
 	next := s.peer.received + 1
 	pos := s.kept.from(next)
-	if pos < 0 || s.peer.receiver == 0 || s.kept.marks[missing].has(pos) || s.kept.slots[pos].sequence == next {
+	if pos < 0 || s.peer.receiver == 0 || s.missing(pos) || s.kept.slots[pos].sequence == next {
 		s.question.hole = 0
 		return
 	}

@@ -13,7 +13,7 @@ import (
 func (s *Sender) Refused(now time.Time, sequence uint64, code int32, description string) []Settled {
 	s.begin()
 	pos := s.kept.find(sequence)
-	if pos < 0 || !s.kept.marks[missing].has(pos) {
+	if pos < 0 || !s.missing(pos) {
 		return nil
 	}
 	m := s.kept.slots[pos].item
@@ -47,14 +47,14 @@ func (s *Sender) final(at time.Duration, code int32) bool {
 func (s *Sender) postpone(at time.Duration, pos int, m *message) {
 	for i := range s.transits {
 		if l := m.ways[i]; l.on {
-			s.window.lost(l.order, s.order)
+			s.windows[m.kind].lost(l.order, s.order)
 		}
 	}
 	s.land(m)
-	s.kept.marks[due].remove(pos)
+	s.kept.marks[due+m.kind].remove(pos)
 	s.kept.marks[also].remove(pos)
 	if s.kept.marks[later].count == 0 {
-		s.laterAt = at + s.window.doubled(s.limits.MinTimeout, s.laters)
+		s.laterAt = at + s.doubled(s.limits.MinTimeout, s.laters)
 		s.laters++
 	}
 	s.kept.marks[later].add(pos)
@@ -77,7 +77,8 @@ func (s *Sender) announce(at time.Duration) {
 }
 
 // Plain says that the peer is known to know no flows. It gives back all messages,
-// in order: what has been sent has gone plain, and the rest has to. When the peer
+// those of an
+// address in order: what has been sent has gone plain, and the rest has to. When the peer
 // has acknowledged anything, it does know flows, and nothing comes of it.
 func (s *Sender) Plain(time.Time) []Settled {
 	s.begin()
@@ -89,6 +90,7 @@ func (s *Sender) Plain(time.Time) []Settled {
 		m := s.kept.slots[pos].item
 		s.settle(m, Settled{Plain: true, Unsent: m.tries == 0 || s.kept.marks[later].has(pos)})
 	}
+	s.giveBack(func(*message) bool { return true }, Settled{Plain: true, Unsent: true})
 	return s.settled
 }
 
@@ -108,6 +110,7 @@ func (s *Sender) Tick(now time.Time) []Settled {
 	if s.wakeAt() <= at {
 		s.wake()
 	}
+	s.findSlow(at)
 	s.listen(at)
 	s.giveUp(at)
 	if s.questionAt() <= at && s.paths.there() != 0 {
@@ -116,51 +119,19 @@ func (s *Sender) Tick(now time.Time) []Settled {
 	return s.settled
 }
 
-// transitAt is when a path has been silent for too long.
-func (s *Sender) transitAt(t *transit) time.Duration {
-	switch {
-	case t.first == nil:
-		return never
-	case !s.peer.announced:
-		return t.first.ways[t.way].at + s.limits.Undecided
-	}
-	return t.quiet() + s.window.timeout()
-}
-
-// listen ends the wait for what is under way on paths that have been silent.
-func (s *Sender) listen(at time.Duration) {
-	silent := [2]bool{s.transitAt(&s.transits[0]) <= at, s.transitAt(&s.transits[1]) <= at}
-	if s.peer.announced && (silent[0] || silent[1]) {
-		s.window.silent(s.order)
-	}
-	for i := range s.transits {
-		t := &s.transits[i]
-		switch {
-		case silent[i] && s.peer.announced:
-			s.drop(t)
-		case silent[i]:
-			s.nothingHeard(at, t)
-		}
-	}
-}
-
-// nothingHeard takes for plain what a peer that is not known to know flows has
-// said nothing about.
-func (s *Sender) nothingHeard(at time.Duration, t *transit) {
-	for t.first != nil && s.transitAt(t) <= at {
-		s.settle(t.first, Settled{Plain: true})
-	}
-}
-
-// giveUp settles what has had its time.
+// giveUp settles what has had its time; of a kind, in the order of the flow.
 func (s *Sender) giveUp(at time.Duration) {
 	before := len(s.settled)
-	for pos := s.kept.marks[missing].next(0); pos >= 0 && s.patientUntil(pos) <= at; pos = s.kept.marks[missing].next(pos + 1) {
-		s.settle(s.kept.slots[pos].item, Settled{Code: 408, Description: fmt.Sprintf("not received by the remote runtime within %v", s.limits.Patience)})
+	for kind := range kinds {
+		marked := &s.kept.marks[missing+kind]
+		for pos := marked.next(0); pos >= 0 && s.patientUntil(pos) <= at; pos = marked.next(pos + 1) {
+			s.settle(s.kept.slots[pos].item, s.tooLong())
+		}
 	}
+	s.dropWaiting(at)
 	if s.held() > 0 && s.heldUntil() <= at {
 		for pos := s.kept.kept.next(0); pos >= 0; pos = s.kept.kept.next(pos + 1) {
-			if !s.kept.marks[missing].has(pos) {
+			if !s.missing(pos) {
 				s.settle(s.kept.slots[pos].item, Settled{Code: 408, Description: fmt.Sprintf("the remote runtime has received it and been silent for %v", s.limits.Patience)})
 			}
 		}
@@ -170,14 +141,18 @@ func (s *Sender) giveUp(at time.Duration) {
 	}
 }
 
-// patientUntil is when a message that is not received is given up. One that has
-// not been sent stands behind others, and waits as long as there is progress.
+func (s *Sender) tooLong() Settled {
+	return Settled{Code: 408, Description: fmt.Sprintf("not received by the remote runtime within %v", s.limits.Patience)}
+}
+
+// patientUntil is when a message that is not received is given up. One that no way
+// has taken yet waits as long as there is progress.
 func (s *Sender) patientUntil(pos int) time.Duration {
 	m := s.kept.slots[pos].item
 	if m.tries == 0 {
-		return max(m.since, s.peer.progress) + s.limits.Patience
+		return s.impatient(m.since)
 	}
-	return m.since + s.limits.Patience
+	return m.since + s.limits.Patience + s.allowance(m)
 }
 
 // heldUntil is when a receiver has been silent for too long about what it has.
@@ -185,12 +160,16 @@ func (s *Sender) heldUntil() time.Duration { return s.peer.heard + s.limits.Pati
 
 // Deadline is when Tick is to be called, if nothing else happens.
 func (s *Sender) Deadline() (time.Time, bool) {
-	d := s.wakeAt()
+	d := min(s.wakeAt(), s.waitingUntil())
 	for i := range s.transits {
-		d = min(d, s.transitAt(&s.transits[i]))
+		for kind := range kinds {
+			d = min(d, s.transitAt(&s.transits[i], kind), s.slowAt(&s.transits[i], kind))
+		}
 	}
-	if pos := s.kept.marks[missing].next(0); pos >= 0 {
-		d = min(d, s.patientUntil(pos))
+	for kind := range kinds {
+		if pos := s.kept.marks[missing+kind].next(0); pos >= 0 {
+			d = min(d, s.patientUntil(pos))
+		}
 	}
 	if s.held() > 0 {
 		d = min(d, s.heldUntil())

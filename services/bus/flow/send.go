@@ -8,7 +8,7 @@ import "time"
 // to have room; but the other one does not wait for it.
 func (s *Sender) ways() Path {
 	there := s.paths.there()
-	if s.peer.announced && (s.paths.Doubt || s.window.backoff > 0) {
+	if s.peer.announced && (s.paths.Doubt || s.backoff > 0) {
 		return there &^ s.full
 	}
 	if there&Direct != 0 {
@@ -17,9 +17,9 @@ func (s *Sender) ways() Path {
 	return there &^ s.full
 }
 
-// Next says what is to be sent now, and takes it for sent: questions first, then
-// what is lost and what is new, in the order of the flow. It is called until it
-// says no, after every other call.
+// Next says what is to be sent now, and takes it for sent: questions first, then of
+// each kind what is lost and what is new. It is called until it says no, after
+// every other call.
 func (s *Sender) Next(now time.Time) (Transmission, bool) {
 	at, ways := s.at(now), s.ways()
 	if ways == 0 {
@@ -31,15 +31,28 @@ func (s *Sender) Next(now time.Time) (Transmission, bool) {
 	if t, ok := s.nextAlso(at, ways); ok {
 		return t, true
 	}
-	pos := s.kept.marks[due].next(0)
-	if pos < 0 {
-		return Transmission{}, false
+	for kind := range kinds {
+		if pos := s.nextOf(kind); pos >= 0 {
+			return s.transmit(at, pos, s.kept.slots[pos].item, ways), true
+		}
 	}
-	m := s.kept.slots[pos].item
-	if !s.window.fits(m.size) {
-		return Transmission{}, false
+	return Transmission{}, false
+}
+
+// nextOf is the position of what comes next of a kind, or -1: what is to be sent
+// again, in the order of the flow, then what waits in the account whose turn it is.
+func (s *Sender) nextOf(kind int) int {
+	w := &s.windows[kind]
+	if pos := s.kept.marks[due+kind].next(0); pos >= 0 {
+		if !w.fits(s.kept.slots[pos].item.size) {
+			return -1
+		}
+		return pos
 	}
-	return s.transmit(at, pos, m, ways), true
+	if a := s.turns[kind].next(s.limits.Short); a == nil || !w.fits(a.first.size) {
+		return -1
+	}
+	return s.start(kind)
 }
 
 // nextAlso sends the other way what is under way in doubt.
@@ -61,7 +74,7 @@ func (s *Sender) nextAlso(at time.Duration, ways Path) (Transmission, bool) {
 func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Transmission {
 	t := Transmission{Place: s.place(pos, m.sequence), Path: ways, Again: m.tries > 0, Value: m.value}
 	if m.underWay() == 0 {
-		s.window.used += m.size
+		s.windows[m.kind].sent(at, m.size)
 	}
 	if m.tries == 0 {
 		m.since = at
@@ -74,9 +87,8 @@ func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Tran
 			way.push(m, s.order, at)
 		}
 	}
-	s.kept.marks[due].remove(pos)
+	s.kept.marks[due+m.kind].remove(pos)
 	s.kept.marks[also].remove(pos)
-	s.sent = max(s.sent, m.sequence)
 	s.count(t)
 	return t
 }
@@ -133,7 +145,7 @@ func (s *Sender) unlink(m *message, p Path) {
 		}
 	}
 	if was != 0 && m.underWay() == 0 {
-		s.window.used -= m.size
+		s.windows[m.kind].used -= m.size
 	}
 }
 
@@ -148,6 +160,11 @@ func (s *Sender) SetPaths(now time.Time, p Paths) {
 		return
 	}
 	s.paths = p
+	if p.there() != was.there() {
+		for kind := range s.windows {
+			s.windows[kind].trips.forget()
+		}
+	}
 	s.full &= p.there()
 	if !s.peer.announced {
 		return
@@ -176,7 +193,14 @@ func (s *Sender) leave(gone Path) {
 
 // drop takes all for lost that is under way on one path.
 func (s *Sender) drop(t *transit) {
-	for m := t.first; m != nil; m = t.first {
+	for kind := range kinds {
+		s.dropKind(t, kind)
+	}
+}
+
+func (s *Sender) dropKind(t *transit, kind int) {
+	u := &t.under[kind]
+	for m := u.first; m != nil; m = u.first {
 		s.lost(t, m)
 	}
 }
@@ -193,13 +217,17 @@ func (s *Sender) lost(t *transit, m *message) {
 // again makes due what is on no way any more.
 func (s *Sender) again(pos int) {
 	s.kept.marks[also].remove(pos)
-	s.kept.marks[due].add(pos)
+	s.due(pos)
 }
+
+func (s *Sender) due(pos int) { s.kept.marks[due+s.kept.slots[pos].item.kind].add(pos) }
 
 // double marks all that is under way for the other way.
 func (s *Sender) double() {
-	for m := s.transits[0].first; m != nil; m = m.ways[0].next {
-		s.kept.marks[also].add(s.kept.find(m.sequence))
+	for kind := range kinds {
+		for m := s.transits[0].under[kind].first; m != nil; m = m.ways[0].links[ofKind].next {
+			s.kept.marks[also].add(s.kept.find(m.sequence))
+		}
 	}
 }
 
@@ -215,6 +243,6 @@ func (s *Sender) wake() {
 	marked := &s.kept.marks[later]
 	for pos := marked.next(0); pos >= 0; pos = marked.next(pos) {
 		marked.remove(pos)
-		s.kept.marks[due].add(pos)
+		s.due(pos)
 	}
 }

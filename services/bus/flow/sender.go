@@ -14,19 +14,27 @@ type Sender struct {
 	limits Limits
 	origin time.Time // of the durations that are kept
 
-	kept     line[*message] // all that is not settled
-	posted   uint64         // the last sequence given out
-	sent     uint64         // the last one that has been sent
-	bytes    int
+	kept line[*message] // all that has been sent and is not settled
+	sent uint64         // the last sequence given out
+	// What has not been sent waits in its account. oldest is when something that
+	// waits was posted, or earlier.
+	waiting  int
+	oldest   time.Duration
+	turns    [kinds]turns
+	bytes    int // of all that is not settled
 	accounts map[string]*account
-	pool     pool
-	unused   []*account
+	lanes    map[string]*lane
+	messages pool[message]
+	unused   pool[account]
+	empty    pool[lane]
 
 	paths    Paths
 	full     Path // ways that have no room
 	transits [2]transit
 	order    uint64 // of the latest transmission
-	window   window
+	windows  [kinds]window
+	backoff  int     // time-outs in a row
+	touched  []*lane // where something was found to have arrived
 
 	peer     peer
 	question question
@@ -40,13 +48,13 @@ type Sender struct {
 	settled []Settled
 }
 
-// Marks of what is kept.
+// Marks of what is kept; of the first two there is one for each kind.
 const (
-	missing = iota // not received
-	due            // to be sent when there is a way and room in the window
-	also           // under way, to be sent the other way as well
-	later          // refused for a time; due at laterAt
-	marks
+	missing = 0               // not received
+	due     = missing + kinds // to be sent again when there is a way and room in the window
+	also    = due + kinds     // under way, to be sent the other way as well
+	later   = also + 1        // refused for a time; due at laterAt
+	marks   = later + 1
 )
 
 // peer is what is known of the receiver.
@@ -66,8 +74,9 @@ func NewSender(id ID, l Limits) *Sender {
 		limits:   l,
 		kept:     line[*message]{marks: make([]set, marks)},
 		accounts: map[string]*account{},
-		transits: [2]transit{{way: 0, path: Direct}, {way: 1, path: Relay}},
-		window:   newWindow(l),
+		lanes:    map[string]*lane{},
+		transits: [2]transit{newTransit(0, Direct), newTransit(1, Relay)},
+		windows:  [kinds]window{newWindow(l), newWindow(l)},
 		absent:   never,
 	}
 }
@@ -103,56 +112,82 @@ func (s *Sender) Room(address string, size int) bool {
 	return a == nil || a.bytes+size <= free
 }
 
-// Post takes a message and gives it the next sequence. Without room for its
-// address it does not.
-func (s *Sender) Post(now time.Time, it Item) (sequence uint64, ok bool) {
+// Post takes a message. Without room for its address it does not.
+func (s *Sender) Post(now time.Time, it Item) (ok bool) {
 	if !s.Room(it.Address, it.Size) {
-		return 0, false
+		return false
 	}
 	at := s.at(now)
-	if s.kept.kept.count == 0 {
+	if s.Empty() {
 		s.peer.progress, s.peer.heard, s.absent = at, at, never
 	}
-	s.posted++
-	m := s.pool.get()
-	m.sequence, m.value, m.size, m.since = s.posted, it.Value, max(it.Size, overhead), at
-	m.account = s.charge(it.Address, m.size)
-	pos := s.kept.push(m.sequence, m)
-	s.kept.marks[missing].add(pos)
-	s.kept.marks[due].add(pos)
-	return s.posted, true
+	m := s.messages.get()
+	m.value, m.size, m.since = it.Value, max(it.Size, overhead), at
+	s.charge(m, it)
+	s.wait(m)
+	return true
 }
 
-func (s *Sender) charge(address string, size int) *account {
-	a := s.accounts[address]
+// charge enters a message in its account and its lane.
+func (s *Sender) charge(m *message, it Item) {
+	a := s.accounts[it.Address]
 	if a == nil {
-		if n := len(s.unused); n > 0 {
-			a, s.unused = s.unused[n-1], s.unused[:n-1]
-		} else {
-			a = &account{}
-		}
-		a.address = address
-		s.accounts[address] = a
+		a = s.unused.get()
+		a.address = it.Address
+		s.accounts[it.Address] = a
 	}
-	a.bytes += size
-	s.bytes += size
-	return a
+	a.bytes += m.size
+	s.bytes += m.size
+	l := s.lane(it)
+	l.kept++
+	if m.size > s.limits.Short || l.long > 0 {
+		m.kind = long
+		l.long++
+	}
+	m.account, m.lane = a, l
 }
 
-// settle gives a message back and forgets it.
+func (s *Sender) lane(it Item) *lane {
+	name := it.Lane
+	if name == "" {
+		name = it.Address
+	}
+	l := s.lanes[name]
+	if l == nil {
+		l = s.empty.get()
+		l.name = name
+		for way := range l.under {
+			l.under[way] = chain{way: way, link: ofLane}
+		}
+		s.lanes[name] = l
+	}
+	return l
+}
+
+// settle gives a message back that has been sent, and forgets it.
 func (s *Sender) settle(m *message, how Settled) {
+	s.land(m)
+	s.kept.remove(s.kept.find(m.sequence))
+	s.release(m, how)
+}
+
+// release gives a message back.
+func (s *Sender) release(m *message, how Settled) {
 	how.Sequence, how.Value = m.sequence, m.value
 	s.settled = append(s.settled, how)
-	s.land(m)
 	s.bytes -= m.size
 	if m.account.bytes -= m.size; m.account.bytes == 0 {
 		delete(s.accounts, m.account.address)
-		if len(s.unused) < pooled {
-			s.unused = append(s.unused, m.account)
-		}
+		s.unused.put(m.account)
 	}
-	s.kept.remove(s.kept.find(m.sequence))
-	s.pool.put(m)
+	if m.kind == long {
+		m.lane.long--
+	}
+	if m.lane.kept--; m.lane.kept == 0 {
+		delete(s.lanes, m.lane.name)
+		s.empty.put(m.lane)
+	}
+	s.messages.put(m)
 }
 
 // land takes a message off the ways on which it is.
@@ -160,22 +195,33 @@ func (s *Sender) land(m *message) {
 	if m.underWay() == 0 {
 		return
 	}
-	s.window.used -= m.size
+	s.windows[m.kind].used -= m.size
 	for i := range s.transits {
 		s.transits[i].remove(m)
 	}
 }
 
-// base is the first sequence that is not settled.
+// base is the first sequence that is not settled, of those that have been sent.
 func (s *Sender) base() uint64 {
 	if first := s.kept.kept.next(0); first >= 0 {
 		return s.kept.slots[first].sequence
 	}
-	return s.posted + 1
+	return s.sent + 1
 }
 
 // held is how many messages have been received and not dealt with.
-func (s *Sender) held() int { return s.kept.kept.count - s.kept.marks[missing].count }
+func (s *Sender) held() int {
+	n := s.kept.kept.count
+	for kind := range kinds {
+		n -= s.kept.marks[missing+kind].count
+	}
+	return n
+}
+
+// missing says whether a message that is kept has not been received.
+func (s *Sender) missing(pos int) bool {
+	return s.kept.marks[missing+s.kept.slots[pos].item.kind].has(pos)
+}
 
 // begin empties what the call before returned.
 func (s *Sender) begin() {
@@ -187,13 +233,13 @@ func (s *Sender) begin() {
 func (s *Sender) Announced() bool { return s.peer.announced }
 
 // Empty says whether all that was posted is settled.
-func (s *Sender) Empty() bool { return s.kept.kept.count == 0 }
+func (s *Sender) Empty() bool { return s.kept.kept.count+s.waiting == 0 }
 
 // Bytes is how much is kept, as it counts against Limits.Bytes.
 func (s *Sender) Bytes() int { return s.bytes }
 
-// RTT is the smoothed round trip, 0 before the first acknowledgement.
-func (s *Sender) RTT() time.Duration { return s.window.smoothed }
+// RTT is the smoothed round trip of short messages, 0 before the first.
+func (s *Sender) RTT() time.Duration { return s.windows[short].trips.smoothed }
 
 // Stats are the counts up to now.
 func (s *Sender) Stats() Stats { return s.stats }

@@ -105,7 +105,7 @@ func (s *stage) after() {
 
 // playSender reads
 //
-//	post ADDRESS SIZE...
+//	post ADDRESS[/LANE] SIZE...
 //	paths [direct] [relay] [doubt]
 //	ack RECEIVER received SEQUENCE [RANGE...] dealt SEQUENCE [RANGE...] [refused SEQUENCE CODE]
 //	refused SEQUENCE CODE
@@ -143,9 +143,10 @@ func path(word string) Path {
 	return map[string]Path{"direct": Direct, "relay": Relay, "both": Both}[word]
 }
 
-func (s *stage) post(address string, sizes []string) {
+func (s *stage) post(to string, sizes []string) {
+	address, lane, _ := strings.Cut(to, "/")
 	for _, size := range sizes {
-		if _, ok := s.sender.Post(s.now, Item{address, int(s.number(size)), "body"}); !ok {
+		if !s.sender.Post(s.now, Item{Address: address, Lane: lane, Size: int(s.number(size)), Value: "body"}) {
 			s.say("no room for %s", address)
 		}
 	}
@@ -173,15 +174,19 @@ func (s *stage) send() {
 
 func (s *stage) settled(all []Settled) {
 	for _, m := range all {
+		name := strconv.FormatUint(m.Sequence, 10)
+		if m.Sequence == 0 {
+			name = "one that was never sent"
+		}
 		switch {
 		case m.Plain && m.Unsent:
-			s.say("%d is to go plain", m.Sequence)
+			s.say("%s is to go plain", name)
 		case m.Plain:
-			s.say("%d has gone plain", m.Sequence)
+			s.say("%s has gone plain", name)
 		case m.Code == 0:
-			s.say("%d is dealt with", m.Sequence)
+			s.say("%s is dealt with", name)
 		default:
-			s.say("%d is refused: %d %s", m.Sequence, m.Code, m.Description)
+			s.say("%s is refused: %d %s", name, m.Code, m.Description)
 		}
 	}
 }
@@ -285,7 +290,7 @@ func (s *stage) readLimits(words []string) (l Limits) {
 		n := int(s.number(words[i+1]))
 		*map[string]*int{
 			"bytes": &l.Bytes, "first": &l.First, "underway": &l.UnderWay, "least": &l.Least,
-			"ahead": &l.Ahead, "ranges": &l.Ranges, "ackbytes": &l.AckBytes,
+			"ahead": &l.Ahead, "short": &l.Short, "ranges": &l.Ranges, "ackbytes": &l.AckBytes,
 		}[words[i]] = n
 	}
 	return l

@@ -2,18 +2,21 @@ package flow
 
 import "time"
 
-// window is how much may be under way, and how long an answer may take.
+// window is how much of a kind may be under way. It grows with what is received,
+// as long as it is made use of, shrinks when messages queue, and is halved by a
+// loss.
 type window struct {
 	limits Limits
 	size   int // bytes that may be under way
 	used   int // bytes that are
-
-	smoothed, variance time.Duration // of round trips (RFC 6298); 0: none yet
-	// backoff counts time-outs in a row.
-	backoff int
-	// reduced is the latest transmission when the window was last made smaller.
-	// A loss of what was sent before says nothing new.
+	// limited: at least half of it was under way before the latest
+	// acknowledgement.
+	limited bool
+	// reduced is the latest transmission when the window was last halved. A loss
+	// of what was sent before says nothing new.
 	reduced uint64
+	rested  time.Duration // when something was last sent
+	trips   trips
 }
 
 func newWindow(l Limits) window { return window{limits: l, size: l.First} }
@@ -21,10 +24,27 @@ func newWindow(l Limits) window { return window{limits: l, size: l.First} }
 // fits says whether so much more may be under way.
 func (w *window) fits(size int) bool { return w.used == 0 || w.used+size <= w.size }
 
-// received makes the window larger by what has been received.
-func (w *window) received(size int) {
-	w.backoff = 0
-	w.size = min(w.size+size, w.limits.UnderWay)
+// sent puts bytes under way. After a rest nothing is known of what the path takes.
+func (w *window) sent(at time.Duration, size int) {
+	if w.used == 0 && at-w.rested > w.limits.MaxTimeout {
+		w.size = min(w.size, w.limits.First)
+	}
+	w.used += size
+	w.rested = at
+}
+
+// look finds out whether the window is made use of.
+func (w *window) look() { w.limited = w.used*2 >= w.size }
+
+// received makes the window larger by what has been received: all of it on a path
+// where nothing queues, the less the longer the queue is. Beyond Limits.Delay it
+// makes it smaller likewise; at the most so that nothing new is sent.
+func (w *window) received(size int, queue time.Duration) {
+	share := max(1-float64(queue)/float64(w.limits.Delay), -1)
+	if share > 0 && !w.limited {
+		return
+	}
+	w.size = min(max(w.size+int(share*float64(size)), w.limits.Least), w.limits.UnderWay)
 }
 
 // lost halves the window, once for what was under way together.
@@ -40,34 +60,4 @@ func (w *window) lost(order, latest uint64) {
 func (w *window) silent(latest uint64) {
 	w.reduced = latest
 	w.size = w.limits.Least
-	w.backoff = min(w.backoff+1, 16)
-}
-
-// measured takes in the round trip of a message that was sent once (Karn).
-func (w *window) measured(trip time.Duration) {
-	trip = max(trip, 1)
-	if w.smoothed == 0 {
-		w.smoothed, w.variance = trip, trip/2
-		return
-	}
-	w.variance += ((trip - w.smoothed).Abs() - w.variance) / 4
-	w.smoothed += (trip - w.smoothed) / 8
-}
-
-// timeout is how long to wait for an acknowledgement of what is under way.
-func (w *window) timeout() time.Duration {
-	t := w.limits.FirstTimeout
-	if w.smoothed > 0 {
-		t = w.smoothed + 4*w.variance + w.limits.AckDelay
-	}
-	t = max(t, w.limits.MinTimeout) + time.Duration(float64(w.used)/float64(w.limits.Rate)*float64(time.Second))
-	return w.doubled(t, w.backoff)
-}
-
-// doubled is a time after n doublings, up to the longest.
-func (w *window) doubled(t time.Duration, n int) time.Duration {
-	for ; n > 0 && t < w.limits.MaxTimeout; n-- {
-		t *= 2
-	}
-	return min(t, w.limits.MaxTimeout)
 }

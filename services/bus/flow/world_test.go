@@ -11,7 +11,7 @@ import (
 // small are limits that a handful of messages reach. Nothing is given up.
 func small() Limits {
 	return Limits{
-		Bytes: 8 << 10, First: 1 << 10, UnderWay: 4 << 10, Least: 512, Rate: 1 << 20,
+		Bytes: 8 << 10, First: 1 << 10, UnderWay: 4 << 10, Least: 512, Short: 512, Rate: 1 << 20,
 		Ahead: 2 << 10, Ranges: 4, AckBytes: 1 << 10,
 		Patience: 1000 * time.Hour, AbsentTime: 1000 * time.Hour,
 	}
@@ -26,6 +26,9 @@ type post struct {
 	code    int32 // with which its listener refuses it
 	halted  int32 // with which a Message Node has
 }
+
+// lane is one of two of each address.
+func (p *post) lane() string { return p.address + []string{"", "'"}[p.size%2] }
 
 // packet is a message, or an acknowledgement, on its way.
 type packet struct {
@@ -118,7 +121,8 @@ func (w *world) offer() {
 	for _, p := range w.waiting {
 		room := w.sender.Room(p.address, p.size)
 		if !stays[p.address] {
-			if _, ok := w.sender.Post(w.now, Item{p.address, p.size, p}); ok != room {
+			it := Item{Address: p.address, Lane: p.lane(), Size: p.size, Value: p}
+			if ok := w.sender.Post(w.now, it); ok != room {
 				w.fail("room for %d: %t, and then %t", p.number, room, ok)
 			}
 		}
@@ -157,8 +161,12 @@ func (w *world) act() {
 		}
 	}
 	w.offer()
+	sent := 0
 	for t, ok := w.sender.Next(w.now); ok; t, ok = w.sender.Next(w.now) {
 		w.send(t)
+		if sent++; sent > 10_000 {
+			w.fail("there is no end to what is to be sent: %s", w.describe())
+		}
 	}
 	w.check()
 	if w.receiver == nil {
@@ -392,11 +400,11 @@ func (w *world) judge() {
 }
 
 func (w *world) describe() string {
-	s := fmt.Sprintf("sender base %d posted %d sent %d window %+v question %+v peer %+v\n", w.sender.base(), w.sender.posted, w.sender.sent, w.sender.window, w.sender.question, w.sender.peer)
+	s := fmt.Sprintf("sender base %d sent %d windows %+v question %+v peer %+v\n", w.sender.base(), w.sender.sent, w.sender.windows, w.sender.question, w.sender.peer)
 	for pos := w.sender.kept.kept.next(0); pos >= 0; pos = w.sender.kept.kept.next(pos + 1) {
 		m := w.sender.kept.slots[pos].item
 		s += fmt.Sprintf("  %d %v size %d tries %d on %v missing %t due %t later %t\n", m.sequence, m.account.address, m.size, m.tries, m.underWay(),
-			w.sender.kept.marks[missing].has(pos), w.sender.kept.marks[due].has(pos), w.sender.kept.marks[later].has(pos))
+			w.sender.missing(pos), w.sender.kept.marks[due+m.kind].has(pos), w.sender.kept.marks[later].has(pos))
 	}
 	if r := w.receiver; r != nil {
 		s += fmt.Sprintf("receiver base %d expected %d ahead %v backlog %d say %+v\n", r.base, r.expected, r.ahead.stretches, r.backlog, r.say)
@@ -406,17 +414,17 @@ func (w *world) describe() string {
 
 func (w *world) checkSender() {
 	s := w.sender
-	bytes, used := 0, 0
+	bytes, used := 0, [kinds]int{}
 	accounts := map[string]int{}
 	for pos := s.kept.kept.next(0); pos >= 0; pos = s.kept.kept.next(pos + 1) {
 		m := s.kept.slots[pos].item
 		bytes += m.size
 		accounts[m.account.address] += m.size
 		if m.underWay() != 0 {
-			used += m.size
+			used[m.kind] += m.size
 		}
 		states := 0
-		for _, yes := range []bool{!s.kept.marks[missing].has(pos), m.underWay() != 0, s.kept.marks[due].has(pos), s.kept.marks[later].has(pos)} {
+		for _, yes := range []bool{!s.missing(pos), m.underWay() != 0, s.kept.marks[due+m.kind].has(pos), s.kept.marks[later].has(pos)} {
 			if yes {
 				states++
 			}
@@ -424,14 +432,16 @@ func (w *world) checkSender() {
 		if states != 1 || s.kept.marks[also].has(pos) && m.underWay() == 0 {
 			w.fail("%d is in %d states\n%s", m.sequence, states, w.describe())
 		}
-		if m.tries == 0 && (!s.kept.marks[due].has(pos) || m.underWay() != 0) {
+		if m.tries == 0 && (!s.kept.marks[due+m.kind].has(pos) || m.underWay() != 0) {
 			w.fail("%d was not sent, and is not due", m.sequence)
 		}
 	}
-	if bytes != s.bytes || used != s.window.used {
-		w.fail("%d bytes and %d under way, and counted %d and %d", bytes, used, s.bytes, s.window.used)
+	waiting := w.checkWaiting(accounts)
+	bytes += waiting
+	if bytes != s.bytes || used != [kinds]int{s.windows[short].used, s.windows[long].used} {
+		w.fail("%d bytes and %v under way, and counted %d and %+v", bytes, used, s.bytes, s.windows)
 	}
-	if bytes > w.limits.Bytes && s.kept.kept.count > 1 {
+	if bytes > w.limits.Bytes && s.kept.kept.count+s.waiting > 1 {
 		w.fail("%d bytes are kept", bytes)
 	}
 	for a, n := range accounts {
@@ -442,6 +452,30 @@ func (w *world) checkSender() {
 	if len(accounts) != len(s.accounts) {
 		w.fail("accounts of %v, and there are %v", accounts, s.accounts)
 	}
+}
+
+// checkWaiting counts what has not been sent.
+func (w *world) checkWaiting(accounts map[string]int) (bytes int) {
+	s, count := w.sender, 0
+	for kind := range s.turns {
+		for a := s.turns[kind].first; a != nil; a = a.after {
+			if a.first == nil || a.first.kind != kind {
+				w.fail("%s has a turn that is not its own", a.address)
+			}
+			for m := a.first; m != nil; m = m.behind {
+				count++
+				bytes += m.size
+				accounts[a.address] += m.size
+				if m.since < s.oldest {
+					w.fail("something waits since %v, and counted since %v", m.since, s.oldest)
+				}
+			}
+		}
+	}
+	if count != s.waiting {
+		w.fail("%d messages wait, and counted %d", count, s.waiting)
+	}
+	return bytes
 }
 
 func (w *world) checkReceiver() {

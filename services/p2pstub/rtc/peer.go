@@ -210,6 +210,13 @@ func (p *Peer) Description() datasync.Description {
 // candidate is called by pion for each candidate of ours, and with nil at the
 // end. The host candidates come first and make the description complete.
 func (p *Peer) candidate(c *webrtc.ICECandidate) {
+	if one, late := p.note(c); late {
+		p.events.Candidate(one) // without the lock: the owner may need it before it takes this
+	}
+}
+
+// note takes a candidate in, and tells whether it must be reported by itself.
+func (p *Peer) note(c *webrtc.ICECandidate) (one datasync.Candidate, late bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c != nil && c.Typ == webrtc.ICECandidateTypeHost {
@@ -223,17 +230,16 @@ func (p *Peer) candidate(c *webrtc.ICECandidate) {
 		}
 	}
 	if c == nil || c.Typ == webrtc.ICECandidateTypeHost {
-		return
+		return one, false
 	}
 	init := c.ToJSON()
-	one := datasync.Candidate{
+	one = datasync.Candidate{
 		Type: "candidate", Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex,
 	}
-	if p.described {
-		p.events.Candidate(one)
-	} else {
+	if !p.described {
 		p.early = append(p.early, one)
 	}
+	return one, p.described
 }
 
 func (p *Peer) state(s webrtc.PeerConnectionState) {
