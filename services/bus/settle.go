@@ -1,0 +1,112 @@
+package bus
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+func (b *Bus) respond(q *request, p *post) {
+	b.metrics.delivered(q.post.by.component())
+	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
+	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
+	q.post.end(nil)
+	b.settle(p, nil)
+}
+
+// carryOut settles decided posts. No lock may be held.
+func (b *Bus) carryOut(verdicts []verdict) {
+	for _, v := range verdicts {
+		if v.done {
+			b.finish(v.post)
+		} else {
+			b.settle(v.post, v.err)
+		}
+	}
+}
+
+// settle tells a poster how its post was decided: accepted, or refused. A
+// refusal that it has no outcome for goes as a response to the message's sender; a
+// response is never answered. An accepted post is settled later (finish).
+func (b *Bus) settle(p *post, err error) {
+	if err == nil {
+		if p.request == nil && p.sequence != 0 && p.wait != pb.Wait_WAIT_DELIVERED {
+			p.tell(outcomeOf(p.sequence, nil))
+		}
+		if p.owed.Load() == 0 { // nobody has to deal with it, or all have already
+			b.finish(p)
+		}
+		return
+	}
+	b.metrics.refused(reasonOf(err))
+	switch {
+	case p.request != nil:
+		if b.requests.end(p.request) {
+			b.metrics.request("refused")
+			p.tell(outcomeOf(p.sequence, err))
+		}
+	case p.flowing: // the bus that it came from is told, and tells its sender
+	case p.sequence != 0 && !p.answered.Load():
+		p.tell(outcomeOf(p.sequence, err))
+	case p.m != nil && !message.IsResponse(p.m):
+		b.refuse(p, err)
+	}
+	p.end(err)
+}
+
+// finish settles a post that all its receivers have dealt with. A request is
+// settled by its response, or by its time.
+func (b *Bus) finish(p *post) {
+	if p.request != nil {
+		return
+	}
+	if p.sequence != 0 {
+		p.tell(outcomeOf(p.sequence, nil))
+	}
+	p.end(nil)
+}
+
+// finishAll finishes posts of which the last receiver has dealt with them.
+func (b *Bus) finishAll(posts []*post) {
+	for _, p := range posts {
+		b.finish(p)
+	}
+}
+
+// refuse answers a message with why it is refused. As long as its source has
+// not been approved the answer only goes back to where it was posted: nobody
+// can have others told that their requests have failed.
+func (b *Bus) refuse(p *post, why error) {
+	answer := newPost(itself{}, message.Refuse(p.m, why))
+	answer.size = proto.Size(answer.m)
+	switch {
+	case p.verified:
+		b.deliver(answer)
+	case p.ingress != nil:
+		p.by.sendBack(answer, p.m.Via)
+	default:
+		p.by.sendBack(answer, p.m.From)
+	}
+}
+
+// refuseRemotely refuses a post that had left: a request has a response, as it
+// would have from whoever refused it.
+func (b *Bus) refuseRemotely(p *post, why error) {
+	if p.request == nil {
+		b.settle(p, why)
+		return
+	}
+	b.metrics.refused(reasonOf(why))
+	b.refuse(p, why)
+}
+
+// itself is the bus as a poster: of refusals, which nobody waits for.
+type itself struct{}
+
+func (itself) component() pb.Component   { return pb.Component_COMPONENT_UNSPECIFIED }
+func (itself) outcome(*pb.Outcome)       {}
+func (itself) settled(*post, error)      {}
+func (itself) charge(int)                {}
+func (itself) sendBack(*post, ...string) {}
