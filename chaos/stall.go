@@ -104,11 +104,11 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 		return nil, err
 	}
 	ended := time.Now()
-	p.say("it reads again")
+	p.say("it reads again, and the link is clear")
 	open()
+	w.link.set(weather{})
 	flood.halt(ctx, s.quiet)
 	flood.drain(ctx, s.quiet)
-	w.link.set(weather{})
 	others.settle(ctx, direct, directTime)
 	others.halt(ctx, s.quiet)
 	others.drain(ctx, s.quiet)
