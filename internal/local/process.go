@@ -140,6 +140,9 @@ func (p *Process) failure() error {
 	}
 	var exit *exec.ExitError
 	if errors.As(p.err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
+		if exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM && p.Tail() == "" {
+			return nil // it had not come so far as to take signals
+		}
 		return fmt.Errorf("%s did not end by itself (%w):\n%s", p.Name, p.err, p.Tail())
 	}
 	return fmt.Errorf("%s failed (%w):\n%s", p.Name, p.err, p.Tail())
