@@ -44,11 +44,14 @@ func execute(ctx context.Context, args, environ []string, in io.Reader, out, err
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	if ctx.Err() != nil {
+		if ran.GroupID == groupServices {
+			return 0 // it was told to stop while it started
+		}
 		_, _ = fmt.Fprintln(errs, "peerbus: interrupted")
 		return exitInterrupted
 	}
