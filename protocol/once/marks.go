@@ -51,6 +51,22 @@ func (m *Marks) Seen(from, address string, origin []byte, number uint64) bool {
 	return false
 }
 
+// Forget takes a mark back, of a message that was not handed over after all. It does
+// so only while no later number has been taken: what comes again then is new.
+func (m *Marks) Forget(from, address string, origin []byte, number uint64) bool {
+	if number == 0 || len(origin) == 0 || len(origin) > MaxOrigin {
+		return false
+	}
+	m.key = append(append(m.key[:0], byte(len(origin))), origin...)
+	m.key = append(append(binary.AppendUvarint(m.key, uint64(len(from))), from...), address...)
+	slot, known := m.slots[string(m.key)]
+	if !known || m.marks[slot].number != number {
+		return false
+	}
+	m.marks[slot].number = number - 1
+	return true
+}
+
 // Len is how many conversations are kept.
 func (m *Marks) Len() int { return len(m.slots) }
 

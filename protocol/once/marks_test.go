@@ -134,3 +134,19 @@ func BenchmarkSeen(b *testing.B) {
 		m.Seen("from", addresses[i%len(addresses)], origin, uint64(i)+1)
 	}
 }
+
+func TestForget(t *testing.T) {
+	m := New(8)
+	origin := []byte("x")
+	m.Seen("from", "a", origin, 3)
+	if !m.Forget("from", "a", origin, 3) || m.Seen("from", "a", origin, 3) {
+		t.Error("what was taken back is not new")
+	}
+	m.Seen("from", "a", origin, 4)
+	if m.Forget("from", "a", origin, 3) || !m.Seen("from", "a", origin, 3) {
+		t.Error("behind a later one a mark was taken back")
+	}
+	if m.Forget("from", "b", origin, 3) || m.Forget("from", "a", nil, 4) || m.Forget("from", "a", origin, 0) {
+		t.Error("what is not there was taken back")
+	}
+}

@@ -14,6 +14,9 @@ type arrived struct {
 	mu    sync.Mutex
 	marks *once.Marks
 	open  map[messageKey]*post // those that are not settled
+	// refused has those that could not be taken for new again, as later ones have
+	// come: when one comes again, it is refused again.
+	refused *cache[messageKey, error]
 }
 
 // messageKey is that of a message: who posted it, and to whom.
@@ -33,6 +36,7 @@ func (t *arrived) first(p *post) bool {
 	t.mu.Lock()
 	seen := t.marks.Seen(p.m.From, p.m.To, p.m.Origin, p.m.Number)
 	before := t.open[keyOf(p.m)]
+	why, _ := t.refused.get(keyOf(p.m))
 	switch {
 	case !seen:
 		t.open[keyOf(p.m)] = p
@@ -41,12 +45,13 @@ func (t *arrived) first(p *post) bool {
 	}
 	t.mu.Unlock()
 	if seen && before == nil {
-		p.end(nil)
+		p.end(why)
 	}
 	return !seen
 }
 
-// over settles with a post those that came with the same message.
+// over settles with a post those that came with the same message. One that is refused
+// has not been handed over: a repetition of it is no duplicate.
 func (t *arrived) over(p *post, err error) {
 	if p.m.Number == 0 || len(p.m.Origin) == 0 {
 		return
@@ -54,6 +59,9 @@ func (t *arrived) over(p *post, err error) {
 	t.mu.Lock()
 	if t.open[keyOf(p.m)] == p {
 		delete(t.open, keyOf(p.m))
+		if err != nil && !t.marks.Forget(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
+			t.refused.put(keyOf(p.m), err)
+		}
 	}
 	also := p.also
 	p.also = nil

@@ -50,7 +50,10 @@ type flows struct {
 func newFlows(b *Bus, now time.Time) *flows {
 	return &flows{
 		bus: b, began: now, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
-		seen:    arrived{marks: once.New(b.limits.Marks), open: map[messageKey]*post{}},
+		seen: arrived{
+			marks: once.New(b.limits.Marks), open: map[messageKey]*post{},
+			refused: newCache[messageKey, error](b.limits.Refusals),
+		},
 		remotes: map[string]*remoteRuntime{}, provisional: map[string]*outflow{}, out: map[uint64]*outflow{},
 		wakes: make(chan struct{}, 1), woken: map[*outflow]struct{}{}, gone: map[string]struct{}{},
 	}

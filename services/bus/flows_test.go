@@ -503,3 +503,38 @@ func TestAFlowIsToldThatItsWayIsBack(t *testing.T) {
 		t.Error("it did not come")
 	}
 }
+
+// A key that was refused at the other side may try again; it is not told that the
+// message is there while nobody has it.
+func TestARefusedKeyIsNotTakenForDelivered(t *testing.T) {
+	l := quick()
+	l.ReturnTime = 100 * time.Millisecond
+	a, b := pair(t, l)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	conn := a.busDoor.conn()
+	defer func() { _ = conn.Close() }()
+	post := func() error {
+		_, err := pb.NewMessageBusClient(conn).Post(ctx, &pb.PostRequest{
+			Message: numbered(a.hyperty(1), b.hyperty(1), 7), Wait: pb.Wait_WAIT_DELIVERED, IdempotencyKey: "k",
+		})
+		return err
+	}
+	for i := range 3 {
+		if err := post(); err == nil {
+			t.Fatalf("try %d is said to be delivered, and nobody listens", i)
+		}
+	}
+	got := b.heard(b.app(), b.hyperty(1))
+	if err := post(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case id := <-got:
+		if id != "7" {
+			t.Errorf("%s came", id)
+		}
+	case <-ctx.Done():
+		t.Error("it is said to be delivered, and did not come")
+	}
+}
