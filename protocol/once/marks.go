@@ -35,9 +35,7 @@ func (m *Marks) Seen(from, address string, origin []byte, number uint64) bool {
 	if number == 0 || len(origin) == 0 || len(origin) > MaxOrigin {
 		return false
 	}
-	m.key = append(append(m.key[:0], byte(len(origin))), origin...)
-	m.key = append(append(binary.AppendUvarint(m.key, uint64(len(from))), from...), address...)
-	slot, known := m.slots[string(m.key)]
+	slot, known := m.find(from, address, origin)
 	if !known {
 		m.add(number)
 		return false
@@ -57,14 +55,20 @@ func (m *Marks) Forget(from, address string, origin []byte, number uint64) bool 
 	if number == 0 || len(origin) == 0 || len(origin) > MaxOrigin {
 		return false
 	}
-	m.key = append(append(m.key[:0], byte(len(origin))), origin...)
-	m.key = append(append(binary.AppendUvarint(m.key, uint64(len(from))), from...), address...)
-	slot, known := m.slots[string(m.key)]
+	slot, known := m.find(from, address, origin)
 	if !known || m.marks[slot].number != number {
 		return false
 	}
 	m.marks[slot].number = number - 1
 	return true
+}
+
+// find gives the place of a conversation, and leaves its key in m.key.
+func (m *Marks) find(from, address string, origin []byte) (slot int32, known bool) {
+	m.key = append(append(m.key[:0], byte(len(origin))), origin...)
+	m.key = append(append(binary.AppendUvarint(m.key, uint64(len(from))), from...), address...)
+	slot, known = m.slots[string(m.key)]
+	return slot, known
 }
 
 // Len is how many conversations are kept.
