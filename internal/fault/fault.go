@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -30,7 +31,10 @@ const (
 type Error struct {
 	Code        Code
 	Description string
-	cause       error
+	// Field is the name of what is wrong, as whoever sent it calls it: a field of a
+	// message, a parameter, a setting. Empty when it is no single one.
+	Field string
+	cause error
 }
 
 // New makes a fault. An error among args wrapped with %w is kept as its cause.
@@ -39,14 +43,43 @@ func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Description: wrapped.Error(), cause: errors.Unwrap(wrapped)}
 }
 
+// In says which field is wrong. The description names it besides, for people.
+func (e *Error) In(field string) *Error {
+	e.Field = field
+	return e
+}
+
 // Error is the description alone: the code is for programs.
 func (e *Error) Error() string { return e.Description }
 
 // Unwrap gives the cause, which does not cross the wire.
 func (e *Error) Unwrap() error { return e.cause }
 
-// GRPCStatus lets a gRPC handler return a fault as it is.
-func (e *Error) GRPCStatus() *status.Status { return status.New(toGRPC(e.Code), e.Description) }
+// GRPCStatus lets a gRPC handler return a fault as it is. The field travels as a
+// google.rpc.BadRequest detail.
+func (e *Error) GRPCStatus() *status.Status {
+	s := status.New(toGRPC(e.Code), e.Description)
+	if e.Field == "" {
+		return s
+	}
+	detailed, err := s.WithDetails(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+		{Field: e.Field, Description: e.Description},
+	}})
+	if err != nil {
+		return s
+	}
+	return detailed
+}
+
+// fieldOf reads the field back.
+func fieldOf(s *status.Status) string {
+	for _, d := range s.Details() {
+		if bad, ok := d.(*errdetails.BadRequest); ok && len(bad.FieldViolations) > 0 {
+			return bad.FieldViolations[0].Field
+		}
+	}
+	return ""
+}
 
 // From turns any error into a fault: a fault stays what it is, a gRPC status
 // is mapped back, a deadline is a Timeout, anything else is Internal. Nil stays
@@ -66,7 +99,7 @@ func From(err error) *Error {
 		return &Error{Code: Unavailable, Description: "cancelled", cause: err}
 	}
 	if s, ok := status.FromError(err); ok {
-		return &Error{Code: fromGRPC(s.Code()), Description: s.Message(), cause: err}
+		return &Error{Code: fromGRPC(s.Code()), Description: s.Message(), Field: fieldOf(s), cause: err}
 	}
 	return &Error{Code: Internal, Description: err.Error(), cause: err}
 }

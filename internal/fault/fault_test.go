@@ -18,9 +18,9 @@ func TestEveryCodeSurvivesGRPC(t *testing.T) {
 		fault.BadRequest, fault.Forbidden, fault.NotFound, fault.Timeout, fault.Conflict,
 		fault.TooLarge, fault.TooMany, fault.Internal, fault.Unavailable,
 	} {
-		over := fault.New(code, "why %d", code).GRPCStatus().Err()
+		over := fault.New(code, "why %d", code).In("to").GRPCStatus().Err()
 		got := fault.From(over)
-		if got.Code != code || got.Description != fmt.Sprintf("why %d", code) {
+		if got.Code != code || got.Description != fmt.Sprintf("why %d", code) || got.Field != "to" {
 			t.Errorf("%d came back as %v", code, got)
 		}
 	}

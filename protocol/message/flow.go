@@ -65,7 +65,7 @@ func Share(m *pb.Message) *pb.Message {
 	return &pb.Message{
 		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Via: m.Via, Source: m.Source, P2P: m.P2P,
 		P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Body: m.Body, Resource: m.Resource,
-		Origin: m.Origin, Number: m.Number, Flow: m.Flow,
+		Origin: m.Origin, Number: m.Number, Flow: m.Flow, Trace: m.Trace,
 	}
 }
 

@@ -62,7 +62,9 @@ type Message struct {
 	Origin []byte `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
 	Number uint64 `protobuf:"varint,13,opt,name=number,proto3" json:"number,omitempty"`
 	// The place of the message in a flow, between the buses of two runtimes.
-	Flow          *Flow `protobuf:"bytes,14,opt,name=flow,proto3" json:"flow,omitempty"`
+	Flow *Flow `protobuf:"bytes,14,opt,name=flow,proto3" json:"flow,omitempty"`
+	// How the message is traced; unset when it is not.
+	Trace         *Trace `protobuf:"bytes,15,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,6 +197,160 @@ func (x *Message) GetFlow() *Flow {
 	return nil
 }
 
+func (x *Message) GetTrace() *Trace {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
+}
+
+// Trace goes with a message over all of its way, so that what each process does
+// with it can be put together. In the JSON form it is the field `trace` beside
+// `body`.
+type Trace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// W3C Trace Context: the span that the next one is a child of. Empty: no spans
+	// are made.
+	Traceparent string `protobuf:"bytes,1,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Tracestate  string `protobuf:"bytes,2,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
+	// Each process writes down in `hops` that the message came by.
+	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
+	Hops          []*Hop `protobuf:"bytes,4,rep,name=hops,proto3" json:"hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trace) Reset() {
+	*x = Trace{}
+	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trace) ProtoMessage() {}
+
+func (x *Trace) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trace.ProtoReflect.Descriptor instead.
+func (*Trace) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Trace) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *Trace) GetTracestate() string {
+	if x != nil {
+		return x.Tracestate
+	}
+	return ""
+}
+
+func (x *Trace) GetRecord() bool {
+	if x != nil {
+		return x.Record
+	}
+	return false
+}
+
+func (x *Trace) GetHops() []*Hop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+// Hop is one place that a message came by.
+type Hop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// bus, p2pstub, nodestub or msgnode.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// URL of the runtime, or domain of the Message Node.
+	At string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// posted, sent, received, relayed or delivered.
+	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// By the clock of the machine, in nanoseconds since 1970.
+	Time          int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hop) Reset() {
+	*x = Hop{}
+	mi := &file_peerbus_v1_message_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hop) ProtoMessage() {}
+
+func (x *Hop) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_message_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hop.ProtoReflect.Descriptor instead.
+func (*Hop) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Hop) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Hop) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
+func (x *Hop) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Hop) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
 // Flow is what the buses of two runtimes add to the messages between them, so
 // that none is lost, doubled or reordered, whichever paths they take. In the
 // JSON form it is the field `flow` beside `body`.
@@ -226,7 +382,7 @@ type Flow struct {
 
 func (x *Flow) Reset() {
 	*x = Flow{}
-	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	mi := &file_peerbus_v1_message_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +394,7 @@ func (x *Flow) String() string {
 func (*Flow) ProtoMessage() {}
 
 func (x *Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_message_proto_msgTypes[1]
+	mi := &file_peerbus_v1_message_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +407,7 @@ func (x *Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Flow.ProtoReflect.Descriptor instead.
 func (*Flow) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{1}
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Flow) GetRuntime() string {
@@ -335,7 +491,7 @@ type FlowAck struct {
 
 func (x *FlowAck) Reset() {
 	*x = FlowAck{}
-	mi := &file_peerbus_v1_message_proto_msgTypes[2]
+	mi := &file_peerbus_v1_message_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +503,7 @@ func (x *FlowAck) String() string {
 func (*FlowAck) ProtoMessage() {}
 
 func (x *FlowAck) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_message_proto_msgTypes[2]
+	mi := &file_peerbus_v1_message_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +516,7 @@ func (x *FlowAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowAck.ProtoReflect.Descriptor instead.
 func (*FlowAck) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{2}
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FlowAck) GetEpoch() uint64 {
@@ -430,7 +586,7 @@ type Range struct {
 
 func (x *Range) Reset() {
 	*x = Range{}
-	mi := &file_peerbus_v1_message_proto_msgTypes[3]
+	mi := &file_peerbus_v1_message_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +598,7 @@ func (x *Range) String() string {
 func (*Range) ProtoMessage() {}
 
 func (x *Range) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_message_proto_msgTypes[3]
+	mi := &file_peerbus_v1_message_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +611,7 @@ func (x *Range) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Range.ProtoReflect.Descriptor instead.
 func (*Range) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{3}
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Range) GetFirst() uint64 {
@@ -484,7 +640,7 @@ type FlowRefusal struct {
 
 func (x *FlowRefusal) Reset() {
 	*x = FlowRefusal{}
-	mi := &file_peerbus_v1_message_proto_msgTypes[4]
+	mi := &file_peerbus_v1_message_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +652,7 @@ func (x *FlowRefusal) String() string {
 func (*FlowRefusal) ProtoMessage() {}
 
 func (x *FlowRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_message_proto_msgTypes[4]
+	mi := &file_peerbus_v1_message_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +665,7 @@ func (x *FlowRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRefusal.ProtoReflect.Descriptor instead.
 func (*FlowRefusal) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{4}
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FlowRefusal) GetSequence() uint64 {
@@ -544,7 +700,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_peerbus_v1_message_proto_msgTypes[5]
+	mi := &file_peerbus_v1_message_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +712,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_message_proto_msgTypes[5]
+	mi := &file_peerbus_v1_message_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +725,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{5}
+	return file_peerbus_v1_message_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Resource) GetContent() []byte {
@@ -591,7 +747,7 @@ var File_peerbus_v1_message_proto protoreflect.FileDescriptor
 const file_peerbus_v1_message_proto_rawDesc = "" +
 	"\n" +
 	"\x18peerbus/v1/message.proto\x12\n" +
-	"peerbus.v1\"\xef\x02\n" +
+	"peerbus.v1\"\x98\x03\n" +
 	"\aMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -608,7 +764,20 @@ const file_peerbus_v1_message_proto_rawDesc = "" +
 	"\bresource\x18\v \x01(\v2\x14.peerbus.v1.ResourceR\bresource\x12\x16\n" +
 	"\x06origin\x18\f \x01(\fR\x06origin\x12\x16\n" +
 	"\x06number\x18\r \x01(\x04R\x06number\x12$\n" +
-	"\x04flow\x18\x0e \x01(\v2\x10.peerbus.v1.FlowR\x04flow\"\xcf\x01\n" +
+	"\x04flow\x18\x0e \x01(\v2\x10.peerbus.v1.FlowR\x04flow\x12'\n" +
+	"\x05trace\x18\x0f \x01(\v2\x11.peerbus.v1.TraceR\x05trace\"\x86\x01\n" +
+	"\x05Trace\x12 \n" +
+	"\vtraceparent\x18\x01 \x01(\tR\vtraceparent\x12\x1e\n" +
+	"\n" +
+	"tracestate\x18\x02 \x01(\tR\n" +
+	"tracestate\x12\x16\n" +
+	"\x06record\x18\x03 \x01(\bR\x06record\x12#\n" +
+	"\x04hops\x18\x04 \x03(\v2\x0f.peerbus.v1.HopR\x04hops\"Y\n" +
+	"\x03Hop\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\tR\x02at\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12\x12\n" +
+	"\x04time\x18\x04 \x01(\x03R\x04time\"\xcf\x01\n" +
 	"\x04Flow\x12\x18\n" +
 	"\aruntime\x18\x01 \x01(\tR\aruntime\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x0e\n" +
@@ -650,27 +819,31 @@ func file_peerbus_v1_message_proto_rawDescGZIP() []byte {
 	return file_peerbus_v1_message_proto_rawDescData
 }
 
-var file_peerbus_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_peerbus_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_peerbus_v1_message_proto_goTypes = []any{
 	(*Message)(nil),     // 0: peerbus.v1.Message
-	(*Flow)(nil),        // 1: peerbus.v1.Flow
-	(*FlowAck)(nil),     // 2: peerbus.v1.FlowAck
-	(*Range)(nil),       // 3: peerbus.v1.Range
-	(*FlowRefusal)(nil), // 4: peerbus.v1.FlowRefusal
-	(*Resource)(nil),    // 5: peerbus.v1.Resource
+	(*Trace)(nil),       // 1: peerbus.v1.Trace
+	(*Hop)(nil),         // 2: peerbus.v1.Hop
+	(*Flow)(nil),        // 3: peerbus.v1.Flow
+	(*FlowAck)(nil),     // 4: peerbus.v1.FlowAck
+	(*Range)(nil),       // 5: peerbus.v1.Range
+	(*FlowRefusal)(nil), // 6: peerbus.v1.FlowRefusal
+	(*Resource)(nil),    // 7: peerbus.v1.Resource
 }
 var file_peerbus_v1_message_proto_depIdxs = []int32{
-	5, // 0: peerbus.v1.Message.resource:type_name -> peerbus.v1.Resource
-	1, // 1: peerbus.v1.Message.flow:type_name -> peerbus.v1.Flow
-	2, // 2: peerbus.v1.Flow.acks:type_name -> peerbus.v1.FlowAck
-	3, // 3: peerbus.v1.FlowAck.received_beyond:type_name -> peerbus.v1.Range
-	3, // 4: peerbus.v1.FlowAck.dealt_beyond:type_name -> peerbus.v1.Range
-	4, // 5: peerbus.v1.FlowAck.refusals:type_name -> peerbus.v1.FlowRefusal
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	7, // 0: peerbus.v1.Message.resource:type_name -> peerbus.v1.Resource
+	3, // 1: peerbus.v1.Message.flow:type_name -> peerbus.v1.Flow
+	1, // 2: peerbus.v1.Message.trace:type_name -> peerbus.v1.Trace
+	2, // 3: peerbus.v1.Trace.hops:type_name -> peerbus.v1.Hop
+	4, // 4: peerbus.v1.Flow.acks:type_name -> peerbus.v1.FlowAck
+	5, // 5: peerbus.v1.FlowAck.received_beyond:type_name -> peerbus.v1.Range
+	5, // 6: peerbus.v1.FlowAck.dealt_beyond:type_name -> peerbus.v1.Range
+	6, // 7: peerbus.v1.FlowAck.refusals:type_name -> peerbus.v1.FlowRefusal
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_message_proto_init() }
@@ -684,7 +857,7 @@ func file_peerbus_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_message_proto_rawDesc), len(file_peerbus_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -956,7 +956,10 @@ type ResolveResponse struct {
 	// The runtime of the address, when it is known.
 	RuntimeUrl string `protobuf:"bytes,2,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
 	// The connection that the route uses, when it uses one.
-	ConnectionId  string `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	ConnectionId string `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// The rules of the wire contract's section 10 in their order, up to the one that
+	// decided.
+	Steps         []*ResolveStep `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,6 +1015,75 @@ func (x *ResolveResponse) GetConnectionId() string {
 	return ""
 }
 
+func (x *ResolveResponse) GetSteps() []*ResolveStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// ResolveStep is one rule, and what came of it.
+type ResolveStep struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rule    uint32                 `protobuf:"varint,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Decided bool                   `protobuf:"varint,2,opt,name=decided,proto3" json:"decided,omitempty"`
+	// Why it decided, or why it did not.
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveStep) Reset() {
+	*x = ResolveStep{}
+	mi := &file_peerbus_v1_registry_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveStep) ProtoMessage() {}
+
+func (x *ResolveStep) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_registry_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveStep.ProtoReflect.Descriptor instead.
+func (*ResolveStep) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ResolveStep) GetRule() uint32 {
+	if x != nil {
+		return x.Rule
+	}
+	return 0
+}
+
+func (x *ResolveStep) GetDecided() bool {
+	if x != nil {
+		return x.Decided
+	}
+	return false
+}
+
+func (x *ResolveStep) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // Registration is a hyperty or a data object of this runtime (wire contract,
 // section 6).
 type Registration struct {
@@ -1036,7 +1108,7 @@ type Registration struct {
 
 func (x *Registration) Reset() {
 	*x = Registration{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[9]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1120,7 @@ func (x *Registration) String() string {
 func (*Registration) ProtoMessage() {}
 
 func (x *Registration) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[9]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1133,7 @@ func (x *Registration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registration.ProtoReflect.Descriptor instead.
 func (*Registration) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{9}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Registration) GetUrl() string {
@@ -1136,7 +1208,7 @@ type RegisterRequest struct {
 
 func (x *RegisterRequest) Reset() {
 	*x = RegisterRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[10]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1220,7 @@ func (x *RegisterRequest) String() string {
 func (*RegisterRequest) ProtoMessage() {}
 
 func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[10]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1233,7 @@ func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
 func (*RegisterRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{10}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RegisterRequest) GetRegistration() *Registration {
@@ -1180,7 +1252,7 @@ type RegisterResponse struct {
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[11]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1264,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[11]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1277,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{11}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RegisterResponse) GetRegistration() *Registration {
@@ -1224,7 +1296,7 @@ type UnregisterRequest struct {
 
 func (x *UnregisterRequest) Reset() {
 	*x = UnregisterRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[12]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1308,7 @@ func (x *UnregisterRequest) String() string {
 func (*UnregisterRequest) ProtoMessage() {}
 
 func (x *UnregisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[12]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1321,7 @@ func (x *UnregisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnregisterRequest.ProtoReflect.Descriptor instead.
 func (*UnregisterRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{12}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UnregisterRequest) GetUrl() string {
@@ -1267,7 +1339,7 @@ type UnregisterResponse struct {
 
 func (x *UnregisterResponse) Reset() {
 	*x = UnregisterResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[13]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1351,7 @@ func (x *UnregisterResponse) String() string {
 func (*UnregisterResponse) ProtoMessage() {}
 
 func (x *UnregisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[13]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,18 +1364,20 @@ func (x *UnregisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnregisterResponse.ProtoReflect.Descriptor instead.
 func (*UnregisterResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{13}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{14}
 }
 
 type ListRegistrationsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those of this kind; unset: all.
+	Kind          RegistrationKind `protobuf:"varint,1,opt,name=kind,proto3,enum=peerbus.v1.RegistrationKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRegistrationsRequest) Reset() {
 	*x = ListRegistrationsRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[14]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1389,7 @@ func (x *ListRegistrationsRequest) String() string {
 func (*ListRegistrationsRequest) ProtoMessage() {}
 
 func (x *ListRegistrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[14]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1402,14 @@ func (x *ListRegistrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistrationsRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{14}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListRegistrationsRequest) GetKind() RegistrationKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RegistrationKind_REGISTRATION_KIND_UNSPECIFIED
 }
 
 type ListRegistrationsResponse struct {
@@ -1340,7 +1421,7 @@ type ListRegistrationsResponse struct {
 
 func (x *ListRegistrationsResponse) Reset() {
 	*x = ListRegistrationsResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[15]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1433,7 @@ func (x *ListRegistrationsResponse) String() string {
 func (*ListRegistrationsResponse) ProtoMessage() {}
 
 func (x *ListRegistrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[15]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1446,7 @@ func (x *ListRegistrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistrationsResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{15}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListRegistrationsResponse) GetRegistrations() []*Registration {
@@ -1385,7 +1466,7 @@ type ConnectRequest struct {
 
 func (x *ConnectRequest) Reset() {
 	*x = ConnectRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[16]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1478,7 @@ func (x *ConnectRequest) String() string {
 func (*ConnectRequest) ProtoMessage() {}
 
 func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[16]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1491,7 @@ func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectRequest.ProtoReflect.Descriptor instead.
 func (*ConnectRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{16}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ConnectRequest) GetAddress() string {
@@ -1429,7 +1510,7 @@ type ConnectResponse struct {
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[17]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1522,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[17]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1535,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{17}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ConnectResponse) GetConnection() *Connection {
@@ -1474,7 +1555,7 @@ type DisconnectRequest struct {
 
 func (x *DisconnectRequest) Reset() {
 	*x = DisconnectRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[18]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1567,7 @@ func (x *DisconnectRequest) String() string {
 func (*DisconnectRequest) ProtoMessage() {}
 
 func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[18]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1580,7 @@ func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{18}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DisconnectRequest) GetConnection() string {
@@ -1517,7 +1598,7 @@ type DisconnectResponse struct {
 
 func (x *DisconnectResponse) Reset() {
 	*x = DisconnectResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[19]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1610,7 @@ func (x *DisconnectResponse) String() string {
 func (*DisconnectResponse) ProtoMessage() {}
 
 func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[19]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1623,96 @@ func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{19}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{20}
+}
+
+type GetConnectionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection id, or the remote runtime's URL.
+	Connection    string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConnectionRequest) Reset() {
+	*x = GetConnectionRequest{}
+	mi := &file_peerbus_v1_registry_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConnectionRequest) ProtoMessage() {}
+
+func (x *GetConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_registry_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConnectionRequest.ProtoReflect.Descriptor instead.
+func (*GetConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetConnectionRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+type GetConnectionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    *Connection            `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConnectionResponse) Reset() {
+	*x = GetConnectionResponse{}
+	mi := &file_peerbus_v1_registry_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConnectionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConnectionResponse) ProtoMessage() {}
+
+func (x *GetConnectionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_registry_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConnectionResponse.ProtoReflect.Descriptor instead.
+func (*GetConnectionResponse) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetConnectionResponse) GetConnection() *Connection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
 }
 
 type ListConnectionsRequest struct {
@@ -1553,7 +1723,7 @@ type ListConnectionsRequest struct {
 
 func (x *ListConnectionsRequest) Reset() {
 	*x = ListConnectionsRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[20]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1735,7 @@ func (x *ListConnectionsRequest) String() string {
 func (*ListConnectionsRequest) ProtoMessage() {}
 
 func (x *ListConnectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[20]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1748,7 @@ func (x *ListConnectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectionsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectionsRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{20}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{23}
 }
 
 type ListConnectionsResponse struct {
@@ -1590,7 +1760,7 @@ type ListConnectionsResponse struct {
 
 func (x *ListConnectionsResponse) Reset() {
 	*x = ListConnectionsResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[21]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1772,7 @@ func (x *ListConnectionsResponse) String() string {
 func (*ListConnectionsResponse) ProtoMessage() {}
 
 func (x *ListConnectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[21]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1785,7 @@ func (x *ListConnectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectionsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectionsResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{21}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListConnectionsResponse) GetConnections() []*Connection {
@@ -1633,7 +1803,7 @@ type WatchConnectionsRequest struct {
 
 func (x *WatchConnectionsRequest) Reset() {
 	*x = WatchConnectionsRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[22]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1815,7 @@ func (x *WatchConnectionsRequest) String() string {
 func (*WatchConnectionsRequest) ProtoMessage() {}
 
 func (x *WatchConnectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[22]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1828,7 @@ func (x *WatchConnectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchConnectionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchConnectionsRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{22}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{25}
 }
 
 type WatchConnectionsResponse struct {
@@ -1673,7 +1843,7 @@ type WatchConnectionsResponse struct {
 
 func (x *WatchConnectionsResponse) Reset() {
 	*x = WatchConnectionsResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[23]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1855,7 @@ func (x *WatchConnectionsResponse) String() string {
 func (*WatchConnectionsResponse) ProtoMessage() {}
 
 func (x *WatchConnectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[23]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1868,7 @@ func (x *WatchConnectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchConnectionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchConnectionsResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{23}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WatchConnectionsResponse) GetConnections() []*Connection {
@@ -1746,7 +1916,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[24]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1928,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[24]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1941,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{24}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Connection) GetId() string {
@@ -1898,7 +2068,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[25]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2080,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[25]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2093,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{25}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Transition) GetState() ConnectionState {
@@ -1955,7 +2125,7 @@ type GetRuntimeRequest struct {
 
 func (x *GetRuntimeRequest) Reset() {
 	*x = GetRuntimeRequest{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[26]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2137,7 @@ func (x *GetRuntimeRequest) String() string {
 func (*GetRuntimeRequest) ProtoMessage() {}
 
 func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[26]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2150,7 @@ func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*GetRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{26}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{29}
 }
 
 type GetRuntimeResponse struct {
@@ -2002,7 +2172,7 @@ type GetRuntimeResponse struct {
 
 func (x *GetRuntimeResponse) Reset() {
 	*x = GetRuntimeResponse{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[27]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2184,7 @@ func (x *GetRuntimeResponse) String() string {
 func (*GetRuntimeResponse) ProtoMessage() {}
 
 func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[27]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2197,7 @@ func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeResponse.ProtoReflect.Descriptor instead.
 func (*GetRuntimeResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{27}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetRuntimeResponse) GetRuntimeUrl() string {
@@ -2101,7 +2271,7 @@ type NodeSession struct {
 
 func (x *NodeSession) Reset() {
 	*x = NodeSession{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[28]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2283,7 @@ func (x *NodeSession) String() string {
 func (*NodeSession) ProtoMessage() {}
 
 func (x *NodeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[28]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2296,7 @@ func (x *NodeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeSession.ProtoReflect.Descriptor instead.
 func (*NodeSession) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{28}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *NodeSession) GetDomain() string {
@@ -2175,7 +2345,7 @@ type ComponentStatus struct {
 
 func (x *ComponentStatus) Reset() {
 	*x = ComponentStatus{}
-	mi := &file_peerbus_v1_registry_proto_msgTypes[29]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2357,7 @@ func (x *ComponentStatus) String() string {
 func (*ComponentStatus) ProtoMessage() {}
 
 func (x *ComponentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_registry_proto_msgTypes[29]
+	mi := &file_peerbus_v1_registry_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2370,7 @@ func (x *ComponentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComponentStatus.ProtoReflect.Descriptor instead.
 func (*ComponentStatus) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{29}
+	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ComponentStatus) GetName() string {
@@ -2273,12 +2443,17 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\x0eResolveRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x10\n" +
-	"\x03p2p\x18\x03 \x01(\bR\x03p2p\"\x80\x01\n" +
+	"\x03p2p\x18\x03 \x01(\bR\x03p2p\"\xaf\x01\n" +
 	"\x0fResolveResponse\x12'\n" +
 	"\x05route\x18\x01 \x01(\v2\x11.peerbus.v1.RouteR\x05route\x12\x1f\n" +
 	"\vruntime_url\x18\x02 \x01(\tR\n" +
 	"runtimeUrl\x12#\n" +
-	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\"\xaf\x02\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\x12-\n" +
+	"\x05steps\x18\x04 \x03(\v2\x17.peerbus.v1.ResolveStepR\x05steps\"M\n" +
+	"\vResolveStep\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\rR\x04rule\x12\x18\n" +
+	"\adecided\x18\x02 \x01(\bR\adecided\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\xaf\x02\n" +
 	"\fRegistration\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x120\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1c.peerbus.v1.RegistrationKindR\x04kind\x12%\n" +
@@ -2295,8 +2470,9 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\fregistration\x18\x01 \x01(\v2\x18.peerbus.v1.RegistrationR\fregistration\"%\n" +
 	"\x11UnregisterRequest\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\"\x14\n" +
-	"\x12UnregisterResponse\"\x1a\n" +
-	"\x18ListRegistrationsRequest\"[\n" +
+	"\x12UnregisterResponse\"L\n" +
+	"\x18ListRegistrationsRequest\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.peerbus.v1.RegistrationKindR\x04kind\"[\n" +
 	"\x19ListRegistrationsResponse\x12>\n" +
 	"\rregistrations\x18\x01 \x03(\v2\x18.peerbus.v1.RegistrationR\rregistrations\"*\n" +
 	"\x0eConnectRequest\x12\x18\n" +
@@ -2309,7 +2485,15 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\"\x14\n" +
-	"\x12DisconnectResponse\"\x18\n" +
+	"\x12DisconnectResponse\"6\n" +
+	"\x14GetConnectionRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\"O\n" +
+	"\x15GetConnectionResponse\x126\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\v2\x16.peerbus.v1.ConnectionR\n" +
+	"connection\"\x18\n" +
 	"\x16ListConnectionsRequest\"S\n" +
 	"\x17ListConnectionsResponse\x128\n" +
 	"\vconnections\x18\x01 \x03(\v2\x16.peerbus.v1.ConnectionR\vconnections\"\x19\n" +
@@ -2407,7 +2591,7 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\vPATH_DIRECT\x10\x01\x12\x0e\n" +
 	"\n" +
 	"PATH_RELAY\x10\x02\x12\r\n" +
-	"\tPATH_BOTH\x10\x032\xa4\x06\n" +
+	"\tPATH_BOTH\x10\x032\xfa\x06\n" +
 	"\bRegistry\x12C\n" +
 	"\x06Routes\x12\x19.peerbus.v1.RoutesRequest\x1a\x1a.peerbus.v1.RoutesResponse(\x010\x01\x12B\n" +
 	"\aResolve\x12\x1a.peerbus.v1.ResolveRequest\x1a\x1b.peerbus.v1.ResolveResponse\x12E\n" +
@@ -2417,7 +2601,8 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\x11ListRegistrations\x12$.peerbus.v1.ListRegistrationsRequest\x1a%.peerbus.v1.ListRegistrationsResponse\x12B\n" +
 	"\aConnect\x12\x1a.peerbus.v1.ConnectRequest\x1a\x1b.peerbus.v1.ConnectResponse\x12K\n" +
 	"\n" +
-	"Disconnect\x12\x1d.peerbus.v1.DisconnectRequest\x1a\x1e.peerbus.v1.DisconnectResponse\x12Z\n" +
+	"Disconnect\x12\x1d.peerbus.v1.DisconnectRequest\x1a\x1e.peerbus.v1.DisconnectResponse\x12T\n" +
+	"\rGetConnection\x12 .peerbus.v1.GetConnectionRequest\x1a!.peerbus.v1.GetConnectionResponse\x12Z\n" +
 	"\x0fListConnections\x12\".peerbus.v1.ListConnectionsRequest\x1a#.peerbus.v1.ListConnectionsResponse\x12_\n" +
 	"\x10WatchConnections\x12#.peerbus.v1.WatchConnectionsRequest\x1a$.peerbus.v1.WatchConnectionsResponse0\x01\x12K\n" +
 	"\n" +
@@ -2436,7 +2621,7 @@ func file_peerbus_v1_registry_proto_rawDescGZIP() []byte {
 }
 
 var file_peerbus_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_peerbus_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_peerbus_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_peerbus_v1_registry_proto_goTypes = []any{
 	(FlowUse)(0),                      // 0: peerbus.v1.FlowUse
 	(RouteReason)(0),                  // 1: peerbus.v1.RouteReason
@@ -2453,29 +2638,32 @@ var file_peerbus_v1_registry_proto_goTypes = []any{
 	(*SourceAnswer)(nil),              // 12: peerbus.v1.SourceAnswer
 	(*ResolveRequest)(nil),            // 13: peerbus.v1.ResolveRequest
 	(*ResolveResponse)(nil),           // 14: peerbus.v1.ResolveResponse
-	(*Registration)(nil),              // 15: peerbus.v1.Registration
-	(*RegisterRequest)(nil),           // 16: peerbus.v1.RegisterRequest
-	(*RegisterResponse)(nil),          // 17: peerbus.v1.RegisterResponse
-	(*UnregisterRequest)(nil),         // 18: peerbus.v1.UnregisterRequest
-	(*UnregisterResponse)(nil),        // 19: peerbus.v1.UnregisterResponse
-	(*ListRegistrationsRequest)(nil),  // 20: peerbus.v1.ListRegistrationsRequest
-	(*ListRegistrationsResponse)(nil), // 21: peerbus.v1.ListRegistrationsResponse
-	(*ConnectRequest)(nil),            // 22: peerbus.v1.ConnectRequest
-	(*ConnectResponse)(nil),           // 23: peerbus.v1.ConnectResponse
-	(*DisconnectRequest)(nil),         // 24: peerbus.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),        // 25: peerbus.v1.DisconnectResponse
-	(*ListConnectionsRequest)(nil),    // 26: peerbus.v1.ListConnectionsRequest
-	(*ListConnectionsResponse)(nil),   // 27: peerbus.v1.ListConnectionsResponse
-	(*WatchConnectionsRequest)(nil),   // 28: peerbus.v1.WatchConnectionsRequest
-	(*WatchConnectionsResponse)(nil),  // 29: peerbus.v1.WatchConnectionsResponse
-	(*Connection)(nil),                // 30: peerbus.v1.Connection
-	(*Transition)(nil),                // 31: peerbus.v1.Transition
-	(*GetRuntimeRequest)(nil),         // 32: peerbus.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),        // 33: peerbus.v1.GetRuntimeResponse
-	(*NodeSession)(nil),               // 34: peerbus.v1.NodeSession
-	(*ComponentStatus)(nil),           // 35: peerbus.v1.ComponentStatus
-	(*durationpb.Duration)(nil),       // 36: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
+	(*ResolveStep)(nil),               // 15: peerbus.v1.ResolveStep
+	(*Registration)(nil),              // 16: peerbus.v1.Registration
+	(*RegisterRequest)(nil),           // 17: peerbus.v1.RegisterRequest
+	(*RegisterResponse)(nil),          // 18: peerbus.v1.RegisterResponse
+	(*UnregisterRequest)(nil),         // 19: peerbus.v1.UnregisterRequest
+	(*UnregisterResponse)(nil),        // 20: peerbus.v1.UnregisterResponse
+	(*ListRegistrationsRequest)(nil),  // 21: peerbus.v1.ListRegistrationsRequest
+	(*ListRegistrationsResponse)(nil), // 22: peerbus.v1.ListRegistrationsResponse
+	(*ConnectRequest)(nil),            // 23: peerbus.v1.ConnectRequest
+	(*ConnectResponse)(nil),           // 24: peerbus.v1.ConnectResponse
+	(*DisconnectRequest)(nil),         // 25: peerbus.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),        // 26: peerbus.v1.DisconnectResponse
+	(*GetConnectionRequest)(nil),      // 27: peerbus.v1.GetConnectionRequest
+	(*GetConnectionResponse)(nil),     // 28: peerbus.v1.GetConnectionResponse
+	(*ListConnectionsRequest)(nil),    // 29: peerbus.v1.ListConnectionsRequest
+	(*ListConnectionsResponse)(nil),   // 30: peerbus.v1.ListConnectionsResponse
+	(*WatchConnectionsRequest)(nil),   // 31: peerbus.v1.WatchConnectionsRequest
+	(*WatchConnectionsResponse)(nil),  // 32: peerbus.v1.WatchConnectionsResponse
+	(*Connection)(nil),                // 33: peerbus.v1.Connection
+	(*Transition)(nil),                // 34: peerbus.v1.Transition
+	(*GetRuntimeRequest)(nil),         // 35: peerbus.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),        // 36: peerbus.v1.GetRuntimeResponse
+	(*NodeSession)(nil),               // 37: peerbus.v1.NodeSession
+	(*ComponentStatus)(nil),           // 38: peerbus.v1.ComponentStatus
+	(*durationpb.Duration)(nil),       // 39: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 40: google.protobuf.Timestamp
 }
 var file_peerbus_v1_registry_proto_depIdxs = []int32{
 	8,  // 0: peerbus.v1.RoutesRequest.queries:type_name -> peerbus.v1.RouteQuery
@@ -2487,50 +2675,55 @@ var file_peerbus_v1_registry_proto_depIdxs = []int32{
 	1,  // 6: peerbus.v1.Route.reason:type_name -> peerbus.v1.RouteReason
 	0,  // 7: peerbus.v1.Route.flow:type_name -> peerbus.v1.FlowUse
 	10, // 8: peerbus.v1.ResolveResponse.route:type_name -> peerbus.v1.Route
-	2,  // 9: peerbus.v1.Registration.kind:type_name -> peerbus.v1.RegistrationKind
-	36, // 10: peerbus.v1.Registration.expires:type_name -> google.protobuf.Duration
-	15, // 11: peerbus.v1.RegisterRequest.registration:type_name -> peerbus.v1.Registration
-	15, // 12: peerbus.v1.RegisterResponse.registration:type_name -> peerbus.v1.Registration
-	15, // 13: peerbus.v1.ListRegistrationsResponse.registrations:type_name -> peerbus.v1.Registration
-	30, // 14: peerbus.v1.ConnectResponse.connection:type_name -> peerbus.v1.Connection
-	30, // 15: peerbus.v1.ListConnectionsResponse.connections:type_name -> peerbus.v1.Connection
-	30, // 16: peerbus.v1.WatchConnectionsResponse.connections:type_name -> peerbus.v1.Connection
-	4,  // 17: peerbus.v1.Connection.role:type_name -> peerbus.v1.ConnectionRole
-	3,  // 18: peerbus.v1.Connection.state:type_name -> peerbus.v1.ConnectionState
-	31, // 19: peerbus.v1.Connection.transitions:type_name -> peerbus.v1.Transition
-	37, // 20: peerbus.v1.Connection.next_attempt:type_name -> google.protobuf.Timestamp
-	5,  // 21: peerbus.v1.Connection.path:type_name -> peerbus.v1.Path
-	37, // 22: peerbus.v1.Connection.path_since:type_name -> google.protobuf.Timestamp
-	36, // 23: peerbus.v1.Connection.round_trip:type_name -> google.protobuf.Duration
-	3,  // 24: peerbus.v1.Transition.state:type_name -> peerbus.v1.ConnectionState
-	37, // 25: peerbus.v1.Transition.time:type_name -> google.protobuf.Timestamp
-	34, // 26: peerbus.v1.GetRuntimeResponse.nodes:type_name -> peerbus.v1.NodeSession
-	35, // 27: peerbus.v1.GetRuntimeResponse.components:type_name -> peerbus.v1.ComponentStatus
-	6,  // 28: peerbus.v1.Registry.Routes:input_type -> peerbus.v1.RoutesRequest
-	13, // 29: peerbus.v1.Registry.Resolve:input_type -> peerbus.v1.ResolveRequest
-	16, // 30: peerbus.v1.Registry.Register:input_type -> peerbus.v1.RegisterRequest
-	18, // 31: peerbus.v1.Registry.Unregister:input_type -> peerbus.v1.UnregisterRequest
-	20, // 32: peerbus.v1.Registry.ListRegistrations:input_type -> peerbus.v1.ListRegistrationsRequest
-	22, // 33: peerbus.v1.Registry.Connect:input_type -> peerbus.v1.ConnectRequest
-	24, // 34: peerbus.v1.Registry.Disconnect:input_type -> peerbus.v1.DisconnectRequest
-	26, // 35: peerbus.v1.Registry.ListConnections:input_type -> peerbus.v1.ListConnectionsRequest
-	28, // 36: peerbus.v1.Registry.WatchConnections:input_type -> peerbus.v1.WatchConnectionsRequest
-	32, // 37: peerbus.v1.Registry.GetRuntime:input_type -> peerbus.v1.GetRuntimeRequest
-	7,  // 38: peerbus.v1.Registry.Routes:output_type -> peerbus.v1.RoutesResponse
-	14, // 39: peerbus.v1.Registry.Resolve:output_type -> peerbus.v1.ResolveResponse
-	17, // 40: peerbus.v1.Registry.Register:output_type -> peerbus.v1.RegisterResponse
-	19, // 41: peerbus.v1.Registry.Unregister:output_type -> peerbus.v1.UnregisterResponse
-	21, // 42: peerbus.v1.Registry.ListRegistrations:output_type -> peerbus.v1.ListRegistrationsResponse
-	23, // 43: peerbus.v1.Registry.Connect:output_type -> peerbus.v1.ConnectResponse
-	25, // 44: peerbus.v1.Registry.Disconnect:output_type -> peerbus.v1.DisconnectResponse
-	27, // 45: peerbus.v1.Registry.ListConnections:output_type -> peerbus.v1.ListConnectionsResponse
-	29, // 46: peerbus.v1.Registry.WatchConnections:output_type -> peerbus.v1.WatchConnectionsResponse
-	33, // 47: peerbus.v1.Registry.GetRuntime:output_type -> peerbus.v1.GetRuntimeResponse
-	38, // [38:48] is the sub-list for method output_type
-	28, // [28:38] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	15, // 9: peerbus.v1.ResolveResponse.steps:type_name -> peerbus.v1.ResolveStep
+	2,  // 10: peerbus.v1.Registration.kind:type_name -> peerbus.v1.RegistrationKind
+	39, // 11: peerbus.v1.Registration.expires:type_name -> google.protobuf.Duration
+	16, // 12: peerbus.v1.RegisterRequest.registration:type_name -> peerbus.v1.Registration
+	16, // 13: peerbus.v1.RegisterResponse.registration:type_name -> peerbus.v1.Registration
+	2,  // 14: peerbus.v1.ListRegistrationsRequest.kind:type_name -> peerbus.v1.RegistrationKind
+	16, // 15: peerbus.v1.ListRegistrationsResponse.registrations:type_name -> peerbus.v1.Registration
+	33, // 16: peerbus.v1.ConnectResponse.connection:type_name -> peerbus.v1.Connection
+	33, // 17: peerbus.v1.GetConnectionResponse.connection:type_name -> peerbus.v1.Connection
+	33, // 18: peerbus.v1.ListConnectionsResponse.connections:type_name -> peerbus.v1.Connection
+	33, // 19: peerbus.v1.WatchConnectionsResponse.connections:type_name -> peerbus.v1.Connection
+	4,  // 20: peerbus.v1.Connection.role:type_name -> peerbus.v1.ConnectionRole
+	3,  // 21: peerbus.v1.Connection.state:type_name -> peerbus.v1.ConnectionState
+	34, // 22: peerbus.v1.Connection.transitions:type_name -> peerbus.v1.Transition
+	40, // 23: peerbus.v1.Connection.next_attempt:type_name -> google.protobuf.Timestamp
+	5,  // 24: peerbus.v1.Connection.path:type_name -> peerbus.v1.Path
+	40, // 25: peerbus.v1.Connection.path_since:type_name -> google.protobuf.Timestamp
+	39, // 26: peerbus.v1.Connection.round_trip:type_name -> google.protobuf.Duration
+	3,  // 27: peerbus.v1.Transition.state:type_name -> peerbus.v1.ConnectionState
+	40, // 28: peerbus.v1.Transition.time:type_name -> google.protobuf.Timestamp
+	37, // 29: peerbus.v1.GetRuntimeResponse.nodes:type_name -> peerbus.v1.NodeSession
+	38, // 30: peerbus.v1.GetRuntimeResponse.components:type_name -> peerbus.v1.ComponentStatus
+	6,  // 31: peerbus.v1.Registry.Routes:input_type -> peerbus.v1.RoutesRequest
+	13, // 32: peerbus.v1.Registry.Resolve:input_type -> peerbus.v1.ResolveRequest
+	17, // 33: peerbus.v1.Registry.Register:input_type -> peerbus.v1.RegisterRequest
+	19, // 34: peerbus.v1.Registry.Unregister:input_type -> peerbus.v1.UnregisterRequest
+	21, // 35: peerbus.v1.Registry.ListRegistrations:input_type -> peerbus.v1.ListRegistrationsRequest
+	23, // 36: peerbus.v1.Registry.Connect:input_type -> peerbus.v1.ConnectRequest
+	25, // 37: peerbus.v1.Registry.Disconnect:input_type -> peerbus.v1.DisconnectRequest
+	27, // 38: peerbus.v1.Registry.GetConnection:input_type -> peerbus.v1.GetConnectionRequest
+	29, // 39: peerbus.v1.Registry.ListConnections:input_type -> peerbus.v1.ListConnectionsRequest
+	31, // 40: peerbus.v1.Registry.WatchConnections:input_type -> peerbus.v1.WatchConnectionsRequest
+	35, // 41: peerbus.v1.Registry.GetRuntime:input_type -> peerbus.v1.GetRuntimeRequest
+	7,  // 42: peerbus.v1.Registry.Routes:output_type -> peerbus.v1.RoutesResponse
+	14, // 43: peerbus.v1.Registry.Resolve:output_type -> peerbus.v1.ResolveResponse
+	18, // 44: peerbus.v1.Registry.Register:output_type -> peerbus.v1.RegisterResponse
+	20, // 45: peerbus.v1.Registry.Unregister:output_type -> peerbus.v1.UnregisterResponse
+	22, // 46: peerbus.v1.Registry.ListRegistrations:output_type -> peerbus.v1.ListRegistrationsResponse
+	24, // 47: peerbus.v1.Registry.Connect:output_type -> peerbus.v1.ConnectResponse
+	26, // 48: peerbus.v1.Registry.Disconnect:output_type -> peerbus.v1.DisconnectResponse
+	28, // 49: peerbus.v1.Registry.GetConnection:output_type -> peerbus.v1.GetConnectionResponse
+	30, // 50: peerbus.v1.Registry.ListConnections:output_type -> peerbus.v1.ListConnectionsResponse
+	32, // 51: peerbus.v1.Registry.WatchConnections:output_type -> peerbus.v1.WatchConnectionsResponse
+	36, // 52: peerbus.v1.Registry.GetRuntime:output_type -> peerbus.v1.GetRuntimeResponse
+	42, // [42:53] is the sub-list for method output_type
+	31, // [31:42] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_registry_proto_init() }
@@ -2544,7 +2737,7 @@ func file_peerbus_v1_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_registry_proto_rawDesc), len(file_peerbus_v1_registry_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   30,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

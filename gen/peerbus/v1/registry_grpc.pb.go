@@ -26,6 +26,7 @@ const (
 	Registry_ListRegistrations_FullMethodName = "/peerbus.v1.Registry/ListRegistrations"
 	Registry_Connect_FullMethodName           = "/peerbus.v1.Registry/Connect"
 	Registry_Disconnect_FullMethodName        = "/peerbus.v1.Registry/Disconnect"
+	Registry_GetConnection_FullMethodName     = "/peerbus.v1.Registry/GetConnection"
 	Registry_ListConnections_FullMethodName   = "/peerbus.v1.Registry/ListConnections"
 	Registry_WatchConnections_FullMethodName  = "/peerbus.v1.Registry/WatchConnections"
 	Registry_GetRuntime_FullMethodName        = "/peerbus.v1.Registry/GetRuntime"
@@ -51,6 +52,7 @@ type RegistryClient interface {
 	Connect(ctx context.Context, in *ConnectRequest, opts ...grpc.CallOption) (*ConnectResponse, error)
 	// Disconnect closes a P2P connection and removes its entry.
 	Disconnect(ctx context.Context, in *DisconnectRequest, opts ...grpc.CallOption) (*DisconnectResponse, error)
+	GetConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*GetConnectionResponse, error)
 	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
 	// WatchConnections sends the table, then every change of it.
 	WatchConnections(ctx context.Context, in *WatchConnectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchConnectionsResponse], error)
@@ -139,6 +141,16 @@ func (c *registryClient) Disconnect(ctx context.Context, in *DisconnectRequest, 
 	return out, nil
 }
 
+func (c *registryClient) GetConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*GetConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetConnectionResponse)
+	err := c.cc.Invoke(ctx, Registry_GetConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registryClient) ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListConnectionsResponse)
@@ -198,6 +210,7 @@ type RegistryServer interface {
 	Connect(context.Context, *ConnectRequest) (*ConnectResponse, error)
 	// Disconnect closes a P2P connection and removes its entry.
 	Disconnect(context.Context, *DisconnectRequest) (*DisconnectResponse, error)
+	GetConnection(context.Context, *GetConnectionRequest) (*GetConnectionResponse, error)
 	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
 	// WatchConnections sends the table, then every change of it.
 	WatchConnections(*WatchConnectionsRequest, grpc.ServerStreamingServer[WatchConnectionsResponse]) error
@@ -233,6 +246,9 @@ func (UnimplementedRegistryServer) Connect(context.Context, *ConnectRequest) (*C
 }
 func (UnimplementedRegistryServer) Disconnect(context.Context, *DisconnectRequest) (*DisconnectResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Disconnect not implemented")
+}
+func (UnimplementedRegistryServer) GetConnection(context.Context, *GetConnectionRequest) (*GetConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetConnection not implemented")
 }
 func (UnimplementedRegistryServer) ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListConnections not implemented")
@@ -379,6 +395,24 @@ func _Registry_Disconnect_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Registry_GetConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServer).GetConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Registry_GetConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServer).GetConnection(ctx, req.(*GetConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Registry_ListConnections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListConnectionsRequest)
 	if err := dec(in); err != nil {
@@ -456,6 +490,10 @@ var Registry_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Disconnect",
 			Handler:    _Registry_Disconnect_Handler,
+		},
+		{
+			MethodName: "GetConnection",
+			Handler:    _Registry_GetConnection_Handler,
 		},
 		{
 			MethodName: "ListConnections",
