@@ -18,6 +18,7 @@ help: ## say what there is
 
 generate: ## make gen/ anew from api/
 	$(TOOL) buf generate
+	@printf '// Package openapi is the description of the REST interface.\npackage openapi\n\nimport _ "embed"\n\n// JSON is OpenAPI 2.0.\n//\n//go:embed peerbus.swagger.json\nvar JSON []byte\n' > gen/openapi/openapi.go
 
 build: ## build bin/peerbus
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/peerbus

@@ -26,11 +26,20 @@ func refusal(o *pb.Outcome) error {
 	if o.Code < int32(fault.BadRequest) {
 		return nil
 	}
-	return fault.New(fault.Code(o.Code), "%s", o.Description)
+	return fault.New(fault.Code(o.Code), "%s", o.Description).In(o.Field)
 }
 
 // call posts, and waits for the outcome.
 func (b *Bus) call(ctx context.Context, e *entry) (*pb.Outcome, error) {
+	outcome, err := b.begin(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return outcome(ctx)
+}
+
+// begin posts; what it gives waits for the outcome.
+func (b *Bus) begin(ctx context.Context, e *entry) (outcome func(context.Context) (*pb.Outcome, error), err error) {
 	sequence, c, err := b.newCall(e)
 	if err != nil {
 		return nil, err
@@ -40,11 +49,13 @@ func (b *Bus) call(ctx context.Context, e *entry) (*pb.Outcome, error) {
 		b.endCall(sequence)
 		return nil, err
 	}
-	outcome, err := b.await(ctx, sequence, c)
-	if err == nil && outcome == streamBroke {
-		err = errStreamBroke
-	}
-	return outcome, err
+	return func(ctx context.Context) (*pb.Outcome, error) {
+		outcome, err := b.await(ctx, sequence, c)
+		if err == nil && outcome == streamBroke {
+			err = errStreamBroke
+		}
+		return outcome, err
+	}, nil
 }
 
 func (b *Bus) newCall(e *entry) (uint64, *call, error) {

@@ -47,6 +47,8 @@ type Listener struct {
 	// owned by the goroutine
 	dealt map[string]uint32 // bytes not yet given back, by name
 	epoch int               // the stream that they came on
+	// abandoned: the last message was not dealt with, and no other will be.
+	abandoned bool
 }
 
 // delivery is a message in the queue of a listener.
@@ -136,8 +138,20 @@ func (l *Listener) start(ctx context.Context, wg *sync.WaitGroup) {
 		return
 	}
 	l.started = true
-	ctx, l.cancel = context.WithCancel(ctx)
+	ctx, l.cancel = context.WithCancel(context.WithValue(ctx, listenerKey{}, l))
 	wg.Go(func() { l.run(ctx) })
+}
+
+// listenerKey leads from a handler's context to its listener.
+type listenerKey struct{}
+
+// Abandon is called by a handler whose context is done before it has dealt with the
+// message: its sender is told so, or it comes again to whoever listens next. The
+// listener handles nothing more.
+func Abandon(ctx context.Context) {
+	if l, ok := ctx.Value(listenerKey{}).(*Listener); ok && ctx.Err() != nil {
+		l.abandoned = true
+	}
 }
 
 func (l *Listener) run(ctx context.Context) {
@@ -153,6 +167,9 @@ func (l *Listener) run(ctx context.Context) {
 			}
 			if !d.again {
 				l.handle(ctx, d.Listener, d.Message)
+			}
+			if l.abandoned {
+				return
 			}
 			l.giveBack(d)
 		}

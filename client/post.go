@@ -89,6 +89,32 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 	return outcome.Response, nil
 }
 
+// Start is Post or Request, by wait, in two parts: it returns once the message has its
+// place among this attachment's posts, and outcome waits for what became of it, with
+// the response if wait is for that. outcome is called once; timeout is how long the
+// bus waits.
+func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout time.Duration, opts ...PostOption) (outcome func(context.Context) (*pb.Message, error), err error) {
+	e, err := b.newEntry(m, opts)
+	if err != nil {
+		return nil, err
+	}
+	e.post.Wait = wait
+	if wait != pb.Wait_WAIT_ACCEPTED {
+		e.deadline = time.Now().Add(timeout)
+	}
+	await, err := b.begin(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (*pb.Message, error) {
+		o, err := await(ctx)
+		if err == nil {
+			err = refusal(o)
+		}
+		return o.GetResponse(), err
+	}, nil
+}
+
 // newEntry checks a message, and makes a post of it. The post has a message of
 // its own, so that the caller may use its own for the next one.
 func (b *Bus) newEntry(m *pb.Message, opts []PostOption) (*entry, error) {

@@ -12,15 +12,17 @@ import (
 //
 //	                     ┌──────────── memory server ───────────┐
 //	applications ──gRPC─►│ bus ◄─► registry ─► p2pstub, nodestub │
-//	                     └───▲──────────────────────│───────│───┘
-//	                         └──────── Attach ──────┴───────┘
+//	                     └─▲─▲──────────────────────│───────│───┘
+//	curl, browser ─HTTP─► gateway ◄── Attach ───────┴───────┘
 func runtimeCommand() *cobra.Command {
-	return serviceMode("runtime", "Run a runtime in one process: registry, bus, p2pstub and nodestub",
+	return serviceMode("runtime", "Run a runtime in one process: registry, bus, p2pstub, nodestub and gateway",
 		func(s *runtimeSettings, c *cobra.Command) {
 			s.registryFlag(c.Flags())
 			s.busFlag(c.Flags())
 			s.p2pstubFlag(c.Flags())
 			s.nodestubFlag(c.Flags())
+			c.Flags().StringVar(&s.grpcAddr, "grpc-addr", "", "`HOST:PORT` of all four, in place of one for each")
+			s.gatewayFlags(c.Flags())
 			s.storeFlags(c.Flags())
 			s.webrtcFlags(c.Flags())
 			s.nodeFlags(c.Flags())
@@ -28,6 +30,10 @@ func runtimeCommand() *cobra.Command {
 }
 
 func buildRuntime(ctx context.Context, p *process, s *runtimeSettings) error {
+	addrs := []string{s.registryAddr, s.busAddr, s.p2pstubAddr, s.nodestubAddr}
+	if s.grpcAddr != "" {
+		addrs = []string{s.grpcAddr}
+	}
 	conn, err := p.memory()
 	if err != nil {
 		return err
@@ -45,5 +51,10 @@ func buildRuntime(ctx context.Context, p *process, s *runtimeSettings) error {
 	if err := p.addP2PStub(s, conns); err != nil {
 		return err
 	}
-	return p.serve(s, s.registryAddr, s.busAddr, s.p2pstubAddr, s.nodestubAddr)
+	if s.httpAddr != "" {
+		if err := p.addGateway(s, conns); err != nil {
+			return err
+		}
+	}
+	return p.serveGRPC(addrs...)
 }

@@ -26,6 +26,7 @@ const (
 	defaultP2PStubAddr  = "127.0.0.1:7403"
 	defaultNodeStubAddr = "127.0.0.1:7404"
 	defaultNodeHTTPAddr = "127.0.0.1:7480"
+	defaultHTTPAddr     = "127.0.0.1:7490"
 )
 
 // Names of flags that are used in more than one place.
@@ -34,6 +35,7 @@ const (
 	flagRegistryAddr = "registry-addr"
 	flagP2PStubAddr  = "p2pstub-addr"
 	flagNodeStubAddr = "nodestub-addr"
+	flagHTTPAddr     = "http-addr"
 )
 
 // securityFlags are the same for every listener and every connection.
@@ -54,7 +56,7 @@ type serviceSettings struct {
 func (s *serviceSettings) flags(f *pflag.FlagSet, httpAddr string) {
 	securityFlags(f, &s.security)
 	f.BoolVar(&s.security.Insecure, "insecure", false, "allow a listener beyond loopback without TLS")
-	f.StringVar(&s.httpAddr, "http-addr", httpAddr, "`HOST:PORT` for /healthz and /metrics; empty for none")
+	f.StringVar(&s.httpAddr, flagHTTPAddr, httpAddr, "`HOST:PORT` for /healthz and /metrics; empty for none")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }
@@ -87,6 +89,8 @@ type runtimeSettings struct {
 	registryAddr string
 	p2pstubAddr  string
 	nodestubAddr string
+	grpcAddr     string
+	origins      []string
 
 	dataDir string
 	natsURL string
@@ -122,6 +126,14 @@ func (s *runtimeSettings) p2pstubFlag(f *pflag.FlagSet) {
 
 func (s *runtimeSettings) nodestubFlag(f *pflag.FlagSet) {
 	f.StringVar(&s.nodestubAddr, flagNodeStubAddr, defaultNodeStubAddr, "`HOST:PORT` of the nodestub")
+}
+
+func (s *runtimeSettings) gatewayFlags(f *pflag.FlagSet) {
+	http := f.Lookup(flagHTTPAddr)
+	http.Usage = "`HOST:PORT` for REST, /ws, /docs, /healthz, /readyz and /metrics; empty for none"
+	http.DefValue = defaultHTTPAddr
+	s.httpAddr = defaultHTTPAddr
+	f.StringArrayVar(&s.origins, "cors-origin", nil, "`ORIGIN` whose pages may use the gateway besides its own, as in https://app.example (repeatable), or * for all")
 }
 
 func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {

@@ -46,6 +46,15 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 // message still has what could be read of it, so that the error can be answered
 // (wire contract, section 3); it is nil when the frame is no JSON object.
 func ParseJSON(frame []byte) (*pb.Message, error) {
+	m, err := ParseDraft(frame)
+	if err != nil {
+		return m, err
+	}
+	return m, Validate(m)
+}
+
+// ParseDraft is ParseJSON of a message that need not be complete.
+func ParseDraft(frame []byte) (*pb.Message, error) {
 	if !utf8.Valid(frame) {
 		return nil, fault.New(fault.BadRequest, "message is not UTF-8")
 	}
@@ -56,10 +65,8 @@ func ParseJSON(frame []byte) (*pb.Message, error) {
 	if err != nil {
 		return m, err
 	}
-	if m.Body, err = takeRouting(m, m.Body); err != nil {
-		return m, err
-	}
-	return m, Validate(m)
+	m.Body, err = takeRouting(m, m.Body)
+	return m, err
 }
 
 // parseEnvelope reads field by field, so that one of a wrong type is named and

@@ -103,7 +103,7 @@ func unary(c call, req *pb.PostRequest) *post {
 
 func responseOf(o *pb.Outcome) (*pb.PostResponse, error) {
 	if o.Code >= 400 {
-		return nil, fault.New(fault.Code(o.Code), "%s", o.Description)
+		return nil, fault.New(fault.Code(o.Code), "%s", o.Description).In(o.Field)
 	}
 	return &pb.PostResponse{Response: o.Response}, nil
 }

@@ -37,11 +37,34 @@ func (r *Registry) Connect(ctx context.Context, addr string) (*pb.Connection, er
 func (r *Registry) Disconnect(idOrRemote string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	remote, ok := r.known.table.find(idOrRemote)
-	if !ok {
-		return fault.New(fault.NotFound, "there is no connection %q", idOrRemote)
+	remote, err := r.findLocked(idOrRemote)
+	if err != nil {
+		return err
 	}
 	return r.applyLocked(event{kind: closed, remote: remote, reason: "closed on request"})
+}
+
+// findLocked gives the remote runtime of an entry.
+func (r *Registry) findLocked(idOrRemote string) (remote string, err error) {
+	if idOrRemote == "" {
+		return "", fault.New(fault.BadRequest, "connection is missing").In("connection")
+	}
+	remote, ok := r.known.table.find(idOrRemote)
+	if !ok {
+		return "", fault.New(fault.NotFound, "there is no connection %q", idOrRemote).In("connection")
+	}
+	return remote, nil
+}
+
+// Connection gives one entry of the table, by its id or its remote runtime.
+func (r *Registry) Connection(idOrRemote string) (*pb.Connection, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	remote, err := r.findLocked(idOrRemote)
+	if err != nil {
+		return nil, err
+	}
+	return r.known.table.proto(r.known.table.byRemote[remote]), nil
 }
 
 // Connections gives the table, sorted by remote runtime.

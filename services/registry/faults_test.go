@@ -57,7 +57,7 @@ func TestARegistrationThatTheStoreRefuses(t *testing.T) {
 	if err := r.Unregister(ctx, one); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("unregistered from a broken store: %v", err)
 	}
-	if len(r.Registrations()) != 1 {
+	if len(r.Registrations(pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED)) != 1 {
 		t.Error("it is gone here, and comes back with the next start")
 	}
 	if _, err := r.Register(ctx, &pb.Registration{Url: two}); fault.CodeOf(err) != fault.Unavailable {

@@ -224,13 +224,16 @@ func (r *Registry) leave(reg *registration) {
 	})
 }
 
-// Registrations gives what runs here, sorted by address.
-func (r *Registry) Registrations() []*pb.Registration {
+// Registrations gives what of a kind runs here, sorted by address; unspecified is all.
+func (r *Registry) Registrations(kind pb.RegistrationKind) []*pb.Registration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := make([]*pb.Registration, 0, len(r.known.registrations))
 	for _, url := range r.feed.sorted() {
-		all = append(all, r.known.registrations[url].what)
+		what := r.known.registrations[url].what
+		if kind == pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED || kind == what.Kind {
+			all = append(all, what)
+		}
 	}
 	return all
 }

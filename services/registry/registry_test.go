@@ -484,7 +484,7 @@ func TestRegistrations(t *testing.T) {
 		return ok(m)
 	})
 	w.saw(created) // the domain registry lost it: registered again
-	if list := r.Registrations(); len(list) != 1 || list[0].User != "user://u" {
+	if list := r.Registrations(pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED); len(list) != 1 || list[0].User != "user://u" {
 		t.Errorf("%v", list)
 	}
 	if _, err := r.api.Unregister(t.Context(), &pb.UnregisterRequest{Url: "comm://a.example/new"}); err != nil {
@@ -501,7 +501,7 @@ func TestRegistrations(t *testing.T) {
 	if _, err := r.api.Register(t.Context(), &pb.RegisterRequest{Registration: &pb.Registration{Url: "hyperty://a.example/1"}}); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("%v", err)
 	}
-	if len(r.Registrations()) != 0 {
+	if len(r.Registrations(pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED)) != 0 {
 		t.Error("what the domain registry refused is registered")
 	}
 }

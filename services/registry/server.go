@@ -110,11 +110,11 @@ func (s *server) Unregister(ctx context.Context, req *pb.UnregisterRequest) (*pb
 	return &pb.UnregisterResponse{}, nil
 }
 
-func (s *server) ListRegistrations(ctx context.Context, _ *pb.ListRegistrationsRequest) (*pb.ListRegistrationsResponse, error) {
+func (s *server) ListRegistrations(ctx context.Context, req *pb.ListRegistrationsRequest) (*pb.ListRegistrationsResponse, error) {
 	if err := s.r.ready(ctx); err != nil {
 		return nil, err
 	}
-	return &pb.ListRegistrationsResponse{Registrations: s.r.Registrations()}, nil
+	return &pb.ListRegistrationsResponse{Registrations: s.r.Registrations(req.Kind)}, nil
 }
 
 func (s *server) Connect(ctx context.Context, req *pb.ConnectRequest) (*pb.ConnectResponse, error) {
@@ -136,6 +136,17 @@ func (s *server) Disconnect(ctx context.Context, req *pb.DisconnectRequest) (*pb
 		return nil, fault.From(err)
 	}
 	return &pb.DisconnectResponse{}, nil
+}
+
+func (s *server) GetConnection(ctx context.Context, req *pb.GetConnectionRequest) (*pb.GetConnectionResponse, error) {
+	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	c, err := s.r.Connection(req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.GetConnectionResponse{Connection: c}, nil
 }
 
 func (s *server) ListConnections(ctx context.Context, _ *pb.ListConnectionsRequest) (*pb.ListConnectionsResponse, error) {

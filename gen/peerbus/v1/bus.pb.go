@@ -625,7 +625,9 @@ type Outcome struct {
 	Code        int32  `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// With WAIT_RESPONSE and code 200: the response, whatever its own code.
-	Response      *Message `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
+	Response *Message `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
+	// Which field is wrong, when it is one.
+	Field         string `protobuf:"bytes,5,opt,name=field,proto3" json:"field,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -686,6 +688,13 @@ func (x *Outcome) GetResponse() *Message {
 		return x.Response
 	}
 	return nil
+}
+
+func (x *Outcome) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
 }
 
 // Delivery is a message for one listener of this stream.
@@ -1038,12 +1047,13 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x06number\x18\x06 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05again\x18\a \x01(\bR\x05again\"7\n" +
 	"\aIngress\x12,\n" +
-	"\x12remote_runtime_url\x18\x01 \x01(\tR\x10remoteRuntimeUrl\"\x8c\x01\n" +
+	"\x12remote_runtime_url\x18\x01 \x01(\tR\x10remoteRuntimeUrl\"\xa2\x01\n" +
 	"\aOutcome\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12/\n" +
-	"\bresponse\x18\x04 \x01(\v2\x13.peerbus.v1.MessageR\bresponse\"U\n" +
+	"\bresponse\x18\x04 \x01(\v2\x13.peerbus.v1.MessageR\bresponse\x12\x14\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\"U\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\":\n" +

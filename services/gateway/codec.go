@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// codec is the JSON of everything but messages: the names of the protos, all fields,
+// and nothing that is not known.
+type codec struct{ runtime.JSONPb }
+
+func newCodec() *codec {
+	return &codec{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}}}
+}
+
+// NewDecoder reads a whole body: what stands behind the object is no part of it.
+func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if len(text) == 0 {
+			return io.EOF
+		}
+		return c.Unmarshal(text, v)
+	})
+}
+
+// parameters reads a query. Names that the request has not are refused.
+type parameters struct{}
+
+// Parse is runtime.QueryParameterParser's.
+func (parameters) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	for name, v := range values {
+		if !isParameter(m.ProtoReflect().Descriptor(), name, filter) {
+			return fault.New(fault.BadRequest, "there is no parameter %s", name).In(name)
+		}
+		if len(v) > 1 {
+			return fault.New(fault.BadRequest, "%s is given %d times", name, len(v)).In(name)
+		}
+	}
+	if err := (&runtime.DefaultQueryParser{}).Parse(m, values, filter); err != nil {
+		name, _, _ := strings.Cut(firstName(values), "=")
+		return fault.New(fault.BadRequest, "%s: %w", name, err).In(name)
+	}
+	return nil
+}
+
+// firstName is of the parameters: no request has more than one that is no string.
+func firstName(values url.Values) string {
+	var names []string
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func isParameter(d protoreflect.MessageDescriptor, name string, filter *utilities.DoubleArray) bool {
+	f := d.Fields().ByName(protoreflect.Name(name))
+	return f != nil && f.Kind() != protoreflect.MessageKind && !filter.HasCommonPrefix([]string{name})
+}

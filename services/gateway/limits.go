@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Limits bound a gateway.
+type Limits struct {
+	// Body is how many bytes a request may have. Default: the largest message, a
+	// third more for its content in base64, and 64 KiB around it.
+	Body int64
+	// Call is how long a call waits that says nothing else. Default 15 s, as long as
+	// a request over the bus.
+	Call time.Duration
+	// MaxCall is the longest that one may ask for. Default 10 min: whoever waits
+	// longer listens.
+	MaxCall time.Duration
+	// Subscriptions is how many streams of messages there may be, those that wait
+	// for their client to come back among them. Default 512: each is a stream of the
+	// one connection to the bus, which bears 1024.
+	Subscriptions int
+	// Addresses is how many addresses one of them, or a WebSocket, may listen to.
+	// Default 64.
+	Addresses int
+	// Resume is how long a subscription waits for its client to come back. Default
+	// 60 s, as long as a Message Node keeps the messages of a lost session.
+	Resume time.Duration
+	// Replay is how many bytes of written events are kept for one that comes back.
+	// Default 2 MiB: what the buffers of a connection may have swallowed.
+	Replay int
+	// ReplayEvents is how many. Default 16,384.
+	ReplayEvents int
+	// Heartbeat is how long a stream is silent at most, so that what stands between
+	// does not cut it and a dead client is noticed. Default 15 s.
+	Heartbeat time.Duration
+	// Write is how long a client may take nothing at all. Default 30 s.
+	Write time.Duration
+	// Sockets is how many WebSockets there may be. Default 256, with Subscriptions
+	// well below what the connection to the bus bears.
+	Sockets int
+	// Posts is how many posts of one WebSocket may be under way; then it is not read
+	// from. Default 64.
+	Posts int
+	// Feeds is how many feeds of connections there may be. Default 128.
+	Feeds int
+}
+
+// DefaultLimits are used for the fields of Limits that are zero.
+func DefaultLimits() Limits {
+	return Limits{
+		Body: message.MaxSize + message.MaxSize/3 + 64<<10,
+		Call: 15 * time.Second, MaxCall: 10 * time.Minute,
+		Subscriptions: 512, Addresses: 64, Resume: time.Minute,
+		Replay: 2 << 20, ReplayEvents: 16 << 10,
+		Heartbeat: 15 * time.Second, Write: 30 * time.Second,
+		Sockets: 256, Posts: 64, Feeds: 128,
+	}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	or := func(n *int, d int) {
+		if *n <= 0 {
+			*n = d
+		}
+	}
+	wait := func(n *time.Duration, d time.Duration) {
+		if *n <= 0 {
+			*n = d
+		}
+	}
+	if l.Body <= 0 {
+		l.Body = d.Body
+	}
+	wait(&l.Call, d.Call)
+	wait(&l.MaxCall, d.MaxCall)
+	or(&l.Subscriptions, d.Subscriptions)
+	or(&l.Addresses, d.Addresses)
+	wait(&l.Resume, d.Resume)
+	or(&l.Replay, d.Replay)
+	or(&l.ReplayEvents, d.ReplayEvents)
+	wait(&l.Heartbeat, d.Heartbeat)
+	wait(&l.Write, d.Write)
+	or(&l.Sockets, d.Sockets)
+	or(&l.Posts, d.Posts)
+	or(&l.Feeds, d.Feeds)
+	return l
+}

@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of a gateway. Routes are patterns, never paths.
+type metrics struct {
+	requests *prometheus.CounterVec   // route, code
+	duration *prometheus.HistogramVec // route
+	events   *prometheus.CounterVec   // kind
+	gaps     prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	return &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "peerbus_gateway_requests_total", Help: "Requests that have ended, by route and status.",
+		}, []string{"route", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "peerbus_gateway_request_seconds", Help: "Time until a request has ended; of a stream, until it is over.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60},
+		}, []string{"route"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "peerbus_gateway_events_total", Help: "Messages written to streams, by kind: new, replayed or websocket.",
+		}, []string{"kind"}),
+		gaps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "peerbus_gateway_gaps_total", Help: "Streams that could not be resumed where their client had left off.",
+		}),
+	}
+}
+
+func (m *metrics) register(r prometheus.Registerer, g *Gateway) error {
+	if r == nil {
+		return nil
+	}
+	for _, kind := range []string{kindNew, kindReplayed, kindSocket} {
+		m.events.WithLabelValues(kind)
+	}
+	all := []prometheus.Collector{m.requests, m.duration, m.events, m.gaps}
+	for _, s := range []struct {
+		name, help string
+		size       func() int
+	}{
+		{"subscriptions", "Subscriptions, those without a connection among them.", func() int { n, _, _ := g.sizes(); return n }},
+		{"sockets", "WebSockets.", func() int { _, n, _ := g.sizes(); return n }},
+		{"feeds", "Feeds of connections.", func() int { _, _, n := g.sizes(); return n }},
+	} {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "peerbus_gateway_" + s.name, Help: s.help},
+			func() float64 { return float64(s.size()) }))
+	}
+	for _, c := range all {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Kinds of events.
+const (
+	kindNew      = "new"
+	kindReplayed = "replayed"
+	kindSocket   = "websocket"
+)
+
+// count counts the requests of a route.
+func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK}
+		next(seen, r)
+		m.requests.WithLabelValues(route, strconv.Itoa(seen.code)).Inc()
+		m.duration.WithLabelValues(route).Observe(time.Since(started).Seconds())
+	}
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader is http.ResponseWriter's.
+func (w *statusWriter) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController find what the writer can do besides.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

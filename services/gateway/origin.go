@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// guard lets through the requests of no page, of the gateway's own pages, and of
+// pages that are allowed; and answers what a browser asks before it sends one.
+func (g *Gateway) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := checkHost(r); err != nil {
+			writeError(w, err)
+			return
+		}
+		origin := r.Header.Get("Origin")
+		allowed := g.allows(origin)
+		if err := checkOrigin(r, origin, allowed); err != nil {
+			writeError(w, err)
+			return
+		}
+		if len(g.cfg.Origins) > 0 {
+			w.Header().Add("Vary", "Origin")
+		}
+		if allowed {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+				preflight(w)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// preflightSeconds is how long a browser need not ask again.
+const preflightSeconds = "600"
+
+func preflight(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Accept, Content-Type, Idempotency-Key, Last-Event-ID, Traceparent, Tracestate")
+	h.Set("Access-Control-Max-Age", preflightSeconds)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (g *Gateway) allows(origin string) bool {
+	return origin != "" && (slices.Contains(g.cfg.Origins, origin) || slices.Contains(g.cfg.Origins, "*"))
+}
+
+// checkOrigin refuses the pages of others. A browser sends Origin with all that
+// could change something, and Sec-Fetch-Site with everything.
+func checkOrigin(r *http.Request, origin string, allowed bool) error {
+	if allowed {
+		return nil
+	}
+	if origin != "" {
+		if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+			return nil
+		}
+		return fault.New(fault.Forbidden, "pages of %s may not use this gateway: --cors-origin allows them", origin).In("Origin")
+	}
+	site := r.Header.Get("Sec-Fetch-Site")
+	if site == "" || site == "same-origin" || site == "none" {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "pages of other sites may not use this gateway: --cors-origin allows them").In("Origin")
+}
+
+// checkHost refuses a loopback listener's requests for a name that is none of its
+// host: a page of that name has been made to lead here (DNS rebinding).
+func checkHost(r *http.Request) error {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return nil
+	}
+	addr, err := netip.ParseAddrPort(local.String())
+	if err != nil || !addr.Addr().IsLoopback() || isLoopback(r.Host) {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "%q is no name of this host", r.Host).In("Host")
+}
+
+func isLoopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
