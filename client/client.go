@@ -121,7 +121,7 @@ func (b *Bus) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		b.cfg.Log.Warn("stream to the bus broke", "name", b.cfg.Name, "error", err)
+		b.cfg.Log.Log(ctx, fault.EndLevel(err), "stream to the bus broke", "name", b.cfg.Name, "error", err)
 		if lasted > wait { // a restarted bus is found at once, however often that happens
 			backoff.Reset()
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,51 +18,87 @@ import (
 
 // clientSettings are those of the commands that talk to a running runtime.
 type clientSettings struct {
-	security rpc.Security
-	addr     string
-	timeout  time.Duration
-	output   output
+	security     rpc.Security
+	busAddr      string
+	registryAddr string
+	timeout      time.Duration
+	output       output
 }
 
+// busFlags are those of a command that talks to the bus alone. Its completion asks
+// the registry.
 func (s *clientSettings) busFlags(c *cobra.Command) {
-	c.Flags().StringVar(&s.addr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus")
-	s.flags(c)
+	s.busFlag(c)
+	s.registryFlag(c)
+	_ = c.Flags().MarkHidden(flagRegistryAddr) // fails for a flag that is not there
+	s.commonFlags(c)
 }
 
+// registryFlags are those of a command that talks to the registry alone.
 func (s *clientSettings) registryFlags(c *cobra.Command) {
-	c.Flags().StringVar(&s.addr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry")
-	s.flags(c)
+	s.registryFlag(c)
+	s.commonFlags(c)
 }
 
-func (s *clientSettings) flags(c *cobra.Command) {
+// bothFlags are those of a command that talks to both.
+func (s *clientSettings) bothFlags(c *cobra.Command) {
+	s.busFlag(c)
+	s.registryFlag(c)
+	s.commonFlags(c)
+}
+
+func (s *clientSettings) busFlag(c *cobra.Command) {
+	c.Flags().StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus")
+}
+
+func (s *clientSettings) registryFlag(c *cobra.Command) {
+	c.Flags().StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry")
+}
+
+func (s *clientSettings) commonFlags(c *cobra.Command) {
+	c.Flags().String(flagAddr, "", "`HOST:PORT` of bus and registry, where they have the same")
+	c.Flags().String(flagContext, "", "`NAME` of the context to use (default: the current one; see peerbus context)")
 	securityFlags(c.Flags(), &s.security)
 	c.Flags().DurationVar(&s.timeout, "timeout", 15*time.Second, "how long to wait")
 	s.output.flag(c.Flags())
-}
-
-// withBus calls f with the bus, within the timeout.
-func (s *clientSettings) withBus(ctx context.Context, f func(context.Context, pb.MessageBusClient) error) error {
-	return s.with(ctx, func(ctx context.Context, c *grpc.ClientConn) error { return f(ctx, pb.NewMessageBusClient(c)) })
+	complete(c, flagOutput, words("table", "json"))
 }
 
 // withRegistry calls f with the registry, within the timeout.
 func (s *clientSettings) withRegistry(ctx context.Context, f func(context.Context, pb.RegistryClient) error) error {
-	return s.with(ctx, func(ctx context.Context, c *grpc.ClientConn) error { return f(ctx, pb.NewRegistryClient(c)) })
+	return s.with(ctx, s.registryAddr, func(ctx context.Context, c *grpc.ClientConn) error {
+		return f(ctx, pb.NewRegistryClient(c))
+	})
 }
 
-func (s *clientSettings) with(ctx context.Context, f func(context.Context, *grpc.ClientConn) error) error {
-	conn, err := s.dial()
+func (s *clientSettings) with(ctx context.Context, addr string, f func(context.Context, *grpc.ClientConn) error) error {
+	conn, err := s.dial(addr)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return s.reached(f(ctx, conn))
+	return reached(addr, f(ctx, conn))
 }
 
-// reached says what to do when the service could not be reached at all.
-func (s *clientSettings) reached(err error) error {
+// dial connects without waiting: a command that finds nobody there says so.
+func (s *clientSettings) dial(addr string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	if err := s.checkTimeout(); err != nil {
+		return nil, err
+	}
+	return rpc.Dial(addr, s.security, append(opts, grpc.WithDefaultCallOptions(grpc.WaitForReady(false)))...)
+}
+
+func (s *clientSettings) checkTimeout() error {
+	if s.timeout <= 0 {
+		return fault.New(fault.BadRequest, "timeout must be more than 0").In("timeout")
+	}
+	return nil
+}
+
+// reached says what to do when the service at addr could not be reached at all.
+func reached(addr string, err error) error {
 	var own *fault.Error
 	st, ok := status.FromError(err)
 	if err == nil || !ok || errors.As(err, &own) {
@@ -71,37 +106,18 @@ func (s *clientSettings) reached(err error) error {
 	}
 	switch {
 	case st.Code() == codes.Unimplemented:
-		return fault.New(fault.NotFound, "what answers at %s is another service: is the address right?", s.addr)
+		return fault.New(fault.NotFound, "what answers at %s is another service: is the address right?", addr)
 	case strings.Contains(st.Message(), "first record does not look like a TLS handshake"):
-		return fault.New(fault.Unavailable, "%s does not speak TLS: leave the --tls flags out", s.addr)
+		return fault.New(fault.Unavailable, "%s does not speak TLS: leave the --tls flags out", addr)
 	case strings.Contains(st.Message(), "error reading server preface"):
-		return fault.New(fault.Unavailable, "%s answers nothing that we understand: does it want TLS (--tls-ca)?", s.addr)
-	case st.Code() == codes.Unavailable && isTransport(st.Message()):
-		return fault.New(fault.Unavailable, "nothing answers at %s: is the service running, and is its address right? (%s)", s.addr, st.Message())
-	case st.Code() == codes.DeadlineExceeded:
+		return fault.New(fault.Unavailable, "%s answers nothing that we understand: does it want TLS (--tls-ca)?", addr)
+	case fault.Broken(err):
+		return fault.New(fault.Unavailable, "nothing answers at %s: is the service running, and is its address right? (%s)", addr, st.Message())
+	case st.Code() == codes.DeadlineExceeded && isOwnDeadline(st.Message()):
 		return fault.New(fault.Timeout, "time ran out: --timeout gives it longer, `peerbus status` shows what is up")
 	}
 	return err
 }
 
-// isTransport tells gRPC's own words from those of a service.
-func isTransport(text string) bool {
-	return notConnected(text) || hasPrefix(text, "closing transport", "error reading from server")
-}
-
-// notConnected tells gRPC's words for a service that was never reached.
-func notConnected(text string) bool {
-	return hasPrefix(text, "connection error", "name resolver error")
-}
-
-func hasPrefix(text string, prefixes ...string) bool {
-	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(text, p) })
-}
-
-// dial connects without waiting: a command that finds nobody there says so.
-func (s *clientSettings) dial() (*grpc.ClientConn, error) {
-	if s.timeout <= 0 {
-		return nil, fault.New(fault.BadRequest, "timeout must be more than 0")
-	}
-	return rpc.Dial(s.addr, s.security, grpc.WithDefaultCallOptions(grpc.WaitForReady(false)))
-}
+// isOwnDeadline tells the end of this command's own time from a service's word.
+func isOwnDeadline(text string) bool { return strings.Contains(text, "context deadline exceeded") }

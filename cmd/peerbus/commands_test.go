@@ -35,11 +35,11 @@ func TestCommands(t *testing.T) {
 		out  []string
 		errs []string
 	}{
-		{with(bob, "register", hyperty, "--user", "user://example.org/bob"), 0, []string{hyperty}, nil},
-		{with(bob, "register", "--kind", "object", "--scheme", "comm"), 0, []string{"comm://example.org/"}, nil},
-		{with(bob, "register", "--list"), 0, []string{"ADDRESS", hyperty, "user://example.org/bob"}, nil},
-		{with(bob, "register", "hyperty://elsewhere.example/1"), 1, nil, []string{"elsewhere.example"}},
-		{with(bob, "register", "--kind", "ghost"), 2, nil, []string{"ghost"}},
+		{with(bob, "hyperties", "add", hyperty, "--user", "user://example.org/bob"), 0, []string{hyperty}, nil},
+		{with(bob, "hyperties", "add", "--kind", "object", "--scheme", "comm"), 0, []string{"comm://example.org/"}, nil},
+		{with(bob, "hyperties", "list"), 0, []string{"ADDRESS", hyperty, "user://example.org/bob"}, nil},
+		{with(bob, "hyperties", "add", "hyperty://elsewhere.example/1"), 1, nil, []string{"elsewhere.example"}},
+		{with(bob, "hyperties", "add", "--kind", "ghost"), 2, nil, []string{"ghost"}},
 		{with(alice, "status"), 0, []string{p.alice.URL, "p2pstub", "connected", "Message Node of example.org", "live"}, nil},
 		{[]string{"post", hyperty, `{"n":1}`, "--bus-addr", p.alice.BusAddr, "--from", p.aliceURL}, 0, nil, nil},
 		{[]string{"post", hyperty, `{"n":2}`, "--bus-addr", p.alice.BusAddr, "--wait", "response"}, 0, []string{`"code":200`, `"n":2`}, nil},
@@ -53,8 +53,8 @@ func TestCommands(t *testing.T) {
 		{[]string{"post", hyperty, "--bus-addr", p.alice.BusAddr, "--from", p.bobURL}, 1, nil, []string{p.bobURL}},
 		{with(alice, "resolve", hyperty), 0, []string{hyperty, p.bob.URL}, nil},
 		{with(alice, "connections"), 0, []string{"REMOTE RUNTIME", p.bob.URL}, nil},
-		{with(bob, "register", hyperty, "--remove"), 0, nil, nil},
-		{with(bob, "register", hyperty, "--remove"), 1, nil, []string{hyperty}},
+		{with(bob, "hyperties", "remove", hyperty), 0, nil, nil},
+		{with(bob, "hyperties", "remove", hyperty), 1, nil, []string{hyperty}},
 	} {
 		code, out, errs := command(t, nil, tc.args...)
 		if code != tc.code || !contains(out, tc.out...) || !contains(errs, tc.errs...) {
@@ -63,7 +63,7 @@ func TestCommands(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		with(alice, "status", "-o", "json"), with(alice, "connections", "-o", "json"),
-		with(alice, "resolve", p.bobURL, "-o", "json"), with(bob, "register", "--list", "-o", "json"),
+		with(alice, "resolve", p.bobURL, "-o", "json"), with(bob, "hyperties", "list", "-o", "json"),
 	} {
 		if code, out, errs := command(t, nil, args...); code != 0 || !json.Valid([]byte(out)) {
 			t.Errorf("peerbus %s: exit %d, %s%s", strings.Join(args, " "), code, out, errs)

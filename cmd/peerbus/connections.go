@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -14,12 +15,22 @@ import (
 
 func connectionsCommand() *cobra.Command {
 	var s clientSettings
+	var watch bool
 	c := &cobra.Command{
 		Use:     "connections",
 		GroupID: groupClient,
-		Short:   "Show the p2pConnection table: one line a remote runtime, with the path that messages take",
-		Args:    cobra.NoArgs,
+		Short:   "Show the p2pConnection table, set up a connection, or close one",
+		Long: `Show the p2pConnection table: one line a remote runtime, with the path that messages
+take. With --watch a line follows for each change, until interrupted; it goes on when
+the registry was away.`,
+		Example: `  peerbus connections --watch
+  peerbus connections open hyperty-runtime://b.example/bob
+  peerbus connections close hyperty-runtime://b.example/bob`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch {
+				return s.watchConnections(cmd)
+			}
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
 				resp, err := r.ListConnections(ctx, &pb.ListConnectionsRequest{})
 				if err != nil {
@@ -33,11 +44,55 @@ func connectionsCommand() *cobra.Command {
 		},
 	}
 	s.registryFlags(c)
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "print changes as they come")
+	c.AddCommand(openConnectionCommand(), closeConnectionCommand())
+	return c
+}
+
+func openConnectionCommand() *cobra.Command {
+	var s clientSettings
+	c := &cobra.Command{
+		Use:   "open ADDRESS",
+		Short: "Set up a connection to a runtime, or to the runtime of an address, and print its id",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
+				resp, err := r.Connect(ctx, &pb.ConnectRequest{Address: args[0]})
+				if err != nil {
+					return err
+				}
+				if s.output.json() {
+					return printJSON(cmd.OutOrStdout(), resp)
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), resp.GetConnection().GetId())
+				return err
+			})
+		},
+	}
+	s.registryFlags(c)
+	return c
+}
+
+func closeConnectionCommand() *cobra.Command {
+	var s clientSettings
+	c := &cobra.Command{
+		Use:   "close ID|RUNTIME",
+		Short: "Close a connection and remove its entry",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
+				_, err := r.Disconnect(ctx, &pb.DisconnectRequest{Connection: args[0]})
+				return err
+			})
+		},
+	}
+	s.registryFlags(c)
+	c.ValidArgsFunction = s.asked(1, connectionIDs)
 	return c
 }
 
 var connectionHeading = []string{
-	"REMOTE RUNTIME", "ROLE", "STATE", "FOR", "PATH", "FOR", "ROUND TRIP", "ADDRESSES", "ATTEMPTS", "NEXT", "WHY",
+	"REMOTE RUNTIME", "ROLE", "STATE", "FOR", "PATH", "FOR", "ROUND TRIP", "ADDRESSES", "ATTEMPTS", "NEXT", "ID", "WHY",
 }
 
 func connectionRows(connections []*pb.Connection, now time.Time) [][]string {
@@ -47,7 +102,7 @@ func connectionRows(connections []*pb.Connection, now time.Time) [][]string {
 			c.RemoteRuntimeUrl, enumName(c.Role.String(), "CONNECTION_ROLE_"),
 			enumName(c.State.String(), "CONNECTION_STATE_"), stateAge(c, now),
 			enumName(c.Path.String(), "PATH_"), age(c.PathSince, now), roundTrip(c.RoundTrip),
-			strconv.Itoa(len(c.RemoteAddresses)), strconv.Itoa(int(c.Attempts)), nextAttempt(c, now), pathReason(c),
+			strconv.Itoa(len(c.RemoteAddresses)), strconv.Itoa(int(c.Attempts)), nextAttempt(c, now), c.Id, pathReason(c),
 		})
 	}
 	return rows

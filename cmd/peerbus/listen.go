@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -32,51 +33,63 @@ func listenCommand() *cobra.Command {
 		Short:   "Print what comes for some addresses, a line a message, until interrupted",
 		Long: `Print what comes for some addresses, a line a message, until interrupted. It goes
 on when the bus was away. Messages from other runtimes come for addresses that are
-registered here (peerbus register).`,
+registered here (peerbus hyperties add).`,
 		Example: `  peerbus listen hyperty://a.example/1
   peerbus listen hyperty://a.example/1 -o json --count 1`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args) },
 	}
 	s.busFlags(c)
+	c.ValidArgsFunction = s.asked(maxListened, ownAddresses)
 	c.Flags().IntVar(&s.count, "count", 0, "end after so many messages; 0 for never")
 	return c
 }
 
+// maxListened bounds the addresses that a shell completes.
+const maxListened = 64
+
 func (s *listenSettings) run(cmd *cobra.Command, addresses []string) error {
-	conn, err := rpc.Dial(s.addr, s.security)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	bus, err := client.New(client.Config{Conn: conn, Name: "listen"})
-	if err != nil {
-		return err
-	}
 	ctx, enough := context.WithCancel(cmd.Context())
 	defer enough()
 	out := &messagePrinter{w: cmd.OutOrStdout(), json: s.output.json(), left: s.count, enough: enough}
-	err = run.All(ctx, bus.Run, func(ctx context.Context) error {
-		return s.listen(ctx, bus, addresses, out, cmd.ErrOrStderr())
-	})
+	err := s.attached(ctx, "listen", addresses, func(*client.Bus) client.Handler { return out.print }, cmd.ErrOrStderr())
 	if err == nil {
 		err = out.err
 	}
 	return err
 }
 
+// attached listens to addresses until ctx ends. It goes on when the bus was away.
+func (s *clientSettings) attached(ctx context.Context, name string, addresses []string, handler func(*client.Bus) client.Handler, errs io.Writer) error {
+	if err := s.checkTimeout(); err != nil {
+		return err
+	}
+	conn, err := rpc.Dial(s.busAddr, s.security)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	bus, err := client.New(client.Config{Conn: conn, Name: name, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	return run.All(ctx, bus.Run, func(ctx context.Context) error {
+		return s.listen(ctx, bus, addresses, handler(bus), errs)
+	})
+}
+
 // listen adds the listeners, within the timeout.
-func (s *listenSettings) listen(ctx context.Context, bus *client.Bus, addresses []string, out *messagePrinter, errs io.Writer) error {
+func (s *clientSettings) listen(ctx context.Context, bus *client.Bus, addresses []string, h client.Handler, errs io.Writer) error {
 	within, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if _, err := bus.Ready(within); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fault.New(fault.Unavailable, "nothing answers at %s: is the bus running, and is its address right?", s.addr)
+		return fault.New(fault.Unavailable, "nothing answers at %s: is the bus running, and is its address right?", s.busAddr)
 	}
 	for _, address := range addresses {
-		if _, err := bus.Listen(within, address, out.print); err != nil {
+		if _, err := bus.Listen(within, address, h); err != nil {
 			return err
 		}
 	}
@@ -117,7 +130,7 @@ func (p *messagePrinter) line(m *pb.Message) error {
 		}
 		return err
 	}
-	body, err := message.FullBody(withoutVia(m))
+	body, err := bodyOf(m)
 	if err != nil {
 		return err
 	}

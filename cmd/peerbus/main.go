@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"google.golang.org/grpc/status"
 
 	"github.com/peerbus/peerbus/internal/config"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -45,19 +43,21 @@ func execute(ctx context.Context, args, environ []string, in io.Reader, out, err
 	root.SetOut(out)
 	root.SetErr(errs)
 	ran, err := root.ExecuteContextC(ctx)
+	if ctx.Err() != nil {
+		if group(ran) == groupServices {
+			return 0 // it was told to stop, perhaps while it started
+		}
+		if err != nil {
+			_, _ = fmt.Fprintln(errs, "peerbus: interrupted")
+		}
+		return exitInterrupted
+	}
 	if err == nil {
 		return 0
 	}
-	if ctx.Err() != nil {
-		if ran.GroupID == groupServices {
-			return 0 // it was told to stop while it started
-		}
-		_, _ = fmt.Fprintln(errs, "peerbus: interrupted")
-		return exitInterrupted
-	}
-	_, _ = fmt.Fprintf(errs, "peerbus: %s\n", explain(err))
-	var usage usageError
-	if errors.As(err, &usage) || fault.CodeOf(err) == fault.BadRequest {
+	f := faultOf(err)
+	_, _ = fmt.Fprintln(errs, errorText(ran, f))
+	if f.Code == fault.BadRequest {
 		return exitUsage
 	}
 	return exitFailed
@@ -71,6 +71,9 @@ func (u usageError) Unwrap() error { return u.error }
 // usage makes wrong arguments a wrong call.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if check == nil {
+			return nil
+		}
 		if err := check(cmd, args); err != nil {
 			return usageError{fmt.Errorf("%s: %w; want %s", cmd.Name(), err, cmd.UseLine())}
 		}
@@ -79,7 +82,7 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 // newRoot makes the tree of commands. Every command's flags are filled from
-// the environment and the settings file before it runs.
+// the environment, the settings file and the context before it runs.
 func newRoot(environ []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "peerbus",
@@ -101,41 +104,47 @@ func newRoot(environ []string) *cobra.Command {
 		&cobra.Group{ID: groupServices, Title: "Services:"},
 		&cobra.Group{ID: groupClient, Title: "Commands for a running runtime:"},
 	)
-	for _, c := range []*cobra.Command{
-		runtimeCommand(), msgnodeCommand(), registryCommand(), busCommand(), p2pstubCommand(), nodestubCommand(),
-		listenCommand(), postCommand(), pingCommand(), registerCommand(), connectionsCommand(), resolveCommand(), statusCommand(),
-		demoCommand(),
-	} {
-		c.Args = usage(c.Args)
-		root.AddCommand(c)
-	}
-	known := settingNames(root)
+	root.AddCommand(
+		runtimeCommand(), msgnodeCommand(), registryCommand(), busCommand(), p2pstubCommand(), nodestubCommand(), gatewayCommand(),
+		postCommand(), requestCommand(), listenCommand(), replyCommand(),
+		hypertiesCommand(), connectionsCommand(), resolveCommand(), pingCommand(), statusCommand(),
+		contextCommand(environ), demoCommand(),
+	)
+	addCompletion(root, environ)
+	known := map[string]bool{}
+	walk(root, func(c *cobra.Command) {
+		if c != root {
+			c.Args = usage(c.Args)
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		return config.Load(cmd.Flags(), environ, func(name string) bool { return known[name] })
+		return config.Load(cmd.Flags(), environ, config.Rules{
+			Known:     func(name string) bool { return known[name] },
+			StandsFor: map[string][]string{flagAddr: {flagBusAddr, flagRegistryAddr}},
+			Below:     func() (string, map[string]string, error) { return contextOf(cmd.Flags(), environ) },
+		})
 	}
 	return root
+}
+
+// walk calls f with a command and all below it.
+func walk(c *cobra.Command, f func(*cobra.Command)) {
+	f(c)
+	for _, sub := range c.Commands() {
+		walk(sub, f)
+	}
+}
+
+// group is the group that a command belongs to, itself or as a part of another.
+func group(c *cobra.Command) string {
+	for c.GroupID == "" && c.HasParent() {
+		c = c.Parent()
+	}
+	return c.GroupID
 }
 
 const (
 	groupServices = "services"
 	groupClient   = "client"
 )
-
-// settingNames are the flags of all commands.
-func settingNames(root *cobra.Command) map[string]bool {
-	names := map[string]bool{}
-	add := func(f *pflag.Flag) { names[f.Name] = true }
-	root.PersistentFlags().VisitAll(add)
-	for _, c := range root.Commands() {
-		c.Flags().VisitAll(add)
-	}
-	return names
-}
-
-// explain turns an error into words for a person.
-func explain(err error) string {
-	if _, ok := status.FromError(err); ok {
-		return fault.From(err).Description
-	}
-	return err.Error()
-}

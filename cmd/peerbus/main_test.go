@@ -119,7 +119,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"post", "x", "[]"}, "body is not a JSON object"},
 		{"", []string{"post", "x", "--wait", "long"}, "wait"},
 		{"", []string{"connections", "-o", "xml"}, "table or json"},
-		{"", []string{"register", "--remove"}, "needs an address"},
+		{"", []string{"hyperties", "remove"}, "arg"},
 	} {
 		code, _, errs := command(t, []string{tc.env}, tc.args...)
 		if code != exitUsage || !strings.Contains(errs, tc.want) {

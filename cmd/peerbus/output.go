@@ -19,7 +19,7 @@ type output string
 
 func (o *output) flag(f *pflag.FlagSet) {
 	*o = "table"
-	f.VarP(o, "output", "o", "table or json")
+	f.VarP(o, flagOutput, "o", "table or json")
 }
 
 // String, Set and Type make it a flag.

@@ -17,9 +17,8 @@ import (
 // pingSettings are those of `peerbus ping`.
 type pingSettings struct {
 	clientSettings
-	registryAddr string
-	count        int
-	interval     time.Duration
+	count    int
+	interval time.Duration
 }
 
 // pingType is what a bus answers itself.
@@ -40,8 +39,8 @@ fails when no probe comes back.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args[0]) },
 	}
-	s.busFlags(c)
-	c.Flags().StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry")
+	s.bothFlags(c)
+	c.ValidArgsFunction = s.asked(1, knownAddresses)
 	c.Flags().IntVarP(&s.count, "count", "c", 0, "end after so many probes; 0 for never")
 	c.Flags().DurationVarP(&s.interval, "interval", "i", time.Second, "from one probe to the next")
 	return c
@@ -93,9 +92,7 @@ func (s *pingSettings) run(cmd *cobra.Command, address string) error {
 // runtimeOf asks the registry which runtime has an address. One that is still
 // being looked up is asked for again.
 func (s *pingSettings) runtimeOf(ctx context.Context, address string) (remote string, err error) {
-	registry := s.clientSettings
-	registry.addr = s.registryAddr
-	err = registry.withRegistry(ctx, func(ctx context.Context, r pb.RegistryClient) error {
+	err = s.withRegistry(ctx, func(ctx context.Context, r pb.RegistryClient) error {
 		resp, err := r.Resolve(ctx, &pb.ResolveRequest{Address: address})
 		for err == nil && resp.RuntimeUrl == "" && resp.GetRoute().GetFlow() == pb.FlowUse_FLOW_USE_UNKNOWN && wait(ctx, 50*time.Millisecond) {
 			resp, err = r.Resolve(ctx, &pb.ResolveRequest{Address: address})
@@ -133,7 +130,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // bus connects to the bus before the first probe, whose time is not for that.
 func (s *pingSettings) bus(ctx context.Context) (_ pb.MessageBusClient, leave func(), err error) {
-	conn, err := s.dial()
+	conn, err := s.dial(s.busAddr)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -163,7 +160,7 @@ func (s *pingSettings) probe(ctx context.Context, bus pb.MessageBusClient, remot
 		_, err = message.Result(resp.GetResponse())
 	}
 	if err != nil {
-		return probe{Sequence: sequence, Error: explain(s.reached(err))}
+		return probe{Sequence: sequence, Error: explain(reached(s.busAddr, err))}
 	}
 	return probe{Sequence: sequence, Path: probePath(resp.Response), Millis: float64(took.Microseconds()) / 1000}
 }

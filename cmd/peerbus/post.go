@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -21,12 +20,33 @@ import (
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
+// messageSettings are those of a message that a command line makes.
+type messageSettings struct {
+	clientSettings
+	from, kind, id, key string
+	p2p                 bool
+	resource, mimeType  string
+}
+
+func (s *messageSettings) flags(c *cobra.Command) {
+	s.busFlags(c)
+	c.ValidArgsFunction = s.asked(1, knownAddresses)
+	c.Flags().StringVar(&s.from, "from", "", "`ADDRESS` of the sender (default: the bus's own)")
+	c.Flags().StringVar(&s.kind, "type", message.Create, "type of the message")
+	c.Flags().StringVar(&s.id, "id", "", "id of the message (default: a new one)")
+	c.Flags().StringVar(&s.key, "key", "", "idempotency `KEY`: what is posted again with it is taken once (default: a new one)")
+	c.Flags().BoolVar(&s.p2p, "p2p", false, "ask for a direct connection")
+	c.Flags().StringVar(&s.resource, "resource", "", "`FILE` whose content goes along with the message")
+	c.Flags().StringVar(&s.mimeType, "mime-type", "application/octet-stream", "its MIME type")
+}
+
+// bodyHelp is what all commands with a BODY say of it.
+const bodyHelp = `BODY is a JSON object. @FILE reads it from a file, "-" from the standard input.`
+
 // postSettings are those of `peerbus post`.
 type postSettings struct {
-	clientSettings
-	from, kind, id, wait, key string
-	p2p                       bool
-	resource, mimeType        string
+	messageSettings
+	wait string
 }
 
 func postCommand() *cobra.Command {
@@ -35,8 +55,7 @@ func postCommand() *cobra.Command {
 		Use:     "post ADDRESS [BODY]",
 		GroupID: groupClient,
 		Short:   "Post a message to an address",
-		Long: `Post a message to an address. BODY is a JSON object; "-" reads it from the standard
-input.
+		Long: `Post a message to an address. ` + bodyHelp + `
 
 Accepted means that a listener or a stub of this runtime has the message, or keeps it
 until it can leave. Delivered means that the receiver has dealt with it, wherever it is
@@ -46,19 +65,14 @@ the command prints the response, and fails when its code is 400 or above.
 When the bus cannot take the message now, as it is being restarted, the command tries
 again until --timeout. The message has an idempotency key and is taken once.`,
 		Example: `  peerbus post hyperty://b.example/1 '{"value":{"hello":"world"}}'
-  peerbus post hyperty://b.example/1 '{"resource":"temperature"}' --type read --wait response`,
+  peerbus post hyperty://b.example/1 @body.json --wait delivered
+  date +'{"value":"%s"}' | peerbus post hyperty://b.example/1 -`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args) },
 	}
-	s.busFlags(c)
-	c.Flags().StringVar(&s.from, "from", "", "`ADDRESS` of the sender (default: the bus's own)")
-	c.Flags().StringVar(&s.kind, "type", message.Create, "type of the message")
-	c.Flags().StringVar(&s.id, "id", "", "id of the message (default: a new one)")
+	s.flags(c)
 	c.Flags().StringVar(&s.wait, "wait", "accepted", "accepted, delivered or response")
-	c.Flags().StringVar(&s.key, "key", "", "idempotency `KEY`: what is posted again with it is taken once (default: a new one)")
-	c.Flags().BoolVar(&s.p2p, "p2p", false, "ask for a direct connection")
-	c.Flags().StringVar(&s.resource, "resource", "", "`FILE` whose content goes along with the message")
-	c.Flags().StringVar(&s.mimeType, "mime-type", "application/octet-stream", "its MIME type")
+	complete(c, "wait", words("accepted", "delivered", "response"))
 	return c
 }
 
@@ -71,17 +85,31 @@ func (s *postSettings) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return s.withBus(cmd.Context(), func(ctx context.Context, bus pb.MessageBusClient) error {
-		again := untilTaken{errs: cmd.ErrOrStderr()}
-		resp, err := again.post(ctx, bus, &pb.PostRequest{Message: m, Wait: wait, IdempotencyKey: s.key})
-		if err != nil {
-			return err
-		}
-		if resp.Response == nil {
-			return s.printTaken(cmd.OutOrStdout(), m)
-		}
-		return s.print(cmd.OutOrStdout(), resp.Response)
-	})
+	resp, err := s.post(cmd, m, wait)
+	if err != nil {
+		return err
+	}
+	if resp == nil {
+		return s.printTaken(cmd.OutOrStdout(), m)
+	}
+	return printResponse(cmd.OutOrStdout(), resp, message.JSON)
+}
+
+// post hands a message to the bus, and gives the response where it waits for one.
+func (s *messageSettings) post(cmd *cobra.Command, m *pb.Message, wait pb.Wait) (*pb.Message, error) {
+	meter := newMeter(cmd.ErrOrStderr(), m)
+	conn, err := s.dial(s.busAddr, meter.dialOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+	defer cancel()
+	shown := meter.show(ctx, wait)
+	again := untilTaken{errs: cmd.ErrOrStderr()}
+	resp, err := again.post(ctx, pb.NewMessageBusClient(conn), &pb.PostRequest{Message: m, Wait: wait, IdempotencyKey: s.key})
+	shown()
+	return resp.GetResponse(), reached(s.busAddr, err)
 }
 
 var waits = map[string]pb.Wait{
@@ -93,7 +121,7 @@ var waits = map[string]pb.Wait{
 func parseWait(s string) (pb.Wait, error) {
 	wait, known := waits[s]
 	if !known {
-		return 0, fault.New(fault.BadRequest, "wait %q: want accepted, delivered or response", s)
+		return 0, fault.New(fault.BadRequest, "wait %q: want accepted, delivered or response", s).In("wait")
 	}
 	return wait, nil
 }
@@ -129,17 +157,16 @@ func (u *untilTaken) post(ctx context.Context, bus pb.MessageBusClient, req *pb.
 // mayTryAgain tells whether an error may pass. A bus that was never there is
 // rather a wrong address.
 func (u *untilTaken) mayTryAgain(err error) bool {
-	st, _ := status.FromError(err)
-	if st.Code() != codes.Unavailable {
+	if fault.CodeOf(err) != fault.Unavailable {
 		return false
 	}
-	if !notConnected(st.Message()) {
+	if !fault.Unreached(err) {
 		u.reached = true
 	}
 	return u.reached
 }
 
-func (s *postSettings) message(in io.Reader, args []string) (*pb.Message, error) {
+func (s *messageSettings) message(in io.Reader, args []string) (*pb.Message, error) {
 	m := &pb.Message{Type: s.kind, From: s.from, To: args[0], P2P: s.p2p}
 	if s.id == "" {
 		s.id = uuid.NewString()
@@ -158,26 +185,40 @@ func (s *postSettings) message(in io.Reader, args []string) (*pb.Message, error)
 	if s.resource != "" {
 		content, err := readBounded(func() (io.ReadCloser, error) { return os.Open(s.resource) })
 		if err != nil {
-			return nil, fault.New(fault.BadRequest, "resource: %w", err)
+			return nil, fault.New(codeOfReading(err), "resource: %w", err).In("resource")
 		}
 		m.Resource = &pb.Resource{Content: content, MimeType: s.mimeType}
 	}
 	return m, nil
 }
 
+// readBody reads a body from an argument, or from where it points to.
 func readBody(in io.Reader, arg string) ([]byte, error) {
 	body := []byte(arg)
-	if arg == "-" {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(in), nil }
+	if path, isFile := strings.CutPrefix(arg, "@"); isFile {
+		open = func() (io.ReadCloser, error) { return os.Open(path) }
+	}
+	if arg == "-" || strings.HasPrefix(arg, "@") {
 		var err error
-		if body, err = readBounded(func() (io.ReadCloser, error) { return io.NopCloser(in), nil }); err != nil {
-			return nil, fault.New(fault.BadRequest, "body: %w", err)
+		if body, err = readBounded(open); err != nil {
+			return nil, fault.New(codeOfReading(err), "body: %w", err).In("body")
 		}
 	}
 	body = bytes.TrimSpace(body)
 	if !json.Valid(body) || len(body) == 0 || body[0] != '{' {
-		return nil, fault.New(fault.BadRequest, "body is not a JSON object; quote it as in '{\"value\":1}'")
+		return nil, fault.New(fault.BadRequest, "body is not a JSON object; quote it as in '{\"value\":1}'").In("body")
 	}
 	return body, nil
+}
+
+// codeOfReading keeps the code of what is too large; what cannot be read was named
+// wrongly.
+func codeOfReading(err error) fault.Code {
+	if fault.CodeOf(err) == fault.TooLarge {
+		return fault.TooLarge
+	}
+	return fault.BadRequest
 }
 
 // readBounded reads what can still be a message.
@@ -204,12 +245,13 @@ func (s *postSettings) printTaken(w io.Writer, m *pb.Message) error {
 	return err
 }
 
-func (s *postSettings) print(w io.Writer, resp *pb.Message) error {
-	text, err := message.JSON(resp)
+// printResponse prints a response as text has it, and fails as it does.
+func printResponse(w io.Writer, resp *pb.Message, text func(*pb.Message) ([]byte, error)) error {
+	line, err := text(resp)
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(w, string(text)); err != nil {
+	if _, err := fmt.Fprintln(w, string(line)); err != nil {
 		return err
 	}
 	_, err = message.Result(resp)

@@ -35,6 +35,9 @@ const (
 	flagRegistryAddr = "registry-addr"
 	flagP2PStubAddr  = "p2pstub-addr"
 	flagNodeStubAddr = "nodestub-addr"
+	flagAddr         = "addr"
+	flagContext      = "context"
+	flagOutput       = "output"
 	flagHTTPAddr     = "http-addr"
 )
 

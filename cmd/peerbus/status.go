@@ -46,10 +46,10 @@ func statusCommand() *cobra.Command {
 // waitReady asks until the runtime is ready, or the timeout is over.
 func (s *clientSettings) waitReady(ctx context.Context) error {
 	return s.withRegistry(ctx, func(ctx context.Context, r pb.RegistryClient) error {
-		name := "the runtime at " + s.addr
+		name := "the runtime at " + s.registryAddr
 		err := local.WaitReady(ctx, name, r)
 		if last := errors.Unwrap(err); last != nil {
-			return fault.New(fault.Timeout, "%s is not ready: %w", name, s.reached(last))
+			return fault.New(fault.Timeout, "%s is not ready: %w", name, reached(s.registryAddr, last))
 		}
 		return err
 	})

@@ -1,10 +1,13 @@
-// Package config fills settings from the command line, the environment and a
-// YAML file, in that order of precedence.
+// Package config fills settings from the command line, the environment, a YAML
+// file and what the program knows besides, in that order of precedence.
 //
 // A setting is a flag; its name gives the other two: --udp-port is
 // PEERBUS_UDP_PORT and `udp-port:`. A file or an environment may be shared by
 // several modes of the program, so a key that another mode has is passed over.
 // One that no mode has is refused by its name, and so is a malformed value.
+//
+// A setting may stand for others (Rules.StandsFor): where it is given, those have
+// its value, unless they are given at the same place or above it.
 package config
 
 import (
@@ -29,11 +32,24 @@ const FileFlag = "config"
 // maxFile bounds the settings file in bytes; a longer one is no settings file.
 const maxFile = 1 << 20
 
+// Rules are what Load must know of the program.
+type Rules struct {
+	// Known tells the names that other modes have.
+	Known func(name string) bool
+	// StandsFor gives the settings that a setting stands for.
+	StandsFor map[string][]string
+	// Below gives settings below the file, under the name of where they are from. It
+	// is called when the flags have all that is above. Optional.
+	Below func() (origin string, settings map[string]string, err error)
+}
+
 // Load sets every flag that the command line has not set: from the environment,
-// else from the file that FileFlag names. known tells the names that other
-// modes have.
-func Load(flags *pflag.FlagSet, environ []string, known func(name string) bool) error {
-	env, err := environment(flags, environ, known)
+// else from the file that FileFlag names, else from Below.
+func Load(flags *pflag.FlagSet, environ []string, rules Rules) error {
+	if err := rules.stand(flags); err != nil {
+		return err
+	}
+	env, err := environment(flags, environ, rules.Known)
 	if err != nil {
 		return err
 	}
@@ -41,11 +57,25 @@ func Load(flags *pflag.FlagSet, environ []string, known func(name string) bool) 
 	if err != nil {
 		return err
 	}
-	file, err := readFile(path, flags, known)
+	file, err := readFile(path, flags, rules.Known)
 	if err != nil {
 		return err
 	}
-	for _, s := range append(env, file...) {
+	for _, layer := range [][]setting{env, file} {
+		if err := rules.fill(flags, layer); err != nil {
+			return err
+		}
+	}
+	below, err := rules.below(flags)
+	if err != nil {
+		return err
+	}
+	return rules.fill(flags, below)
+}
+
+// fill sets what is not set yet, from one place.
+func (r Rules) fill(flags *pflag.FlagSet, layer []setting) error {
+	for _, s := range layer {
 		if flags.Changed(s.name) {
 			continue
 		}
@@ -53,7 +83,43 @@ func Load(flags *pflag.FlagSet, environ []string, known func(name string) bool) 
 			return err
 		}
 	}
+	return r.stand(flags)
+}
+
+// stand sets what a setting that is given stands for.
+func (r Rules) stand(flags *pflag.FlagSet) error {
+	for name, others := range r.StandsFor {
+		if !flags.Changed(name) {
+			continue
+		}
+		for _, other := range others {
+			if flags.Lookup(other) == nil || flags.Changed(other) {
+				continue
+			}
+			if err := flags.Set(other, flags.Lookup(name).Value.String()); err != nil {
+				return fault.New(fault.BadRequest, "%s: %w", name, err)
+			}
+		}
+	}
 	return nil
+}
+
+// below asks for the settings of Below that the mode has.
+func (r Rules) below(flags *pflag.FlagSet) ([]setting, error) {
+	if r.Below == nil {
+		return nil, nil
+	}
+	origin, values, err := r.Below()
+	if err != nil {
+		return nil, err
+	}
+	var found []setting
+	for name, value := range values {
+		if flags.Lookup(name) != nil {
+			found = append(found, setting{name: name, origin: origin + ": " + name, values: []string{value}})
+		}
+	}
+	return found, nil
 }
 
 // setting is a value that was found for a flag.

@@ -27,7 +27,7 @@ func flags(s *settings) *pflag.FlagSet {
 	return f
 }
 
-func known(name string) bool { return name == "domain" }
+var rules = config.Rules{Known: func(name string) bool { return name == "domain" }}
 
 func file(t *testing.T, text string) string {
 	t.Helper()
@@ -58,13 +58,59 @@ func TestPrecedence(t *testing.T) {
 			if err := f.Parse(tc.args); err != nil {
 				t.Fatal(err)
 			}
-			if err := config.Load(f, tc.environ, known); err != nil {
+			if err := config.Load(f, tc.environ, rules); err != nil {
 				t.Fatal(err)
 			}
 			if got.addr != tc.want.addr || got.port != tc.want.port || !slices.Equal(got.nodes, tc.want.nodes) {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+// A setting that stands for others, and what is below the file.
+func TestStandsForAndBelow(t *testing.T) {
+	path := file(t, "bus-addr: file\n")
+	for _, tc := range []struct {
+		name    string
+		args    []string
+		environ []string
+		below   map[string]string
+		want    string
+	}{
+		{"below alone", nil, nil, map[string]string{"bus-addr": "below", "other": "of another mode"}, "below"},
+		{"it stands for it below", nil, nil, map[string]string{"addr": "both"}, "both"},
+		{"the own name wins at the same place", nil, nil, map[string]string{"addr": "both", "bus-addr": "below"}, "below"},
+		{"file over below", []string{"--config", path}, nil, map[string]string{"bus-addr": "below"}, "file"},
+		{"what stands for it over file", []string{"--config", path}, []string{"PEERBUS_ADDR=env"}, nil, "env"},
+		{"flag for both over environment", []string{"--addr", "flag"}, []string{"PEERBUS_BUS_ADDR=env"}, nil, "flag"},
+		{"own flag over flag for both", []string{"--addr", "flag", "--bus-addr", "own"}, nil, nil, "own"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var got settings
+			f := flags(&got)
+			f.String("addr", "", "")
+			if err := f.Parse(tc.args); err != nil {
+				t.Fatal(err)
+			}
+			with := rules
+			with.StandsFor = map[string][]string{"addr": {"bus-addr", "of-another-mode"}}
+			with.Below = func() (string, map[string]string, error) { return "context x", tc.below, nil }
+			if err := config.Load(f, tc.environ, with); err != nil || got.addr != tc.want {
+				t.Errorf("%s, %v; want %s", got.addr, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsWrongBelowIsNamed(t *testing.T) {
+	var s settings
+	with := rules
+	with.Below = func() (string, map[string]string, error) {
+		return "context x", map[string]string{"udp-port": "many"}, nil
+	}
+	if err := config.Load(flags(&s), nil, with); err == nil || !strings.Contains(err.Error(), "context x: udp-port") {
+		t.Error(err)
 	}
 }
 
@@ -90,7 +136,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		if err := f.Parse(args); err != nil {
 			t.Fatal(err)
 		}
-		err := config.Load(f, []string{tc.env}, known)
+		err := config.Load(f, []string{tc.env}, rules)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q %q: %v, want %q", tc.yaml, tc.env, err, tc.want)
 		}
@@ -103,7 +149,7 @@ func TestMissingFile(t *testing.T) {
 	if err := f.Parse([]string{"--config", "/does/not/exist"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := config.Load(f, nil, known); err == nil {
+	if err := config.Load(f, nil, rules); err == nil {
 		t.Error("a missing file is taken")
 	}
 }
@@ -120,6 +166,6 @@ func FuzzFile(f *testing.F) {
 		if err := fl.Parse([]string{"--config", path}); err != nil {
 			t.Fatal(err)
 		}
-		_ = config.Load(fl, nil, known)
+		_ = config.Load(fl, nil, rules)
 	})
 }

@@ -59,6 +59,7 @@ var allowed = map[string][]string{
 	"internal/run":       {},
 	"internal/sequence":  {"internal/fault"},
 	"internal/config":    {"internal/fault"},
+	"internal/contexts":  {"internal/fault"},
 	"internal/engine":    {"internal/fault", "protocol/"},
 	"internal/rules":     {},
 	"internal/testcert":  {},

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
 )
 
@@ -149,7 +150,7 @@ func (b *Bus) askRegistry(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		b.log.Warn("stream to the registry broke; known routes are used on", "error", err)
+		b.log.Log(ctx, fault.EndLevel(err), "stream to the registry broke; known routes are used on", "error", err)
 		if time.Since(began) > retry.DefaultMax {
 			wait.Reset()
 		}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+func hypertiesCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "hyperties",
+		GroupID: groupClient,
+		Short:   "Register, list and remove the hyperties and data objects of this runtime",
+		Example: `  peerbus hyperties add --user user://example.org/bob
+  peerbus hyperties add comm://b.example/1 --kind object
+  peerbus hyperties list
+  peerbus hyperties remove hyperty://b.example/1`,
+		Args: cobra.NoArgs,
+		RunE: help,
+	}
+	c.AddCommand(addHypertyCommand(), listHypertiesCommand(), removeHypertyCommand())
+	return c
+}
+
+// hypertySettings are those of `peerbus hyperties add`.
+type hypertySettings struct {
+	clientSettings
+	kind, scheme, user, guid, descriptor string
+	dataSchemes, resources               []string
+	expires                              time.Duration
+}
+
+func addHypertyCommand() *cobra.Command {
+	var s hypertySettings
+	c := &cobra.Command{
+		Use:   "add [ADDRESS]",
+		Short: "Register a hyperty or a data object, and print its address",
+		Long: `Register a hyperty or a data object in this runtime and in the domain registry,
+and print its address. Without ADDRESS the Message Node allocates one. The registry
+keeps it alive until it is removed.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
+				return s.add(ctx, cmd, r, append(args, "")[0])
+			})
+		},
+	}
+	s.registryFlags(c)
+	f := c.Flags()
+	f.StringVar(&s.kind, "kind", "hyperty", "hyperty or object")
+	f.StringVar(&s.scheme, "scheme", "", "scheme of an allocated address (default: hyperty, or comm for an object)")
+	f.StringVar(&s.user, "user", "", "`URL` of the user it belongs to")
+	f.StringVar(&s.guid, "guid", "", "global id of the user")
+	f.StringVar(&s.descriptor, "descriptor", "", "`URL` of its descriptor in a catalogue")
+	f.StringArrayVar(&s.dataSchemes, "data-scheme", nil, "data scheme it works with (repeatable)")
+	f.StringArrayVar(&s.resources, "resources", nil, "resource it offers (repeatable)")
+	f.DurationVar(&s.expires, "expires", 0, "time without a sign of life after which it is taken for disconnected (default: the registry's)")
+	complete(c, "kind", words("hyperty", "object"))
+	return c
+}
+
+func (s *hypertySettings) add(ctx context.Context, cmd *cobra.Command, r pb.RegistryClient, url string) error {
+	kind, err := parseKind(s.kind)
+	if err != nil {
+		return err
+	}
+	reg := &pb.Registration{
+		Url: url, Kind: kind, DescriptorUrl: s.descriptor, User: s.user, Guid: s.guid,
+		DataSchemes: s.dataSchemes, Resources: s.resources, Scheme: s.scheme,
+	}
+	if s.expires != 0 {
+		reg.Expires = durationpb.New(s.expires)
+	}
+	resp, err := r.Register(ctx, &pb.RegisterRequest{Registration: reg})
+	if err != nil {
+		return err
+	}
+	if s.output.json() {
+		return printJSON(cmd.OutOrStdout(), resp.Registration)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), resp.Registration.Url)
+	return err
+}
+
+func parseKind(s string) (pb.RegistrationKind, error) {
+	switch s {
+	case "hyperty":
+		return pb.RegistrationKind_REGISTRATION_KIND_HYPERTY, nil
+	case "object":
+		return pb.RegistrationKind_REGISTRATION_KIND_DATA_OBJECT, nil
+	default:
+		return 0, fault.New(fault.BadRequest, "kind %q: want hyperty or object", s).In("kind")
+	}
+}
+
+func listHypertiesCommand() *cobra.Command {
+	var s clientSettings
+	var kind string
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List what is registered in this runtime",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			req := &pb.ListRegistrationsRequest{}
+			if kind != "" {
+				var err error
+				if req.Kind, err = parseKind(kind); err != nil {
+					return err
+				}
+			}
+			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
+				return s.listHyperties(ctx, cmd, r, req)
+			})
+		},
+	}
+	s.registryFlags(c)
+	c.Flags().StringVar(&kind, "kind", "", "hyperty or object (default: both)")
+	complete(c, "kind", words("hyperty", "object"))
+	return c
+}
+
+func (s *clientSettings) listHyperties(ctx context.Context, cmd *cobra.Command, r pb.RegistryClient, req *pb.ListRegistrationsRequest) error {
+	resp, err := r.ListRegistrations(ctx, req)
+	if err != nil {
+		return err
+	}
+	if s.output.json() {
+		return printJSON(cmd.OutOrStdout(), resp)
+	}
+	var rows [][]string
+	for _, reg := range resp.Registrations {
+		rows = append(rows, []string{reg.Url, enumName(reg.Kind.String(), "REGISTRATION_KIND_"), reg.User})
+	}
+	return table(cmd.OutOrStdout(), []string{"ADDRESS", "KIND", "USER"}, rows)
+}
+
+func removeHypertyCommand() *cobra.Command {
+	var s clientSettings
+	c := &cobra.Command{
+		Use:   "remove ADDRESS",
+		Short: "Unregister a hyperty or a data object",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
+				_, err := r.Unregister(ctx, &pb.UnregisterRequest{Url: args[0]})
+				return err
+			})
+		},
+	}
+	s.registryFlags(c)
+	c.ValidArgsFunction = s.asked(1, ownAddresses)
+	return c
+}
