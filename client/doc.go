@@ -4,6 +4,7 @@
 // When it breaks, it is opened again with a growing wait, and the listeners are
 // put back before anything else is sent, so that an answer finds its way.
 //
+//	conn, err := client.Dial("127.0.0.1:7402", nil)
 //	bus, err := client.New(client.Config{Conn: conn, Name: "thermostat"})
 //	go bus.Run(ctx)
 //	bus.Listen(ctx, "hyperty://example.org/t1", func(ctx context.Context, m *peerbusv1.Message) { … })

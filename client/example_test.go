@@ -2,11 +2,10 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"time"
 
 	"github.com/peerbus/peerbus/client"
 	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -18,11 +17,11 @@ import (
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	conn, err := grpc.NewClient("127.0.0.1:7402", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := client.Dial("127.0.0.1:7402", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	control, err := grpc.NewClient("127.0.0.1:7401", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	control, err := client.Dial("127.0.0.1:7401", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -65,4 +64,30 @@ func Example() {
 		return
 	}
 	fmt.Println(string(answer.Body))
+}
+
+// What a refusal says.
+func ExampleError() {
+	conn, err := client.Dial("127.0.0.1:7402", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	bus, err := client.New(client.Config{Conn: conn, Name: "example"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	go func() { _ = bus.Run(ctx) }()
+
+	err = bus.Post(ctx, &peerbusv1.Message{Type: message.Create, To: "hyperty://example.org/bob-1"}, client.Delivered())
+	var refused *client.Error
+	switch {
+	case err == nil:
+		fmt.Println("Bob has dealt with it")
+	case errors.As(err, &refused) && refused.Code == 404:
+		fmt.Println("nobody has that address")
+	default:
+		log.Print(err)
+	}
 }

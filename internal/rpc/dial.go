@@ -26,7 +26,7 @@ func Dial(target string, s Security, opts ...grpc.DialOption) (*grpc.ClientConn,
 	if err != nil {
 		return nil, err
 	}
-	opts = append(append(dialOptions(), grpc.WithTransportCredentials(creds)), opts...)
+	opts = append(append(DialOptions(), grpc.WithTransportCredentials(creds)), opts...)
 	conn, err := grpc.NewClient(target, opts...)
 	if err != nil {
 		return nil, fault.New(fault.BadRequest, "address %q: %w", target, err)
@@ -34,7 +34,9 @@ func Dial(target string, s Security, opts ...grpc.DialOption) (*grpc.ClientConn,
 	return conn, nil
 }
 
-func dialOptions() []grpc.DialOption {
+// DialOptions are those of every connection but its credentials: the size of its
+// frames, how it comes back, and how a dead peer is noticed.
+func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(true),
@@ -60,7 +62,7 @@ func NewMemory() *Memory { return &Memory{bufconn.Listen(memoryBuffer)} }
 
 // Dial makes a connection to it.
 func (m *Memory) Dial() (*grpc.ClientConn, error) {
-	opts := append(dialOptions(),
+	opts := append(DialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return m.DialContext(ctx) }),
 	)

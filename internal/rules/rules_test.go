@@ -68,7 +68,7 @@ var allowed = map[string][]string{
 	"internal/local":     {"internal/fault", "internal/rpc", "internal/sequence", "gen/"},
 	"internal/olderpeer": {},
 	"protocol/":          {"protocol/", "internal/fault", "gen/"},
-	"client":             {"protocol/", "internal/fault", "internal/retry", "internal/run", "gen/"},
+	"client":             {"protocol/", "internal/fault", "internal/retry", "internal/rpc", "internal/run", "gen/"},
 	"services/":          {"client", "protocol/", "internal/", "gen/"},
 	"chaos":              {"services/", "client", "protocol/", "internal/", "gen/"},
 	"cmd/":               {"services/", "client", "protocol/", "internal/", "gen/"},

@@ -1,0 +1,34 @@
+package client
+
+import (
+	"crypto/tls"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
+)
+
+// Dial makes a connection to a bus or a registry at HOST:PORT, for Config.Conn and for
+// the clients of package peerbusv1. It takes frames as large as a message can be,
+// comes back by itself, and notices a peer that is gone. It is opened when it is first
+// used; calls wait until then, so bound them by their context. Without a config it is
+// plain text, which a runtime takes on loopback.
+func Dial(addr string, config *tls.Config, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	creds := insecure.NewCredentials()
+	if config != nil {
+		creds = credentials.NewTLS(config)
+	}
+	conn, err := grpc.NewClient(addr, append(append(rpc.DialOptions(), grpc.WithTransportCredentials(creds)), opts...)...)
+	if err != nil {
+		return nil, fault.New(fault.BadRequest, "address %q: %w", addr, err).In("addr")
+	}
+	return conn, nil
+}
+
+// Error is what the methods of a Bus fail with: Code has HTTP's meaning (wire
+// contract, section 2), Field names what is wrong, when it is one thing. Use
+// errors.As.
+type Error = fault.Error
