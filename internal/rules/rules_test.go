@@ -65,6 +65,7 @@ var allowed = map[string][]string{
 	"internal/testcert":  {},
 	"internal/story":     {},
 	"internal/rpc":       {"internal/fault", "internal/retry", "internal/run", "protocol/"},
+	"internal/tracing":   {"internal/fault", "internal/rpc", "protocol/", "gen/"},
 	"internal/local":     {"internal/fault", "internal/rpc", "internal/sequence", "gen/"},
 	"internal/olderpeer": {},
 	"protocol/":          {"protocol/", "internal/fault", "gen/"},

@@ -105,6 +105,9 @@ func parseEnvelope(frame []byte) (*pb.Message, error) {
 	if flow, ok := fields["flow"]; ok && flow[0] == '{' {
 		parseFlow(m, flow)
 	}
+	if trace, ok := fields["trace"]; ok && trace[0] == '{' {
+		parseTrace(m, trace)
+	}
 	return m, wrong
 }
 
@@ -180,7 +183,7 @@ func cutField(object []byte, name string) []byte {
 func trimSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
 
 // AppendJSON writes a message as JSON behind dst: id, type, from, to and the
-// body with the routing fields in it, and flow where there is one. A resource
+// body with the routing fields in it, and flow and trace where there are such. A resource
 // becomes `body.value.content` in base64 with `body.value.mimetype`.
 func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
 	body, err := FullBody(m)
@@ -209,6 +212,9 @@ func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
 		dst = append(dst, body...)
 	}
 	if dst, err = appendFlow(dst, m); err != nil {
+		return dst, err
+	}
+	if dst, err = appendTrace(dst, m.Trace); err != nil {
 		return dst, err
 	}
 	return append(dst, '}'), nil

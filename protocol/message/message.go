@@ -75,6 +75,9 @@ func Validate(m *pb.Message) error {
 	if err := validateFlow(m); err != nil {
 		return err
 	}
+	if err := validateTrace(m.Trace); err != nil {
+		return err
+	}
 	return validateBody(m)
 }
 
@@ -118,10 +121,12 @@ func KeyOf(m *pb.Message) Key { return Key{m.From, m.To, m.Id} }
 func AnswerKey(m *pb.Message) Key { return Key{m.To, m.From, m.Id} }
 
 // Answer makes the response to a request: from and to changed over, the same
-// id, and a body with the code and what else is given. fields is anything that
-// marshals to a JSON object, or nil; its own `code` is overridden.
+// id and trace, and a body with the code and what else is given. fields is anything
+// that marshals to a JSON object, or nil; its own `code` is overridden.
 func Answer(req *pb.Message, code fault.Code, fields any) *pb.Message {
-	return &pb.Message{Id: req.Id, Type: Response, From: req.To, To: req.From, Body: answerBody(code, fields)}
+	return &pb.Message{
+		Id: req.Id, Type: Response, From: req.To, To: req.From, Body: answerBody(code, fields), Trace: answerTrace(req),
+	}
 }
 
 // Refuse makes the response that tells the sender of a request what is wrong.

@@ -154,6 +154,7 @@ func FuzzParseJSON(f *testing.F) {
 	f.Add([]byte(`{"id":1,"type":"t","from":"a","to":"b","body":{ "via":"x" }}`))
 	f.Add([]byte(`{"id":"1","type":"t","from":"a","to":"b","body":{"value":{"content":"AA==","mimetype":"a/b"}}}`))
 	f.Add([]byte(`{"id":1,"type":"flow","from":"a","to":"b","flow":{"runtime":"r","epoch":"1","id":2,"acks":[{"received":"7","receivedBeyond":[["9","10"]]}]}}`))
+	f.Add([]byte(`{"id":1,"type":"t","from":"a","to":"b","trace":{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=b","record":true,"hops":[{"service":"bus","at":"r","event":"posted","time":"1790000000000000001"}]}}`))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		m, err := message.ParseJSON(frame)
 		if err != nil {
@@ -169,6 +170,9 @@ func FuzzParseJSON(f *testing.F) {
 		}
 		if back.Id != m.Id || back.Via != m.Via || string(back.Body) != string(m.Body) {
 			t.Fatalf("%q changed into %q", frame, out)
+		}
+		if !proto.Equal(back.Trace, m.Trace) {
+			t.Fatalf("the trace of %q changed in %q", frame, out)
 		}
 		if !proto.Equal(back.Flow, m.Flow) || string(back.Origin) != string(m.Origin) || back.Number != m.Number {
 			t.Fatalf("the flow of %q changed in %q", frame, out)

@@ -229,9 +229,9 @@ func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error)
 		for _, o := range frame.Outcomes {
 			s.charge(-outcomeCost(o))
 		}
-		for _, p := range sent {
-			if p.dealt() {
-				s.bus.finish(p)
+		for _, h := range sent {
+			if h.dealt() {
+				s.bus.finish(h.post)
 			}
 		}
 	}
@@ -240,13 +240,13 @@ func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error)
 // taking is what goes with making a frame.
 type taking struct {
 	accepted []*post    // what was let into a queue by that
-	sent     []*post    // what is dealt with once the frame is sent
+	sent     []handed   // what is dealt with once the frame is sent
 	hungry   []*outflow // that wait for the room
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in
 // turn, a message each. Nil when there is nothing.
-func (s *stream) take() (frame *pb.AttachResponse, sent []*post) {
+func (s *stream) take() (frame *pb.AttachResponse, sent []handed) {
 	s.mu.Lock()
 	frame = &pb.AttachResponse{}
 	bytes := s.takeOutcomes(frame)
@@ -299,9 +299,10 @@ func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) 
 }
 
 // lost refuses posts that were under way to a listener, and that no other has.
-func lost(posts []*post, why error) (verdicts []verdict) {
-	for _, p := range posts {
-		switch {
+func lost(sent []handed, why error) (verdicts []verdict) {
+	for _, h := range sent {
+		h.span.End(why)
+		switch p := h.post; {
 		case !p.lost():
 		case p.served.Load():
 			verdicts = append(verdicts, verdict{post: p, done: true})

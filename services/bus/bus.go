@@ -13,6 +13,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics is where the metrics are registered; nil for nowhere.
 	Metrics prometheus.Registerer
+	// Tracer makes the spans; nil for none.
+	Tracer *tracing.Tracer
 }
 
 // Bus routes messages between the listeners of one runtime. Register makes it
@@ -42,6 +45,7 @@ type Bus struct {
 	log        *slog.Logger
 	registry   pb.RegistryClient
 	metrics    *metrics
+	point      *tracing.Point
 
 	streams  *streams
 	origins  *origins
@@ -68,6 +72,7 @@ func New(cfg Config) (*Bus, error) {
 	b := &Bus{
 		runtimeURL: runtime.Runtime, own: address.Bus(runtime.Runtime), limits: cfg.Limits.orDefaults(),
 		log: cfg.Log, registry: pb.NewRegistryClient(cfg.Registry), metrics: newMetrics(),
+		point: cfg.Tracer.Point("bus", runtime.Runtime),
 	}
 	b.streams = newStreams(&b.limits)
 	b.origins, b.keyed = newOrigins(&b.limits), newKeyed(b.limits.Calls)
@@ -142,8 +147,12 @@ func (b *Bus) admit(p *post) error {
 	if p.m != nil && p.ingress == nil {
 		b.complete(p.m, fromStub(p))
 	}
+	err := message.Validate(p.m)
+	if p.m.GetFlow() == nil { // what comes in a flow is a post once it is in order
+		b.begin(p)
+	}
 	p.size = proto.Size(p.m)
-	if err := message.Validate(p.m); err != nil {
+	if err != nil {
 		return &refusal{reasonInvalid, fault.From(err)}
 	}
 	switch {
@@ -165,8 +174,9 @@ func errLate(to string) error {
 }
 
 // fromStub tells whether a stub posts.
-func fromStub(p *post) bool {
-	c := p.by.component()
+func fromStub(p *post) bool { return isStub(p.by.component()) }
+
+func isStub(c pb.Component) bool {
 	return c == pb.Component_COMPONENT_P2P_STUB || c == pb.Component_COMPONENT_NODE_STUB
 }
 
@@ -195,9 +205,11 @@ func (b *Bus) deliver(p *post) {
 	}
 	if message.IsResponse(p.m) {
 		if q, final := b.requests.answer(p.m); final {
+			q.adopt(p)
 			b.respond(q, p)
 			return
 		} else if q != nil {
+			q.adopt(p)
 			if done, err := b.table.local(p); done {
 				b.settle(p, err)
 			}
@@ -232,9 +244,7 @@ func (b *Bus) answerPing(p *post) bool {
 		return false
 	}
 	b.settle(p, nil)
-	answer := newPost(itself{}, message.Answer(p.m, fault.OK, nil))
-	answer.size = proto.Size(answer.m)
-	b.deliver(answer)
+	b.deliver(b.ownPost(message.Answer(b.point.Hop(p.m, message.HopDelivered), fault.OK, nil)))
 	return true
 }
 

@@ -4,7 +4,10 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/tracing"
 )
 
 // inbox is the queue of a stream for one listener, under the name by which the
@@ -30,7 +33,7 @@ type inbox struct {
 	// guarded by stream.mu
 	window   int // bytes that may be under way
 	underWay int // bytes sent and not given back
-	sent     fifo[*post]
+	sent     fifo[handed]
 	given    int // bytes of credit that no whole message of sent has used up
 	queue    fifo[*post]
 	bytes    int // in queue
@@ -40,6 +43,19 @@ type inbox struct {
 	stuck    bool
 	ready    bool // it stands in stream.ready
 	closed   bool
+}
+
+// handed is a post that its listener has, and has not dealt with.
+type handed struct {
+	post *post
+	size int // bytes of the message as the listener got it
+	span tracing.Span
+}
+
+// dealt counts its listener as one that has dealt with it.
+func (h handed) dealt() (last bool) {
+	h.span.End(nil)
+	return h.post.dealt()
 }
 
 // unlimited is the window of a Listen stream, which cannot give credit: gRPC's
@@ -156,11 +172,12 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	p := in.queue.pop()
 	in.bytes -= p.size
 	in.stream.queued -= p.cost()
+	m, h := in.hand(p)
 	if in.window != unlimited {
-		in.underWay += p.size
-		in.sent.push(p)
+		in.underWay += h.size
+		in.sent.push(h)
 	} else {
-		t.sent = append(t.sent, p)
+		t.sent = append(t.sent, h)
 	}
 	for in.overflow.len() > 0 && in.fits(in.overflow.first().post) {
 		first := in.leave()
@@ -173,7 +190,17 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	if l := in.stream.limits; in.stuck && in.bytes <= l.QueueBytes/2 && in.queue.len() <= l.QueueMessages/2 {
 		in.stuck = false
 	}
-	return &pb.Delivery{Listener: in.name, Message: p.m}
+	return &pb.Delivery{Listener: in.name, Message: m}
+}
+
+// hand gives a post's message as its listener gets it. A stub is on its way only, and
+// says so itself.
+func (in *inbox) hand(p *post) (*pb.Message, handed) {
+	if p.m.Trace == nil || isStub(in.stream.comp) {
+		return p.m, handed{post: p, size: p.size}
+	}
+	m, span := in.stream.bus.point.Start(p.m, tracing.Deliver)
+	return m, handed{p, proto.Size(m), span}
 }
 
 // credit gives bytes back to the window, and gives the posts that are settled by
@@ -182,10 +209,10 @@ func (in *inbox) credit(bytes uint32) (settled []*post) {
 	given := min(int(bytes), in.underWay)
 	in.underWay -= given
 	in.given += given
-	for in.sent.len() > 0 && in.given >= (*in.sent.first()).size {
-		p := in.sent.pop()
-		if in.given -= p.size; p.dealt() {
-			settled = append(settled, p)
+	for in.sent.len() > 0 && in.given >= in.sent.first().size {
+		h := in.sent.pop()
+		if in.given -= h.size; h.dealt() {
+			settled = append(settled, h.post)
 		}
 	}
 	in.arm()
@@ -230,8 +257,9 @@ func (in *inbox) close() (verdicts []verdict, hungry map[*outflow]struct{}) {
 	defer s.mu.Unlock()
 	in.end()
 	verdicts = in.dismiss(in.gone())
-	for _, p := range in.sent.drain() {
-		verdicts = in.lose(verdicts, p, s.comp == pb.Component_COMPONENT_APPLICATION)
+	for _, h := range in.sent.drain() {
+		h.span.End(in.gone())
+		verdicts = in.lose(verdicts, h.post, s.comp == pb.Component_COMPONENT_APPLICATION)
 	}
 	for _, p := range in.queue.drain() {
 		s.queued -= p.cost()
@@ -271,7 +299,11 @@ func (in *inbox) leaveAll() []*post {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.end()
-	all := in.sent.drain()
+	var all []*post
+	for _, h := range in.sent.drain() {
+		h.span.End(in.gone())
+		all = append(all, h.post)
+	}
 	for _, p := range in.queue.drain() {
 		s.queued -= p.cost()
 		all = append(all, p)

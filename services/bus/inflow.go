@@ -91,8 +91,10 @@ func (f *flows) refused(p *post) {
 	if out != nil && out.refused(m.Flow.Sequence, fault.From(err)) {
 		return
 	}
-	answer := newPost(itself{}, message.WithoutFlow(m))
-	answer.size, answer.ingress, answer.by = proto.Size(answer.m), p.ingress, p.by
+	answer := newPost(p.by, message.WithoutFlow(m))
+	answer.ingress = p.ingress
+	f.bus.begin(answer)
+	answer.size = proto.Size(answer.m)
 	f.bus.verify(answer)
 }
 
@@ -251,7 +253,8 @@ func (in *inflow) handOn(d flow.Delivery) {
 	m := message.Share(p.m)
 	m.Flow = nil
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
-	q.size, q.ingress, q.flowing = proto.Size(m), p.ingress, true
+	b.begin(q)
+	q.size, q.ingress, q.flowing = proto.Size(q.m), p.ingress, true
 	b.verify(q)
 }
 

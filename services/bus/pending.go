@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -104,11 +106,25 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 	return q, true
 }
 
+// errAbandoned is what a span says of a request that nobody waits for any more.
+var errAbandoned = fault.New(fault.Unavailable, "its poster does not wait for the response any more")
+
+// adopt puts a response that is in no trace into that of its request: whoever answered
+// knows nothing of traces.
+func (q *request) adopt(p *post) {
+	if p.m.Trace == nil && q.post.m.Trace != nil {
+		p.m = message.Share(p.m)
+		p.m.Trace = q.post.m.Trace
+		p.size = proto.Size(p.m)
+	}
+}
+
 // drop takes a request out that its poster does not wait for any more; nil is
 // none.
 func (r *requests) drop(q *request) {
 	if q != nil && r.end(q) {
 		r.metrics.request("abandoned")
+		q.post.span.End(errAbandoned)
 	}
 }
 
@@ -119,6 +135,7 @@ func (r *requests) abandon(by poster) {
 	for _, q := range r.open {
 		if q.post.by == by && r.take(q) {
 			r.metrics.request("abandoned")
+			q.post.span.End(errAbandoned)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/tracing"
 )
 
 // poster is who posts: an attached stream, a unary call, a flow from another
@@ -47,6 +48,8 @@ type post struct {
 	patience *time.Timer // with WAIT_DELIVERED
 	flowing  bool        // it came in a flow, which bounds how many such there are
 	returned bool        // a listener that was cut off had it in its queue: there it has room
+
+	span tracing.Span // until it is settled
 
 	also []*post // the same message, come again in a flow; see arrived
 
@@ -109,6 +112,7 @@ func (p *post) end(err error) {
 	if p.patience != nil {
 		p.patience.Stop()
 	}
+	p.span.End(err)
 	p.by.settled(p, err)
 }
 

@@ -5,13 +5,19 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
 func (b *Bus) respond(q *request, p *post) {
 	b.metrics.delivered(q.post.by.component())
 	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
-	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
+	if q.post.span.On() {
+		_, err := message.Result(p.m)
+		q.post.span.Fail(err)
+	}
+	response := b.point.Mark(p.m, tracing.Deliver, nil)
+	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: response})
 	q.post.end(nil)
 	b.settle(p, nil)
 }
@@ -41,6 +47,7 @@ func (b *Bus) settle(p *post, err error) {
 		return
 	}
 	b.metrics.refused(reasonOf(err))
+	b.traceRefused(p, err)
 	switch {
 	case p.request != nil:
 		if b.requests.end(p.request) {
@@ -79,8 +86,7 @@ func (b *Bus) finishAll(posts []*post) {
 // not been approved the answer only goes back to where it was posted: nobody
 // can have others told that their requests have failed.
 func (b *Bus) refuse(p *post, why error) {
-	answer := newPost(itself{}, message.Refuse(p.m, why))
-	answer.size = proto.Size(answer.m)
+	answer := b.ownPost(message.Refuse(b.point.Hop(p.m, message.HopRefused), why))
 	switch {
 	case p.verified:
 		b.deliver(answer)
@@ -99,7 +105,16 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 		return
 	}
 	b.metrics.refused(reasonOf(why))
+	b.traceRefused(p, why)
 	b.refuse(p, why)
+}
+
+// ownPost makes a post of the bus itself.
+func (b *Bus) ownPost(m *pb.Message) *post {
+	p := newPost(itself{}, m)
+	b.begin(p)
+	p.size = proto.Size(p.m)
+	return p
 }
 
 // itself is the bus as a poster: of refusals, which nobody waits for.

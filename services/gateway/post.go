@@ -156,8 +156,9 @@ func (g *Gateway) waiting(wait, timeout string) (*pb.PostRequest, error) {
 	return &pb.PostRequest{Wait: w, Timeout: durationpb.New(d)}, nil
 }
 
-// fields of a message. What peerbus itself adds to one is not for those who post.
-var fields = []string{"id", "type", "from", "to", "body"}
+// fields of a message. What peerbus itself adds to one is not for those who post, but
+// for the trace: an answer carries that of its request on.
+var fields = []string{"id", "type", "from", "to", "body", "trace"}
 
 // readMessage reads a message that may leave out `id` and `from`.
 func readMessage(text []byte) (*pb.Message, error) {

@@ -12,6 +12,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -166,7 +167,7 @@ func (n *Node) refuseTo(runtime string, m *pb.Message, err error) {
 	if runtime == "" || message.IsResponse(m) {
 		return
 	}
-	answer := message.Refuse(m, f)
+	answer := message.Refuse(n.point.Mark(m, tracing.Refuse, f), f)
 	if n.answerTo(runtime, answer) {
 		return
 	}

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"time"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // handAll hands a letter to runtimes. The error tells of one that could not have
@@ -91,7 +93,22 @@ func (n *Node) relayed(runtime string, letters ...letter) {
 		return
 	}
 	for _, l := range letters {
-		n.log.Debug("relayed", "type", l.message.Type, "from", l.message.From, "to", l.message.To, "runtime", runtime)
+		n.trace("relayed", l.message, "runtime", runtime)
+	}
+}
+
+// trace is a line of the log about one message.
+func (n *Node) trace(event string, m *pb.Message, more ...any) {
+	attrs := append([]any{"type", m.Type, "from", m.From, "to", m.To}, more...)
+	if id := message.TraceID(m); id != "" {
+		attrs = append(attrs, "trace_id", id)
+	}
+	n.log.Debug(event, attrs...)
+}
+
+func (n *Node) traceRefused(m *pb.Message, err error) {
+	if n.log.Enabled(n.life, slog.LevelDebug) {
+		n.trace("refused", m, "error", err)
 	}
 }
 

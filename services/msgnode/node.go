@@ -18,6 +18,7 @@ import (
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 )
 
@@ -42,6 +43,8 @@ type Config struct {
 	// Gatherer is what /metrics shows; nil: Metrics, if it can be gathered
 	// from, else there is no /metrics.
 	Gatherer prometheus.Gatherer
+	// Tracer makes the spans; nil: none.
+	Tracer *tracing.Tracer
 	// Now is the clock of what expires; nil: time.Now.
 	Now func() time.Time
 }
@@ -58,6 +61,7 @@ type Node struct {
 	limits   Limits
 	log      *slog.Logger
 	metrics  *metrics
+	point    *tracing.Point
 	now      func() time.Time
 	wait     func(context.Context, time.Duration) error
 	services map[string]service // by address
@@ -97,7 +101,8 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		domain: cfg.Domain, token: natsName.Replace(cfg.Domain), replica: randomName(),
 		engine: cfg.Engine, cfg: cfg, limits: cfg.Limits, log: cfg.Log, metrics: newMetrics(),
-		now: cfg.Now, wait: wait, complete: make(chan struct{}),
+		point: cfg.Tracer.Point("msgnode", cfg.Domain),
+		now:   cfg.Now, wait: wait, complete: make(chan struct{}),
 		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), mailing: make(chan struct{}, 1), life: context.Background(),
 		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{},
 	}

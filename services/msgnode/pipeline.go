@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -75,7 +76,8 @@ func (n *Node) refuse(ctx context.Context, x *exchange, where string, err error)
 	if message.IsResponse(x.m) {
 		return
 	}
-	answer := message.Refuse(x.m, f)
+	n.traceRefused(x.m, f)
+	answer := message.Refuse(n.point.Mark(x.m, tracing.Refuse, f), f)
 	if answer.From == "" {
 		answer.From = address.Session
 	}
@@ -174,6 +176,7 @@ func (n *Node) deliver(ctx context.Context, x *exchange) error {
 // replicas that have others. sender is the runtime that sent it, empty for the
 // node. The error tells that someone could not take it.
 func (n *Node) relay(m *pb.Message, sender string, way decision) error {
+	m, span := n.point.Start(m, tracing.Relay)
 	l := newLetter(m, sender)
 	err := n.handAll(way.here, l)
 	for _, e := range way.there {
@@ -181,5 +184,6 @@ func (n *Node) relay(m *pb.Message, sender string, way decision) error {
 			err = sendErr
 		}
 	}
+	span.End(err)
 	return err
 }

@@ -202,6 +202,7 @@ func (l *link) sendBatch(ctx context.Context, c conn, batch []*pb.Message) error
 	for _, m := range batch {
 		s.trace(ctx, "to node", m)
 	}
+	batch, spans := s.sending(batch)
 	gone := 0
 	var err error
 	for gone < len(batch) && err == nil {
@@ -210,12 +211,15 @@ func (l *link) sendBatch(ctx context.Context, c conn, batch []*pb.Message) error
 		for _, m := range batch[gone : gone+n] {
 			s.metrics.count(directionOut, outcomeSent, m)
 		}
+		spans.end(gone, gone+n, nil)
 		gone += n
 		if err != nil && fault.CodeOf(err) == fault.TooLarge {
 			s.refuse(ctx, batch[gone], err)
+			spans.end(gone, gone+1, err)
 			gone, err = gone+1, nil
 		}
 	}
+	spans.end(gone, len(batch), err)
 	for _, m := range s.out.sent(gone) {
 		s.refuse(ctx, m, errStubClosed)
 	}

@@ -11,6 +11,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -25,6 +26,7 @@ type session struct {
 	limits                      Limits
 	log                         *slog.Logger
 	metrics                     *metrics
+	point                       *tracing.Point
 	bus                         *client.Bus
 	find                        func(context.Context, string) ([]endpoint, error)
 	dial                        func(context.Context, endpoint, time.Duration) (conn, error)

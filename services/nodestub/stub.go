@@ -16,6 +16,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 	Limits     Limits
 	Log        *slog.Logger          // default: slog.Default()
 	Metrics    prometheus.Registerer // nil: not registered
+	Tracer     *tracing.Tracer       // nil: no spans
 }
 
 // Stub is the Message Node stubs of a runtime. All methods may be called by
@@ -52,6 +54,7 @@ type Stub struct {
 	bus     *client.Bus
 	finder  *finder
 	metrics *metrics
+	point   *tracing.Point
 	turn    chan struct{} // held by the Deploy or Close that is at work
 	running chan struct{} // closed when sessions can be started
 
@@ -98,7 +101,8 @@ func New(cfg Config) (*Stub, error) {
 	}
 	return &Stub{
 		cfg: cfg, bus: bus, finder: newFinder(cfg, tls != nil), metrics: newMetrics(cfg.Metrics),
-		turn: make(chan struct{}, 1), running: make(chan struct{}),
+		point: cfg.Tracer.Point("nodestub", runtime.Text),
+		turn:  make(chan struct{}, 1), running: make(chan struct{}),
 		domains: map[string]*domain{}, watchers: map[*watcher]struct{}{},
 	}, nil
 }
@@ -223,7 +227,7 @@ func (s *Stub) isDeployed(name, stubURL string) (bool, error) {
 func (s *Stub) newSession(name, stubURL string) *session {
 	se := &session{
 		domain: name, stubURL: stubURL, runtimeURL: s.cfg.RuntimeURL, limits: s.cfg.Limits,
-		log: s.cfg.Log, metrics: s.metrics, bus: s.bus, find: s.finder.find, dial: s.dial,
+		log: s.cfg.Log, metrics: s.metrics, point: s.point, bus: s.bus, find: s.finder.find, dial: s.dial,
 		changed: s.changed,
 	}
 	se.init()

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -35,7 +37,7 @@ func (s *session) refuse(ctx context.Context, m *pb.Message, why error) {
 	if message.IsResponse(m) {
 		return
 	}
-	answer := message.Refuse(m, why)
+	answer := message.Refuse(s.point.Mark(m, tracing.Refuse, why), why)
 	answer.Via = s.stubURL
 	if err := s.bus.Send(ctx, answer, client.From(&pb.Ingress{})); err != nil && ctx.Err() == nil {
 		s.log.Warn("refusal cannot be posted", "domain", s.domain, "error", err)
@@ -51,10 +53,13 @@ func (s *session) receive(ctx context.Context, m *pb.Message) error {
 		s.refuseToNode(ctx, m, err)
 		return nil
 	}
+	m, span := s.point.Start(m, tracing.Receive)
 	m.Via = s.stubURL
 	s.trace(ctx, "from node", m)
 	s.metrics.count(directionIn, outcomePosted, m)
-	if err := s.bus.Send(ctx, m, client.From(&pb.Ingress{})); err != nil {
+	err := s.bus.Send(ctx, m, client.From(&pb.Ingress{}))
+	span.End(err)
+	if err != nil {
 		s.metrics.count(directionIn, outcomeDropped, m)
 		return errors.Join(errors.New("the bus takes nothing"), err)
 	}
@@ -79,8 +84,36 @@ func (s *session) refuseToNode(ctx context.Context, m *pb.Message, why error) {
 	}
 }
 
+// spans are those of a batch on its way; nil when none of it is traced.
+type spans []tracing.Span
+
+func (s spans) end(from, to int, err error) {
+	for i := from; i < to && i < len(s); i++ {
+		s[i].End(err)
+	}
+}
+
+// sending gives a batch as it leaves. What could not be sent and is sent later is
+// another step of its trace, so the queue keeps what it has.
+func (s *session) sending(batch []*pb.Message) ([]*pb.Message, spans) {
+	if !slices.ContainsFunc(batch, func(m *pb.Message) bool { return m.Trace != nil }) {
+		return batch, nil
+	}
+	out, all := make([]*pb.Message, len(batch)), make(spans, len(batch))
+	for i, m := range batch {
+		out[i], all[i] = s.point.Start(m, tracing.Send)
+	}
+	return out, all
+}
+
 // trace is one of the steps that a run can be followed by.
 func (s *session) trace(ctx context.Context, step string, m *pb.Message) {
-	s.log.LogAttrs(ctx, slog.LevelDebug, step, slog.String("type", m.Type),
-		slog.String("from", m.From), slog.String("to", m.To), slog.String("domain", s.domain))
+	if !s.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	log := s.log
+	if id := message.TraceID(m); id != "" {
+		log = log.With("trace_id", id)
+	}
+	log.DebugContext(ctx, step, "type", m.Type, "from", m.From, "to", m.To, "domain", s.domain)
 }

@@ -15,6 +15,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/protocol/status"
@@ -43,6 +44,8 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics; nil registers none.
 	Metrics prometheus.Registerer
+	// Tracer makes the spans; nil for none.
+	Tracer *tracing.Tracer
 
 	interfaces func() []netip.Addr // of this machine; nil asks the system
 }
@@ -54,6 +57,7 @@ type Stub struct {
 	limits    Limits
 	log       *slog.Logger
 	metrics   *metrics
+	point     *tracing.Point
 	runtime   address.URL
 	bus       *client.Bus
 	addresses *addresses
@@ -95,6 +99,7 @@ func New(cfg Config) (*Stub, error) {
 	m, limits := newMetrics(cfg.Metrics), cfg.Limits.orDefaults()
 	return &Stub{
 		cfg: cfg, limits: limits, log: cfg.Log, metrics: m, runtime: runtime, bus: bus,
+		point:     cfg.Tracer.Point("p2pstub", runtime.Text),
 		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), ready: make(chan struct{}),
 		stubs: map[string]*deployed{}, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
 		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m},
@@ -276,6 +281,7 @@ func (s *Stub) refuse(ctx context.Context, m *pb.Message, why error) {
 	if message.IsResponse(m) {
 		return
 	}
+	m = s.point.Mark(m, tracing.Refuse, why)
 	if err := s.bus.Send(ctx, message.Refuse(m, why)); err != nil {
 		s.log.Debug("a refusal could not be sent", "to", m.From, "error", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -55,7 +56,7 @@ func (p *peer) received(c *channel, got framing.Received) {
 		p.take(c, m)
 	}
 	for _, progress := range got.Progress {
-		p.toBus(c, progress.Provisional())
+		_ = p.toBus(c, progress.Provisional()) // it has been told
 	}
 	c.stop(got.Cancelled)
 	for _, one := range got.GivenUp {
@@ -81,25 +82,27 @@ func (p *peer) take(c *channel, m *pb.Message) {
 		p.stub.metrics.drop(dropChanges)
 		return
 	}
+	m, span := p.stub.point.Start(m, tracing.Receive)
 	p.trace("from peer", m)
-	p.toBus(c, m)
+	span.End(p.toBus(c, m))
 }
 
 // toBus posts what came from the other side. A refusal goes to its sender by
 // itself.
-func (p *peer) toBus(c *channel, m *pb.Message) {
+func (p *peer) toBus(c *channel, m *pb.Message) error {
 	m.Via = p.url
 	err := p.stub.bus.Send(p.ctx, m, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
 	if err != nil {
 		p.stub.metrics.drop(dropRefused)
 		p.answerPeer(c, m, err)
 	}
+	return err
 }
 
 // answerPeer tells the sender of a request over the channel what is wrong.
 func (p *peer) answerPeer(c *channel, m *pb.Message, err error) {
 	if m.Id != "" && m.From != "" && m.To != "" && !message.IsResponse(m) {
-		_, _ = c.add(message.Refuse(m, err)) // a full queue: its time runs out instead
+		_, _ = c.add(message.Refuse(p.stub.point.Mark(m, tracing.Refuse, err), err)) // a full queue: its time runs out instead
 	}
 }
 
@@ -117,7 +120,9 @@ func (p *peer) deliver(ctx context.Context, m *pb.Message) {
 		if !c.flow {
 			m = message.WithoutFlow(m)
 		}
-		err = c.send(ctx, m)
+		sent, span := p.stub.point.Start(m, tracing.Send)
+		err = c.send(ctx, sent)
+		span.End(err)
 	}
 	if err != nil {
 		p.stub.metrics.drop(dropReason(err))
@@ -126,7 +131,12 @@ func (p *peer) deliver(ctx context.Context, m *pb.Message) {
 }
 
 func (p *peer) trace(what string, m *pb.Message) {
-	if p.log.Enabled(context.Background(), slog.LevelDebug) {
-		p.log.Debug(what, "type", m.Type, "from", m.From, "to", m.To)
+	if !p.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
 	}
+	log := p.log
+	if id := message.TraceID(m); id != "" {
+		log = log.With("trace_id", id)
+	}
+	log.Debug(what, "type", m.Type, "from", m.From, "to", m.To)
 }

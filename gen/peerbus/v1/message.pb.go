@@ -213,7 +213,8 @@ type Trace struct {
 	// are made.
 	Traceparent string `protobuf:"bytes,1,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	Tracestate  string `protobuf:"bytes,2,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
-	// Each process writes down in `hops` that the message came by.
+	// Each process writes down in `hops` that the message came by; a response goes on
+	// with those of its request. At most 32.
 	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
 	Hops          []*Hop `protobuf:"bytes,4,rep,name=hops,proto3" json:"hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -285,7 +286,7 @@ type Hop struct {
 	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	// URL of the runtime, or domain of the Message Node.
 	At string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// posted, sent, received, relayed or delivered.
+	// posted, sent, received, relayed, delivered or refused.
 	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// By the clock of the machine, in nanoseconds since 1970.
 	Time          int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
