@@ -32,6 +32,7 @@ func busCommand() *cobra.Command {
 func (p *process) addBus(s *runtimeSettings, conns peers) error {
 	b, err := bus.New(bus.Config{
 		RuntimeURL: s.runtimeURL, Registry: conns.registry, Log: p.named("bus"), Metrics: p.metrics,
+		Tracer: p.tracer,
 	})
 	if err != nil {
 		return err

@@ -56,7 +56,10 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 		return err
 	}
 	p := newProcess(log, "msgnode", s.security)
-	if err := s.build(cmd, p); err != nil {
+	if err = p.observe(&s.observe); err == nil {
+		err = s.build(cmd, p)
+	}
+	if err != nil {
 		p.close()
 		return fault.New(fault.CodeOf(err), "msgnode: %w", err)
 	}
@@ -74,7 +77,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
 	}
 	node, err := msgnode.New(msgnode.Config{
 		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoint: s.externalGRPC,
-		GRPCAddr: s.grpcAddr, Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics,
+		GRPCAddr: s.grpcAddr, Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (p *process) addNodeStub(s *runtimeSettings, conns peers) error {
 	stub, err := nodestub.New(nodestub.Config{
 		RuntimeURL: s.runtimeURL, Bus: conns.bus, Nodes: nodes, Security: s.security,
 		HTTPClient: &http.Client{Transport: transport}, AllowPlain: s.allowHTTP,
-		Log: p.named("nodestub"), Metrics: p.metrics,
+		Log: p.named("nodestub"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {
 		return err

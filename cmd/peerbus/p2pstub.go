@@ -57,7 +57,7 @@ func (p *process) addP2PStub(s *runtimeSettings, conns peers) error {
 	}
 	stub, err := p2pstub.New(p2pstub.Config{
 		RuntimeURL: s.runtimeURL, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise, Limits: s.paths,
-		Log: p.named("p2pstub"), Metrics: p.metrics,
+		Log: p.named("p2pstub"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {
 		return err

@@ -16,12 +16,14 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/internal/tracing"
 )
 
 // process is a mode while it is put together and while it runs.
 //
 //	tree, first to last         stopped last to first
 //	─────────────────────────────────────────────────
+//	profiles
 //	store (NATS)
 //	memory server               the services of an all-in-one meet there
 //	the services
@@ -32,6 +34,7 @@ type process struct {
 	log      *slog.Logger // of what is no service's
 	security rpc.Security
 	metrics  *prometheus.Registry
+	tracer   *tracing.Tracer // nil: there are no spans
 	tree     run.Tree
 	services []func(grpc.ServiceRegistrar)
 	closers  []func() // connections, ended after the tree
@@ -105,7 +108,7 @@ func (p *process) serveGRPC(addrs ...string) error {
 	return nil
 }
 
-func (p *process) newServer(s rpc.Security) (*grpc.Server, error) {
+func (p *process) newServer(s rpc.Security) (*rpc.Server, error) {
 	srv, err := rpc.NewServer(s, p.log)
 	if err != nil {
 		return nil, err
@@ -132,24 +135,32 @@ func (p *process) serveHTTP(addr string, handler http.Handler) error {
 	if handler == nil {
 		handler = p.monitoring()
 	}
-	tlsConfig, err := p.security.ServerTLS()
+	srv, lis, err := p.httpServer(addr, handler)
 	if err != nil {
 		return err
-	}
-	lis, err := rpc.Listen(addr, p.security, p.log)
-	if err != nil {
-		return err
-	}
-	p.closers = append(p.closers, func() { _ = lis.Close() })
-	srv := &http.Server{
-		Handler: handler, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout,
-		MaxHeaderBytes: httpHeaderBytes, TLSConfig: tlsConfig, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	p.tree.Add("HTTP server", func(ctx context.Context) error {
 		p.log.Info("serving HTTP", "addr", addr)
 		return run.All(ctx, func(context.Context) error { return serveOn(srv, lis) }, stopWith(srv))
 	})
 	return nil
+}
+
+// httpServer makes a server with the process's security and bounds, and its listener.
+func (p *process) httpServer(addr string, handler http.Handler) (*http.Server, net.Listener, error) {
+	tlsConfig, err := p.security.ServerTLS()
+	if err != nil {
+		return nil, nil, err
+	}
+	lis, err := rpc.Listen(addr, p.security, p.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.closers = append(p.closers, func() { _ = lis.Close() })
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout,
+		MaxHeaderBytes: httpHeaderBytes, TLSConfig: tlsConfig, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+	}, lis, nil
 }
 
 func serveOn(srv *http.Server, lis net.Listener) error {

@@ -61,7 +61,11 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 		return err
 	}
 	p := newProcess(log, name, s.security)
-	if err := build(cmd.Context(), p, s); err != nil {
+	err = p.observe(&s.observe)
+	if err == nil {
+		err = build(cmd.Context(), p, s)
+	}
+	if err != nil {
 		p.close()
 		return fault.New(fault.CodeOf(err), "%s: %w", name, err)
 	}

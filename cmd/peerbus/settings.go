@@ -51,6 +51,7 @@ func securityFlags(f *pflag.FlagSet, s *rpc.Security) {
 // serviceSettings are those of every mode that runs as a service.
 type serviceSettings struct {
 	security  rpc.Security
+	observe   observeSettings
 	httpAddr  string
 	logLevel  string
 	logFormat string
@@ -62,6 +63,7 @@ func (s *serviceSettings) flags(f *pflag.FlagSet, httpAddr string) {
 	f.StringVar(&s.httpAddr, flagHTTPAddr, httpAddr, "`HOST:PORT` for /healthz and /metrics; empty for none")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
+	s.observe.flags(f)
 }
 
 // logger makes the log of a process. service and runtime stand on every line.

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve runs a server until the test ends, and gives its address.
-func serve(t *testing.T, s rpc.Security, register func(*grpc.Server)) string {
+func serve(t *testing.T, s rpc.Security, register func(*rpc.Server)) string {
 	t.Helper()
 	srv, err := rpc.NewServer(s, slog.Default())
 	if err != nil {
@@ -138,7 +138,7 @@ func (brokenNode) Watch(*pb.NodeStubWatchRequest, grpc.ServerStreamingServer[pb.
 }
 
 func TestAPanicEndsTheCallAlone(t *testing.T) {
-	addr := serve(t, rpc.Security{}, func(s *grpc.Server) { pb.RegisterNodeStubServer(s, brokenNode{}) })
+	addr := serve(t, rpc.Security{}, func(s *rpc.Server) { pb.RegisterNodeStubServer(s, brokenNode{}) })
 	conn, err := rpc.Dial(addr, rpc.Security{})
 	if err != nil {
 		t.Fatal(err)

@@ -38,9 +38,16 @@ const (
 	PingTimeout = 5 * time.Second
 )
 
+// Server is a gRPC server that says how it is: while Serve serves, each service that
+// is registered is SERVING under its name, and all together under the empty one.
+type Server struct {
+	*grpc.Server
+	health *health.Server
+}
+
 // NewServer makes a gRPC server with the process's security, bounds, health and
 // reflection. A panic in a handler ends the call, not the process.
-func NewServer(s Security, log *slog.Logger) (*grpc.Server, error) {
+func NewServer(s Security, log *slog.Logger) (*Server, error) {
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxFrame),
 		grpc.MaxSendMsgSize(MaxFrame),
@@ -57,15 +64,18 @@ func NewServer(s Security, log *slog.Logger) (*grpc.Server, error) {
 	if cfg != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg)))
 	}
-	srv := grpc.NewServer(opts...)
-	healthpb.RegisterHealthServer(srv, health.NewServer())
+	srv := &Server{grpc.NewServer(opts...), health.NewServer()}
+	healthpb.RegisterHealthServer(srv, srv.health)
 	reflection.Register(srv)
 	return srv, nil
 }
 
-// Serve serves on all listeners until ctx is done, then stops gracefully
-// within StopTimeout.
-func Serve(ctx context.Context, srv *grpc.Server, listeners ...net.Listener) error {
+// Serve serves on all listeners until ctx is done. Then it says of each service that it
+// is NOT_SERVING, and stops gracefully within StopTimeout.
+func Serve(ctx context.Context, srv *Server, listeners ...net.Listener) error {
+	for service := range srv.GetServiceInfo() {
+		srv.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
+	}
 	parts := []run.Func{func(ctx context.Context) error {
 		<-ctx.Done()
 		stop(srv)
@@ -83,7 +93,8 @@ func Serve(ctx context.Context, srv *grpc.Server, listeners ...net.Listener) err
 	return run.All(ctx, parts...)
 }
 
-func stop(srv *grpc.Server) {
+func stop(srv *Server) {
+	srv.health.Shutdown()
 	hard := time.AfterFunc(StopTimeout, srv.Stop)
 	defer hard.Stop()
 	srv.GracefulStop()

@@ -50,7 +50,7 @@ func (d *door) open(register func(*grpc.Server)) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	register(srv)
+	register(srv.Server)
 	mem, served := rpc.NewMemory(), make(chan struct{})
 	go func() {
 		defer close(served)
