@@ -91,7 +91,7 @@ func (s *pingSettings) run(cmd *cobra.Command, address string) error {
 
 // runtimeOf asks the registry which runtime has an address. One that is still
 // being looked up is asked for again.
-func (s *pingSettings) runtimeOf(ctx context.Context, address string) (remote string, err error) {
+func (s *clientSettings) runtimeOf(ctx context.Context, address string) (remote string, err error) {
 	err = s.withRegistry(ctx, func(ctx context.Context, r pb.RegistryClient) error {
 		resp, err := r.Resolve(ctx, &pb.ResolveRequest{Address: address})
 		for err == nil && resp.RuntimeUrl == "" && resp.GetRoute().GetFlow() == pb.FlowUse_FLOW_USE_UNKNOWN && wait(ctx, 50*time.Millisecond) {
@@ -129,7 +129,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // bus connects to the bus before the first probe, whose time is not for that.
-func (s *pingSettings) bus(ctx context.Context) (_ pb.MessageBusClient, leave func(), err error) {
+func (s *clientSettings) bus(ctx context.Context) (_ pb.MessageBusClient, leave func(), err error) {
 	conn, err := s.dial(s.busAddr)
 	if err != nil {
 		return nil, nil, err
