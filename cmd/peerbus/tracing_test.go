@@ -205,7 +205,9 @@ func TestOneTraceOverTheDataChannel(t *testing.T) {
 	in.next()
 	waitConnection(t, p.alice, p.bob.URL, live)
 	settle(t, p, in)
-	go answerAll(in, p.bob)
+	in.close()
+	stop := startReply(t, p, "--template", "{}")
+	defer stop()
 	request(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
 	way := c.chain(t, 10, "bus of alice", "deliver")
 	checkWay(t, way,

@@ -158,12 +158,13 @@ type peer struct {
 
 // msg is a message as it came.
 type msg struct {
-	ID   json.RawMessage
-	Type string
-	From string
-	To   string
-	Body map[string]any
-	Flow map[string]any
+	ID    json.RawMessage
+	Type  string
+	From  string
+	To    string
+	Body  map[string]any
+	Flow  map[string]any
+	Trace map[string]any
 }
 
 func (m msg) code() int {

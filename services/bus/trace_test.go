@@ -1,0 +1,127 @@
+package bus
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+const (
+	traceID = "0af7651916cd43dd8448eb211c80319c"
+	parent  = "00-" + traceID + "-b7ad6b7169203331-01"
+)
+
+// recorded is a message whose hops are written down.
+func recorded(from, to string) *pb.Message {
+	m := ping(from, to)
+	m.Trace = &pb.Trace{Traceparent: parent, Record: true}
+	return m
+}
+
+// hopsOf gives the hops of a message, as in `a posted, b posted`.
+func hopsOf(m *pb.Message) string {
+	var all []string
+	for _, h := range m.GetTrace().GetHops() {
+		name := strings.TrimPrefix(h.At, "hyperty-runtime://")
+		all = append(all, name[:1]+" "+h.Event)
+	}
+	return strings.Join(all, ", ")
+}
+
+// A message grows by its hops, and what its listener deals with is settled all the
+// same; those who do not ask for hops get what was posted.
+func TestHopsAreDealtWith(t *testing.T) {
+	h := newHouse(t, Limits{})
+	app := h.app()
+	got := h.listen(app, carol)
+	here := runtimeURL[len("hyperty-runtime://"):][:1]
+	for range 50 {
+		if err := app.Post(h.ctx, recorded(alice, carol), client.Delivered()); err != nil {
+			t.Fatal(err)
+		}
+		if way := hopsOf(h.next(got)); way != here+" posted, "+here+" delivered" {
+			t.Fatal(way)
+		}
+	}
+	if err := app.Post(h.ctx, ping(alice, carol), client.Delivered()); err != nil {
+		t.Fatal(err)
+	}
+	if m := h.next(got); m.Trace != nil {
+		t.Errorf("%v", m)
+	}
+}
+
+// Over a flow each bus writes down what it does, once, though a message comes twice;
+// the answer goes on with the hops of its request.
+func TestHopsThereAndBack(t *testing.T) {
+	a, b := pair(t, Limits{})
+	a.duplicate.Store(true)
+	b.duplicate.Store(true)
+	answers := b.app()
+	if _, err := answers.Listen(t.Context(), b.hyperty(1), func(ctx context.Context, m *pb.Message) {
+		_ = answers.Send(ctx, message.Answer(m, 200, nil))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	app := a.app()
+	const want = "a posted, b posted, b delivered, b posted, a posted, a delivered"
+	for _, to := range []string{b.hyperty(1), b.url + "/bus"} {
+		answer, err := app.Request(t.Context(), recorded(a.hyperty(1), to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if way := hopsOf(answer); way != want || answer.Trace.Traceparent != parent {
+			t.Errorf("%s: %s, %v", to, way, answer)
+		}
+	}
+}
+
+// Whoever answers and knows nothing of traces has its answer in that of the request.
+func TestAnAnswerWithoutATrace(t *testing.T) {
+	h := newHouse(t, Limits{})
+	app := h.app()
+	if _, err := app.Listen(h.ctx, carol, func(ctx context.Context, m *pb.Message) {
+		answer := message.Answer(m, 200, nil)
+		answer.Trace = nil
+		_ = app.Send(ctx, answer)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := app.Request(h.ctx, recorded(alice, carol))
+	if err != nil || answer.GetTrace().GetTraceparent() != parent {
+		t.Errorf("%v, %v", answer, err)
+	}
+}
+
+func TestARefusalHasTheWay(t *testing.T) {
+	var out syncBuffer
+	h := newHouseLog(t, Limits{}, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	app := h.app()
+	got := h.listen(app, alice)
+	if err := app.Send(h.ctx, recorded(alice, carol)); err != nil {
+		t.Fatal(err)
+	}
+	m := h.next(got)
+	here := runtimeURL[len("hyperty-runtime://"):][:1]
+	if way := hopsOf(m); m.Type != message.Response || way != here+" posted, "+here+" refused, "+here+" posted, "+here+" delivered" {
+		t.Errorf("%s, %v", way, m)
+	}
+	if log := string(out.bytes()); !strings.Contains(log, "msg=refused") || strings.Count(log, "trace_id="+traceID) < 3 {
+		t.Error(log)
+	}
+}
+
+// What is wrong with a trace is told like anything else, with traces on or off.
+func TestABadTraceIsRefused(t *testing.T) {
+	h := newHouse(t, Limits{})
+	m := ping(alice, carol)
+	m.Trace = &pb.Trace{Traceparent: "x"}
+	if err := h.app().Post(h.ctx, m); err == nil || !strings.Contains(err.Error(), "trace.traceparent") {
+		t.Errorf("%v", err)
+	}
+}
