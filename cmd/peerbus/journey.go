@@ -193,9 +193,11 @@ func (j journey) summary() string {
 	}
 	text += "\n"
 	for _, c := range j.Clocks {
+		text += fmt.Sprintf("clock of %s: %+.3f ms, give or take %.3f ms", c.At, c.Offset, c.Error)
 		if c.Off {
-			text += fmt.Sprintf("the clock of %s is off by %+.3f ms, give or take %.3f ms: its times are corrected by that\n", c.At, c.Offset, c.Error)
+			text += "; its times are corrected by that"
 		}
+		text += "\n"
 	}
 	if j.TraceID != "" {
 		text += "trace " + j.TraceID + "\n"

@@ -102,7 +102,7 @@ func (p *process) serveGRPC(addrs ...string) error {
 		listeners = append(listeners, lis)
 	}
 	p.tree.Add("gRPC server", func(ctx context.Context) error {
-		p.log.Info("serving gRPC", "addrs", addrs)
+		p.log.Info("serving gRPC", "addr", addrs)
 		return rpc.Serve(ctx, srv, listeners...)
 	})
 	return nil

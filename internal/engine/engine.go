@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	if got := e.conn.MaxPayload(); got < MaxPayload {
 		cfg.Log.Warn("NATS takes smaller messages than the wire contract allows: raise its max_payload",
-			"max_payload", got, "want", MaxPayload)
+			"bytes", got, "want", MaxPayload)
 	}
 	return e, nil
 }

@@ -7,4 +7,6 @@
 //	t.Add("engine", …)    started first, stopped last
 //	t.Add("registry", …)
 //	t.Add("listener", …)  started last, stopped first
+//
+// Keys lists the keys of the log of all parts.
 package run

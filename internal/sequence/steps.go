@@ -77,7 +77,7 @@ func setUp() []Step {
 		{Number: "11", From: "B bus", To: "B handler stub", What: "create connection",
 			service: "bus", at: b, message: "delivered", attrs: with(invite, "listener", handlerB)},
 		{Number: "12", From: "B handler stub", To: "B registry", What: "event: created",
-			service: "p2pstub", at: b, message: "status published", attrs: map[string]string{"value": "created", "stub": handlerB, "remote": runtimeA}},
+			service: "p2pstub", at: b, message: "status published", attrs: map[string]string{"state": "created", "stub": handlerB, "remote": runtimeA}},
 		{Number: "13", From: "B registry", To: "B registry", What: "new entry in the p2pConnection table",
 			service: "registry", at: b, message: "connection entry", attrs: map[string]string{"state": "created", "remote": runtimeA}},
 		{Number: "14", From: "B handler stub", To: "B Connection object", What: "new, as observer",
@@ -103,7 +103,7 @@ func registration() []Step {
 	answer := map[string]string{"type": "response", "from": registryA, "to": registryB}
 	return named(Registration, []Step{
 		{Number: "1", From: "B handler stub", To: "B registry", What: "event: live",
-			service: "p2pstub", at: b, message: "status published", attrs: map[string]string{"value": "live", "stub": handlerB, "remote": runtimeA}},
+			service: "p2pstub", at: b, message: "status published", attrs: map[string]string{"state": "live", "stub": handlerB, "remote": runtimeA}},
 		{Number: "2", From: "B registry", To: "B registry", What: "generate the p2p connection URL",
 			service: "registry", at: b, message: "p2p connection address", attrs: map[string]string{"address": p2pURL, "stub": handlerB}},
 		{Number: "3", From: "B registry", To: "B bus", What: "add a listener for it that leads to the stub",

@@ -67,7 +67,8 @@
 //
 // Invariants:
 //   - A message is not copied, decoded or changed once it is posted, however many
-//     listeners it has.
+//     listeners it has. One that is in a trace (trace.go) is another one to each of
+//     them, with the same content; its credit counts by what the listener got.
 //   - A message never goes to the stub that is its via (wire contract, section 2).
 //   - A post with a sequence number has one outcome; a request (WAIT_RESPONSE) has
 //     its response, a refusal, or 408. A refusal without an outcome is a response

@@ -83,6 +83,7 @@
 //   - Node.mu guards directory, index, sockets, mail and pace; no I/O and no wait
 //     is done with it held. A socket's session is written by its reader under mu.
 //   - `via` never reaches another session than the sender's.
+//   - The trace of a message has one `relayed`, of the replica that it came to.
 //   - A response is never answered, and no refusal is a 500.
 //
 // Limits has every bound. Files: node.go (wiring), session.go (the pure machine of

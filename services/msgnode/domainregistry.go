@@ -268,7 +268,7 @@ func (n *Node) publishStatus(url string, before, after Entry) {
 		return // nobody wants to know
 	}
 	if err := n.relay(m, "", way); err != nil {
-		n.log.Debug("a status is not delivered to all", "url", url, "error", err)
+		n.log.Debug("a status is not delivered to all", "address", url, "error", err)
 	}
 }
 

@@ -156,7 +156,7 @@ func (n *Node) sweepEntries(ctx context.Context, now time.Time) {
 		})
 		cancel()
 		if err != nil && !errors.Is(err, errNotDue) {
-			n.log.Warn("an entry's expiry is not noted", "url", url, "error", err)
+			n.log.Warn("an entry's expiry is not noted", "address", url, "error", err)
 			return
 		}
 	}

@@ -43,6 +43,7 @@
 //   - `open` and `re-open` announce that this runtime knows flows (body `flow`).
 //   - Messages keep their order in both directions, through reconnects too: what
 //     was not handed to the connection stays at the head of the queue.
+//   - What waits in the queue is in no span: each attempt to send it is one.
 //   - What came in through a stub (`via`) does not go out through it again, and
 //     `via` is never told to a node.
 //   - A request that cannot be sent is answered: 404 when the domain cannot be

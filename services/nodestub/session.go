@@ -240,7 +240,7 @@ func (s *session) tell(ctx context.Context, before state, renewed bool) {
 		was = "" // it has just started
 	}
 	if was != is {
-		s.log.LogAttrs(ctx, slog.LevelDebug, "session", slog.String("domain", s.domain), slog.String("state", is))
+		s.log.DebugContext(ctx, "session", "domain", s.domain, "state", is)
 		s.logChange(ctx)
 		s.metrics.moved(was, is)
 		if is == "live" && before.wasLive {

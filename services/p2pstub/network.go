@@ -22,7 +22,7 @@ func (s *Stub) watchNetwork(ctx context.Context) error {
 		if slices.Equal(have, now) {
 			continue
 		}
-		s.log.Info("the addresses of this machine have changed", "were", have, "are", now)
+		s.log.Info("the addresses of this machine have changed", "before", have, "now", now)
 		have = now
 		s.mu.Lock()
 		for p := range s.all {

@@ -166,7 +166,7 @@ func (u *pulse) look(now time.Time) {
 
 func (u *pulse) tell(before condition, reason string) {
 	p := u.peer
-	p.log.Debug("health of the path", "was", before.String(), "is", u.health.state.String(), "reason", reason)
+	p.log.Debug("health of the path", "before", before.String(), "state", u.health.state.String(), "reason", reason)
 	switch u.health.state {
 	case doubt:
 		p.stub.metrics.doubts.Inc()

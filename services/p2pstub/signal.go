@@ -102,7 +102,7 @@ func (p *peer) publish(state status.State, reason string) {
 
 // announce posts a state.
 func (p *peer) announce(state status.State, reason string) {
-	p.log.Debug("status published", "value", state.String())
+	p.log.Debug("status published", "state", state.String())
 	m := status.NewMessage(p.url, newID(), status.Body{State: state, Remote: p.remote, Reason: reason})
 	if state != status.Created {
 		p.send(m)

@@ -195,7 +195,7 @@ func (r *Registry) remove(reg *registration) bool {
 // withdraw takes back what the domain knows of a registration.
 func (r *Registry) withdraw(ctx context.Context, reg *registration) {
 	if err := r.deleteEntry(ctx, reg.url()); err != nil {
-		r.log.Warn("the domain registry keeps an entry until it expires", "url", reg.url(), "error", err)
+		r.log.Warn("the domain registry keeps an entry until it expires", "address", reg.url(), "error", err)
 	}
 	r.leave(reg)
 }
@@ -219,7 +219,7 @@ func (r *Registry) leave(reg *registration) {
 				r.fromRegistry(message.Delete, address.AddressAllocation(r.known.domain), map[string]string{"resource": reg.url()}))
 		}
 		if err != nil && ctx.Err() == nil {
-			r.log.Debug("an address is not given back", "url", reg.url(), "error", err)
+			r.log.Debug("an address is not given back", "address", reg.url(), "error", err)
 		}
 	})
 }
@@ -306,7 +306,7 @@ func (r *Registry) refresh(ctx context.Context, reg *registration) {
 		reg.failures++
 		reg.due = r.cfg.Now().Add(r.limits.retryAfter(reg.failures, rand.Float64()))
 		if reg.failures == 3 {
-			r.log.Warn("a registration cannot be kept alive", "url", reg.url(), "error", err)
+			r.log.Warn("a registration cannot be kept alive", "address", reg.url(), "error", err)
 		}
 		return
 	}

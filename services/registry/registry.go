@@ -191,7 +191,7 @@ func (r *Registry) tryLoad(ctx context.Context) error {
 		}
 	}
 	if len(all.broken) > 0 {
-		r.log.Warn("entries of the store cannot be read; they are left out", "keys", all.broken)
+		r.log.Warn("entries of the store cannot be read; they are left out", "entries", all.broken)
 	}
 	r.store, r.handler = s, all.handler
 	r.restore(all)

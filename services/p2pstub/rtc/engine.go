@@ -223,6 +223,6 @@ func sizeBuffers(socket *net.UDPConn, log *slog.Logger) {
 	_ = socket.SetWriteBuffer(ReceiveBuffer)
 	if granted, ok := receiveBuffer(socket); ok && granted < ReceiveBuffer {
 		log.Warn("UDP receive buffer is small, bursts on a fast link will be lost; raise net.core.rmem_max",
-			"bytes", granted, "wanted", ReceiveBuffer)
+			"bytes", granted, "want", ReceiveBuffer)
 	}
 }
