@@ -28,9 +28,8 @@ func traceCommand() *cobra.Command {
 		Short:   "Show the path of one message to an address and back, hop by hop, with times",
 		Long: `Show the path of one message and of its answer, hop by hop, with times. The message
 is a probe to the bus of the runtime that has the address, which answers itself. With
---message it is a request to the address: its listener gets it, and its answer is shown
-as far as whoever answers carries the trace on (client programs that use message.Answer,
-and peerbus reply, do).
+--message it is a request to the address: its listener gets it, and answers. A runtime
+of someone else's may carry no traces; then the way in between is not known.
 
 Each hop has the time of its machine's clock. Where that cannot be right, as an answer
 would have come before its question, the command estimates from both ways how far the

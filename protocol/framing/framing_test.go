@@ -101,6 +101,27 @@ func TestWhatGoesInComesOut(t *testing.T) {
 	}
 }
 
+// The trace of a message goes over both framings, beside content too.
+func TestTraceGoesAlong(t *testing.T) {
+	for _, name := range both {
+		e, d := framing.New(name, options())
+		trace := &pb.Trace{
+			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Tracestate: "k=v", Record: true,
+			Hops: []*pb.Hop{{Service: "bus", At: "hyperty-runtime://a/1", Event: "posted", Time: 1790000000000000001}},
+		}
+		for _, m := range []*pb.Message{msg(1, "hyperty://b/1", 10), binaryMsg(2, 100_000)} {
+			m.Trace = trace
+			if err := e.Add(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := decode(t, d, packets(e))
+		if len(got) != 2 || !proto.Equal(got[0].Trace, trace) || !proto.Equal(got[1].Trace, trace) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestSmallMessagesShareAPacket(t *testing.T) {
 	e, _ := framing.New(framing.PeerBus, options())
 	for i := range 100 {

@@ -55,6 +55,7 @@ type Bus struct {
 	table    *table
 	flows    *flows
 	requests *requests
+	asked    *asked
 }
 
 // New makes a bus; Run keeps it in touch with the registry.
@@ -80,6 +81,7 @@ func New(cfg Config) (*Bus, error) {
 	b.table = newTable(&b.limits, b.metrics, b.ask, b.carryOut)
 	b.sources = newSources(&b.limits, b.ask, b.deliver, b.carryOut)
 	b.requests = newRequests(&b.limits, b.metrics)
+	b.asked = newAsked(b.limits.Traced)
 	b.flows = newFlows(b, time.Now())
 	b.table.flows = b.flows
 	if cfg.Metrics != nil {

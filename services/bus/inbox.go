@@ -200,6 +200,7 @@ func (in *inbox) hand(p *post) (*pb.Message, handed) {
 		return p.m, handed{post: p, size: p.size}
 	}
 	m, span := in.stream.bus.point.Start(p.m, tracing.Deliver)
+	in.stream.bus.asked.note(m)
 	return m, handed{p, proto.Size(m), span}
 }
 

@@ -96,6 +96,11 @@ type Limits struct {
 	// the last number that came (Message.number). Default 65,536.
 	Marks int
 
+	// Traced is how many requests that are in a trace, and not answered yet, are known
+	// so that their answers are in it. Default 4,096, some 2 MiB; the one not used lately
+	// goes first.
+	Traced int
+
 	// Requests is how many requests may wait for their response. Default
 	// 65,536.
 	Requests int
@@ -140,6 +145,7 @@ func DefaultLimits() Limits {
 		RemoteFlows:     1024,
 		FlowBytes:       256 << 20,
 		Marks:           65_536,
+		Traced:          4096,
 		Requests:        65_536,
 		RequestTime:     15 * time.Second,
 		MaxRequestTime:  5 * time.Minute,
@@ -166,6 +172,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.WaitBytes, &d.WaitBytes},
 		{&l.WaitTotal, &d.WaitTotal},
 		{&l.Questions, &d.Questions},
+		{&l.Traced, &d.Traced},
 		{&l.Origins, &d.Origins},
 		{&l.Refusals, &d.Refusals},
 		{&l.Flows, &d.Flows},

@@ -19,6 +19,7 @@ func (b *Bus) begin(p *post) {
 	step := tracing.Post
 	if p.ingress == nil && p.by.component() == pb.Component_COMPONENT_APPLICATION {
 		step = tracing.Begin
+		p.m = b.asked.answered(p.m)
 	}
 	p.m, p.span = b.point.Start(p.m, step)
 }

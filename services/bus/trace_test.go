@@ -81,19 +81,40 @@ func TestHopsThereAndBack(t *testing.T) {
 	}
 }
 
-// Whoever answers and knows nothing of traces has its answer in that of the request.
+// Whoever answers and knows nothing of traces has its answer in that of the request: a
+// program here with the way there, a peer elsewhere without.
 func TestAnAnswerWithoutATrace(t *testing.T) {
 	h := newHouse(t, Limits{})
-	app := h.app()
-	if _, err := app.Listen(h.ctx, carol, func(ctx context.Context, m *pb.Message) {
-		answer := message.Answer(m, 200, nil)
-		answer.Trace = nil
-		_ = app.Send(ctx, answer)
-	}); err != nil {
-		t.Fatal(err)
+	here := runtimeURL[len("hyperty-runtime://"):][:1]
+	app, stub := h.app(), h.stub(pb.Component_COMPONENT_NODE_STUB)
+	h.registry.set(bob, nodeURL)
+	for address, by := range map[string]*client.Bus{carol: app, nodeURL: stub} {
+		if _, err := by.Listen(h.ctx, address, func(ctx context.Context, m *pb.Message) {
+			answer := message.Answer(m, 200, nil)
+			answer.Trace = nil
+			if by == app {
+				_ = by.Send(ctx, answer)
+			} else {
+				_ = by.Send(ctx, answer, client.From(&pb.Ingress{}))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	answer, err := app.Request(h.ctx, recorded(alice, carol))
-	if err != nil || answer.GetTrace().GetTraceparent() != parent {
+	for to, want := range map[string]string{
+		carol: " posted, " + here + " delivered, " + here + " posted, " + here + " delivered",
+		bob:   " posted, " + here + " delivered",
+	} {
+		answer, err := app.Request(h.ctx, recorded(alice, to))
+		if err != nil || answer.GetTrace().GetTraceparent() != parent || hopsOf(answer) != here+want {
+			t.Errorf("%s: %s, %v, %v", to, hopsOf(answer), answer, err)
+		}
+	}
+	if h.bus.asked.some.Load() {
+		t.Error("what is answered is known still")
+	}
+	answer, err := app.Request(h.ctx, ping(alice, carol))
+	if err != nil || answer.Trace != nil {
 		t.Errorf("%v, %v", answer, err)
 	}
 }

@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"sync"
+	"sync/atomic"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// asked knows the traces of requests that listeners here have, so that an answer is in
+// the trace of its request also when the program that gives it knows nothing of traces.
+type asked struct {
+	some atomic.Bool // there is one
+
+	mu     sync.Mutex
+	traces *cache[message.Key, *pb.Trace]
+}
+
+func newAsked(limit int) *asked {
+	return &asked{traces: newCache[message.Key, *pb.Trace](limit)}
+}
+
+// note keeps the trace of a request as its listener has it.
+func (a *asked) note(m *pb.Message) {
+	if m.Trace == nil || message.IsResponse(m) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.traces.put(message.KeyOf(m), m.Trace)
+	a.some.Store(true)
+}
+
+// answered gives a response its request's trace, unless it has one. After the final
+// one the request is forgotten.
+func (a *asked) answered(m *pb.Message) *pb.Message {
+	if !a.some.Load() || !message.IsResponse(m) {
+		return m
+	}
+	key := message.AnswerKey(m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	trace, ok := a.traces.get(key)
+	if !ok {
+		return m
+	}
+	if code, _ := message.Result(m); code >= fault.OK {
+		a.traces.delete(key)
+		a.some.Store(a.traces.len() > 0)
+	}
+	if m.Trace != nil {
+		return m
+	}
+	m = message.Share(m)
+	m.Trace = trace
+	return m
+}
