@@ -13,6 +13,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 var both = []string{framing.PeerBus, framing.Rethink}
@@ -117,8 +118,24 @@ func TestTraceGoesAlong(t *testing.T) {
 		}
 		got := decode(t, d, packets(e))
 		if len(got) != 2 || !proto.Equal(got[0].Trace, trace) || !proto.Equal(got[1].Trace, trace) {
-			t.Errorf("%s: %v", name, got)
+			t.Errorf("%s: %d messages, %v, %v", name, len(got), got[0].Trace, got[1].Trace)
 		}
+	}
+}
+
+// What just fits into a text packet does not become too large by its trace.
+func TestTraceIsNoReasonToRefuse(t *testing.T) {
+	e, d := framing.New(framing.Rethink, options())
+	m := msg(1, "hyperty://b/1", framing.DefaultLimits().Text-500)
+	m.Trace = &pb.Trace{Record: true, Tracestate: strings.Repeat("x", message.MaxTracestate)}
+	if err := e.Add(m); err != nil {
+		t.Fatal(err)
+	}
+	if got := decode(t, d, packets(e)); len(got) != 1 || got[0].Trace != nil || !bytes.Equal(got[0].Body, m.Body) {
+		t.Errorf("%d messages", len(got))
+	}
+	if m.Trace == nil {
+		t.Error("the message itself has changed")
 	}
 }
 

@@ -44,6 +44,10 @@ func (e *rethinkEncoder) Add(m *pb.Message) error {
 	}
 	uuid := e.o.UUID()
 	text, err := e.opening(plain, uuid, len(content))
+	if fault.CodeOf(err) == fault.TooLarge && plain.Trace != nil { // not for its trace's sake
+		plain.Trace = nil
+		text, err = e.opening(plain, uuid, len(content))
+	}
 	if err != nil {
 		return err
 	}
@@ -81,7 +85,7 @@ func (e *rethinkEncoder) opening(m *pb.Message, uuid string, dataSize int) ([]by
 func splitContent(m *pb.Message) (*pb.Message, []byte, error) {
 	plain := &pb.Message{
 		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Via: m.Via, Source: m.Source, P2P: m.P2P,
-		P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Body: m.Body, Resource: m.Resource,
+		P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Body: m.Body, Resource: m.Resource, Trace: m.Trace,
 	}
 	message.TakeResource(plain)
 	r := plain.Resource
