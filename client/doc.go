@@ -15,6 +15,10 @@
 // Request waits for the response. All three wait while the stream is down, as
 // long as their context lets them.
 //
+// A message goes on with the trace of the program that posts it when its Trace is set:
+// message.TraceOf makes that of a W3C trace context. Where the services send traces, a
+// request without one begins a trace; an answer is in that of its request.
+//
 // # Once, whoever is killed
 //
 // Every post of an application has a number, under an origin that is the

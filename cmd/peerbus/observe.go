@@ -36,6 +36,9 @@ func (p *process) observe(s *observeSettings) error {
 	}
 	p.tracer = tracer
 	p.closers = append(p.closers, tracer.Close)
+	if tracer != nil {
+		p.log.Info("traces are sent", "endpoint", s.otlpEndpoint)
+	}
 	return p.serveProfiles(s.pprofAddr)
 }
 

@@ -7,7 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // fetch gives what is at a URL, and its status.
@@ -109,5 +113,33 @@ func TestNobodyCollects(t *testing.T) {
 	defer c.mu.Unlock()
 	if len(c.spans) > 0 {
 		t.Errorf("%d spans have come", len(c.spans))
+	}
+}
+
+// Each service of a runtime says under its own name how it is, as one process and as
+// several.
+func TestHealthOfServices(t *testing.T) {
+	system := newSystem(t)
+	node := startNode(t, system)
+	for id, layout := range map[string]local.Layout{"alice": local.AllInOne, "bob": local.Separate} {
+		r := startRuntime(t, system, id, layout, []*local.Node{node})
+		if err := r.Ready(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		for service, addr := range map[string]string{
+			pb.MessageBus_ServiceDesc.ServiceName: r.BusAddr, pb.Registry_ServiceDesc.ServiceName: r.RegistryAddr,
+			pb.P2PStub_ServiceDesc.ServiceName: r.P2PStubAddr, pb.NodeStub_ServiceDesc.ServiceName: r.NodeAddr,
+			pb.MessageNode_ServiceDesc.ServiceName: node.GRPCAddr, "": r.BusAddr,
+		} {
+			conn, err := rpc.Dial(addr, rpc.Security{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := healthpb.NewHealthClient(conn).Check(testContext(t), &healthpb.HealthCheckRequest{Service: service})
+			if err != nil || resp.Status != healthpb.HealthCheckResponse_SERVING {
+				t.Errorf("%s: %q is %v, %v", id, service, resp, err)
+			}
+			_ = conn.Close()
+		}
 	}
 }

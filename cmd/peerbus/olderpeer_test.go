@@ -112,6 +112,8 @@ func (m *meeting) exchange(t *testing.T) {
 	m.toUs(t, olderpeer.Body{"value": map[string]any{"mimetype": "image/png", "content": binary}}, binary)
 
 	m.toThem(t, &pb.Message{Body: []byte(`{"value":{"n":2}}`)}, map[string]any{"n": 2.0})
+	traced := &pb.Trace{Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Record: true}
+	m.toThem(t, &pb.Message{Body: []byte(`{"value":{"n":3}}`), Trace: traced}, map[string]any{"n": 3.0})
 	short := text[:30_000] // what fits into one packet
 	m.toThem(t, &pb.Message{Body: message.MarshalBody(map[string]any{"value": map[string]string{"mimetype": "text/plain", "content": short}})},
 		map[string]any{"mimetype": "text/plain", "content": short})
