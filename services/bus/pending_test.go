@@ -71,7 +71,7 @@ func TestARequestIsAlwaysAnswered(t *testing.T) {
 			t.Errorf("%s: %d", name, code)
 		}
 	}
-	if code := request(nil, "hyperty://a.example/nobody"); code != fault.NotFound {
+	if code := request(durationpb.New(10*time.Second), "hyperty://a.example/nobody"); code != fault.NotFound {
 		t.Errorf("to nobody: %d", code)
 	}
 	if n := h.value("requests_open", ""); n != 0 {
