@@ -24,7 +24,7 @@ var Keys = map[string]string{
 	"count":     "how many",
 	"bytes":     "how many bytes",
 	"want":      "how many there should be",
-	"after":     "how long it took",
+	"took":      "how long it took",
 	"age":       "how old it is",
 
 	// Of a message.

@@ -93,7 +93,7 @@ func (p *peer) publish(state status.State, reason string) {
 		if again {
 			p.log.Info("P2P connection is back")
 		} else {
-			p.log.Info("P2P connection is live", "after", time.Since(p.began).Round(time.Millisecond))
+			p.log.Info("P2P connection is live", "took", time.Since(p.began).Round(time.Millisecond))
 		}
 	case status.Disconnected, status.Failed:
 		p.log.Info("P2P connection is "+state.String(), "reason", reason)
