@@ -99,5 +99,5 @@ func (s *traceSettings) ask(ctx context.Context, m *pb.Message) (*pb.Message, er
 	return resp.GetResponse(), reached(s.busAddr, err)
 }
 
-// millis is a duration for people and for JSON.
-func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+// inMillis is a duration for people and for JSON.
+func inMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
