@@ -42,7 +42,7 @@ clock is off, says so, and shows its times corrected.`,
 	s.bothFlags(c)
 	c.ValidArgsFunction = s.asked(1, knownAddresses)
 	c.Flags().StringVar(&s.body, "message", "", "send a request with this `BODY` to the address itself; @FILE and - as for post")
-	c.Flags().StringVar(&s.kind, "type", message.Create, "type of that request")
+	c.Flags().StringVar(&s.kind, "type", message.Create, "`TYPE` of that request")
 	c.Flags().StringVar(&s.from, "from", "", "`ADDRESS` of its sender (default: the bus's own)")
 	return c
 }

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -22,9 +24,13 @@ func newAsked(limit int) *asked {
 	return &asked{traces: newCache[message.Key, *pb.Trace](limit)}
 }
 
+// tracedBytes is how long a trace may be that is kept: all hops there and back take a
+// quarter of it.
+const tracedBytes = 8 << 10
+
 // note keeps the trace of a request as its listener has it.
 func (a *asked) note(m *pb.Message) {
-	if m.Trace == nil || message.IsResponse(m) {
+	if m.Trace == nil || message.IsResponse(m) || proto.Size(m.Trace) > tracedBytes {
 		return
 	}
 	a.mu.Lock()

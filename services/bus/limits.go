@@ -97,8 +97,8 @@ type Limits struct {
 	Marks int
 
 	// Traced is how many requests that are in a trace, and not answered yet, are known
-	// so that their answers are in it. Default 4,096, some 2 MiB; the one not used lately
-	// goes first.
+	// so that their answers are in it. Default 4,096, of at most tracedBytes each; the
+	// one not used lately goes first.
 	Traced int
 
 	// Requests is how many requests may wait for their response. Default
