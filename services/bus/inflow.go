@@ -252,6 +252,7 @@ func (in *inflow) handOn(d flow.Delivery) {
 	m.Flow = nil
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
 	q.size, q.ingress, q.flowing = proto.Size(m), p.ingress, true
+	q.trail.tally = b.metrics.tally
 	b.verify(q)
 }
 

@@ -25,6 +25,7 @@ type request struct {
 	key   message.Key
 	post  *post
 	timer *time.Timer
+	began time.Time
 	over  atomic.Bool // it has been taken out
 }
 
@@ -44,7 +45,7 @@ func (r *requests) add(p *post) error {
 	case len(r.open) >= r.limits.Requests:
 		return refuse(reasonRequestsFull, 429, "%d requests are under way already", len(r.open))
 	}
-	q := &request{key: key, post: p}
+	q := &request{key: key, post: p, began: time.Now()}
 	q.timer = time.AfterFunc(r.patience(p), func() { r.timeout(q) })
 	r.open[key] = q
 	p.request = q
@@ -76,7 +77,7 @@ func (r *requests) take(q *request) bool {
 
 func (r *requests) timeout(q *request) {
 	if r.end(q) {
-		r.metrics.request("timeout")
+		r.metrics.request(resultTimeout)
 		r.metrics.refused(reasonTimeout)
 		late := fault.New(fault.Timeout, "no response from %s in time", q.key.To)
 		q.post.tell(outcomeOf(q.post.sequence, late))
@@ -100,7 +101,10 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 	if !r.end(q) {
 		return nil, false
 	}
-	r.metrics.request("answered")
+	r.metrics.request(resultAnswered)
+	if o := q.post.counts(); o != nil && o.roundTrip != nil {
+		o.roundTrip.Observe(time.Since(q.began).Seconds())
+	}
 	return q, true
 }
 
@@ -108,7 +112,7 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 // none.
 func (r *requests) drop(q *request) {
 	if q != nil && r.end(q) {
-		r.metrics.request("abandoned")
+		r.metrics.request(resultAbandoned)
 	}
 }
 
@@ -118,7 +122,7 @@ func (r *requests) abandon(by poster) {
 	defer r.mu.Unlock()
 	for _, q := range r.open {
 		if q.post.by == by && r.take(q) {
-			r.metrics.request("abandoned")
+			r.metrics.request(resultAbandoned)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 func (b *Bus) respond(q *request, p *post) {
 	b.metrics.delivered(q.post.by.component())
 	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
+	p.went(q.post.by.component())
 	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
 	q.post.end(nil)
 	b.settle(p, nil)
@@ -32,6 +33,7 @@ func (b *Bus) carryOut(verdicts []verdict) {
 // response is never answered. An accepted post is settled later (finish).
 func (b *Bus) settle(p *post, err error) {
 	if err == nil {
+		p.countAccepted()
 		if p.request == nil && p.sequence != 0 && p.wait != pb.Wait_WAIT_DELIVERED {
 			p.tell(outcomeOf(p.sequence, nil))
 		}
@@ -44,7 +46,7 @@ func (b *Bus) settle(p *post, err error) {
 	switch {
 	case p.request != nil:
 		if b.requests.end(p.request) {
-			b.metrics.request("refused")
+			b.metrics.request(resultRefused)
 			p.tell(outcomeOf(p.sequence, err))
 		}
 	case p.flowing: // the bus that it came from is told, and tells its sender
@@ -99,6 +101,7 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 		return
 	}
 	b.metrics.refused(reasonOf(why))
+	p.countEnd(why) // before its response ends it
 	b.refuse(p, why)
 }
 

@@ -1,0 +1,205 @@
+package bus
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+func read(t testing.TB, m prometheus.Metric) *dto.Metric {
+	t.Helper()
+	var out dto.Metric
+	if err := m.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	return &out
+}
+
+// tallyOf gives what has been counted of a course.
+func tallyOf(t testing.TB, b *Bus, c course) map[string]float64 {
+	t.Helper()
+	o, found := &b.metrics.tally.messages[c], map[string]float64{}
+	for name, counter := range map[string]prometheus.Counter{
+		"accepted": o.accepted, "delivered": o.delivered, "4xx": o.refused4xx, "5xx": o.refused5xx, "late": o.timedOut, "bytes": o.bytes,
+	} {
+		if n := read(t, counter).GetCounter().GetValue(); n > 0 {
+			found[name] = n
+		}
+	}
+	return found
+}
+
+func wantTally(t *testing.T, b *Bus, c course, want map[string]float64) {
+	t.Helper()
+	got := tallyOf(t, b, c)
+	for name := range got {
+		if name != "bytes" && got[name] != want[name] {
+			t.Errorf("%v: %s is %v, want %v", labels[c], name, got[name], want[name])
+		}
+	}
+	for name := range want {
+		if got[name] == 0 {
+			t.Errorf("%v: %s has not moved", labels[c], name)
+		}
+	}
+	if got["bytes"] > 0 != (want["delivered"] > 0) {
+		t.Errorf("%v: %v bytes of %v delivered", labels[c], got["bytes"], want["delivered"])
+	}
+}
+
+func TestTallyOfLocalMessages(t *testing.T) {
+	h := newHouse(t, Limits{})
+	a, c := h.app(), h.app()
+	got := h.listen(c, carol)
+	if err := a.Post(h.ctx, ping(alice, carol), client.Delivered()); err != nil {
+		t.Fatal(err)
+	}
+	h.next(got)
+	if err := a.Post(h.ctx, ping(alice, "hyperty://a.example/nobody")); fault.CodeOf(err) != fault.NotFound {
+		t.Fatal(err)
+	}
+	h.until("the counts", func() bool { return tallyOf(t, h.bus, outLocal)["delivered"] == 1 })
+	wantTally(t, h.bus, outLocal, map[string]float64{"accepted": 1, "delivered": 1})
+	wantTally(t, h.bus, outNone, map[string]float64{"4xx": 1})
+	for _, c := range []course{outDirect, outRelay, outBoth, inDirect, inRelay} {
+		wantTally(t, h.bus, c, nil)
+	}
+}
+
+func TestTallyOfRequests(t *testing.T) {
+	h := newHouse(t, Limits{})
+	a, c := h.app(), h.app()
+	h.echo(c, carol)
+	h.listen(c, alice+"/silent")
+	if _, err := a.Request(h.ctx, ping(alice, carol)); err != nil {
+		t.Fatal(err)
+	}
+	if n := read(t, h.bus.metrics.tally.messages[outLocal].roundTrip.(prometheus.Metric)).GetHistogram().GetSampleCount(); n != 1 {
+		t.Errorf("%d round trips", n)
+	}
+	outcome, err := a.Start(h.ctx, ping(alice, alice+"/silent"), pb.Wait_WAIT_RESPONSE, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = outcome(h.ctx)
+	if fault.CodeOf(err) != fault.Timeout {
+		t.Fatal(err)
+	}
+	h.until("the counts", func() bool { return tallyOf(t, h.bus, outLocal)["late"] == 1 })
+}
+
+// The same conversation over each path is counted under its name at both ends.
+func TestTallyOfPaths(t *testing.T) {
+	for _, tc := range []struct {
+		direct, doubt bool
+		out           course
+		in            []course
+	}{
+		{true, false, outDirect, []course{inDirect}},
+		{false, false, outRelay, []course{inRelay}},
+		{true, true, outBoth, []course{inDirect, inRelay}},
+	} {
+		t.Run(labels[tc.out][1], func(t *testing.T) {
+			a, b := pair(t, quick())
+			a.routesTo(tc.direct, tc.doubt)
+			b.routesTo(tc.direct, tc.doubt)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			b.heard(b.app(), b.hyperty(1))
+			app := a.app()
+			for i := range 20 {
+				if err := app.Post(ctx, numbered(a.hyperty(1), b.hyperty(1), i), client.Delivered()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			early := tallyOf(t, a.bus, outNone)["accepted"] // before the way of the first was known
+			wantTally(t, a.bus, tc.out, map[string]float64{"accepted": 20 - early, "delivered": 20})
+			sum := 0.0
+			for _, c := range tc.in {
+				sum += tallyOf(t, b.bus, c)["delivered"]
+			}
+			if sum != 20 {
+				t.Errorf("%v came in", sum)
+			}
+		})
+	}
+}
+
+// What is refused at the other side is refused here, a request included, whose
+// refusal comes as a response.
+func TestTallyOfRemoteRefusals(t *testing.T) {
+	l := quick()
+	l.ReturnTime = time.Millisecond
+	a, b := pair(t, l)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	app := a.app()
+	if err := app.Post(ctx, numbered(a.hyperty(1), b.hyperty(2), 1), client.Delivered()); err == nil {
+		t.Fatal("delivered to nobody")
+	}
+	answer, err := app.Request(ctx, numbered(a.hyperty(1), b.hyperty(2), 2))
+	if err == nil {
+		_, err = message.Result(answer)
+	}
+	if err == nil {
+		t.Fatal("answered by nobody")
+	}
+	got := tallyOf(t, a.bus, outDirect)
+	if got["4xx"]+got["5xx"] != 2 || got["delivered"] != 0 {
+		t.Errorf("counted %v", got)
+	}
+}
+
+func TestQueuesAreMeasured(t *testing.T) {
+	l := DefaultLimits()
+	l.QueueMessages, l.FullTime = 4, time.Minute
+	h := newHouse(t, l)
+	release := make(chan struct{})
+	_, err := h.app().Listen(h.ctx, carol, func(context.Context, *pb.Message) { <-release }, client.Window(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer close(release)
+	app := h.app()
+	for range 8 {
+		_ = app.Send(h.ctx, ping(alice, carol))
+	}
+	for name, least := range map[string]float64{
+		"queue_messages": 4, "queue_bytes": 4, "overflow_messages": 1, "queue_fullest_ratio": 1,
+	} {
+		h.until(name, func() bool { return h.value(name, "application") >= least })
+	}
+	if n := h.value("queue_messages", "node_stub"); n != 0 {
+		t.Errorf("node stubs have %v", n)
+	}
+}
+
+// A rate needs the zero that a counter begins with.
+func TestEverySeriesIsThereFromTheStart(t *testing.T) {
+	h := newHouse(t, Limits{})
+	families, err := h.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]int{}
+	for _, f := range families {
+		have[strings.TrimPrefix(f.GetName(), "peerbus_bus_")] = len(f.Metric)
+	}
+	for name, want := range map[string]int{
+		"messages_total": int(courses) * 5, "bytes_total": int(courses), "request_seconds": int(inDirect),
+		"refused_total": len(reasons), "requests_total": 4, "queue_messages": 4,
+	} {
+		if have[name] != want {
+			t.Errorf("%s has %d series, want %d", name, have[name], want)
+		}
+	}
+}
