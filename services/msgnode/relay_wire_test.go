@@ -206,6 +206,15 @@ func TestSlowReader(t *testing.T) {
 		if got := counted(t, b.node.metrics.dropped.WithLabelValues("full")); got < 1 {
 			t.Errorf("%v dropped", got)
 		}
+		b.node.mu.RLock()
+		waits := b.node.queued()
+		b.node.mu.RUnlock()
+		if waits.messages != 3 || waits.bytes < 3*20 {
+			t.Errorf("%+v in the queues", waits)
+		}
+		if got := counted(t, b.node.metrics.bytes); got < 4*20 {
+			t.Errorf("%v bytes relayed", got)
+		}
 		slow.must(200, "subscribe", slow.runtime+"/ua", sm, `{"resources":["x"]}`) // its session works on
 		queue.goLive()
 		for range 3 {
