@@ -1,11 +1,14 @@
 package gateway
 
 import (
+	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // metrics of a gateway. Routes are patterns, never paths.
@@ -14,6 +17,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec // route
 	events   *prometheus.CounterVec   // kind
 	gaps     prometheus.Counter
+	bytes    *prometheus.CounterVec // direction
 }
 
 func newMetrics() *metrics {
@@ -31,6 +35,9 @@ func newMetrics() *metrics {
 		gaps: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "peerbus_gateway_gaps_total", Help: "Streams that could not be resumed where their client had left off.",
 		}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "peerbus_gateway_bytes_total", Help: "Bytes of the bodies of requests (in) and answers (out); WebSockets are not in it.",
+		}, []string{"direction"}),
 	}
 }
 
@@ -41,7 +48,9 @@ func (m *metrics) register(r prometheus.Registerer, g *Gateway) error {
 	for _, kind := range []string{kindNew, kindReplayed, kindSocket} {
 		m.events.WithLabelValues(kind)
 	}
-	all := []prometheus.Collector{m.requests, m.duration, m.events, m.gaps}
+	m.bytes.WithLabelValues(directionIn)
+	m.bytes.WithLabelValues(directionOut)
+	all := []prometheus.Collector{m.requests, m.duration, m.events, m.gaps, m.bytes}
 	for _, s := range []struct {
 		name, help string
 		size       func() int
@@ -68,20 +77,47 @@ const (
 	kindSocket   = "websocket"
 )
 
+// Directions: to a gateway, and from it.
+const (
+	directionIn  = "in"
+	directionOut = "out"
+)
+
+// usual are the statuses whose series are there from the start, so that a rate misses
+// none of them.
+var usual = []fault.Code{
+	fault.OK, fault.BadRequest, fault.Forbidden, fault.NotFound, fault.Timeout, fault.Conflict, fault.TooLarge, fault.TooMany,
+	fault.Internal, fault.Unavailable,
+}
+
 // count counts the requests of a route.
 func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
+	for _, code := range usual {
+		m.requests.WithLabelValues(route, strconv.Itoa(int(code)))
+	}
+	m.duration.WithLabelValues(route)
+	in, out := m.bytes.WithLabelValues(directionIn), m.bytes.WithLabelValues(directionOut)
 	return func(w http.ResponseWriter, r *http.Request) {
-		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK}
+		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK, written: out}
+		r.Body = &countedBody{r.Body, in}
 		next(seen, r)
 		m.requests.WithLabelValues(route, strconv.Itoa(seen.code)).Inc()
 		m.duration.WithLabelValues(route).Observe(time.Since(started).Seconds())
 	}
 }
 
-// statusWriter remembers the status.
+// statusWriter remembers the status, and counts what is written.
 type statusWriter struct {
 	http.ResponseWriter
-	code int
+	code    int
+	written prometheus.Counter
+}
+
+// Write is http.ResponseWriter's.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.written.Add(float64(n))
+	return n, err
 }
 
 // WriteHeader is http.ResponseWriter's.
@@ -92,3 +128,16 @@ func (w *statusWriter) WriteHeader(code int) {
 
 // Unwrap lets http.ResponseController find what the writer can do besides.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// countedBody counts what is read of a request.
+type countedBody struct {
+	io.ReadCloser
+	read prometheus.Counter
+}
+
+// Read is io.Reader's.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.read.Add(float64(n))
+	return n, err
+}
