@@ -11,7 +11,7 @@ CHAOS    ?= 1m
 SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help generate build test race fuzz bench churn demo chaos lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench churn demo chaos lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ help: ## say what there is
 generate: ## make gen/ anew from api/
 	$(TOOL) buf generate
 	@printf '// Package openapi is the description of the REST interface.\npackage openapi\n\nimport _ "embed"\n\n// JSON is OpenAPI 2.0.\n//\n//go:embed peerbus.swagger.json\nvar JSON []byte\n' > gen/openapi/openapi.go
+
+reference: ## make docs/reference anew from the commands and from what the services serve
+	$(GO) test -count=1 -run '^TestReference' ./cmd/peerbus -update
 
 build: ## build bin/peerbus
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/peerbus

@@ -20,7 +20,7 @@ func newQueues(s *streams) *queues {
 	return &queues{
 		streams:  s,
 		messages: desc("queue_messages", "Messages in the queues of listeners, by component."),
-		bytes:    desc("queue_bytes", "Their bytes."),
+		bytes:    desc("queue_bytes", "Bytes in the queues of listeners, by component."),
 		overflow: desc("overflow_messages", "Messages that wait for room in the queue of a listener; their posters are held up."),
 		fullest:  desc("queue_fullest_ratio", "How full the fullest queue of a component's listeners is: 1 is its bound, in messages or bytes."),
 	}

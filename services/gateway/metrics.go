@@ -3,12 +3,11 @@ package gateway
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // metrics of a gateway. Routes are patterns, never paths.
@@ -83,25 +82,37 @@ const (
 	directionOut = "out"
 )
 
-// usual are the statuses whose series are there from the start, so that a rate misses
-// none of them.
-var usual = []fault.Code{
-	fault.OK, fault.BadRequest, fault.Forbidden, fault.NotFound, fault.Timeout, fault.Conflict, fault.TooLarge, fault.TooMany,
-	fault.Internal, fault.Unavailable,
+// statuses are those that are counted by themselves. Their series are there from the
+// start, so that a rate misses none.
+var statuses = []int{
+	http.StatusSwitchingProtocols, http.StatusOK, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
+	http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusConflict, http.StatusRequestEntityTooLarge,
+	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
+}
+
+// otherStatus is the label of all others.
+const otherStatus = "other"
+
+func statusLabel(status int) string {
+	if slices.Contains(statuses, status) {
+		return strconv.Itoa(status)
+	}
+	return otherStatus
 }
 
 // count counts the requests of a route.
 func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
-	for _, code := range usual {
-		m.requests.WithLabelValues(route, strconv.Itoa(int(code)))
+	for _, status := range statuses {
+		m.requests.WithLabelValues(route, statusLabel(status))
 	}
+	m.requests.WithLabelValues(route, otherStatus)
 	m.duration.WithLabelValues(route)
 	in, out := m.bytes.WithLabelValues(directionIn), m.bytes.WithLabelValues(directionOut)
 	return func(w http.ResponseWriter, r *http.Request) {
 		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK, written: out}
 		r.Body = &countedBody{r.Body, in}
 		next(seen, r)
-		m.requests.WithLabelValues(route, strconv.Itoa(seen.code)).Inc()
+		m.requests.WithLabelValues(route, statusLabel(seen.code)).Inc()
 		m.duration.WithLabelValues(route).Observe(time.Since(started).Seconds())
 	}
 }

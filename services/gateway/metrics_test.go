@@ -47,11 +47,16 @@ func TestRequestsAreCounted(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, "too many")
 	})
-	if got := series(t, m.requests); len(got) != len(usual) || got["429 POST /x"] != 0 {
+	if got := series(t, m.requests); len(got) != len(statuses)+1 || got["429 POST /x"] != 0 {
 		t.Errorf("at the start: %v", got)
 	}
 	h(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/x?address=hyperty://a/b", strings.NewReader("hello")))
-	if got := series(t, m.requests); got["429 POST /x"] != 1 || len(got) != len(usual) {
+	if got := series(t, m.requests); got["429 POST /x"] != 1 || len(got) != len(statuses)+1 {
+		t.Errorf("requests: %v", got)
+	}
+	m.count("GET /ws", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })(
+		httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/ws", nil))
+	if got := series(t, m.requests); got["other GET /ws"] != 1 {
 		t.Errorf("requests: %v", got)
 	}
 	if got := series(t, m.duration); got["POST /x"] != 1 {

@@ -35,7 +35,7 @@ func newMetrics() *metrics {
 			Name: "peerbus_msgnode_relayed_total", Help: "Messages handed to a session, one for each.",
 		}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "peerbus_msgnode_relayed_bytes_total", Help: "Their bytes.",
+			Name: "peerbus_msgnode_relayed_bytes_total", Help: "Bytes of the messages handed to a session.",
 		}),
 		refused:  counter("refused_total", "Messages refused, by the step that refused and its code.", "step", "code"),
 		dropped:  counter("dropped_total", "Messages that a holder did not get, by reason.", "reason"),
@@ -99,9 +99,9 @@ func (n *Node) register(r prometheus.Registerer) error {
 		gauge("sessions", "Sessions of the domain.", func() int { return len(n.directory.sessions) }),
 		gauge("addresses", "Addresses that lead to a session.", func() int { return len(n.directory.places) }),
 		gauge("mailbox_messages", "Messages that wait for a session which is not connected.", func() int { return n.mail.letters() }),
-		gauge("mailbox_bytes", "Their bytes, with what each costs besides its content.", func() int { return n.mail.bytes }),
+		gauge("mailbox_bytes", "Bytes of the messages that wait for a session which is not connected, with what each costs besides its content.", func() int { return n.mail.bytes }),
 		gauge("queue_messages", "Messages that wait for the sockets of sessions.", func() int { return n.queued().messages }),
-		gauge("queue_bytes", "Their bytes.", func() int { return n.queued().bytes }),
+		gauge("queue_bytes", "Bytes of the messages that wait for the sockets of sessions.", func() int { return n.queued().bytes }),
 		gauge("control_queue_messages", "Answers of the node that wait for sockets.", func() int { return n.queued().control }),
 		gauge("registry_entries", "Entries of the domain registry.", func() int { return len(n.index.entries) }),
 	} {

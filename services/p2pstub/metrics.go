@@ -141,7 +141,7 @@ func (m *metrics) watch(r prometheus.Registerer, s *Stub) {
 		labels := prometheus.Labels{"direction": one.direction, "kind": one.kind}
 		udp("datagrams_total", "Datagrams at the UDP sockets, by direction and kind: stun is ICE's, dtls has all else.", labels,
 			func(t rtc.Traffic) uint64 { return one.amount(t).Number })
-		udp("bytes_total", "Their bytes. What dtls has above peerbus_p2pstub_bytes_total is overhead, and what SCTP sends again.", labels,
+		udp("bytes_total", "Bytes of the datagrams at the UDP sockets. What dtls has above peerbus_p2pstub_bytes_total is overhead, and what SCTP sends again.", labels,
 			func(t rtc.Traffic) uint64 { return one.amount(t).Bytes })
 	}
 }
