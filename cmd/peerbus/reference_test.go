@@ -208,11 +208,14 @@ func metricsPage(t *testing.T, pages []servicePage) string {
 		b.WriteString(" `" + name + "`")
 	}
 	b.WriteString(" and others.\n")
+	stores := map[string]*dto.MetricFamily{}
 	for _, p := range pages {
 		var rows [][]string
 		for _, name := range slices.Sorted(maps.Keys(p.families)) {
 			switch {
 			case !ours(name) || name == build.GetName():
+			case strings.HasPrefix(name, "peerbus_store_") && slices.Contains(keeping, p.service):
+				stores[name] = p.families[name]
 			case !strings.HasPrefix(name, "peerbus_"+p.service+"_"):
 				t.Errorf("%s serves %s", p.service, name)
 			default:
@@ -222,8 +225,17 @@ func metricsPage(t *testing.T, pages []servicePage) string {
 		fmt.Fprintf(&b, "\n## %s\n", p.service)
 		markdownTable(&b, metricsHead, rows)
 	}
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(stores)) {
+		rows = append(rows, metricRow(stores[name]))
+	}
+	fmt.Fprintf(&b, "\n## The store\n\nOf those that keep something: %s.\n", strings.Join(keeping, ", "))
+	markdownTable(&b, metricsHead, rows)
 	return b.String()
 }
+
+// keeping are the services that have a store.
+var keeping = []string{"registry", "msgnode"}
 
 var metricsHead = []string{"metric", "type", "labels", "meaning"}
 
