@@ -63,7 +63,7 @@ func newMetrics() *metrics {
 	for _, reason := range reasons {
 		m.refusals.WithLabelValues(reason)
 	}
-	for _, result := range []string{resultAnswered, resultTimeout, resultRefused, resultAbandoned} {
+	for _, result := range results {
 		m.requests.WithLabelValues(result)
 	}
 	return m
@@ -101,13 +101,8 @@ func (m *metrics) transmitted(sent flow.Path, again bool) {
 	}
 }
 
-// Results of requests.
-const (
-	resultAnswered  = "answered"
-	resultTimeout   = "timeout"
-	resultRefused   = "refused"
-	resultAbandoned = "abandoned"
-)
+// results of requests.
+var results = []string{"answered", "timeout", "refused", "abandoned"}
 
 func (m *metrics) request(result string) { m.requests.WithLabelValues(result).Inc() }
 

@@ -77,7 +77,7 @@ func (r *requests) take(q *request) bool {
 
 func (r *requests) timeout(q *request) {
 	if r.end(q) {
-		r.metrics.request(resultTimeout)
+		r.metrics.request("timeout")
 		r.metrics.refused(reasonTimeout)
 		late := fault.New(fault.Timeout, "no response from %s in time", q.key.To)
 		q.post.tell(outcomeOf(q.post.sequence, late))
@@ -101,7 +101,7 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 	if !r.end(q) {
 		return nil, false
 	}
-	r.metrics.request(resultAnswered)
+	r.metrics.request("answered")
 	if o := q.post.counts(); o != nil && o.roundTrip != nil {
 		o.roundTrip.Observe(time.Since(q.began).Seconds())
 	}
@@ -112,7 +112,7 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 // none.
 func (r *requests) drop(q *request) {
 	if q != nil && r.end(q) {
-		r.metrics.request(resultAbandoned)
+		r.metrics.request("abandoned")
 	}
 }
 
@@ -122,7 +122,7 @@ func (r *requests) abandon(by poster) {
 	defer r.mu.Unlock()
 	for _, q := range r.open {
 		if q.post.by == by && r.take(q) {
-			r.metrics.request(resultAbandoned)
+			r.metrics.request("abandoned")
 		}
 	}
 }

@@ -108,10 +108,10 @@ func (p *post) end(err error) {
 	if p.over.Swap(true) {
 		return
 	}
+	p.countEnd(err)
 	if p.patience != nil {
 		p.patience.Stop()
 	}
-	p.countEnd(err)
 	p.by.settled(p, err)
 }
 

@@ -11,9 +11,9 @@ import (
 func (b *Bus) respond(q *request, p *post) {
 	b.metrics.delivered(q.post.by.component())
 	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
-	p.went(q.post.by.component())
 	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: p.m})
 	q.post.end(nil)
+	p.went(q.post.by.component())
 	b.settle(p, nil)
 }
 
@@ -46,7 +46,7 @@ func (b *Bus) settle(p *post, err error) {
 	switch {
 	case p.request != nil:
 		if b.requests.end(p.request) {
-			b.metrics.request(resultRefused)
+			b.metrics.request("refused")
 			p.tell(outcomeOf(p.sequence, err))
 		}
 	case p.flowing: // the bus that it came from is told, and tells its sender
@@ -100,8 +100,8 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 		b.settle(p, why)
 		return
 	}
-	b.metrics.refused(reasonOf(why))
 	p.countEnd(why) // before its response ends it
+	b.metrics.refused(reasonOf(why))
 	b.refuse(p, why)
 }
 
