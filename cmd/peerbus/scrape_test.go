@@ -93,6 +93,9 @@ func TestLabelsAreBounded(t *testing.T) {
 	moved := 0
 	for name, addr := range processes {
 		after := scrape(t, addr)
+		if build := after["peerbus_build_info"]; build == nil || build.Metric[0].GetGauge().GetValue() != 1 {
+			t.Errorf("%s does not say its version: %v", name, build)
+		}
 		for series, labels := range seriesIn(after) {
 			if _, there := before[name][series]; !there {
 				t.Errorf("%s: %s was not there from the start", name, series)

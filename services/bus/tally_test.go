@@ -203,3 +203,28 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWaitsForAFlowIsMeasured(t *testing.T) {
+	l := quick()
+	l.Flow.Bytes, l.FullTime = 2<<10, time.Minute
+	a, b := pair(t, l)
+	a.cut[overDirect].Store(true)
+	a.cut[overRelay].Store(true)
+	app := a.app()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for i := range 40 {
+		if err := app.Send(ctx, numbered(a.hyperty(1), b.hyperty(1), i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for a.bus.flows.waiting() == 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("nothing waits for a flow that is full")
+		}
+	}
+}

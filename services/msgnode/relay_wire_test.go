@@ -212,6 +212,17 @@ func TestSlowReader(t *testing.T) {
 		if waits.messages != 3 || waits.bytes < 3*20 {
 			t.Errorf("%+v in the queues", waits)
 		}
+		idle := newQueue(&b.node.limits)
+		idle.offer(&pb.Message{})
+		b.node.mu.Lock()
+		before := b.node.queued().control
+		b.node.sockets["idle"] = &socket{queue: idle}
+		after := b.node.queued().control
+		delete(b.node.sockets, "idle")
+		b.node.mu.Unlock()
+		if after != before+1 {
+			t.Errorf("%d answers in the queues, then %d", before, after)
+		}
 		if got := counted(t, b.node.metrics.bytes); got < 4*20 {
 			t.Errorf("%v bytes relayed", got)
 		}

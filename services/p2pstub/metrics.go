@@ -112,6 +112,17 @@ func (m *metrics) begin() {
 	}
 }
 
+// traffics are the amounts of rtc.Traffic, with their labels.
+var traffics = []struct {
+	direction, kind string
+	amount          func(rtc.Traffic) rtc.Amount
+}{
+	{"out", "stun", func(t rtc.Traffic) rtc.Amount { return t.Sent.STUN }},
+	{"out", "dtls", func(t rtc.Traffic) rtc.Amount { return t.Sent.DTLS }},
+	{"in", "stun", func(t rtc.Traffic) rtc.Amount { return t.Received.STUN }},
+	{"in", "dtls", func(t rtc.Traffic) rtc.Amount { return t.Received.DTLS }},
+}
+
 // watch adds what is looked at when it is asked for.
 func (m *metrics) watch(r prometheus.Registerer, s *Stub) {
 	if r == nil {
@@ -129,15 +140,7 @@ func (m *metrics) watch(r prometheus.Registerer, s *Stub) {
 			func() float64 { return float64(value(s.traffic())) }))
 	}
 	udp("dropped_total", "Datagrams that came faster than their connection took them.", nil, func(t rtc.Traffic) uint64 { return t.Dropped })
-	for _, one := range []struct {
-		direction, kind string
-		amount          func(rtc.Traffic) rtc.Amount
-	}{
-		{"out", "stun", func(t rtc.Traffic) rtc.Amount { return t.Sent.STUN }},
-		{"out", "dtls", func(t rtc.Traffic) rtc.Amount { return t.Sent.DTLS }},
-		{"in", "stun", func(t rtc.Traffic) rtc.Amount { return t.Received.STUN }},
-		{"in", "dtls", func(t rtc.Traffic) rtc.Amount { return t.Received.DTLS }},
-	} {
+	for _, one := range traffics {
 		labels := prometheus.Labels{"direction": one.direction, "kind": one.kind}
 		udp("datagrams_total", "Datagrams at the UDP sockets, by direction and kind: stun is ICE's, dtls has all else.", labels,
 			func(t rtc.Traffic) uint64 { return one.amount(t).Number })

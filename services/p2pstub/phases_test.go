@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/peerbus/peerbus/protocol/framing"
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
 func TestPhases(t *testing.T) {
@@ -79,5 +80,30 @@ func TestQueuesAreMeasured(t *testing.T) {
 	raw.buffered = 77
 	if s.queued() < 5 || s.buffered() != 77 {
 		t.Errorf("%d bytes queued, %d buffered", s.queued(), s.buffered())
+	}
+}
+
+// Each counter of the sockets has the amount that its labels name.
+func TestTrafficIsNamed(t *testing.T) {
+	r := prometheus.NewRegistry()
+	newMetrics(nil).watch(r, &Stub{})
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := 0
+	for _, f := range families {
+		series += len(f.Metric)
+	}
+	if series != 2+1+2*4 {
+		t.Errorf("%d series", series)
+	}
+	var all rtc.Traffic
+	all.Sent.STUN, all.Sent.DTLS = rtc.Amount{Number: 1}, rtc.Amount{Number: 2}
+	all.Received.STUN, all.Received.DTLS = rtc.Amount{Number: 3}, rtc.Amount{Number: 4}
+	for i, one := range traffics {
+		if n := one.amount(all).Number; n != uint64(i)+1 { //nolint:gosec // four
+			t.Errorf("%s %s is %d", one.direction, one.kind, n)
+		}
 	}
 }
