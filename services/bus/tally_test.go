@@ -75,7 +75,10 @@ func TestTallyOfLocalMessages(t *testing.T) {
 	if err := a.Post(h.ctx, ping(alice, "hyperty://a.example/nobody")); fault.CodeOf(err) != fault.NotFound {
 		t.Fatal(err)
 	}
-	h.until("the counts", func() bool { return tallyOf(t, h.bus, outLocal)["delivered"] == 1 })
+	h.until("the counts", func() bool {
+		got := tallyOf(t, h.bus, outLocal)
+		return got["accepted"] == 1 && got["delivered"] == 1
+	})
 	wantTally(t, h.bus, outLocal, map[string]float64{"accepted": 1, "delivered": 1})
 	wantTally(t, h.bus, outNone, map[string]float64{"4xx": 1})
 	for _, c := range []course{outDirect, outRelay, outBoth, inDirect, inRelay} {
