@@ -76,41 +76,15 @@ const (
 	kindSocket   = "websocket"
 )
 
-// Directions: to a gateway, and from it.
-const (
-	directionIn  = "in"
-	directionOut = "out"
-)
-
-// statuses are those that are counted by themselves. Their series are there from the
-// start, so that a rate misses none.
-var statuses = []int{
-	http.StatusSwitchingProtocols, http.StatusOK, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
-	http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusConflict, http.StatusRequestEntityTooLarge,
-	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
-}
-
-// otherStatus is the label of all others.
-const otherStatus = "other"
-
-func statusLabel(status int) string {
-	if slices.Contains(statuses, status) {
-		return strconv.Itoa(status)
-	}
-	return otherStatus
-}
-
 // count counts the requests of a route.
 func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
-	for _, status := range statuses {
-		m.requests.WithLabelValues(route, statusLabel(status))
-	}
-	m.requests.WithLabelValues(route, otherStatus)
-	m.duration.WithLabelValues(route)
+	m.begin(route)
 	in, out := m.bytes.WithLabelValues(directionIn), m.bytes.WithLabelValues(directionOut)
 	return func(w http.ResponseWriter, r *http.Request) {
 		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK, written: out}
-		r.Body = &countedBody{r.Body, in}
+		if r != nil {
+			r.Body = &countedBody{r.Body, in}
+		}
 		next(seen, r)
 		m.requests.WithLabelValues(route, statusLabel(seen.code)).Inc()
 		m.duration.WithLabelValues(route).Observe(time.Since(started).Seconds())
@@ -151,4 +125,37 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read.Add(float64(n))
 	return n, err
+}
+
+// Directions: to a gateway, and from it.
+const (
+	directionIn  = "in"
+	directionOut = "out"
+)
+
+// statuses are those that are counted by themselves. Their series are there from the
+// start, so that a rate misses none.
+var statuses = []int{
+	http.StatusSwitchingProtocols, http.StatusOK, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
+	http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusConflict, http.StatusRequestEntityTooLarge,
+	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
+}
+
+// otherStatus is the label of all others.
+const otherStatus = "other"
+
+// begin makes the series of a route.
+func (m *metrics) begin(route string) {
+	for _, status := range statuses {
+		m.requests.WithLabelValues(route, statusLabel(status))
+	}
+	m.requests.WithLabelValues(route, otherStatus)
+	m.duration.WithLabelValues(route)
+}
+
+func statusLabel(status int) string {
+	if slices.Contains(statuses, status) {
+		return strconv.Itoa(status)
+	}
+	return otherStatus
 }
