@@ -242,10 +242,10 @@ var trials = map[string]trial{
 		 peerbus_msgnode_sessions{W} 10000x60`,
 	},
 	"PeerbusGatewayErrors": {
-		`peerbus_gateway_requests_total{W,route="rest",code="503"} 0+10x60
-		 peerbus_gateway_requests_total{W,route="rest",code="200"} 0+60x60`,
-		`peerbus_gateway_requests_total{W,route="rest",code="404"} 0+60x60
-		 peerbus_gateway_requests_total{W,route="rest",code="200"} 0+60x60`,
+		`peerbus_gateway_requests_total{W,route="POST /v1/messages",code="503"} 0+10x60
+		 peerbus_gateway_requests_total{W,route="POST /v1/messages",code="200"} 0+60x60`,
+		`peerbus_gateway_requests_total{W,route="POST /v1/messages",code="404"} 0+60x60
+		 peerbus_gateway_requests_total{W,route="POST /v1/messages",code="200"} 0+60x60`,
 	},
 	"PeerbusGatewayGaps": {`peerbus_gateway_gaps_total{W} 0x5 1x60`, `peerbus_gateway_gaps_total{W} 1x60`},
 }
