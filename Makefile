@@ -11,7 +11,7 @@ CHAOS    ?= 1m
 SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help generate build test race fuzz bench churn demo chaos lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench churn demo chaos monitoring lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ help: ## say what there is
 generate: ## make gen/ anew from api/
 	$(TOOL) buf generate
 	@printf '// Package openapi is the description of the REST interface.\npackage openapi\n\nimport _ "embed"\n\n// JSON is OpenAPI 2.0.\n//\n//go:embed peerbus.swagger.json\nvar JSON []byte\n' > gen/openapi/openapi.go
+
+reference: ## make docs/reference anew from the commands and from what the services serve
+	$(GO) test -count=1 -run '^TestReference' ./cmd/peerbus -update
 
 build: ## build bin/peerbus
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/peerbus
@@ -44,17 +47,21 @@ demo: build ## show the main job on this machine
 chaos: build ## break everything between two runtimes for CHAOS (1m), and count what is lost; needs Linux and root
 	$(GO) run ./chaos -bin $(BIN) -duration $(CHAOS) -seed $(SEED)
 
+monitoring: ## check the dashboard and the alerts against what the services serve, and try each alert
+	cd k8s/monitoring && $(GO) test -count=1 -shuffle=on ./...
+
 lint: ## vet, staticcheck, gofmt and the protos' style
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'not gofmt-ed'; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
+	cd k8s/monitoring && $(GO) vet ./... && $(GO) tool -modfile=../../tools/go.mod staticcheck ./...
 	$(TOOL) buf lint
 
 fresh: generate ## prove that gen/ is what api/ says
 	@git diff --exit-code -- gen || { echo 'gen/ is not fresh: run make generate'; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- gen)" || { echo 'gen/ has files that are not committed'; exit 1; }
 
-check: fresh lint race churn fuzz demo chaos ## all that CI runs
+check: fresh lint race monitoring churn fuzz demo chaos ## all that CI runs
 
 clean: ## remove what was built
 	rm -rf bin

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,8 +44,17 @@ type process struct {
 func newProcess(log *slog.Logger, mode string, security rpc.Security) *process {
 	p := &process{base: log, security: security, metrics: prometheus.NewRegistry()}
 	p.log = p.named(mode)
-	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return p
+}
+
+// buildInfo says which version runs; its value is 1.
+func buildInfo() prometheus.Collector {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "peerbus_build_info", Help: "1, for the version that runs.",
+	}, []string{"version", "go_version"})
+	g.WithLabelValues(version, runtime.Version()).Set(1)
+	return g
 }
 
 // add puts a service behind those that it uses: how it is served, and its life.

@@ -34,6 +34,7 @@ func (p *process) openStore(ctx context.Context, dir, url, name string) (*engine
 		return nil, err
 	}
 	p.closers = append(p.closers, e.Close)
+	p.metrics.MustRegister(e.Metrics()...)
 	return e, nil
 }
 

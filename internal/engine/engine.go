@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -47,7 +48,8 @@ type Engine struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	replicas int
-	embedded *embedded // nil with a URL
+	embedded *embedded      // nil with a URL, and after Close
+	server   *server.Server // of embedded, for the metrics
 }
 
 // Open starts the embedded server, or connects to the one at URL, and returns
@@ -116,7 +118,8 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	if err != nil {
 		return opts, err
 	}
-	opts.InProcessServer = e.embedded.server
+	e.server = e.embedded.server
+	opts.InProcessServer = e.server
 	return opts, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/peerbus/peerbus/internal/engine"
@@ -125,5 +126,55 @@ func TestServerElsewhere(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "max_payload") {
 		t.Errorf("a server that takes only 1 MiB is not spoken of: %q", log.String())
+	}
+}
+
+// gathered gives the values of an engine's metrics, by name and direction.
+func gathered(t *testing.T, e *engine.Engine) map[string]float64 {
+	t.Helper()
+	r := prometheus.NewRegistry()
+	r.MustRegister(e.Metrics()...)
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			name := strings.TrimPrefix(f.GetName(), "peerbus_store_")
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			all[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return all
+}
+
+func TestMetrics(t *testing.T) {
+	e := open(t, t.TempDir())
+	defer e.Close()
+	kv, err := e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := gathered(t, e)
+	if before["connected"] != 1 || before["reconnects_total"] != 0 {
+		t.Errorf("%v", before)
+	}
+	if _, err := kv.Put(t.Context(), "k", make([]byte, 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	after := gathered(t, e)
+	for name, least := range map[string]float64{
+		"bytes_total out": 10_000, "messages_total out": 1, "messages_total in": 1, "bytes_total in": 1, "disk_bytes": 10_000,
+	} {
+		if after[name] < before[name]+least {
+			t.Errorf("%s went from %v to %v", name, before[name], after[name])
+		}
+	}
+	e.Close()
+	if n := gathered(t, e)["connected"]; n != 0 {
+		t.Errorf("connected is %v after the end", n)
 	}
 }

@@ -314,6 +314,10 @@ var handedOut struct {
 	ports map[int]bool
 }
 
+// FreeAddrs finds loopback addresses that nobody listens to, for a process that Start
+// is to run.
+func FreeAddrs(n int) ([]string, error) { return freePorts(n) }
+
 // freePorts finds loopback addresses that nobody listens to.
 func freePorts(n int) ([]string, error) {
 	handedOut.Lock()

@@ -48,6 +48,7 @@ var Keys = map[string]string{
 	// Of a connection.
 	"role":       "reporter or observer, requester or handler",
 	"path":       "direct or relay",
+	"phase":      "part of a set-up",
 	"framing":    "framing of a data channel",
 	"fast":       "the invitation carries the description",
 	"generation": "of ICE",

@@ -37,6 +37,9 @@ func (t *arrived) first(p *post) bool {
 	seen := t.marks.Seen(p.m.From, p.m.To, p.m.Origin, p.m.Number)
 	before := t.open[keyOf(p.m)]
 	why, _ := t.refused.get(keyOf(p.m))
+	if seen {
+		p.trail.tally = nil // counted with the first
+	}
 	switch {
 	case !seen:
 		t.open[keyOf(p.m)] = p

@@ -113,6 +113,9 @@ func (b *Bus) Run(ctx context.Context) error {
 // there goes on with the next step.
 func (b *Bus) post(p *post) {
 	b.metrics.posted(p.by.component())
+	if p.m.GetFlow() == nil {
+		p.trail.tally = b.metrics.tally
+	}
 	if err := b.admit(p); err != nil {
 		b.settle(p, err)
 		return
@@ -160,6 +163,7 @@ func (b *Bus) admit(p *post) error {
 	switch {
 	case p.wait == pb.Wait_WAIT_DELIVERED:
 		p.patience = time.AfterFunc(b.requests.patience(p), func() {
+			p.countLate()
 			p.tell(outcomeOf(p.sequence, errLate(p.m.To)))
 		})
 		return nil
@@ -245,6 +249,7 @@ func (b *Bus) answerPing(p *post) bool {
 	if p.m.Type != pingType {
 		return false
 	}
+	p.went(pb.Component_COMPONENT_UNSPECIFIED)
 	b.settle(p, nil)
 	b.deliver(b.ownPost(message.Answer(b.point.Hop(p.m, message.HopDelivered), fault.OK, nil)))
 	return true

@@ -322,6 +322,18 @@ func (f *flows) unsettled() (bytes int) {
 	return bytes
 }
 
+// waiting is how many messages wait for room in a flow.
+func (f *flows) waiting() (messages int) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, out := range f.out {
+		out.mu.Lock()
+		messages += out.waiting.len()
+		out.mu.Unlock()
+	}
+	return messages
+}
+
 // end stops all timers. What is under way stays with the clients.
 func (f *flows) end() {
 	f.mu.Lock()

@@ -130,6 +130,7 @@ func (in *inbox) enqueue(p *post) {
 	in.bytes += p.size
 	in.stream.queued += p.cost()
 	in.stream.metrics.delivered(in.stream.comp)
+	p.went(in.stream.comp)
 	in.arm()
 }
 

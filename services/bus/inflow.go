@@ -255,6 +255,7 @@ func (in *inflow) handOn(d flow.Delivery) {
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
 	b.begin(q)
 	q.size, q.ingress, q.flowing = proto.Size(q.m), p.ingress, true
+	q.trail.tally = b.metrics.tally
 	b.verify(q)
 }
 

@@ -24,11 +24,13 @@ type metrics struct {
 	duplicates   prometheus.Counter
 	sentBy       [4]prometheus.Counter // by path
 	again        prometheus.Counter
+	tally        *tally
 	all          []prometheus.Collector
 }
 
 func newMetrics() *metrics {
 	m := &metrics{
+		tally:    newTally(),
 		refusals: vec("refused_total", "Messages and listener changes that were refused, by reason.", "reason"),
 		requests: vec("requests_total", "Requests that have ended, by result: answered, timeout, refused or abandoned.", "result"),
 		stuck:    counter("stuck_total", "Times that a listener took nothing for so long that it was refused new messages."),
@@ -56,6 +58,13 @@ func newMetrics() *metrics {
 	m.all = []prometheus.Collector{
 		posted, delivered, m.refusals, m.requests, m.stuck, m.holds, m.questions, m.routeChanges, m.registry,
 		m.duplicates, m.again, sent,
+	}
+	m.all = append(m.all, m.tally.all...)
+	for _, reason := range reasons {
+		m.refusals.WithLabelValues(reason)
+	}
+	for _, result := range results {
+		m.requests.WithLabelValues(result)
 	}
 	return m
 }
@@ -92,6 +101,9 @@ func (m *metrics) transmitted(sent flow.Path, again bool) {
 	}
 }
 
+// results of requests.
+var results = []string{"answered", "timeout", "refused", "abandoned"}
+
 func (m *metrics) request(result string) { m.requests.WithLabelValues(result).Inc() }
 
 // register adds the metrics, with gauges over the tables of a bus.
@@ -110,12 +122,14 @@ func (m *metrics) register(r prometheus.Registerer, b *Bus) error {
 		{"flow_unsettled_bytes", "What went in flows and is not known to be dealt with.", b.flows.unsettled},
 		{"flows_out", "Flows to other runtimes.", func() int { out, _ := b.flows.sizes(); return out }},
 		{"flows_in", "Flows from other runtimes.", func() int { _, in := b.flows.sizes(); return in }},
+		{"flow_waiting_messages", "Messages that wait for room in a flow to another runtime.", b.flows.waiting},
 		{"requests_open", "Requests that wait for their response.", b.requests.count},
 	} {
 		m.all = append(m.all, prometheus.NewGaugeFunc(
 			prometheus.GaugeOpts{Name: "peerbus_bus_" + g.name, Help: g.help},
 			func() float64 { return float64(g.value()) }))
 	}
+	m.all = append(m.all, newQueues(b.streams))
 	for _, c := range m.all {
 		if err := r.Register(c); err != nil {
 			return err

@@ -200,6 +200,9 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 			o.sender.Unsent(tx.Sequence, way.path)
 		}
 	}
+	if q, ok := tx.Value.(*post); ok {
+		q.trail.paths.Or(uint32(sent))
+	}
 	o.flows.bus.metrics.transmitted(sent, tx.Again)
 }
 

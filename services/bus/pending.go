@@ -27,6 +27,7 @@ type request struct {
 	key   message.Key
 	post  *post
 	timer *time.Timer
+	began time.Time
 	over  atomic.Bool // it has been taken out
 }
 
@@ -46,7 +47,7 @@ func (r *requests) add(p *post) error {
 	case len(r.open) >= r.limits.Requests:
 		return refuse(reasonRequestsFull, 429, "%d requests are under way already", len(r.open))
 	}
-	q := &request{key: key, post: p}
+	q := &request{key: key, post: p, began: time.Now()}
 	q.timer = time.AfterFunc(r.patience(p), func() { r.timeout(q) })
 	r.open[key] = q
 	p.request = q
@@ -103,6 +104,9 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 		return nil, false
 	}
 	r.metrics.request("answered")
+	if o := q.post.counts(); o != nil && o.roundTrip != nil {
+		o.roundTrip.Observe(time.Since(q.began).Seconds())
+	}
 	return q, true
 }
 

@@ -53,6 +53,8 @@ type post struct {
 
 	also []*post // the same message, come again in a flow; see arrived
 
+	trail trail // for the metrics
+
 	left     atomic.Int32 // listeners that have not decided yet
 	owed     atomic.Int32 // listeners that have it, or may get it, and have not dealt with it
 	taken    atomic.Bool  // one has it
@@ -109,6 +111,7 @@ func (p *post) end(err error) {
 	if p.over.Swap(true) {
 		return
 	}
+	p.countEnd(err)
 	if p.patience != nil {
 		p.patience.Stop()
 	}
@@ -151,6 +154,13 @@ const (
 	reasonFlowFull     = "flow_full"     // 429: what is not dealt with yet at the remote runtime fills the flow
 	reasonOther        = "other"         // none of these
 )
+
+// reasons are all of them.
+var reasons = []string{
+	reasonInvalid, reasonSource, reasonNoRoute, reasonNoListener, reasonLoop, reasonQueueFull, reasonStuck, reasonStreamFull,
+	reasonWaitFull, reasonWaitTime, reasonDuplicate, reasonRequestsFull, reasonGone, reasonTimeout, reasonRemote,
+	reasonFlowFull, reasonOther,
+}
 
 // refusal is a fault with the reason under which it is counted.
 type refusal struct {

@@ -19,6 +19,7 @@ func (b *Bus) respond(q *request, p *post) {
 	response := b.point.Mark(p.m, tracing.Deliver, nil)
 	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: response})
 	q.post.end(nil)
+	p.went(q.post.by.component())
 	b.settle(p, nil)
 }
 
@@ -38,6 +39,7 @@ func (b *Bus) carryOut(verdicts []verdict) {
 // response is never answered. An accepted post is settled later (finish).
 func (b *Bus) settle(p *post, err error) {
 	if err == nil {
+		p.countAccepted()
 		if p.request == nil && p.sequence != 0 && p.wait != pb.Wait_WAIT_DELIVERED {
 			p.tell(outcomeOf(p.sequence, nil))
 		}
@@ -104,6 +106,7 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 		b.settle(p, why)
 		return
 	}
+	p.countEnd(why) // before its response ends it
 	b.metrics.refused(reasonOf(why))
 	b.traceRefused(p, why)
 	b.refuse(p, why)

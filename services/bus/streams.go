@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -16,13 +18,14 @@ type streams struct {
 
 	mu    sync.Mutex
 	open  int // Attach and Listen
+	all   map[*stream]struct{}
 	calls int // Post
 	over  bool
 }
 
 func newStreams(l *Limits) *streams {
 	life, cancel := context.WithCancel(context.Background())
-	return &streams{limits: l, life: life, cancel: cancel}
+	return &streams{limits: l, life: life, cancel: cancel, all: map[*stream]struct{}{}}
 }
 
 var errStopping = fault.New(fault.Unavailable, "the bus is stopping")
@@ -67,12 +70,31 @@ func (s *streams) count() int {
 	return s.open
 }
 
+// note adds a stream to those that are looked at by metrics, or takes it out.
+func (s *streams) note(one *stream, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on {
+		s.all[one] = struct{}{}
+	} else {
+		delete(s.all, one)
+	}
+}
+
+// here are the streams that are open.
+func (s *streams) here() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.all))
+}
+
 // enter counts a stream in. What it has here is gone once leave has returned.
 func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave func(), err error) {
 	ctx, end, err := b.streams.enter(call, &b.streams.open, b.limits.Streams)
 	if err != nil {
 		return nil, nil, err
 	}
+	b.streams.note(s, true)
 	ctx, s.cancel = context.WithCancelCause(ctx)
 	b.log.Info("attached", "name", s.name, "component", label(s.comp))
 	return ctx, func() {
@@ -81,6 +103,7 @@ func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave
 			b.requests.abandon(s)
 		}
 		b.carryOut(b.table.removeAll(s))
+		b.streams.note(s, false)
 		s.origin.detach(s)
 		close(s.gone)
 		b.log.Info("detached", "name", s.name, "component", label(s.comp))

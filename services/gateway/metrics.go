@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +13,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec // route
 	events   *prometheus.CounterVec   // kind
 	gaps     prometheus.Counter
+	bytes    *prometheus.CounterVec // direction
 }
 
 func newMetrics() *metrics {
@@ -31,6 +31,9 @@ func newMetrics() *metrics {
 		gaps: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "peerbus_gateway_gaps_total", Help: "Streams that could not be resumed where their client had left off.",
 		}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "peerbus_gateway_bytes_total", Help: "Bytes of the bodies of requests (in) and answers (out); WebSockets are not in it.",
+		}, []string{"direction"}),
 	}
 }
 
@@ -41,7 +44,9 @@ func (m *metrics) register(r prometheus.Registerer, g *Gateway) error {
 	for _, kind := range []string{kindNew, kindReplayed, kindSocket} {
 		m.events.WithLabelValues(kind)
 	}
-	all := []prometheus.Collector{m.requests, m.duration, m.events, m.gaps}
+	m.bytes.WithLabelValues(directionIn)
+	m.bytes.WithLabelValues(directionOut)
+	all := []prometheus.Collector{m.requests, m.duration, m.events, m.gaps, m.bytes}
 	for _, s := range []struct {
 		name, help string
 		size       func() int
@@ -70,18 +75,31 @@ const (
 
 // count counts the requests of a route.
 func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
+	m.begin(route)
+	in, out := m.bytes.WithLabelValues(directionIn), m.bytes.WithLabelValues(directionOut)
 	return func(w http.ResponseWriter, r *http.Request) {
-		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK}
+		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK, written: out}
+		if r != nil {
+			r.Body = &countedBody{r.Body, in}
+		}
 		next(seen, r)
-		m.requests.WithLabelValues(route, strconv.Itoa(seen.code)).Inc()
+		m.requests.WithLabelValues(route, statusLabel(seen.code)).Inc()
 		m.duration.WithLabelValues(route).Observe(time.Since(started).Seconds())
 	}
 }
 
-// statusWriter remembers the status.
+// statusWriter remembers the status, and counts what is written.
 type statusWriter struct {
 	http.ResponseWriter
-	code int
+	code    int
+	written prometheus.Counter
+}
+
+// Write is http.ResponseWriter's.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.written.Add(float64(n))
+	return n, err
 }
 
 // WriteHeader is http.ResponseWriter's.

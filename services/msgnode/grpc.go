@@ -20,7 +20,7 @@ func (g grpcServer) Connect(stream pb.MessageNode_ConnectServer) error {
 
 type grpcStream struct{ stream pb.MessageNode_ConnectServer }
 
-func (g *grpcStream) name() string { return "grpc" }
+func (g *grpcStream) name() string { return transportGRPC }
 
 func (g *grpcStream) receive(context.Context) ([]received, error) {
 	req, err := g.stream.Recv()

@@ -193,7 +193,7 @@ func (n *Node) answerTo(runtime string, answer *pb.Message) bool {
 		return false
 	}
 	if !s.queue.offer(answer) {
-		n.metrics.dropped.WithLabelValues("control").Inc()
+		n.metrics.dropped.WithLabelValues(dropControl).Inc()
 	}
 	return true
 }

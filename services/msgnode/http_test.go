@@ -64,6 +64,10 @@ func TestHealthAndMetrics(t *testing.T) {
 	for _, line := range []string{
 		`peerbus_msgnode_sockets{transport="grpc"} 1`, "peerbus_msgnode_sessions 1", "peerbus_msgnode_addresses 1",
 		`peerbus_msgnode_session_events_total{outcome="opened"} 1`,
+		// A rate needs the zero that a counter begins with.
+		`peerbus_msgnode_session_events_total{outcome="expired"} 0`, `peerbus_msgnode_dropped_total{reason="full"} 0`,
+		`peerbus_msgnode_refused_total{code="429",step="deliver"} 0`, `peerbus_msgnode_sent_total{transport="websocket"} 0`,
+		"peerbus_msgnode_relayed_bytes_total 0", "peerbus_msgnode_queue_messages 0",
 	} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("/metrics has no %s", line)

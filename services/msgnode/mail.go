@@ -89,6 +89,9 @@ func (n *Node) store(s Session, letters ...letter) (over []letter, why func(to s
 // relayed counts and traces letters that a session gets.
 func (n *Node) relayed(runtime string, letters ...letter) {
 	n.metrics.relayed.Add(float64(len(letters)))
+	for _, l := range letters {
+		n.metrics.bytes.Add(float64(l.size))
+	}
 	if len(letters) == 0 || !n.log.Enabled(n.life, slog.LevelDebug) {
 		return
 	}
@@ -125,13 +128,13 @@ func (n *Node) refuseLetters(letters []letter, why func(to string) error) {
 func reasonOf(err error) string {
 	switch fault.CodeOf(err) {
 	case fault.Timeout:
-		return "late"
+		return dropLate
 	case fault.TooMany:
-		return "full"
+		return dropFull
 	case fault.NotFound:
-		return "closed"
+		return dropClosed
 	default:
-		return "away"
+		return dropAway
 	}
 }
 

@@ -15,6 +15,7 @@ type metrics struct {
 	received *prometheus.CounterVec
 	sent     *prometheus.CounterVec
 	relayed  prometheus.Counter
+	bytes    prometheus.Counter
 	refused  *prometheus.CounterVec
 	dropped  *prometheus.CounterVec
 	sessions *prometheus.CounterVec
@@ -24,7 +25,7 @@ func newMetrics() *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "peerbus_msgnode_" + name, Help: help}, labels)
 	}
-	return &metrics{
+	m := &metrics{
 		sockets: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "peerbus_msgnode_sockets", Help: "Connections of clients at this replica.",
 		}, []string{"transport"}),
@@ -33,9 +34,53 @@ func newMetrics() *metrics {
 		relayed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "peerbus_msgnode_relayed_total", Help: "Messages handed to a session, one for each.",
 		}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "peerbus_msgnode_relayed_bytes_total", Help: "Bytes of the messages handed to a session.",
+		}),
 		refused:  counter("refused_total", "Messages refused, by the step that refused and its code.", "step", "code"),
 		dropped:  counter("dropped_total", "Messages that a holder did not get, by reason.", "reason"),
 		sessions: counter("session_events_total", "Changes of sessions, by what happened.", "outcome"),
+	}
+	m.begin()
+	return m
+}
+
+// Names of transports.
+const (
+	transportGRPC      = "grpc"
+	transportWebSocket = "websocket"
+)
+
+// Reasons of drops.
+const (
+	dropLate    = "late"         // it waited too long in a mailbox
+	dropFull    = "full"         // the queue or the mailbox of its holder
+	dropClosed  = "closed"       // the session has ended
+	dropAway    = "away"         // the session is lost
+	dropControl = "control"      // an answer to a client that takes none
+	dropNoJSON  = "no JSON form" // it cannot be written for a WebSocket
+)
+
+// begin makes all series, so that none appears with its first event only: a rate
+// would miss that one.
+func (m *metrics) begin() {
+	for _, transport := range []string{transportGRPC, transportWebSocket} {
+		m.sockets.WithLabelValues(transport)
+		m.received.WithLabelValues(transport)
+		m.sent.WithLabelValues(transport)
+	}
+	for _, step := range pipeline {
+		for _, code := range []fault.Code{
+			fault.BadRequest, fault.Forbidden, fault.NotFound, fault.Timeout, fault.Conflict, fault.TooLarge, fault.TooMany, fault.Unavailable,
+		} {
+			m.refused.WithLabelValues(step.name, codeLabel(code))
+		}
+	}
+	for _, reason := range []string{dropLate, dropFull, dropClosed, dropAway, dropControl, dropNoJSON} {
+		m.dropped.WithLabelValues(reason)
+	}
+	for _, o := range []outcome{outOpened, outMoved, outKept, outRenewed, outLost, outEnded, outExpired} {
+		m.sessions.WithLabelValues(string(o))
 	}
 }
 
@@ -50,11 +95,14 @@ func (n *Node) register(r prometheus.Registerer) error {
 	}
 	m := n.metrics
 	for _, c := range []prometheus.Collector{
-		m.sockets, m.received, m.sent, m.relayed, m.refused, m.dropped, m.sessions,
+		m.sockets, m.received, m.sent, m.relayed, m.bytes, m.refused, m.dropped, m.sessions,
 		gauge("sessions", "Sessions of the domain.", func() int { return len(n.directory.sessions) }),
 		gauge("addresses", "Addresses that lead to a session.", func() int { return len(n.directory.places) }),
 		gauge("mailbox_messages", "Messages that wait for a session which is not connected.", func() int { return n.mail.letters() }),
-		gauge("mailbox_bytes", "Their bytes, with what each costs besides its content.", func() int { return n.mail.bytes }),
+		gauge("mailbox_bytes", "Bytes of the messages that wait for a session which is not connected, with what each costs besides its content.", func() int { return n.mail.bytes }),
+		gauge("queue_messages", "Messages that wait for the sockets of sessions.", func() int { return n.queued().messages }),
+		gauge("queue_bytes", "Bytes of the messages that wait for the sockets of sessions.", func() int { return n.queued().bytes }),
+		gauge("control_queue_messages", "Answers of the node that wait for sockets.", func() int { return n.queued().control }),
 		gauge("registry_entries", "Entries of the domain registry.", func() int { return len(n.index.entries) }),
 	} {
 		if err := r.Register(c); err != nil {
@@ -62,6 +110,21 @@ func (n *Node) register(r prometheus.Registerer) error {
 		}
 	}
 	return nil
+}
+
+// waiting is what stands in queues.
+type waiting struct{ messages, bytes, control int }
+
+// queued sums up the queues of all sockets. It is called with mu held.
+func (n *Node) queued() (all waiting) {
+	for _, s := range n.sockets {
+		s.queue.mu.Lock()
+		all.messages += len(s.queue.relay)
+		all.bytes += s.queue.bytes
+		all.control += len(s.queue.control)
+		s.queue.mu.Unlock()
+	}
+	return all
 }
 
 func codeLabel(c fault.Code) string { return strconv.Itoa(int(c)) }

@@ -206,6 +206,26 @@ func TestSlowReader(t *testing.T) {
 		if got := counted(t, b.node.metrics.dropped.WithLabelValues("full")); got < 1 {
 			t.Errorf("%v dropped", got)
 		}
+		b.node.mu.RLock()
+		waits := b.node.queued()
+		b.node.mu.RUnlock()
+		if waits.messages != 3 || waits.bytes < 3*20 {
+			t.Errorf("%+v in the queues", waits)
+		}
+		idle := newQueue(&b.node.limits)
+		idle.offer(&pb.Message{})
+		b.node.mu.Lock()
+		before := b.node.queued().control
+		b.node.sockets["idle"] = &socket{queue: idle}
+		after := b.node.queued().control
+		delete(b.node.sockets, "idle")
+		b.node.mu.Unlock()
+		if after != before+1 {
+			t.Errorf("%d answers in the queues, then %d", before, after)
+		}
+		if got := counted(t, b.node.metrics.bytes); got < 4*20 {
+			t.Errorf("%v bytes relayed", got)
+		}
 		slow.must(200, "subscribe", slow.runtime+"/ua", sm, `{"resources":["x"]}`) // its session works on
 		queue.goLive()
 		for range 3 {

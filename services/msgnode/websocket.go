@@ -28,7 +28,7 @@ type webSocket struct {
 	unwritable prometheus.Counter
 }
 
-func (w *webSocket) name() string { return "websocket" }
+func (w *webSocket) name() string { return transportWebSocket }
 
 // receive reads one frame. A frame that is no message is not the end.
 func (w *webSocket) receive(context.Context) ([]received, error) {
@@ -74,7 +74,7 @@ func (n *Node) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	serving, stop := context.WithCancel(n.life)
 	var probing sync.WaitGroup
 	probing.Go(func() { n.probe(serving, conn, drop) })
-	err = n.serve(serving, &webSocket{conn: conn, open: open, unwritable: n.metrics.dropped.WithLabelValues("no JSON form")})
+	err = n.serve(serving, &webSocket{conn: conn, open: open, unwritable: n.metrics.dropped.WithLabelValues(dropNoJSON)})
 	stop()
 	probing.Wait()
 	n.closeWebSocket(conn, err, drop)

@@ -3,6 +3,7 @@ package nodestub
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -30,6 +31,7 @@ const (
 // metrics of a Stub. No label has an address or a domain in it.
 type metrics struct {
 	messages      *prometheus.CounterVec
+	bytes         *prometheus.CounterVec
 	sessions      *prometheus.GaugeVec
 	reconnects    prometheus.Counter
 	renewals      prometheus.Counter
@@ -45,6 +47,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "peerbus_nodestub_messages_total",
 			Help: "Messages by direction (out: to a Message Node), kind (service: the runtimes' own signalling) and outcome.",
 		}, []string{"direction", "kind", "outcome"}),
+		bytes: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "peerbus_nodestub_bytes_total",
+			Help: "Bytes of the messages that were sent (out) or posted (in), as they are encoded for gRPC.",
+		}, []string{"direction"}),
 		sessions: auto.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "peerbus_nodestub_sessions",
 			Help: "Sessions with Message Nodes by state.",
@@ -77,6 +83,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 // preset makes every series of the vectors, so that a reader finds a zero where
 // nothing has happened.
 func (m *metrics) preset() {
+	m.bytes.WithLabelValues(directionIn)
+	m.bytes.WithLabelValues(directionOut)
 	for _, kind := range []string{kindMessage, kindService} {
 		for _, outcome := range []string{outcomeSent, outcomeLooped, outcomeRefused} {
 			m.messages.WithLabelValues(directionOut, kind, outcome)
@@ -92,6 +100,9 @@ func (m *metrics) preset() {
 
 func (m *metrics) count(direction, outcome string, msg *pb.Message) {
 	m.messages.WithLabelValues(direction, kindOf(msg), outcome).Inc()
+	if outcome == outcomeSent || outcome == outcomePosted {
+		m.bytes.WithLabelValues(direction).Add(float64(proto.Size(msg)))
+	}
 }
 
 func (m *metrics) queued(messages, bytes int) {

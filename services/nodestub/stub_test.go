@@ -57,6 +57,11 @@ func TestMessagesGoBothWaysInOrder(t *testing.T) {
 		if v := w.metric(t, "messages_total", "out", "service", "sent"); v != 1 {
 			t.Errorf("%v service messages, want the open alone", v)
 		}
+		for _, direction := range []string{"in", "out"} {
+			if v := w.metric(t, "bytes_total", direction); v < 20 {
+				t.Errorf("%v bytes %s", v, direction)
+			}
+		}
 		if v := w.metric(t, "queue_bytes"); v != 0 {
 			t.Errorf("queue has %v bytes", v)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/status"
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
 // Reasons of drops.
@@ -24,7 +25,9 @@ type metrics struct {
 	peers       *prometheus.GaugeVec   // role, state
 	setups      *prometheus.CounterVec // role, result
 	setupTime   *prometheus.HistogramVec
-	messages    *prometheus.CounterVec // direction, framing
+	phaseTime   *prometheus.HistogramVec // role, phase
+	failedIn    *prometheus.CounterVec   // role, phase
+	messages    *prometheus.CounterVec   // direction, framing
 	bytes       *prometheus.CounterVec
 	drops       *prometheus.CounterVec // reason
 	addresses   *prometheus.CounterVec // result
@@ -47,6 +50,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "peerbus_p2pstub_setup_seconds", Help: "Time from created to live.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 		}, []string{"role"}),
+		phaseTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "peerbus_p2pstub_setup_phase_seconds",
+			Help: "Time of the parts of a set-up, each from the end of the one before: description (the own one is complete), " +
+				"invitation (it has left), remote (the other side's description has come), ice, dtls and channel (it is open).",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
+		}, []string{"role", "phase"}),
+		failedIn:  counter("setup_failures_total", "Set-ups that have failed, by the phase that they were in.", "role", "phase"),
 		messages:  counter("messages_total", "Messages over data channels.", "direction", "framing"),
 		bytes:     counter("bytes_total", "Bytes of packets over data channels.", "direction", "framing"),
 		drops:     counter("drops_total", "Messages and packets that were dropped.", "reason"),
@@ -65,7 +75,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	m.begin()
 	if r != nil {
-		r.MustRegister(m.peers, m.setups, m.setupTime, m.messages, m.bytes, m.drops, m.addresses, m.watchersCut,
+		r.MustRegister(m.peers, m.setups, m.setupTime, m.phaseTime, m.failedIn, m.messages, m.bytes, m.drops, m.addresses, m.watchersCut,
 			m.restarts, m.doubts, m.roundTrip)
 	}
 	return m
@@ -88,6 +98,10 @@ func (m *metrics) begin() {
 	}
 	for _, role := range []role{requester, handler} {
 		m.setupTime.WithLabelValues(role.String())
+		for phase := range setupPhases {
+			m.phaseTime.WithLabelValues(role.String(), phase.String())
+			m.failedIn.WithLabelValues(role.String(), phase.String())
+		}
 		m.restarts.WithLabelValues(role.String())
 		for _, result := range []string{"live", "failed", "displaced"} {
 			m.setups.WithLabelValues(role.String(), result)
@@ -95,6 +109,43 @@ func (m *metrics) begin() {
 		for state := status.Created; state <= status.Failed; state++ {
 			m.peers.WithLabelValues(role.String(), state.String())
 		}
+	}
+}
+
+// traffics are the amounts of rtc.Traffic, with their labels.
+var traffics = []struct {
+	direction, kind string
+	amount          func(rtc.Traffic) rtc.Amount
+}{
+	{"out", "stun", func(t rtc.Traffic) rtc.Amount { return t.Sent.STUN }},
+	{"out", "dtls", func(t rtc.Traffic) rtc.Amount { return t.Sent.DTLS }},
+	{"in", "stun", func(t rtc.Traffic) rtc.Amount { return t.Received.STUN }},
+	{"in", "dtls", func(t rtc.Traffic) rtc.Amount { return t.Received.DTLS }},
+}
+
+// watch adds what is looked at when it is asked for.
+func (m *metrics) watch(r prometheus.Registerer, s *Stub) {
+	if r == nil {
+		return
+	}
+	gauge := func(name, help string, value func() int) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "peerbus_p2pstub_" + name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	gauge("queue_bytes", "Bytes that wait for a data channel.", s.queued)
+	gauge("buffered_bytes", "Bytes that were written to data channels and have not left.", s.buffered)
+	udp := func(name, help string, labels prometheus.Labels, value func(rtc.Traffic) uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Name: "peerbus_p2pstub_udp_" + name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(value(s.traffic())) }))
+	}
+	udp("dropped_total", "Datagrams that came faster than their connection took them.", nil, func(t rtc.Traffic) uint64 { return t.Dropped })
+	for _, one := range traffics {
+		labels := prometheus.Labels{"direction": one.direction, "kind": one.kind}
+		udp("datagrams_total", "Datagrams at the UDP sockets, by direction and kind: stun is ICE's, dtls has all else.", labels,
+			func(t rtc.Traffic) uint64 { return one.amount(t).Number })
+		udp("bytes_total", "Bytes of the datagrams at the UDP sockets. What dtls has above peerbus_p2pstub_bytes_total is overhead, and what SCTP sends again.", labels,
+			func(t rtc.Traffic) uint64 { return one.amount(t).Bytes })
 	}
 }
 

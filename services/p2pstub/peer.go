@@ -55,6 +55,7 @@ type peer struct {
 	said        *pb.Message     // the last word about a restart of ICE
 	regenerated time.Time       // when ICE was begun anew last
 	clock       clock
+	laps        laps
 
 	out   atomic.Pointer[channel] // set once the data channel is open
 	pulse atomic.Pointer[pulse]   // likewise
@@ -123,10 +124,11 @@ func (p *peer) run() {
 
 // start makes the peer connection, and begins.
 func (p *peer) start() {
-	p.m = machine{role: p.role}
+	p.m, p.laps = machine{role: p.role}, laps{role: p.role, last: p.began}
 	conn, err := p.stub.engine.NewPeerOn(p.socket, p.role == requester, rtc.Events{
 		Candidate: func(c datasync.Candidate) { p.post(func() { p.report(c) }) },
 		State:     p.pathChanged,
+		ICE:       func() { at := time.Now(); p.post(func() { p.reach(phaseICE, at) }) },
 		Channel:   func(c *rtc.Channel) { p.post(func() { p.opened(c) }) },
 		Heartbeat: func(c *rtc.Channel) { p.post(func() { p.beats(c) }) },
 	})
@@ -156,7 +158,9 @@ func (p *peer) pathChanged(s rtc.State, reason string) {
 	}
 	switch s {
 	case rtc.Connected:
+		at := time.Now()
 		p.post(func() {
+			p.reach(phaseDTLS, at)
 			p.step(event{kind: iceConnected})
 			pair := p.rtc.Pair()
 			p.stub.change(p, func() { p.info.CandidatePair = pair })
@@ -180,7 +184,11 @@ func (p *peer) step(e event) {
 	}
 	for len(p.events) > 0 {
 		var effects []effect
+		before := p.m
 		p.m, effects = step(p.m, p.events[0])
+		for _, phase := range reached(before, p.m) {
+			p.reach(phase, time.Now())
+		}
 		for _, f := range effects {
 			p.effect(f)
 		}

@@ -96,6 +96,9 @@ func (p *peer) publish(state status.State, reason string) {
 			p.log.Info("P2P connection is live", "took", time.Since(p.began).Round(time.Millisecond))
 		}
 	case status.Disconnected, status.Failed:
+		if state == status.Failed {
+			p.stub.metrics.failedIn.WithLabelValues(p.role.String(), p.laps.now().String()).Inc()
+		}
 		p.log.Info("P2P connection is "+state.String(), "reason", reason)
 	}
 }

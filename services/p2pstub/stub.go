@@ -97,13 +97,15 @@ func New(cfg Config) (*Stub, error) {
 		return nil, err
 	}
 	m, limits := newMetrics(cfg.Metrics), cfg.Limits.orDefaults()
-	return &Stub{
+	s := &Stub{
 		cfg: cfg, limits: limits, log: cfg.Log, metrics: m, runtime: runtime, bus: bus,
 		point:     cfg.Tracer.Point("p2pstub", runtime.Text),
 		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), ready: make(chan struct{}),
 		stubs: map[string]*deployed{}, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
 		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m},
-	}, nil
+	}
+	m.watch(cfg.Metrics, s)
+	return s, nil
 }
 
 // Run serves until ctx is done: then it closes all peer connections, tells the

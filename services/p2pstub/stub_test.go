@@ -74,6 +74,20 @@ func TestSetUp(t *testing.T) {
 			t.Errorf("%s: remote %s", r.url, last.Remote)
 		}
 	}
+	for r, role := range map[*runtime]string{a: "requester", b: "handler"} {
+		for phase := range setupPhases {
+			if n := r.counted(t, "setup_phase_seconds", phase.String(), role); n != 1 {
+				t.Errorf("%s: phase %s of a %s has %v observations", r.url, phase, role, n)
+			}
+		}
+		for _, direction := range []string{"in", "out"} {
+			for _, kind := range []string{"stun", "dtls"} {
+				if r.counted(t, "udp_datagrams_total", direction, kind) == 0 || r.counted(t, "udp_bytes_total", direction, kind) < 20 {
+					t.Errorf("%s: no %s %s at the socket", r.url, kind, direction)
+				}
+			}
+		}
+	}
 	a.settled(t, "no peer with a pair", func() bool {
 		p := a.peers()
 		return len(p) == 1 && p[0].Framing == framing.PeerBus && p[0].CandidatePair != "" &&
@@ -346,6 +360,9 @@ func TestDeadline(t *testing.T) {
 	if want := "the set-up took longer than 300ms, waiting for the answer to the invitation"; last.Reason != want || len(states) != 2 {
 		t.Errorf("%v: %s", states, last.Reason)
 	}
+	if n := a.counted(t, "setup_failures_total", "remote", "requester"); n != 1 {
+		t.Errorf("%v failures while the other side's description was waited for", n)
+	}
 	a.settled(t, "a peer is left", func() bool { return len(a.peers()) == 0 })
 }
 
@@ -366,7 +383,10 @@ func TestICEFails(t *testing.T) {
 		t.Errorf("reason %q", last.Reason)
 	}
 	b.await(t, status.Failed)
-	for _, r := range []*runtime{a, b} {
+	for r, role := range map[*runtime]string{a: "requester", b: "handler"} {
+		if n := r.counted(t, "setup_failures_total", "ice", role); n != 1 {
+			t.Errorf("%s: %v failures in ICE", r.url, n)
+		}
 		r.settled(t, "a peer is left", func() bool { return len(r.peers()) == 0 })
 	}
 }

@@ -70,13 +70,13 @@ func (r *Registry) resolveNow(ctx context.Context, q query) Decision {
 			d = unavailable(d, err)
 		}
 	}
-	r.resolved(q.to, d)
+	r.resolved(q, d)
 	return d
 }
 
-func (r *Registry) resolved(to string, d Decision) {
-	r.metrics.resolved(d.Reason)
-	r.log.Debug("resolved", "to", to, "next", d.Next, "reason", reasonName(d.Reason))
+func (r *Registry) resolved(q query, d Decision) {
+	r.metrics.resolved(d.Reason, r.cfg.Now().Sub(q.at))
+	r.log.Debug("resolved", "to", q.to, "next", d.Next, "reason", reasonName(d.Reason))
 }
 
 // unavailable is a decision whose Message Node stub cannot be had.
@@ -121,12 +121,12 @@ func (r *Registry) verify(ctx context.Context, q sourceQuery) error {
 
 func (r *Registry) countRefusal(q sourceQuery, err error) error {
 	if err != nil {
-		from := "local"
+		from := fromLocal
 		switch {
 		case q.remote != "":
-			from = "peer"
+			from = fromPeer
 		case q.node:
-			from = "node"
+			from = fromNode
 		}
 		r.metrics.refusals.WithLabelValues(from).Inc()
 	}

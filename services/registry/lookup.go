@@ -27,7 +27,7 @@ func (r *Registry) lookUpLocked(entity string, send, p2p bool) *lookup {
 		return l
 	}
 	if len(r.lookups) >= r.limits.Lookups {
-		r.metrics.lookups.WithLabelValues("too many").Inc()
+		r.metrics.lookups.WithLabelValues(lookupTooMany).Inc()
 		return nil
 	}
 	l := &lookup{done: make(chan struct{}), send: send, p2p: p2p}
@@ -41,8 +41,9 @@ func (r *Registry) lookUpLocked(entity string, send, p2p bool) *lookup {
 
 // lookUp asks, keeps the answer, and goes on with what waited for it.
 func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
+	began := time.Now()
 	p, outcome := r.ask(ctx, entity)
-	r.metrics.lookups.WithLabelValues(outcome).Inc()
+	r.metrics.lookedUp(outcome, time.Since(began))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.lookups, entity)
@@ -70,7 +71,7 @@ func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
 func (r *Registry) ask(ctx context.Context, entity string) (place, string) {
 	u, err := address.Parse(entity)
 	if err != nil {
-		return place{}, "malformed"
+		return place{}, lookupMalformed
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.limits.LookupWait)
 	defer cancel()
@@ -83,20 +84,20 @@ func (r *Registry) ask(ctx context.Context, entity string) (place, string) {
 	}
 	switch code := fault.CodeOf(err); {
 	case code == fault.NotFound:
-		return place{}, "missing"
+		return place{}, lookupMissing
 	case code == fault.Timeout && resp != nil:
-		return place{}, "disconnected"
+		return place{}, lookupDisconnected
 	case code == fault.Timeout, code == fault.TooMany, code == fault.Unavailable:
-		return place{unknown: true}, "no answer"
+		return place{unknown: true}, lookupNoAnswer
 	case err != nil:
-		return place{}, "refused"
+		return place{}, lookupRefused
 	}
 	p, err := parsePlace(resp)
 	if err != nil {
 		r.log.Debug("answer of a domain registry cannot be used", "domain", u.Domain, "error", err)
-		return place{}, "malformed"
+		return place{}, lookupMalformed
 	}
-	return p, "found"
+	return p, lookupFound
 }
 
 // parsePlace reads where an address is. A handler that is no stub of the same

@@ -248,12 +248,28 @@ func gauge(t *testing.T, from prometheus.Gatherer, name, label string) float64 {
 	}
 	for _, f := range families {
 		for _, m := range f.Metric {
-			if f.GetName() == name && m.Label[0].GetValue() == label {
+			if f.GetName() == name && (label == "" || m.Label[0].GetValue() == label) {
 				return m.GetGauge().GetValue()
 			}
 		}
 	}
 	t.Fatalf("there is no %s{%s}", name, label)
+	return 0
+}
+
+// observations is how many observations a histogram has.
+func observations(t *testing.T, from prometheus.Gatherer, name string) uint64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.Metric[0].GetHistogram().GetSampleCount()
+		}
+	}
+	t.Fatalf("there is no %s", name)
 	return 0
 }
 

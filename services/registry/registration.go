@@ -32,9 +32,9 @@ func (g *registration) url() string { return g.what.Url }
 
 func (g *registration) kind() string {
 	if g.what.Kind == hypertyKind {
-		return "hyperty"
+		return kindHyperty
 	}
-	return "data object"
+	return kindObject
 }
 
 // addresses are what others send to: an object is subscribed below its own.

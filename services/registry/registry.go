@@ -112,6 +112,9 @@ func New(cfg Config) (*Registry, error) {
 		links:       newLinks(), statuses: newStatuses(),
 		renew: make(chan struct{}, 1), slots: make(chan struct{}, limits.Subscriptions),
 	}
+	if err := m.watch(cfg.Metrics, r); err != nil {
+		return nil, err
+	}
 	r.bus, err = client.New(client.Config{
 		Conn: cfg.Bus, Name: "registry", Component: pb.Component_COMPONENT_REGISTRY, Log: cfg.Log,
 	})

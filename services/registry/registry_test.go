@@ -188,8 +188,16 @@ func TestSetUp(t *testing.T) {
 	if route := bus.ask("hyperty://b.example/other"); route.Next != nodeB {
 		t.Errorf("%v", route)
 	}
-	if n, err := metrics.Gather(); err != nil || len(n) == 0 {
-		t.Error(err)
+	if n := gauge(t, metrics, "peerbus_registry_connections", "live"); n != 1 {
+		t.Errorf("%v live connections", n)
+	}
+	for name, least := range map[string]uint64{"peerbus_registry_resolve_seconds": 3, "peerbus_registry_lookup_seconds": 1} {
+		if n := observations(t, metrics, name); n < least {
+			t.Errorf("%s has %d observations, want %d or more", name, n, least)
+		}
+	}
+	if n := gauge(t, metrics, "peerbus_registry_buses", ""); n != 1 {
+		t.Errorf("%v buses", n)
 	}
 }
 
@@ -735,7 +743,9 @@ func TestStatusThatIsNoNews(t *testing.T) {
 	illegal := 0.0
 	for _, f := range families {
 		if f.GetName() == "peerbus_registry_illegal_events_total" {
-			illegal = f.Metric[0].GetCounter().GetValue()
+			for _, m := range f.Metric {
+				illegal += m.GetCounter().GetValue()
+			}
 		}
 	}
 	if illegal != 1 {

@@ -28,7 +28,7 @@ func (r *Registry) attemptLocked(remote string, now time.Time) {
 	stub, asked := r.handlerLocked(remote, now)
 	switch {
 	case stub != "":
-		r.metrics.attempts.WithLabelValues("lost").Inc()
+		r.metrics.attempts.WithLabelValues(attemptLost).Inc()
 		_ = r.setUpLocked(remote, stub, "") // refused events are logged there
 	case !asked:
 		_ = r.applyLocked(event{kind: postponed, remote: remote, reason: "its handler stub is not known"})
@@ -42,7 +42,7 @@ func (r *Registry) replaceLocked(remote string, now time.Time) {
 	if stub == "" {
 		return
 	}
-	r.metrics.attempts.WithLabelValues("worn").Inc()
+	r.metrics.attempts.WithLabelValues(attemptWorn).Inc()
 	_ = r.applyLocked(event{
 		kind: renewed, remote: remote, role: requester, handler: stub,
 		stub: address.Requester(r.rules.own, uuid.NewString()),

@@ -115,7 +115,7 @@ func (b *busStream) laterLocked(wait func(ctx context.Context), full func()) {
 // answerLocked sends a route, and remembers it. It is sent under the lock, so that
 // no change of it can overtake it.
 func (b *busStream) answerLocked(sequence uint64, q query, d Decision) {
-	b.r.resolved(q.to, d)
+	b.r.resolved(q, d)
 	route := b.rememberLocked(q, d)
 	b.out.push(&pb.RoutesResponse{Answers: []*pb.RouteAnswer{{Sequence: sequence, Route: route}}})
 }

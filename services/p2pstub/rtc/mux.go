@@ -29,6 +29,7 @@ type mux struct {
 	addresses func(v6 bool) []netip.Addr
 	log       *slog.Logger
 	over      sync.WaitGroup
+	meter     meter
 
 	mu       sync.RWMutex
 	closed   bool
@@ -190,6 +191,7 @@ func (m *mux) read() {
 			continue
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		m.meter.received.add(buf[:n])
 		m.answered(buf[:n], from)
 		if s, addr := m.receiver(buf[:n], from); s != nil {
 			s.first(from.Addr()).push(buf[:n], addr)

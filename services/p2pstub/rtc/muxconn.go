@@ -48,7 +48,11 @@ func newMuxConn(m *mux, s *session, local net.Addr, records *atomic.Uint64) *mux
 func (c *muxConn) push(b []byte, from *net.UDPAddr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || len(c.queue) >= maxQueued {
+	if len(c.queue) >= maxQueued {
+		c.mux.meter.dropped.Add(1)
+		return
+	}
+	if c.closed {
 		return
 	}
 	data, _ := datagrams.Get().(*[]byte)
@@ -84,6 +88,7 @@ func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	to := u.AddrPort()
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	c.mux.sent(c.session, b, to)
+	c.mux.meter.sent.add(b)
 	if isDTLS(b) {
 		c.records.Add(1) // pion writes one a datagram, but for the handshake
 	}

@@ -38,6 +38,8 @@ type Events struct {
 	Candidate func(datasync.Candidate)
 	// State has changed; reason says why it failed.
 	State func(s State, reason string)
+	// ICE has found a path; nil where nobody asks.
+	ICE func()
 	// Channel is open.
 	Channel func(*Channel)
 	// Heartbeat is open; nil where none is wanted.
@@ -89,6 +91,7 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 	}
 	pc.OnICECandidate(p.candidate)
 	pc.OnConnectionStateChange(p.state)
+	pc.OnICEConnectionStateChange(p.iceState)
 	pc.OnDataChannel(p.offered)
 	if !requester {
 		return p, nil
@@ -250,6 +253,12 @@ func (p *Peer) state(s webrtc.PeerConnectionState) {
 		p.events.State(Disconnected, "the path has gone quiet")
 	case webrtc.PeerConnectionStateFailed:
 		p.events.State(p.failure())
+	}
+}
+
+func (p *Peer) iceState(s webrtc.ICEConnectionState) {
+	if s == webrtc.ICEConnectionStateConnected && p.events.ICE != nil {
+		p.events.ICE()
 	}
 }
 
