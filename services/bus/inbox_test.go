@@ -274,6 +274,10 @@ func TestAStreamThatFloodsItself(t *testing.T) {
 	if _, err := a.Listen(h.ctx, carol, func(context.Context, *pb.Message) { got <- struct{}{} }); err != nil {
 		t.Fatal(err)
 	}
+	if err := a.Send(h.ctx, numbered(alice, carol, -1)); err != nil { // so that nothing waits for its source or its route
+		t.Fatal(err)
+	}
+	<-got
 	const n = 5000
 	for i := range n {
 		if err := a.Send(h.ctx, numbered(alice, carol, i)); err != nil {
