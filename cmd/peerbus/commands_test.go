@@ -52,6 +52,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"post", "hyperty://example.org/nobody", "--bus-addr", p.alice.BusAddr, "--wait", "response"}, 1, []string{`"code":404`}, []string{"nobody"}},
 		{[]string{"post", hyperty, "--bus-addr", p.alice.BusAddr, "--from", p.bobURL}, 1, nil, []string{p.bobURL}},
 		{with(alice, "resolve", hyperty), 0, []string{hyperty, p.bob.URL}, nil},
+		{with(alice, "resolve", hyperty, "--explain"), 0, []string{"RULE", "1 source", "3 signalling", "*"}, nil},
 		{with(alice, "connections"), 0, []string{"REMOTE RUNTIME", p.bob.URL}, nil},
 		{with(bob, "hyperties", "remove", hyperty), 0, nil, nil},
 		{with(bob, "hyperties", "remove", hyperty), 1, nil, []string{hyperty}},

@@ -59,10 +59,11 @@ func (r *Registry) setUpLocked(remote, handlerURL, addr string) error {
 }
 
 // resolveNow answers one question, once the Message Node stub that it needs is
-// deployed.
-func (r *Registry) resolveNow(ctx context.Context, q query) Decision {
+// deployed. steps are the rules up to the one that decides.
+func (r *Registry) resolveNow(ctx context.Context, q query, from string) (_ Decision, steps []*pb.ResolveStep) {
 	r.mu.Lock()
 	r.log.Debug("resolving", "to", q.to)
+	steps = r.known.explain(q, from)
 	d := r.decideLocked(q)
 	r.mu.Unlock()
 	if d.Domain != "" {
@@ -71,7 +72,7 @@ func (r *Registry) resolveNow(ctx context.Context, q query) Decision {
 		}
 	}
 	r.resolved(q, d)
-	return d
+	return d, steps
 }
 
 func (r *Registry) resolved(q query, d Decision) {

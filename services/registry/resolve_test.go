@@ -145,6 +145,7 @@ func TestTheTenRules(t *testing.T) {
 		if (d.Next == "") != (d.Code >= 400) || (d.Next == "") != (d.Description != "") {
 			t.Errorf("%s: next %q with %d %q", tc.name, d.Next, d.Code, d.Description)
 		}
+		checkSteps(t, tc.name, tc.k.explain(tc.q, ""), d)
 	}
 }
 

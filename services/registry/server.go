@@ -79,14 +79,17 @@ func (s *server) Resolve(ctx context.Context, req *pb.ResolveRequest) (*pb.Resol
 	if req.From != "" {
 		if err := s.r.verify(ctx, sourceQuery{from: req.From}); err != nil {
 			f := fault.From(err)
-			return &pb.ResolveResponse{Route: &pb.Route{
-				To: req.Address, Reason: pb.RouteReason_ROUTE_REASON_SOURCE_REFUSED,
-				Code: int32(f.Code), Description: f.Description, //nolint:gosec // an HTTP code
-			}}, nil
+			return &pb.ResolveResponse{
+				Route: &pb.Route{
+					To: req.Address, Reason: pb.RouteReason_ROUTE_REASON_SOURCE_REFUSED,
+					Code: int32(f.Code), Description: f.Description, //nolint:gosec // an HTTP code
+				},
+				Steps: []*pb.ResolveStep{{Rule: 1, Decided: true, Why: f.Description}},
+			}, nil
 		}
 	}
-	d := s.r.resolveNow(ctx, query{to: req.Address, p2p: req.P2P, at: s.r.cfg.Now()})
-	return &pb.ResolveResponse{Route: d.route(req.Address), RuntimeUrl: d.Runtime, ConnectionId: d.Connection}, nil
+	d, steps := s.r.resolveNow(ctx, query{to: req.Address, p2p: req.P2P, at: s.r.cfg.Now()}, req.From)
+	return &pb.ResolveResponse{Route: d.route(req.Address), RuntimeUrl: d.Runtime, ConnectionId: d.Connection, Steps: steps}, nil
 }
 
 func (s *server) Register(ctx context.Context, req *pb.RegisterRequest) (*pb.RegisterResponse, error) {
