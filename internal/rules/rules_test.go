@@ -70,7 +70,9 @@ var allowed = map[string][]string{
 	"internal/olderpeer": {},
 	"protocol/":          {"protocol/", "internal/fault", "gen/"},
 	"client":             {"protocol/", "internal/fault", "internal/retry", "internal/rpc", "internal/run", "gen/"},
+	"web":                {},
 	"services/":          {"client", "protocol/", "internal/", "gen/"},
+	"services/gateway":   {"client", "protocol/", "internal/", "gen/", "web"},
 	"chaos":              {"services/", "client", "protocol/", "internal/", "gen/"},
 	"cmd/":               {"services/", "client", "protocol/", "internal/", "gen/"},
 }
