@@ -2,9 +2,9 @@ package gateway
 
 import (
 	"io"
+	"maps"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
@@ -42,29 +42,18 @@ type parameters struct{}
 
 // Parse is runtime.QueryParameterParser's.
 func (parameters) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
-	for name, v := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !isParameter(m.ProtoReflect().Descriptor(), name, filter) {
 			return fault.New(fault.BadRequest, "there is no parameter %s", name).In(name)
 		}
-		if len(v) > 1 {
-			return fault.New(fault.BadRequest, "%s is given %d times", name, len(v)).In(name)
+		if n := len(values[name]); n > 1 {
+			return fault.New(fault.BadRequest, "%s is given %d times", name, n).In(name)
+		}
+		if err := (&runtime.DefaultQueryParser{}).Parse(m, url.Values{name: values[name]}, filter); err != nil {
+			return fault.New(fault.BadRequest, "%s %.80q is not of its type", name, values[name][0]).In(name)
 		}
 	}
-	if err := (&runtime.DefaultQueryParser{}).Parse(m, values, filter); err != nil {
-		name, _, _ := strings.Cut(firstName(values), "=")
-		return fault.New(fault.BadRequest, "%s: %w", name, err).In(name)
-	}
 	return nil
-}
-
-// firstName is of the parameters: no request has more than one that is no string.
-func firstName(values url.Values) string {
-	var names []string
-	for name := range values {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }
 
 func isParameter(d protoreflect.MessageDescriptor, name string, filter *utilities.DoubleArray) bool {

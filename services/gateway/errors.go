@@ -79,11 +79,7 @@ var (
 	invalidField     = regexp.MustCompile(`for (?:\w+ )?field ([\w.]+):`)
 )
 
-// handleRoutingError answers a path or a method that there is not.
-func handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
-	if code == http.StatusMethodNotAllowed {
-		writeError(w, fault.New(fault.Code(code), "%s is not for %s", r.Method, r.URL.Path).In("method"))
-		return
-	}
-	writeError(w, fault.New(fault.NotFound, "there is nothing at %s; /docs/ lists what there is", r.URL.Path).In("path"))
+// handleRoutingError answers a path that is not as api/http.yaml has it.
+func handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
+	writeError(w, fault.New(fault.NotFound, "there is nothing at %.200q; /docs/ lists what there is", r.URL.Path).In("path"))
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"regexp"
 
@@ -54,18 +55,23 @@ func parseRequest(frame []byte) (request, error) {
 	var r request
 	dec := json.NewDecoder(bytes.NewReader(frame))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r); err != nil {
-		if m := unknownOf.FindStringSubmatch(err.Error()); m != nil {
-			return r, fault.New(fault.BadRequest, "a frame has no field %s", m[1]).In(m[1])
-		}
-		return request{}, fault.New(fault.BadRequest, "frame is not a JSON object as it should be: %w", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return r, fault.New(fault.BadRequest, "frame has something behind its object")
-	}
+	err := dec.Decode(&r)
 	if len(r.Ref) > maxRef {
 		r.Ref = nil
 		return r, fault.New(fault.BadRequest, "ref is longer than %d bytes", maxRef).In("ref")
+	}
+	if err != nil {
+		if m := unknownOf.FindStringSubmatch(err.Error()); m != nil {
+			return r, fault.New(fault.BadRequest, "a frame has no field %s", m[1]).In(m[1])
+		}
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) && wrong.Field != "" {
+			return request{Ref: r.Ref}, fault.New(fault.BadRequest, "%s: a %s is of the wrong type", wrong.Field, wrong.Value).In(wrong.Field)
+		}
+		return request{}, fault.New(fault.BadRequest, "frame is no JSON object: %w", err).In("frame")
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return r, fault.New(fault.BadRequest, "frame has something behind its object").In("frame")
 	}
 	return r, r.check()
 }

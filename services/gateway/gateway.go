@@ -39,8 +39,11 @@ type Gateway struct {
 	bus      pb.MessageBusClient
 	registry pb.RegistryClient
 	metrics  *metrics
+	openapi  []byte // /openapi.json
 	handler  http.Handler
+	codec    *codec
 	feeds    chan struct{} // a place for each
+	posts    chan struct{} // likewise
 
 	mu            sync.Mutex
 	life          context.Context // nil before Run and after it
@@ -65,18 +68,19 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, limits: cfg.Limits.orDefaults(), log: cfg.Log,
 		bus: pb.NewMessageBusClient(cfg.Bus), registry: pb.NewRegistryClient(cfg.Registry),
-		metrics: newMetrics(), subscriptions: map[string]*subscription{},
+		metrics: newMetrics(), codec: newCodec(), subscriptions: map[string]*subscription{},
 	}
+	g.posts = make(chan struct{}, g.limits.Waiting)
 	g.feeds = make(chan struct{}, g.limits.Feeds)
 	if err := g.metrics.register(cfg.Metrics, g); err != nil {
 		return nil, err
 	}
-	handler, err := g.routes()
-	if err != nil {
+	var err error
+	if g.openapi, err = describe(); err != nil {
 		return nil, err
 	}
-	g.handler = handler
-	return g, nil
+	g.handler, err = g.routes()
+	return g, err
 }
 
 // Handler serves all of it.

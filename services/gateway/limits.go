@@ -18,8 +18,9 @@ type Limits struct {
 	// longer listens.
 	MaxCall time.Duration
 	// Subscriptions is how many streams of messages there may be, those that wait
-	// for their client to come back among them. Default 512: each is a stream of the
-	// one connection to the bus, which bears 1024.
+	// for their client to come back among them; of these the one that has waited longest
+	// makes room for a new one. Default 256: each is a stream of the one connection to
+	// the bus, which bears 1024.
 	Subscriptions int
 	// Addresses is how many addresses one of them, or a WebSocket, may listen to.
 	// Default 64.
@@ -37,13 +38,23 @@ type Limits struct {
 	Heartbeat time.Duration
 	// Write is how long a client may take nothing at all. Default 30 s.
 	Write time.Duration
-	// Sockets is how many WebSockets there may be. Default 256, with Subscriptions
-	// well below what the connection to the bus bears.
+	// Upload is how long the body of a request may take to come. Default 5 min: the
+	// largest one at 20 kB/s.
+	Upload time.Duration
+	// Goodbye is how long a WebSocket's client may take to answer that the gateway
+	// stops. Default 0.3 s, as long as the HTTP server gives other requests.
+	Goodbye time.Duration
+	// Sockets is how many WebSockets there may be. Default 256, with Subscriptions and
+	// Waiting below what the connection to the bus bears.
 	Sockets int
+	// Waiting is how many posts may wait for their outcome that are calls of their
+	// own: those of POST /v1/messages, and those of a WebSocket that have a key.
+	// Default 256.
+	Waiting int
 	// Posts is how many posts of one WebSocket may be under way; then it is not read
 	// from. Default 64.
 	Posts int
-	// Feeds is how many feeds of connections there may be. Default 128.
+	// Feeds is how many feeds of connections there may be. Default 64.
 	Feeds int
 }
 
@@ -52,10 +63,11 @@ func DefaultLimits() Limits {
 	return Limits{
 		Body: message.MaxSize + message.MaxSize/3 + 64<<10,
 		Call: 15 * time.Second, MaxCall: 10 * time.Minute,
-		Subscriptions: 512, Addresses: 64, Resume: time.Minute,
+		Subscriptions: 256, Addresses: 64, Resume: time.Minute,
 		Replay: 2 << 20, ReplayEvents: 16 << 10,
 		Heartbeat: 15 * time.Second, Write: 30 * time.Second,
-		Sockets: 256, Posts: 64, Feeds: 128,
+		Upload: 5 * time.Minute, Goodbye: 300 * time.Millisecond,
+		Sockets: 256, Waiting: 256, Posts: 64, Feeds: 64,
 	}
 }
 
@@ -83,7 +95,10 @@ func (l Limits) orDefaults() Limits {
 	or(&l.ReplayEvents, d.ReplayEvents)
 	wait(&l.Heartbeat, d.Heartbeat)
 	wait(&l.Write, d.Write)
+	wait(&l.Upload, d.Upload)
+	wait(&l.Goodbye, d.Goodbye)
 	or(&l.Sockets, d.Sockets)
+	or(&l.Waiting, d.Waiting)
 	or(&l.Posts, d.Posts)
 	or(&l.Feeds, d.Feeds)
 	return l

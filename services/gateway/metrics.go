@@ -22,7 +22,7 @@ func newMetrics() *metrics {
 			Name: "peerbus_gateway_requests_total", Help: "Requests that have ended, by route and status.",
 		}, []string{"route", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "peerbus_gateway_request_seconds", Help: "Time until a request has ended; of a stream, until it is over.",
+			Name: "peerbus_gateway_request_seconds", Help: "Time until a request has ended. Streams and WebSockets are not in it.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60},
 		}, []string{"route"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -73,6 +73,9 @@ const (
 	kindSocket   = "websocket"
 )
 
+// routeNone is the route of what is at none.
+const routeNone = "none"
+
 // count counts the requests of a route.
 func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
 	m.begin(route)
@@ -84,7 +87,9 @@ func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(seen, r)
 		m.requests.WithLabelValues(route, statusLabel(seen.code)).Inc()
-		m.duration.WithLabelValues(route).Observe(time.Since(started).Seconds())
+		if !seen.stream() {
+			m.duration.WithLabelValues(route).Observe(time.Since(started).Seconds())
+		}
 	}
 }
 
@@ -110,3 +115,9 @@ func (w *statusWriter) WriteHeader(code int) {
 
 // Unwrap lets http.ResponseController find what the writer can do besides.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// stream tells whether it has become one.
+func (w *statusWriter) stream() bool {
+	kind := w.Header().Get("Content-Type")
+	return w.code == http.StatusSwitchingProtocols || kind == typeSSE || kind == typeNDJSON
+}

@@ -15,21 +15,20 @@ import (
 // pages that are allowed; and answers what a browser asks before it sends one.
 func (g *Gateway) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := checkHost(r); err != nil {
+		if err := g.checkHost(r); err != nil {
 			writeError(w, err)
 			return
 		}
+		w.Header().Add("Vary", "Origin")
 		origin := r.Header.Get("Origin")
 		allowed := g.allows(origin)
 		if err := checkOrigin(r, origin, allowed); err != nil {
 			writeError(w, err)
 			return
 		}
-		if len(g.cfg.Origins) > 0 {
-			w.Header().Add("Vary", "Origin")
-		}
 		if allowed {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Set("Access-Control-Expose-Headers", "Allow, Retry-After")
 			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 				preflight(w)
 				return
@@ -67,24 +66,40 @@ func checkOrigin(r *http.Request, origin string, allowed bool) error {
 		return fault.New(fault.Forbidden, "pages of %s may not use this gateway: --cors-origin allows them", origin).In("Origin")
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
-	if site == "" || site == "same-origin" || site == "none" {
+	if site == "" || site == "same-origin" || site == "none" || isLink(r) {
 		return nil
 	}
 	return fault.New(fault.Forbidden, "pages of other sites may not use this gateway: --cors-origin allows them").In("Origin")
 }
 
+// isLink tells whether somebody follows a link to the documentation, which nobody
+// else's page can read or frame.
+func isLink(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" &&
+		(r.URL.Path == "/docs" || r.URL.Path == "/docs/")
+}
+
 // checkHost refuses a loopback listener's requests for a name that is none of its
-// host: a page of that name has been made to lead here (DNS rebinding).
-func checkHost(r *http.Request) error {
+// host: a page of that name has been made to lead here (DNS rebinding). The names of
+// allowed origins are its own too, as a proxy of this host has them. What has no name
+// (HTTP/1.0) is from no browser.
+func (g *Gateway) checkHost(r *http.Request) error {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
+	if !ok || r.Host == "" {
 		return nil
 	}
 	addr, err := netip.ParseAddrPort(local.String())
-	if err != nil || !addr.Addr().IsLoopback() || isLoopback(r.Host) {
+	if err != nil || !addr.Addr().Unmap().IsLoopback() || isLoopback(r.Host) || g.isAllowedHost(r.Host) {
 		return nil
 	}
-	return fault.New(fault.Forbidden, "%q is no name of this host", r.Host).In("Host")
+	return fault.New(fault.Forbidden, "%.80q is no name of this host", r.Host).In("Host")
+}
+
+func (g *Gateway) isAllowedHost(host string) bool {
+	return slices.ContainsFunc(g.cfg.Origins, func(origin string) bool {
+		_, own, _ := strings.Cut(origin, "://")
+		return origin == "*" || strings.EqualFold(own, host)
+	})
 }
 
 func isLoopback(hostport string) bool {

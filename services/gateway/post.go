@@ -36,6 +36,13 @@ func (g *Gateway) postMessage(w http.ResponseWriter, r *http.Request) {
 	// The bus ends first, so that its own word on a time-out is heard.
 	ctx, cancel := context.WithTimeout(r.Context(), req.Timeout.AsDuration()+time.Second)
 	defer cancel()
+	select {
+	case g.posts <- struct{}{}:
+		defer func() { <-g.posts }()
+	default:
+		writeError(w, fault.New(fault.TooMany, "%d posts wait already, which is the bound", cap(g.posts)))
+		return
+	}
 	resp, err := g.bus.Post(ctx, req)
 	if err != nil {
 		writeError(w, err)

@@ -30,14 +30,14 @@ func (r *replay) add(data []byte) uint64 {
 	return r.last
 }
 
-// after gives what follows an event, as far as it is kept; ok is false when some of
-// it is not, or when there is no such event yet.
-func (r *replay) after(number uint64) (events []*event, ok bool) {
+// after gives what follows an event, as far as it is kept, and the number behind
+// which that begins; ok is false when some of it is not kept, or when there is no such
+// event yet.
+func (r *replay) after(number uint64) (events []*event, position uint64, ok bool) {
 	if number > r.last {
-		return nil, false
+		return nil, r.last, false
 	}
-	follows := r.last - number
-	ok = follows <= uint64(len(r.events))
-	follows = min(follows, uint64(len(r.events)))
-	return slices.Clone(r.events[uint64(len(r.events))-follows:]), ok
+	follows := min(r.last-number, uint64(len(r.events)))
+	position = r.last - follows
+	return slices.Clone(r.events[uint64(len(r.events))-follows:]), position, position == number
 }

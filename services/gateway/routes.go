@@ -5,8 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -15,55 +20,130 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// routes is all that there is at a gateway. What is not here and not in
-// api/http.yaml is answered with 404.
-func (g *Gateway) routes() (http.Handler, error) {
+// methods are what there is at a path.
+type methods map[string]http.HandlerFunc
+
+// connectionPath is the one path with a part of its own: the id of a connection, or
+// the URL of its runtime with each `/` as %2F.
+const connectionPath = "/v1/connections/{connection}"
+
+// table is all that there is at a gateway; /openapi.json says the same for people.
+// What calls serves is in api/http.yaml.
+func (g *Gateway) table() (map[string]methods, error) {
 	rest, err := g.rest()
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	for pattern, serve := range map[string]http.HandlerFunc{
-		"POST /v1/messages":         g.postMessage,
-		"GET /v1/messages":          g.serveMessages,
-		"GET /v1/connections:watch": g.serveConnections,
-		"GET /ws":                   g.serveWebSocket,
-		"GET /readyz":               g.serveReady,
-		"GET /openapi.json":         serveOpenAPI,
-		"GET /web/peerbus.js":       serveModule,
-	} {
-		mux.HandleFunc(pattern, g.metrics.count(pattern, serve))
+	calls := g.bounded(rest)
+	registrations := methods{http.MethodGet: calls, http.MethodPost: calls, http.MethodDelete: calls}
+	t := map[string]methods{
+		"/v1/messages":          {http.MethodPost: g.postMessage, http.MethodGet: g.serveMessages},
+		"/v1/connections":       {http.MethodGet: g.connections(calls), http.MethodPost: calls, http.MethodDelete: calls},
+		connectionPath:          {http.MethodGet: calls, http.MethodDelete: calls},
+		"/v1/connections:watch": {http.MethodGet: g.serveFeed},
+		"/v1/hyperties":         registrations,
+		"/v1/dataobjects":       registrations,
+		"/v1/resolve":           {http.MethodGet: calls},
+		"/v1/runtime":           {http.MethodGet: calls},
+		"/ws":                   {http.MethodGet: g.serveWebSocket},
+		"/readyz":               {http.MethodGet: g.serveReady},
+		"/openapi.json":         {http.MethodGet: g.serveOpenAPI},
+		"/web/peerbus.js":       {http.MethodGet: serveModule},
+		"/docs":                 {http.MethodGet: http.RedirectHandler("/docs/", http.StatusMovedPermanently).ServeHTTP},
+		"/docs/":                {http.MethodGet: docsPage()},
 	}
-	mux.Handle("/docs/", docsPage())
-	mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
 	if g.cfg.Monitoring != nil {
-		mux.Handle("GET /metrics", g.cfg.Monitoring)
-		mux.Handle("GET /healthz", g.cfg.Monitoring)
+		t["/healthz"] = methods{http.MethodGet: g.cfg.Monitoring.ServeHTTP}
+		t["/metrics"] = methods{http.MethodGet: g.cfg.Monitoring.ServeHTTP}
 	}
-	mux.Handle("/", g.metrics.count("rest", g.bounded(rest)))
-	return g.guard(mux), nil
+	return t, nil
+}
+
+// endless are the paths whose GET is a stream: it has no HEAD.
+var endless = []string{"/v1/messages", "/v1/connections:watch", "/ws"}
+
+// routes serves the table. All refusals are JSON, as net/http's own mux has them not.
+func (g *Gateway) routes() (http.Handler, error) {
+	table, err := g.table()
+	if err != nil {
+		return nil, err
+	}
+	for path, m := range table {
+		for method, serve := range m {
+			m[method] = g.metrics.count(method+" "+path, serve)
+		}
+	}
+	refuse := func(w http.ResponseWriter, err error) {
+		g.metrics.count(routeNone, func(w http.ResponseWriter, _ *http.Request) { writeError(w, err) })(w, nil)
+	}
+	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := patternOf(r.URL)
+		m := table[path]
+		if m == nil {
+			refuse(w, fault.New(fault.NotFound, "there is nothing at %.200q; /docs/ lists what there is", r.URL.Path).In("path"))
+			return
+		}
+		serve, asked := m[r.Method], r
+		if r.Method == http.MethodHead && !slices.Contains(endless, path) {
+			serve, asked = m[http.MethodGet], asGet(r)
+		}
+		if serve != nil {
+			serve(w, asked)
+			return
+		}
+		w.Header().Set("Allow", allowed(path, m))
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		refuse(w, fault.New(http.StatusMethodNotAllowed, "%.20q is not for %s, but %s", r.Method, path, allowed(path, m)).In("method"))
+	})), nil
+}
+
+// patternOf is the key of a path in the table.
+func patternOf(u *url.URL) string {
+	if strings.HasPrefix(u.Path, "/docs/") {
+		return "/docs/"
+	}
+	if id, ok := strings.CutPrefix(u.EscapedPath(), "/v1/connections/"); ok && id != "" && !strings.Contains(id, "/") {
+		return connectionPath
+	}
+	return u.Path
+}
+
+// asGet is a HEAD as the GET whose answer's body is not sent. A GET that would be a
+// stream is not wanted.
+func asGet(r *http.Request) *http.Request {
+	r = r.Clone(r.Context())
+	r.Method = http.MethodGet
+	r.Header.Del("Accept")
+	return r
+}
+
+// allowed lists the methods of a path.
+func allowed(path string, m methods) string {
+	list := slices.AppendSeq([]string{http.MethodOptions}, maps.Keys(m))
+	if m[http.MethodGet] != nil && !slices.Contains(endless, path) {
+		list = append(list, http.MethodHead)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
 }
 
 // rest serves api/http.yaml.
 func (g *Gateway) rest() (http.Handler, error) {
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, g.codec),
 		runtime.SetQueryParameterParser(parameters{}),
 		runtime.WithErrorHandler(handleError),
 		runtime.WithRoutingErrorHandler(handleRoutingError),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
 	ctx := context.Background() // only read by the handlers
-	return mux, errors.Join(
-		pb.RegisterRegistryHandlerClient(ctx, mux, pb.NewRegistryClient(kinds{g.cfg.Registry})),
-		mux.HandlePath(http.MethodGet, "/v1/messages", notHere),
-	)
+	return mux, pb.RegisterRegistryHandlerClient(ctx, mux, pb.NewRegistryClient(kinds{g.cfg.Registry}))
 }
-
-// notHere is never reached: the pattern makes other methods of the path be answered
-// with 405.
-func notHere(w http.ResponseWriter, r *http.Request, _ map[string]string) { http.NotFound(w, r) }
 
 // bounded reads the body, so that one that is too large is told apart from one that
 // is wrong, and bounds the call.
@@ -83,11 +163,19 @@ func (g *Gateway) bounded(next http.Handler) http.HandlerFunc {
 }
 
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return nil, fault.New(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not understood", coding).In("Content-Encoding")
+	}
+	ctl := http.NewResponseController(w)
+	_ = ctl.SetReadDeadline(time.Now().Add(g.limits.Upload)) // what cannot have one is not from outside
+	defer func() { _ = ctl.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.limits.Body))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		return nil, fault.New(fault.TooLarge, "body has more than %d bytes", large.Limit).In("body")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fault.New(fault.Timeout, "body has not come within %s", g.limits.Upload).In("body")
 	case err != nil:
 		return nil, fault.New(fault.BadRequest, "body: %w", err).In("body")
 	}
@@ -110,12 +198,23 @@ func (k kinds) Invoke(ctx context.Context, method string, args, reply any, opts 
 		if req.Registration == nil {
 			req.Registration = &pb.Registration{}
 		}
-		if k := req.Registration.Kind; k != pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED && k != kind {
-			return fault.New(fault.BadRequest, "kind %s does not fit the path", k).In("kind")
+		if err := fits(req.Registration.Kind, kind); err != nil {
+			return err
 		}
 		req.Registration.Kind = kind
 	case *pb.ListRegistrationsRequest:
+		if err := fits(req.Kind, kind); err != nil {
+			return err
+		}
 		req.Kind = kind
 	}
 	return k.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
+}
+
+// fits tells whether a kind that was given is that of the path.
+func fits(given, kind pb.RegistrationKind) error {
+	if given == pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED || given == kind {
+		return nil
+	}
+	return fault.New(fault.BadRequest, "kind %s does not fit the path", given).In("kind")
 }

@@ -31,13 +31,19 @@ type subscription struct {
 
 	mu     sync.Mutex
 	replay *replay
-	leave  context.CancelFunc // ends the connection that has the turn
+	newest uint64             // counts the connections; it alone goes on
+	leave  context.CancelFunc // ends the newest; nil while there is none
+	idle   time.Time          // since when there is none; zero before the first
 	expiry *time.Timer        // runs while there is none
 	over   bool
 }
 
-// errOver is told to a connection that comes too late.
-var errOver = fault.New(fault.Unavailable, "the subscription has ended")
+var (
+	// errOver is told to a connection that comes too late.
+	errOver = fault.New(fault.Unavailable, "the subscription has ended")
+	// errReplaced is told to one that a newer one has overtaken.
+	errReplaced = fault.New(fault.Conflict, "a newer connection has taken this stream over")
+)
 
 // event is one message, in JSON.
 type event struct {
@@ -79,7 +85,7 @@ func (g *Gateway) keep(s *subscription, bus *client.Bus) error {
 	switch {
 	case g.life == nil:
 		return errNotUp
-	case len(g.subscriptions) >= g.limits.Subscriptions:
+	case len(g.subscriptions) >= g.limits.Subscriptions && !g.evictLocked():
 		return fault.New(fault.TooMany, "there are %d subscriptions, which is the bound", len(g.subscriptions))
 	}
 	ctx, cancel := context.WithCancel(g.life)
@@ -133,60 +139,100 @@ func (s *subscription) note(e *event) {
 	close(e.taken)
 }
 
-// after gives what was written behind an event, as far as it is kept; ok is false
-// when some of it is not.
-func (s *subscription) after(number uint64) (events []*event, ok bool) {
+// after gives what was written behind an event, as far as it is kept, and the number
+// behind which that begins; ok is false when some of it is not kept.
+func (s *subscription) after(number uint64) (events []*event, position uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.replay.after(number)
 }
 
 // connect makes a connection the one that it is written to. The one before is
-// ended. release lets it wait for the next.
+// ended, and so is one that waits for that. release lets it wait for the next.
 func (s *subscription) connect(ctx context.Context, g *Gateway) (_ context.Context, release func(), err error) {
-	s.mu.Lock()
-	if s.leave != nil {
-		s.leave()
+	ctx, mine, err := s.replace(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	s.mu.Unlock()
 	select {
 	case s.turn <- struct{}{}:
+		return ctx, func() {
+			<-s.turn
+			s.left(g, mine)
+		}, nil
 	case <-ctx.Done():
-		return nil, nil, fault.From(ctx.Err())
+		return nil, nil, s.left(g, mine)
 	}
+}
+
+// replace makes a connection the newest.
+func (s *subscription) replace(ctx context.Context) (_ context.Context, mine uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
-		<-s.turn
-		return nil, nil, errOver
+		return nil, 0, errOver
+	}
+	if s.leave != nil {
+		s.leave()
 	}
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
 	ctx, s.leave = context.WithCancel(ctx)
-	return ctx, func() { s.release(g) }, nil
+	s.newest++
+	return ctx, s.newest, nil
 }
 
-func (s *subscription) release(g *Gateway) {
+// left tells that a connection has ended; if it was the newest, the subscription waits
+// for the next. The error says why it has not had its turn, if it has not.
+func (s *subscription) left(g *Gateway, mine uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.leave()
-	s.leave = nil
-	<-s.turn
 	if s.over {
-		return
+		return errOver
 	}
-	s.expiry = time.AfterFunc(g.limits.Resume, func() { g.expire(s) })
+	if s.newest != mine {
+		return errReplaced
+	}
+	s.leave()
+	s.leave, s.idle = nil, time.Now()
+	s.expiry = time.AfterFunc(g.limits.Resume, func() { g.expire(s, mine) })
+	return errReplaced
 }
 
-// expire drops a subscription that nobody has come back to.
-func (g *Gateway) expire(s *subscription) {
+// expire drops a subscription that nobody has come back to since a connection.
+func (g *Gateway) expire(s *subscription, last uint64) {
 	s.mu.Lock()
-	connected := s.leave != nil
+	s.over = s.over || s.leave == nil && s.newest == last
+	over := s.over
 	s.mu.Unlock()
-	if !connected {
+	if over {
 		g.drop(s)
 	}
+}
+
+// evictLocked makes room for a subscription: the one that has waited longest for its
+// client goes. It tells whether there was one.
+func (g *Gateway) evictLocked() bool {
+	var oldest *subscription
+	var since time.Time
+	for _, s := range g.subscriptions {
+		if idle, ok := s.idleSince(); ok && (oldest == nil || idle.Before(since)) {
+			oldest, since = s, idle
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(g.subscriptions, oldest.id)
+	oldest.cancel() // the rest is done by drop, when its attachment has ended
+	return true
+}
+
+func (s *subscription) idleSince() (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idle, s.leave == nil && !s.over && !s.idle.IsZero()
 }
 
 // eventID is how a client names an event.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -24,13 +25,15 @@ import (
 //	{"op":"ack","delivery":7}                      for a listener with "ack":true
 //
 // The first frame is {"op":"welcome","runtime_url":…}. A frame that is not understood
-// is answered with op "error", and the socket goes on.
+// is answered with op "error", and the socket goes on. When the gateway stops it closes
+// the socket with 1001 (going away).
 //
 // One goroutine reads, those of the handlers and of the posts write, each a whole
 // frame. What a handler has written is dealt with; with "ack", what the client says.
 type socket struct {
 	g    *Gateway
 	conn *websocket.Conn
+	raw  net.Conn // below conn
 	bus  *client.Bus
 	ctx  context.Context
 	end  context.CancelFunc
@@ -56,6 +59,10 @@ func (g *Gateway) openSocket(w http.ResponseWriter, r *http.Request) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
+	if err := checkHandshake(r); err != nil {
+		w.Header().Set("Upgrade", "websocket")
+		return err
+	}
 	ctx, over, err := g.begin(r.Context())
 	if err != nil {
 		return err
@@ -70,15 +77,16 @@ func (g *Gateway) openSocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	below := &hijacker{ResponseWriter: w}
 	// guard has looked at the origin.
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	conn, err := websocket.Accept(below, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		return nil // Accept has answered
 	}
 	conn.SetReadLimit(g.limits.Body)
 	ctx, cancel := context.WithCancel(ctx)
 	s := &socket{
-		g: g, conn: conn, bus: bus, ctx: ctx, end: cancel,
+		g: g, conn: conn, raw: below.conn, bus: bus, ctx: ctx, end: cancel,
 		posts:     make(chan struct{}, g.limits.Posts),
 		listeners: map[string]*client.Listener{}, waiting: map[uint64]chan struct{}{},
 	}
@@ -106,17 +114,22 @@ func (s *socket) run() {
 	var parts sync.WaitGroup
 	parts.Go(func() { _ = s.bus.Run(s.ctx) })
 	parts.Go(s.probe)
+	parts.Go(s.goodbye)
 	if s.welcome() == nil {
 		s.read()
 	}
-	stopped := s.ctx.Err() != nil // by the gateway, or a client that answers no probe
 	s.end()
-	if stopped {
-		_ = s.conn.Close(websocket.StatusGoingAway, "the gateway is stopping")
-	}
-	_ = s.conn.CloseNow()
 	s.calls.Wait()
 	parts.Wait()
+}
+
+// goodbye closes the socket once it is over: in order, if the client still answers.
+func (s *socket) goodbye() {
+	<-s.ctx.Done()
+	late := time.AfterFunc(s.g.limits.Goodbye, func() { _ = s.raw.Close() })
+	defer late.Stop()
+	_ = s.conn.Close(websocket.StatusGoingAway, "the gateway has ended this")
+	_ = s.raw.Close()
 }
 
 func (s *socket) welcome() error {
@@ -152,9 +165,16 @@ func (s *socket) probe() {
 
 func (s *socket) read() {
 	for {
-		_, frame, err := s.conn.Read(s.ctx)
+		kind, frame, err := s.conn.Read(context.WithoutCancel(s.ctx)) // ended by goodbye
 		if err != nil {
 			return
+		}
+		if kind != websocket.MessageText {
+			err := fault.New(fault.BadRequest, "frame is binary: want JSON as text").In("frame")
+			if s.write(outcomeOf(opError, nil, nil, err)) != nil {
+				return
+			}
+			continue
 		}
 		if !s.handle(frame) {
 			return
@@ -253,6 +273,7 @@ func (s *socket) deliver(ctx context.Context, r request, m *pb.Message) {
 	case <-acked:
 	case <-ctx.Done():
 		client.Abandon(ctx)
+		s.ack(number) // it is not waited for any more
 	}
 }
 
@@ -310,6 +331,12 @@ func (s *socket) post(r request) bool {
 func (s *socket) start(ctx context.Context, req *pb.PostRequest) (outcome func(context.Context) (*pb.Message, error), err error) {
 	if req.IdempotencyKey != "" {
 		return func(ctx context.Context) (*pb.Message, error) {
+			select {
+			case s.g.posts <- struct{}{}:
+				defer func() { <-s.g.posts }()
+			case <-ctx.Done():
+				return nil, fault.From(ctx.Err())
+			}
 			resp, err := s.g.bus.Post(ctx, req)
 			return resp.GetResponse(), err
 		}, nil
