@@ -8,10 +8,16 @@
 //
 // When the socket breaks it is opened again with a growing wait, its addresses are
 // listened to again, and what had no outcome yet is posted again with the same key,
-// so that it is taken once.
+// so that it is taken once. What comes again because the socket broke before it was
+// known to be dealt with is not handled again.
+//
+// Nothing waits for ever: a call that has no outcome when its timeout is over, gateway
+// or not, is rejected with 408, and may still have arrived.
 
 const firstWait = 100 // ms
 const longestWait = 5000 // ms
+const answerTime = 1000 // ms that a gateway has to tell an outcome after the time-out
+const maxCalls = 1024 // that may be without an outcome
 
 /** PeerbusError is a refusal: its code has HTTP's meaning; field says what is wrong. */
 export class PeerbusError extends Error {
@@ -21,6 +27,14 @@ export class PeerbusError extends Error {
     this.code = code
     this.field = field
   }
+}
+
+/** milliseconds of a duration as the gateway writes it, or of a number of them. */
+function milliseconds(timeout) {
+  if (typeof timeout === "number" && timeout > 0) return timeout
+  const [, n, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(timeout) ?? []
+  if (!Number(n)) throw new PeerbusError({ code: 400, description: `timeout ${timeout}: want milliseconds, or a duration as in 500ms, 5s or 2m`, field: "timeout" })
+  return Number(n) * { ms: 1, s: 1000, m: 60000 }[unit]
 }
 
 /** connect gives a Bus at once; what it is asked waits until the socket is open. */
@@ -41,16 +55,20 @@ function newKey() {
 class Bus {
   #url
   #socket = null // open, or null
+  #current = null // the newest socket, open or not
+  #again = 0 // timer of the next one
   #wait = firstWait
   #closed = false
   #lastRef = 0
-  #listeners = new Map() // address → handler
-  #calls = new Map() // ref → { frame, resolve, reject }, in the order of their first posting
+  #listeners = new Map() // address → { handler, last, socket, done }: the last message, where it came, its handling
+  #calls = new Map() // ref → { frame, timer, resolve, reject }, in the order of their first posting
   #order = Promise.resolve() // of what waits to be accepted: none passes another
   /** The URL of the runtime, once connected. */
   runtimeURL = ""
   /** Called with true when the socket is open, with false when it broke. */
   onchange = null
+  /** Called with an address and a PeerbusError when it cannot be listened to any more. */
+  onlost = null
 
   constructor(url) {
     this.#url = url
@@ -66,16 +84,19 @@ class Bus {
     if (this.#listeners.has(address)) {
       return Promise.reject(new PeerbusError({ code: 409, description: `${address} is listened to already`, field: "address" }))
     }
-    this.#listeners.set(address, handler)
+    const listener = { handler, last: "", socket: null, done: null }
+    this.#listeners.set(address, listener)
     return this.#call({ op: "listen", address, ack: true }).catch((error) => {
-      this.#listeners.delete(address)
+      if (this.#listeners.get(address) === listener) this.#listeners.delete(address)
       throw error
     })
   }
 
   /** unlisten ends that. */
   unlisten(address) {
-    this.#listeners.delete(address)
+    if (!this.#listeners.delete(address)) {
+      return Promise.reject(new PeerbusError({ code: 404, description: `${address} is not listened to`, field: "address" }))
+    }
     return this.#call({ op: "unlisten", address })
   }
 
@@ -99,16 +120,22 @@ class Bus {
   /** close ends it. What has no outcome yet is rejected. */
   close() {
     this.#closed = true
-    this.#socket?.close(1000)
-    for (const call of this.#calls.values()) call.reject(new PeerbusError({ code: 503, description: "the connection was closed" }))
-    this.#calls.clear()
+    clearTimeout(this.#again)
+    this.#current?.close(1000)
+    for (const ref of this.#calls.keys()) this.#reject(ref, { code: 503, description: "the connection was closed" })
   }
 
   #call(frame) {
     if (this.#closed) return Promise.reject(new PeerbusError({ code: 503, description: "the connection is closed" }))
+    if (this.#calls.size >= maxCalls) {
+      return Promise.reject(new PeerbusError({ code: 429, description: `${maxCalls} calls wait already` }))
+    }
     const ref = ++this.#lastRef
     return new Promise((resolve, reject) => {
-      this.#calls.set(ref, { frame: { ...frame, ref }, resolve, reject })
+      const time = milliseconds(frame.timeout ?? "15s") // what it throws rejects
+      if (frame.timeout) frame.timeout = `${Math.ceil(time)}ms`
+      const timer = setTimeout(() => this.#reject(ref, { code: 408, description: "there is no outcome, time ran out" }), time + answerTime)
+      this.#calls.set(ref, { frame: { ...frame, ref }, timer, resolve, reject })
       this.#send({ ...frame, ref })
     })
   }
@@ -119,18 +146,20 @@ class Bus {
 
   #open() {
     const socket = new WebSocket(this.#url)
+    this.#current = socket
     socket.onmessage = ({ data }) => this.#take(socket, JSON.parse(data))
     socket.onclose = () => this.#broke(socket)
   }
 
   // The first frame says that the gateway has a bus.
   #take(socket, frame) {
+    if (this.#closed) return
     switch (frame.op) {
       case "welcome":
         this.#opened(socket, frame)
         break
       case "outcome":
-        this.#settle(frame)
+        this.#settle(socket, frame)
         break
       case "message":
         this.#deliver(socket, frame)
@@ -140,17 +169,38 @@ class Bus {
     }
   }
 
-  // Listeners first, so that answers find their way; then what had no outcome.
+  // Listeners first, so that answers find their way; then what had no outcome. A new
+  // socket listens to nothing, so what was to be unlistened is.
   #opened(socket, { runtime_url: runtimeURL }) {
     this.#socket = socket
     this.#wait = firstWait
     this.runtimeURL = runtimeURL
-    const listens = [...this.#calls.values()].filter(({ frame }) => frame.op === "listen").map(({ frame }) => frame.address)
+    for (const [ref, { frame }] of this.#calls) {
+      if (frame.op === "unlisten" || (frame.op === "listen" && !this.#listeners.has(frame.address))) this.#resolve(ref, { code: 200 })
+    }
+    const asked = [...this.#calls.values()].filter(({ frame }) => frame.op === "listen").map(({ frame }) => frame.address)
     for (const address of this.#listeners.keys()) {
-      if (!listens.includes(address)) this.#send({ op: "listen", address, ack: true, ref: 0 })
+      if (!asked.includes(address)) this.#listenAgain(address)
     }
     for (const { frame } of this.#calls.values()) this.#send(frame)
     this.onchange?.(true)
+  }
+
+  // The ref of listening again is the address: those of calls are numbers.
+  #listenAgain(address) {
+    this.#send({ op: "listen", address, ack: true, ref: address.slice(0, 200) })
+  }
+
+  #listenedAgain(socket, ref, outcome) {
+    const address = [...this.#listeners.keys()].find((a) => a.slice(0, 200) === ref)
+    if (!address || outcome.code < 400) return
+    if ([408, 429, 500, 503].includes(outcome.code)) {
+      setTimeout(() => socket === this.#socket && this.#listeners.has(address) && this.#listenAgain(address), longestWait)
+      return
+    }
+    this.#listeners.delete(address)
+    console.error("peerbus:", address, outcome.description)
+    this.onlost?.(address, new PeerbusError(outcome))
   }
 
   #broke(socket) {
@@ -158,28 +208,52 @@ class Bus {
       this.#socket = null
       this.onchange?.(false)
     }
-    if (this.#closed) return
-    setTimeout(() => this.#open(), this.#wait * (0.5 + Math.random() / 2))
+    if (this.#closed || socket !== this.#current) return
+    this.#again = setTimeout(() => this.#open(), this.#wait * (0.5 + Math.random() / 2))
     this.#wait = Math.min(2 * this.#wait, longestWait)
   }
 
-  #settle({ ref, ...outcome }) {
-    const call = this.#calls.get(ref)
-    if (!call) {
-      if (outcome.code >= 400) console.warn("peerbus:", outcome.description)
-      return
-    }
-    this.#calls.delete(ref)
-    if (outcome.code >= 400) call.reject(new PeerbusError(outcome))
-    else call.resolve(outcome)
+  #settle(socket, { ref, ...outcome }) {
+    if (typeof ref === "string") this.#listenedAgain(socket, ref, outcome)
+    else if (outcome.code >= 400) this.#reject(ref, outcome)
+    else this.#resolve(ref, outcome)
   }
 
+  #resolve(ref, outcome) {
+    this.#end(ref)?.resolve(outcome)
+  }
+
+  #reject(ref, error) {
+    this.#end(ref)?.reject(new PeerbusError(error))
+  }
+
+  #end(ref) {
+    const call = this.#calls.get(ref)
+    this.#calls.delete(ref)
+    clearTimeout(call?.timer)
+    return call
+  }
+
+  // What comes first on a new socket and is the same as the last one, id and all, has come
+  // again: its handling is waited for, which began on the one before.
   async #deliver(socket, { address, delivery, message }) {
+    const listener = this.#listeners.get(address)
+    const text = JSON.stringify(message)
+    const again = listener && listener.socket !== socket && listener.last === text
+    if (listener && !again) {
+      listener.last = text
+      listener.done = this.#handle(listener, address, message)
+    }
+    if (listener) listener.socket = socket
+    await listener?.done
+    if (socket === this.#socket) this.#send({ op: "ack", delivery })
+  }
+
+  async #handle(listener, address, message) {
     try {
-      await this.#listeners.get(address)?.(message)
+      await listener.handler(message)
     } catch (error) {
       console.error("peerbus: handler of", address, error)
     }
-    if (socket === this.#socket) this.#send({ op: "ack", delivery })
   }
 }

@@ -87,7 +87,9 @@ func (r *request) check() (err error) {
 		if len(r.Message) == 0 {
 			return fault.New(fault.BadRequest, "message is missing").In("message")
 		}
-		r.message, err = readMessage(r.Message)
+		if r.message, err = readMessage(r.Message); err == nil {
+			complete(r.message, r.Key)
+		}
 		return err
 	case opAck:
 		if r.Delivery == 0 {

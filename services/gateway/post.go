@@ -111,6 +111,7 @@ func (g *Gateway) postRequest(w http.ResponseWriter, r *http.Request) (*pb.PostR
 		req.Message, err = wrapContent(q, body, kind)
 	}
 	if err == nil {
+		complete(req.Message, req.IdempotencyKey)
 		trace(req.Message, r.Header)
 	}
 	return req, err
@@ -181,7 +182,6 @@ func readMessage(text []byte) (*pb.Message, error) {
 		}
 	}
 	message.TakeResource(m)
-	complete(m)
 	return m, nil
 }
 
@@ -204,13 +204,17 @@ func wrapContent(q url.Values, content []byte, kind string) (*pb.Message, error)
 	default:
 		return nil, fault.New(fault.BadRequest, "p2p %q: want true or false", p2p).In("p2p")
 	}
-	complete(m)
 	return m, nil
 }
 
-// complete gives a message an id.
-func complete(m *pb.Message) {
-	if m.Id == "" {
+// complete gives a message an id. What is posted again with the same key is the same
+// message, so it has the same id.
+func complete(m *pb.Message, key string) {
+	switch {
+	case m.Id != "":
+	case key != "":
+		m.Id = message.StringID(uuid.NewSHA1(uuid.NameSpaceOID, []byte(key)).String())
+	default:
 		m.Id = message.StringID(uuid.NewString())
 	}
 }
