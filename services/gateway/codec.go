@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"io"
 	"maps"
 	"net/url"
@@ -32,6 +33,10 @@ func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
 		}
 		if len(text) == 0 {
 			return io.EOF
+		}
+		var whole json.RawMessage // what JSONPb makes of a part may stop before the end
+		if err := json.Unmarshal(text, &whole); err != nil {
+			return err
 		}
 		return c.Unmarshal(text, v)
 	})

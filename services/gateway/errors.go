@@ -62,7 +62,7 @@ func explained(err error) error {
 		if m := unknownField.FindStringSubmatch(text); m != nil {
 			return fault.New(fault.BadRequest, "there is no field %s", m[1]).In(m[1])
 		}
-		if m := unknownParameter.FindStringSubmatch(text); m != nil {
+		if m := wrongParameter.FindStringSubmatch(text); m != nil {
 			return fault.New(fault.BadRequest, "%s", text).In(m[1])
 		}
 		if m := invalidField.FindStringSubmatch(text); m != nil {
@@ -74,9 +74,9 @@ func explained(err error) error {
 }
 
 var (
-	unknownField     = regexp.MustCompile(`unknown field "([^"]+)"`)
-	unknownParameter = regexp.MustCompile(`^there is no parameter (\S+)$`)
-	invalidField     = regexp.MustCompile(`for (?:\w+ )?field ([\w.]+):`)
+	unknownField   = regexp.MustCompile(`unknown field "([^"]+)"`)
+	wrongParameter = regexp.MustCompile(`^(?:there is no parameter )?(\S+)(?:| ".*" is not of its type| is given \d+ times)$`)
+	invalidField   = regexp.MustCompile(`for (?:\w+ )?field ([\w.]+):`)
 )
 
 // handleRoutingError answers a path that is not as api/http.yaml has it.

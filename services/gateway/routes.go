@@ -137,7 +137,7 @@ func (g *Gateway) rest() (http.Handler, error) {
 		runtime.SetQueryParameterParser(parameters{}),
 		runtime.WithErrorHandler(handleError),
 		runtime.WithRoutingErrorHandler(handleRoutingError),
-		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
@@ -183,7 +183,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 }
 
 // kinds is a connection to the registry on which the path says whether it is about
-// hyperties or about data objects.
+// hyperties or about data objects, and which connection it is about.
 type kinds struct{ grpc.ClientConnInterface }
 
 // Invoke is grpc.ClientConnInterface's.
@@ -207,9 +207,18 @@ func (k kinds) Invoke(ctx context.Context, method string, args, reply any, opts 
 			return err
 		}
 		req.Kind = kind
+	case *pb.GetConnectionRequest:
+		req.Connection = unescaped(req.Connection)
+	case *pb.DisconnectRequest:
+		req.Connection = unescaped(req.Connection)
 	}
 	return k.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 }
+
+// unescaped has the slashes that a part of a path cannot have.
+func unescaped(part string) string { return slash.Replace(part) }
+
+var slash = strings.NewReplacer("%2F", "/", "%2f", "/")
 
 // fits tells whether a kind that was given is that of the path.
 func fits(given, kind pb.RegistrationKind) error {
