@@ -63,7 +63,7 @@ func explained(err error) error {
 			return fault.New(fault.BadRequest, "there is no field %s", m[1]).In(m[1])
 		}
 		if m := wrongParameter.FindStringSubmatch(text); m != nil {
-			return fault.New(fault.BadRequest, "%s", text).In(m[1])
+			return fault.New(fault.BadRequest, "%s", text).In(m[1] + m[2])
 		}
 		if m := invalidField.FindStringSubmatch(text); m != nil {
 			return fault.New(fault.BadRequest, "%s: the value is of the wrong type", m[1]).In(m[1])
@@ -75,7 +75,7 @@ func explained(err error) error {
 
 var (
 	unknownField   = regexp.MustCompile(`unknown field "([^"]+)"`)
-	wrongParameter = regexp.MustCompile(`^(?:there is no parameter )?(\S+)(?:| ".*" is not of its type| is given \d+ times)$`)
+	wrongParameter = regexp.MustCompile(`^(?:there is no parameter (\S+)|(\S+) (?:".*" is not of its type|is given \d+ times))$`)
 	invalidField   = regexp.MustCompile(`for (?:\w+ )?field ([\w.]+):`)
 )
 

@@ -230,7 +230,11 @@ func (s *socket) listen(r request) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.g.limits.Call)
 	defer cancel()
-	l, err := s.bus.Listen(ctx, r.Address, func(ctx context.Context, m *pb.Message) { s.deliver(ctx, r, m) })
+	var opts []client.ListenOption
+	if r.Ack {
+		opts = append(opts, client.Window(oneAtATime))
+	}
+	l, err := s.bus.Listen(ctx, r.Address, func(ctx context.Context, m *pb.Message) { s.deliver(ctx, r, m) }, opts...)
 	if err != nil {
 		return err
 	}
@@ -239,6 +243,10 @@ func (s *socket) listen(r request) error {
 	s.mu.Unlock()
 	return nil
 }
+
+// oneAtATime is a window that lets one message out, whatever its size. The bus knows
+// then of each that the client has dealt with: none comes again but the last.
+const oneAtATime = 1
 
 func (s *socket) unlisten(address string) error {
 	s.mu.Lock()
