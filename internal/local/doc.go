@@ -3,7 +3,7 @@
 // what ships.
 //
 //	System ── Node      one process: msgnode
-//	       ├─ Runtime   four processes: registry, bus, p2pstub, nodestub
+//	       ├─ Runtime   four processes: registry, bus, p2pstub, nodestub; gateway at will
 //	       └─ Runtime   or one process: runtime
 //
 // Every process logs in JSON at debug level; System gathers the lines as events

@@ -185,6 +185,7 @@ func (n *Node) Ready(ctx context.Context) error {
 type Runtime struct {
 	URL                                          string
 	BusAddr, RegistryAddr, P2PStubAddr, NodeAddr string
+	HTTPAddr                                     string            // of the gateway; see StartGateway
 	MetricsAddrs                                 map[string]string // by service
 	Processes                                    map[string]*Process
 	Bus, Registry                                *grpc.ClientConn
@@ -230,6 +231,7 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 	modes := services
 	if layout == AllInOne {
 		modes = []string{"runtime"}
+		r.HTTPAddr = ports[4]
 		own["runtime"] = slices.Concat(own["registry"], nodeFlags, loopback)
 	}
 	for i, mode := range modes {

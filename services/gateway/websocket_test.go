@@ -202,20 +202,24 @@ func TestSocketsAreBounded(t *testing.T) {
 	d.bus.untilStreams(0)
 }
 
-// A client that answers is told; one that does not holds nothing up.
-func TestSocketsEndWithTheGateway(t *testing.T) {
-	d := newDoor(t, Limits{Goodbye: 50 * time.Millisecond})
-	read := d.visit()
-	d.visit()
+func TestASocketIsToldThatTheGatewayStops(t *testing.T) {
+	d := newDoor(t, Limits{Goodbye: time.Hour})
+	v := d.visit()
 	closed := make(chan websocket.StatusCode, 1)
 	go func() {
-		_, _, err := read.conn.Read(d.ctx)
+		_, _, err := v.conn.Read(d.ctx)
 		closed <- websocket.CloseStatus(err)
 	}()
 	d.stop()
 	if code := <-closed; code != websocket.StatusGoingAway {
 		t.Errorf("it was closed with %d", code)
 	}
+}
+
+func TestASilentSocketHoldsNothingUp(t *testing.T) {
+	d := newDoor(t, Limits{Goodbye: time.Millisecond})
+	d.visit() // reads nothing more
+	d.stop()
 }
 
 // A client that does not answer probes is dead.
