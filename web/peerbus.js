@@ -61,6 +61,7 @@ class Bus {
   #closed = false
   #lastRef = 0
   #listeners = new Map() // address → { handler, last, socket, done }: the last message, where it came, its handling
+  #relistens = new Map() // ref → address that is listened to again
   #calls = new Map() // ref → { frame, timer, resolve, reject }, in the order of their first posting
   #order = Promise.resolve() // of what waits to be accepted: none passes another
   /** The URL of the runtime, once connected. */
@@ -175,6 +176,7 @@ class Bus {
     this.#socket = socket
     this.#wait = firstWait
     this.runtimeURL = runtimeURL
+    this.#relistens.clear()
     for (const [ref, { frame }] of this.#calls) {
       if (frame.op === "unlisten" || (frame.op === "listen" && !this.#listeners.has(frame.address))) this.#resolve(ref, { code: 200 })
     }
@@ -186,14 +188,17 @@ class Bus {
     this.onchange?.(true)
   }
 
-  // The ref of listening again is the address: those of calls are numbers.
+  // The refs of listening again are texts: those of calls are numbers.
   #listenAgain(address) {
-    this.#send({ op: "listen", address, ack: true, ref: address.slice(0, 200) })
+    const ref = `again-${++this.#lastRef}`
+    this.#relistens.set(ref, address)
+    this.#send({ op: "listen", address, ack: true, ref })
   }
 
   #listenedAgain(socket, ref, outcome) {
-    const address = [...this.#listeners.keys()].find((a) => a.slice(0, 200) === ref)
-    if (!address || outcome.code < 400) return
+    const address = this.#relistens.get(ref)
+    this.#relistens.delete(ref)
+    if (outcome.code < 400 || !this.#listeners.has(address)) return
     if ([408, 429, 500, 503].includes(outcome.code)) {
       setTimeout(() => socket === this.#socket && this.#listeners.has(address) && this.#listenAgain(address), longestWait)
       return
@@ -238,14 +243,14 @@ class Bus {
   // again: its handling is waited for, which began on the one before.
   async #deliver(socket, { address, delivery, message }) {
     const listener = this.#listeners.get(address)
+    if (!listener) return // it was unlistened: who listens next gets it
     const text = JSON.stringify(message)
-    const again = listener && listener.socket !== socket && listener.last === text
-    if (listener && !again) {
+    if (listener.socket === socket || listener.last !== text) {
       listener.last = text
       listener.done = this.#handle(listener, address, message)
     }
-    if (listener) listener.socket = socket
-    await listener?.done
+    listener.socket = socket
+    await listener.done
     if (socket === this.#socket) this.#send({ op: "ack", delivery })
   }
 

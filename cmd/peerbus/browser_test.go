@@ -31,7 +31,7 @@ type browser struct {
 
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	ctx, cancel := context.WithCancel(testContext(t))
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience) // all that the page does
 	opts := []chromedp.ExecAllocatorOption{
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()),
@@ -249,10 +249,11 @@ func TestAPageThroughEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBrowser(t)
-	b.run(chromedp.Navigate("http://" + p.alice.HTTPAddr + "/docs/"))
-	b.hears(p, p.alice, p.aliceURL)
+	own, other := newCable(t, p.alice.HTTPAddr), newCable(t, p.bob.HTTPAddr)
+	b.run(chromedp.Navigate("http://" + own.addr() + "/docs/"))
+	b.hears(p, own, p.aliceURL)
 	b.run(chromedp.Navigate(site.URL))
-	b.hears(p, p.bob, p.bobURL)
+	b.hears(p, other, p.bobURL)
 
 	events := "http://" + p.alice.HTTPAddr + "/v1/messages?address=" + url.QueryEscape(p.aliceURL)
 	if err := b.try(nil, listenByEvents, events); err == nil || !strings.Contains(err.Error(), "refused") {
@@ -275,16 +276,21 @@ func TestAPageThroughEvents(t *testing.T) {
 	}
 }
 
-// hears listens in the page to an address of a runtime, with an EventSource whose
-// connection ends once, and gets all of the messages once.
-func (b *browser) hears(p *pair, r *local.Runtime, address string) {
+// hears listens in the page to an address of a runtime, with an EventSource that is cut
+// off while messages come, and comes back by itself with the id of its last event.
+func (b *browser) hears(p *pair, c *cable, address string) {
 	b.t.Helper()
-	b.script(nil, listenByEvents, "http://"+r.HTTPAddr+"/v1/messages?address="+url.QueryEscape(address))
-	for n := range 20 {
+	const messages = 40
+	b.script(nil, listenByEvents, "http://"+c.addr()+"/v1/messages?address="+url.QueryEscape(address))
+	for n := range messages {
 		post(b.t, p.bob, numbered(p.bobURL, address, n))
+		if n%15 == 7 {
+			b.script(nil, `await wanted(args[0])`, n)
+			c.cut()
+		}
 	}
 	var came []int
-	b.script(&came, `const came = await wanted(20); events.close(); return came`)
+	b.script(&came, `const came = await wanted(args[0]); events.close(); return came`, messages)
 	for n, value := range came {
 		if n != value {
 			b.t.Fatalf("the page got %v", came)

@@ -21,14 +21,20 @@
 //
 //	client                     gateway                                bus
 //	 │ GET, address             │ subscription s, listeners            │
+//	 │◄─ id s-0 (no event) ─────┤ from here on nothing is missed       │
 //	 │◄─ id s-1, s-2, s-3 ──────┤ kept for whoever asks again          │
 //	 │ ✂ (s-3 is lost)          │ handlers wait: nothing more is taken │
 //	 │ GET, Last-Event-ID s-2   │                                      │
 //	 │◄─ id s-3, s-4 … ─────────┤                                      │
 //
+// A newer connection ends the one before. What is not kept any more is told as an event
+// `gap`. Lines of JSON have no ids: such a subscription ends with its connection.
+//
 // A message is dealt with, as its sender sees it, once it has been given to a
 // connection. What no connection takes waits at the bus, whose window bounds it; when
-// the subscription ends its senders are told (503).
+// the subscription ends it comes to the next who listens, or its senders are told (503).
+// A WebSocket's listener can say itself when it has dealt with each message; such a
+// listener has one at a time, so that none comes again after a crash but the last.
 //
 // # Whose pages may use it
 //

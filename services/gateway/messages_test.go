@@ -18,7 +18,9 @@ func TestEventsComeInOrderWithIDs(t *testing.T) {
 	s.want(1, 200)
 	d.bus.send(alice, 201, 201)
 	s.want(201, 201)
-	d.bus.untilDealt(201)
+	d.bus.deliver(big(bob, "{\r\n  \"n\": 202\n}"))
+	s.want(202, 202)
+	d.bus.untilDealt(202)
 }
 
 // A client that is cut off again and again, each time after it has read some events of
