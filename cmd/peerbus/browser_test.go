@@ -127,6 +127,7 @@ const attachPage = `
 		if (m.type === "read") await bus.post({ id: m.id, type: "response", from: m.to, to: m.from, body: { code: 200, value: "from the page" } })
 		else window.came.push(m.body.value)
 		window.look?.()
+		await window.hold
 	})
 	return bus.runtimeURL`
 
@@ -191,15 +192,18 @@ func (b *browser) asksAndIsAsked(p *pair, in *inbox) {
 	}
 }
 
-// outlivesItsGateway kills the page's gateway while messages come.
+// outlivesItsGateway kills the page's gateway while messages come, and one of them is
+// being dealt with: that one comes again, and must not be handled again.
 func (b *browser) outlivesItsGateway(p *pair) {
 	b.t.Helper()
 	const messages = 60
+	b.script(nil, `window.hold = new Promise((resolve) => { window.release = resolve })`)
 	for n := range messages {
 		post(b.t, p.bob, numbered(p.bobURL, p.aliceURL, n))
 		if n != messages/3 {
 			continue
 		}
+		b.script(nil, `await wanted(1)`)
 		p.alice.Processes["gateway"].Kill()
 		again, err := p.system.Restart(p.alice.Processes["gateway"])
 		if err != nil {
@@ -208,6 +212,7 @@ func (b *browser) outlivesItsGateway(p *pair) {
 		p.alice.Processes["gateway"] = again
 	}
 	var came []int
+	b.script(nil, `release()`)
 	b.script(&came, `return await wanted(args[0])`, messages)
 	for n, value := range came {
 		if n != value {
