@@ -153,7 +153,7 @@ func (s *socket) probe() {
 		case <-s.ctx.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, s.g.limits.Write)
+		ctx, cancel := s.writing()
 		err := s.conn.Ping(ctx)
 		cancel()
 		if err != nil {
@@ -207,12 +207,18 @@ func (s *socket) handle(frame []byte) bool {
 	return s.write(outcomeOf(opOutcome, r.Ref, nil, err)) == nil
 }
 
+// writing is the context of a write. It does not end with the socket, as the connection
+// would be torn down then: goodbye ends it in order.
+func (s *socket) writing() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(s.ctx), s.g.limits.Write)
+}
+
 func (s *socket) write(a answer) error {
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.g.limits.Write)
+	ctx, cancel := s.writing()
 	defer cancel()
 	if err := s.conn.Write(ctx, websocket.MessageText, text); err != nil {
 		s.end()

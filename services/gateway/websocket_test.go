@@ -217,8 +217,13 @@ func TestASocketIsToldThatTheGatewayStops(t *testing.T) {
 }
 
 func TestASilentSocketHoldsNothingUp(t *testing.T) {
-	d := newDoor(t, Limits{Goodbye: time.Millisecond})
-	d.visit() // reads nothing more
+	d := newDoor(t, Limits{Goodbye: time.Millisecond, Write: time.Hour})
+	v := d.visit()
+	v.call(`{"op":"listen","address":%q,"ref":1}`, bob) // and reads nothing more
+	for range 20 {
+		d.bus.deliver(big(bob, `{"filling":"`+strings.Repeat("x", 1<<20)+`"}`))
+	}
+	d.bus.untilDealt(3)
 	d.stop()
 }
 
