@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/peerbus/peerbus/internal/local"
@@ -30,6 +32,29 @@ func TestMutualTLSEverywhere(t *testing.T) {
 		}
 		if code, _, _ := command(t, nil, "status", "--registry-addr", addr, "--tls-ca", authority.File); code == 0 {
 			t.Errorf("%s lets in a client without a certificate", addr)
+		}
+	}
+	gatewaysWantCertificates(t, p, cert, key, authority.File)
+}
+
+// gatewaysWantCertificates asks a gateway of its own and one of an all-in-one, over HTTP/2
+// as curl does.
+func gatewaysWantCertificates(t *testing.T, p *pair, cert, key, ca string) {
+	t.Helper()
+	if err := p.system.StartGateway(p.alice); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*local.Runtime{p.alice, p.bob} {
+		if err := p.system.GatewayReady(testContext(t), r); err != nil {
+			t.Fatal(err)
+		}
+		url := "https://" + r.HTTPAddr + "/v1/runtime"
+		out, err := exec.CommandContext(testContext(t), "curl", "-sS", "--fail", "--cert", cert, "--key", key, "--cacert", ca, url).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), r.URL) {
+			t.Errorf("with a certificate: %v, %s", err, out)
+		}
+		if out, err := exec.CommandContext(testContext(t), "curl", "-sS", "--fail", "--cacert", ca, url).CombinedOutput(); err == nil {
+			t.Errorf("without a certificate: %s", out)
 		}
 	}
 }
