@@ -82,9 +82,7 @@ func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
 	in, out := m.bytes.WithLabelValues(directionIn), m.bytes.WithLabelValues(directionOut)
 	return func(w http.ResponseWriter, r *http.Request) {
 		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK, written: out}
-		if r != nil {
-			r.Body = &countedBody{r.Body, in}
-		}
+		r.Body = &countedBody{r.Body, in}
 		next(seen, r)
 		m.requests.WithLabelValues(route, statusLabel(seen.code)).Inc()
 		if !seen.stream() {

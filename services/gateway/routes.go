@@ -73,31 +73,35 @@ func (g *Gateway) routes() (http.Handler, error) {
 			m[method] = g.metrics.count(method+" "+path, serve)
 		}
 	}
-	refuse := func(w http.ResponseWriter, err error) {
-		g.metrics.count(routeNone, func(w http.ResponseWriter, _ *http.Request) { writeError(w, err) })(w, nil)
-	}
+	refuse := g.metrics.count(routeNone, func(w http.ResponseWriter, r *http.Request) { refuseRoute(w, r, table) })
 	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := patternOf(r.URL)
-		m := table[path]
-		if m == nil {
-			refuse(w, fault.New(fault.NotFound, "there is nothing at %.200q; /docs/ lists what there is", r.URL.Path).In("path"))
-			return
-		}
-		serve, asked := m[r.Method], r
+		serve := table[path][r.Method]
 		if r.Method == http.MethodHead && !slices.Contains(endless, path) {
-			serve, asked = m[http.MethodGet], asGet(r)
+			serve, r = table[path][http.MethodGet], asGet(r)
 		}
-		if serve != nil {
-			serve(w, asked)
-			return
+		if serve == nil {
+			serve = refuse
 		}
-		w.Header().Set("Allow", allowed(path, m))
-		if r.Method == http.MethodOptions {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		refuse(w, fault.New(http.StatusMethodNotAllowed, "%.20q is not for %s, but %s", r.Method, path, allowed(path, m)).In("method"))
+		serve(w, r)
 	})), nil
+}
+
+// refuseRoute answers what is at no route, or with another method; and says which
+// methods there are, which is what OPTIONS asks.
+func refuseRoute(w http.ResponseWriter, r *http.Request, table map[string]methods) {
+	path := patternOf(r.URL)
+	m := table[path]
+	if m == nil {
+		writeError(w, fault.New(fault.NotFound, "there is nothing at %.200q; /docs/ lists what there is", r.URL.Path).In("path"))
+		return
+	}
+	w.Header().Set("Allow", allowed(path, m))
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	writeError(w, fault.New(http.StatusMethodNotAllowed, "%.20q is not for %s, but %s", r.Method, path, allowed(path, m)).In("method"))
 }
 
 // patternOf is the key of a path in the table.
