@@ -44,13 +44,31 @@ type URL struct {
 	Runtime string
 }
 
+// Check is for a field that is an address: it must be there, and not be too long.
+func Check(field, text string) error {
+	switch {
+	case text == "":
+		return Missing(field)
+	case len(text) > MaxLength:
+		return TooLong(field)
+	}
+	return nil
+}
+
+// Missing is told of a field that must hold an address.
+func Missing(field string) *fault.Error {
+	return fault.New(fault.BadRequest, "%s is missing", field).In(field)
+}
+
+// TooLong is told of a field with an address over MaxLength.
+func TooLong(field string) *fault.Error {
+	return fault.New(fault.BadRequest, "%s is longer than %d bytes", field, MaxLength).In(field)
+}
+
 // Parse takes an address apart. Empty and over-long ones are refused.
 func Parse(text string) (URL, error) {
-	if text == "" {
-		return URL{}, fault.New(fault.BadRequest, "address is empty")
-	}
-	if len(text) > MaxLength {
-		return URL{}, fault.New(fault.BadRequest, "address is longer than %d bytes", MaxLength)
+	if err := Check("address", text); err != nil {
+		return URL{}, err
 	}
 	u := URL{Text: text}
 	scheme, rest, ok := cutScheme(text)

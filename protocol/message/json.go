@@ -56,10 +56,10 @@ func ParseJSON(frame []byte) (*pb.Message, error) {
 // ParseDraft is ParseJSON of a message that need not be complete.
 func ParseDraft(frame []byte) (*pb.Message, error) {
 	if !utf8.Valid(frame) {
-		return nil, fault.New(fault.BadRequest, "message is not UTF-8")
+		return nil, fault.New(fault.BadRequest, "message is not UTF-8").In("message")
 	}
 	if t := trimSpace(frame); len(t) == 0 || t[0] != '{' || !json.Valid(frame) {
-		return nil, fault.New(fault.BadRequest, "message is not a JSON object")
+		return nil, fault.New(fault.BadRequest, "message is not a JSON object").In("message")
 	}
 	m, err := parseEnvelope(frame)
 	if err != nil {
@@ -74,7 +74,7 @@ func ParseDraft(frame []byte) (*pb.Message, error) {
 func parseEnvelope(frame []byte) (*pb.Message, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(frame, &fields); err != nil {
-		return nil, fault.New(fault.BadRequest, "message is not a JSON object: %v", err)
+		return nil, fault.New(fault.BadRequest, "message is not a JSON object: %v", err).In("message")
 	}
 	m := &pb.Message{}
 	var wrong error
@@ -82,7 +82,7 @@ func parseEnvelope(frame []byte) (*pb.Message, error) {
 		if isID(id) {
 			m.Id = string(id)
 		} else {
-			wrong = fault.New(fault.BadRequest, "id is neither a number nor a string")
+			wrong = fault.New(fault.BadRequest, "id is neither a number nor a string").In("id")
 		}
 	}
 	for _, f := range []struct {
@@ -91,7 +91,7 @@ func parseEnvelope(frame []byte) (*pb.Message, error) {
 	}{{"type", &m.Type}, {"from", &m.From}, {"to", &m.To}} {
 		if raw, ok := fields[f.name]; ok && string(raw) != "null" {
 			if err := json.Unmarshal(raw, f.to); err != nil && wrong == nil {
-				wrong = fault.New(fault.BadRequest, "%s is not a string", f.name)
+				wrong = fault.New(fault.BadRequest, "%s is not a string", f.name).In(f.name)
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func parseEnvelope(frame []byte) (*pb.Message, error) {
 		if body[0] == '{' {
 			m.Body = body
 		} else if wrong == nil {
-			wrong = fault.New(fault.BadRequest, "body is not a JSON object")
+			wrong = NoObject()
 		}
 	}
 	if flow, ok := fields["flow"]; ok && flow[0] == '{' {
@@ -119,7 +119,7 @@ func takeRouting(m *pb.Message, body []byte) ([]byte, error) {
 	}
 	r, err := routingOf(body)
 	if err != nil {
-		return nil, fault.New(fault.BadRequest, "body: %v", err)
+		return nil, fault.New(fault.BadRequest, "body: %v", err).In("body")
 	}
 	m.Via, m.Source, m.P2P = string(r.Via), string(r.Source), bool(r.P2P)
 	m.P2PHandler, m.P2PRequester = string(r.P2PHandler), string(r.P2PRequester)
@@ -238,7 +238,7 @@ func FullBody(m *pb.Message) ([]byte, error) {
 		if len(m.Body) > 0 {
 			var err error
 			if have, err = routingOf(m.Body); err != nil {
-				return nil, fault.New(fault.BadRequest, "body is not a JSON object")
+				return nil, NoObject()
 			}
 		}
 		if m.P2P && !bool(have.P2P) {
@@ -268,7 +268,7 @@ func insertFields(object, fields []byte) ([]byte, error) {
 		rest = []byte("{}")
 	}
 	if rest[0] != '{' {
-		return nil, fault.New(fault.BadRequest, "body is not a JSON object")
+		return nil, NoObject()
 	}
 	out := append(make([]byte, 0, len(rest)+len(fields)), '{')
 	out = append(out, fields[1:]...)
@@ -338,12 +338,12 @@ func openValue(body []byte) (object, value map[string]json.RawMessage, err error
 	object, value = map[string]json.RawMessage{}, map[string]json.RawMessage{}
 	if len(body) > 0 {
 		if err := json.Unmarshal(body, &object); err != nil {
-			return nil, nil, fault.New(fault.BadRequest, "body is not a JSON object")
+			return nil, nil, NoObject()
 		}
 	}
 	if raw, ok := object["value"]; ok {
 		if err := json.Unmarshal(raw, &value); err != nil || value == nil {
-			return nil, nil, fault.New(fault.BadRequest, "body.value is not a JSON object, so it cannot hold a resource")
+			return nil, nil, fault.New(fault.BadRequest, "body.value is not a JSON object, so it cannot hold a resource").In("body")
 		}
 	}
 	return object, value, nil
@@ -352,7 +352,7 @@ func openValue(body []byte) (object, value map[string]json.RawMessage, err error
 func closeValue(object, value map[string]json.RawMessage) ([]byte, error) {
 	raw, err := json.Marshal(value)
 	if err != nil {
-		return nil, fault.New(fault.BadRequest, "body.value: %v", err)
+		return nil, fault.New(fault.BadRequest, "body.value: %v", err).In("body")
 	}
 	object["value"] = raw
 	return json.Marshal(object)

@@ -48,7 +48,7 @@ func NumberID(n int64) string { return strconv.FormatInt(n, 10) }
 func Validate(m *pb.Message) error {
 	switch {
 	case m == nil:
-		return fault.New(fault.BadRequest, "message is missing")
+		return missing("message")
 	case m.Id == "":
 		return missing("id")
 	case m.Type == "":
@@ -58,18 +58,18 @@ func Validate(m *pb.Message) error {
 	case m.To == "":
 		return missing("to")
 	case len(m.Id) > MaxID:
-		return fault.New(fault.BadRequest, "id is longer than %d bytes", MaxID)
+		return fault.New(fault.BadRequest, "id is longer than %d bytes", MaxID).In("id")
 	case len(m.Type) > MaxType:
-		return fault.New(fault.BadRequest, "type is longer than %d bytes", MaxType)
+		return fault.New(fault.BadRequest, "type is longer than %d bytes", MaxType).In("type")
 	case !isID([]byte(m.Id)):
-		return fault.New(fault.BadRequest, "id %.40q is neither a JSON number nor a JSON string", m.Id)
+		return fault.New(fault.BadRequest, "id is neither a number nor a string").In("id")
 	}
 	for _, f := range []struct{ name, value string }{
 		{"from", m.From}, {"to", m.To}, {"via", m.Via}, {"source", m.Source},
 		{"p2pHandler", m.P2PHandler}, {"p2pRequester", m.P2PRequester},
 	} {
 		if len(f.value) > address.MaxLength {
-			return fault.New(fault.BadRequest, "%s is longer than %d bytes", f.name, address.MaxLength)
+			return fault.New(fault.BadRequest, "%s is longer than %d bytes", f.name, address.MaxLength).In(f.name)
 		}
 	}
 	if err := validateFlow(m); err != nil {
@@ -82,16 +82,21 @@ func Validate(m *pb.Message) error {
 }
 
 func validateBody(m *pb.Message) error {
-	if size := proto.Size(m); size > MaxSize {
-		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, MaxSize)
+	if proto.Size(m) > MaxSize {
+		if len(m.GetResource().GetContent()) > len(m.Body) {
+			return TooLarge("resource")
+		}
+		return TooLarge("body")
 	}
 	if len(m.Body) > 0 && !isObject(m.Body) {
-		return fault.New(fault.BadRequest, "body is not a JSON object")
+		return NoObject()
 	}
 	return nil
 }
 
-func missing(field string) error { return fault.New(fault.BadRequest, "%s is missing", field) }
+func missing(field string) error {
+	return fault.New(fault.BadRequest, "%s is missing", field).In(field)
+}
 
 func isObject(b []byte) bool {
 	t := trimSpace(b)
@@ -169,7 +174,7 @@ func UnmarshalBody(m *pb.Message, v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(m.Body, v); err != nil {
-		return fault.New(fault.BadRequest, "body: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return fault.New(fault.BadRequest, "body: %s", strings.TrimPrefix(err.Error(), "json: ")).In("body")
 	}
 	return nil
 }

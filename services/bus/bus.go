@@ -170,7 +170,7 @@ func (b *Bus) admit(p *post) error {
 	case p.wait != pb.Wait_WAIT_RESPONSE:
 		return nil
 	case p.sequence == 0 || message.IsResponse(p.m):
-		return refuse(reasonInvalid, 400, "only a request with a sequence number can wait for a response")
+		return wrong(fault.New(fault.BadRequest, "only a request with a sequence number can wait for a response").In("wait"))
 	}
 	return b.requests.add(p)
 }
@@ -232,7 +232,7 @@ func (b *Bus) deliver(p *post) {
 			}
 			return
 		}
-		b.settle(p, refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", p.m.To))
+		b.settle(p, nobodyListens(p.m.To))
 		return
 	}
 	if done, err := b.table.route(p); done {
@@ -271,6 +271,9 @@ func (b *Bus) offer(p *post, takers []*inbox) {
 
 // addListener puts a listener in place.
 func (b *Bus) addListener(s *stream, c *pb.ListenerChange) error {
+	if c.GetAddress() == anyAddress && s.comp == pb.Component_COMPONENT_APPLICATION {
+		return wrong(fault.New(fault.BadRequest, "address * is for stubs alone").In("address"))
+	}
 	verdicts, err := b.table.add(s, c)
 	if err != nil {
 		return err

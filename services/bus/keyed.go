@@ -48,7 +48,7 @@ func (k *keyed) begin(req *pb.PostRequest) (c *keyedCall, first bool, err error)
 	defer k.mu.Unlock()
 	if c, ok := k.calls.get(key); ok {
 		if c.of != of {
-			return nil, false, fault.New(fault.Conflict, "idempotency_key is that of another message")
+			return nil, false, fault.New(fault.Conflict, "idempotency_key is that of another message").In("idempotency_key")
 		}
 		if !c.mayRepeat() {
 			return c, false, nil

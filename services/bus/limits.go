@@ -3,6 +3,7 @@ package bus
 import (
 	"time"
 
+	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/services/bus/flow"
 )
 
@@ -107,8 +108,8 @@ type Limits struct {
 	// RequestTime is the time of a request that names none. Default 15 s, what
 	// older buses wait.
 	RequestTime time.Duration
-	// MaxRequestTime is the longest time a request may name. Default 5 min; a
-	// longer one counts as this.
+	// MaxRequestTime is the longest time a request may name. Default 10 min,
+	// the longest that a unary call may name; a longer one counts as this.
 	MaxRequestTime time.Duration
 }
 
@@ -148,7 +149,7 @@ func DefaultLimits() Limits {
 		Traced:          4096,
 		Requests:        65_536,
 		RequestTime:     15 * time.Second,
-		MaxRequestTime:  5 * time.Minute,
+		MaxRequestTime:  message.MaxTimeout,
 	}
 }
 

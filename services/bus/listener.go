@@ -48,6 +48,7 @@ type place struct {
 	line    *line               // messages that wait for a way to the address
 	parked  map[*place]struct{} // places whose line waits for a listener here
 	absent  time.Time           // its listener was cut off, and may come back until then
+	unheard bool                // this bus never had that listener
 }
 
 // alias leads from its place to another address. It may be dangling: the
@@ -87,16 +88,19 @@ func (t *table) tidy(pl *place) {
 	}
 }
 
+// anyAddress takes what no other listener of its stream is named for.
+const anyAddress = "*"
+
 func validateListener(c *pb.ListenerChange) error {
 	for _, a := range []string{c.GetAddress(), c.GetLeadsTo()} {
 		if len(a) > address.MaxLength {
-			return refuse(reasonInvalid, 400, "address is longer than %d bytes", address.MaxLength)
+			return wrong(address.TooLong("address"))
 		}
 	}
 	switch leads := c.GetLeadsTo(); {
 	case c.GetAddress() == "":
-		return refuse(reasonInvalid, 400, "address is empty")
-	case leads != "" && (leads == "*" || c.GetAddress() == "*" || leads == c.GetAddress()):
+		return wrong(address.Missing("address"))
+	case leads != "" && (leads == anyAddress || c.GetAddress() == anyAddress || leads == c.GetAddress()):
 		return refuse(reasonInvalid, 400, "%q cannot lead to %q", c.GetAddress(), leads)
 	}
 	return nil
@@ -172,7 +176,7 @@ func (t *table) above(pl *place) (longest int) {
 
 func (t *table) insert(s *stream, c *pb.ListenerChange) []verdict {
 	window := t.window(c)
-	if c.GetAddress() == "*" {
+	if c.GetAddress() == anyAddress {
 		s.setStar(window)
 		return nil
 	}
@@ -224,7 +228,7 @@ func (t *table) removeAll(s *stream) []verdict {
 
 func (t *table) drop(s *stream, address, leadsTo string) []verdict {
 	t.listeners--
-	if address == "*" {
+	if address == anyAddress {
 		s.setStar(0)
 		return nil
 	}
@@ -267,7 +271,7 @@ func (t *table) shut(in *inbox) []verdict {
 // await keeps what a listener that was cut off has not dealt with, and what comes
 // for it, in the line of its address: it may come back within Limits.ReturnTime.
 func (t *table) await(pl *place, in *inbox) []verdict {
-	t.awaitUntil(pl, time.Now().Add(t.limits.ReturnTime))
+	t.awaitUntil(pl, time.Now().Add(t.limits.ReturnTime), false)
 	var verdicts []verdict
 	for _, p := range in.leaveAll() {
 		if p.m.To != pl.address { // it came by a route: whoever posted it there sees to it
@@ -281,8 +285,8 @@ func (t *table) await(pl *place, in *inbox) []verdict {
 	return verdicts
 }
 
-func (t *table) awaitUntil(pl *place, until time.Time) {
-	pl.absent = until
+func (t *table) awaitUntil(pl *place, until time.Time, unheard bool) {
+	pl.absent, pl.unheard = until, unheard
 	time.AfterFunc(time.Until(until), func() { t.giveUp(pl.address, until) })
 }
 
@@ -309,7 +313,7 @@ func (t *table) expect(p *post) (done bool, err error) {
 		pl.absent = time.Time{}
 		t.tidy(pl)
 	default:
-		t.awaitUntil(pl, until)
+		t.awaitUntil(pl, until, true)
 	}
 	return done, err
 }
@@ -325,11 +329,24 @@ func (t *table) giveUp(address string, until time.Time) {
 	pl.absent = time.Time{}
 	var verdicts []verdict
 	if pl.line != nil && len(pl.takers) == 0 {
-		verdicts = t.fail(pl, refuse(reasonGone, 503, "the listener of %s was cut off, and did not come back", address))
+		verdicts = t.fail(pl, pl.noReturn())
 	}
 	t.tidy(pl)
 	t.mu.Unlock()
 	t.carryOut(verdicts)
+}
+
+// noReturn says why what waited for a listener is refused. A young bus may have waited
+// for one that never was.
+func (pl *place) noReturn() error {
+	if pl.unheard {
+		return nobodyListens(pl.address)
+	}
+	return refuse(reasonGone, 503, "the listener of %s was cut off, and did not come back", pl.address)
+}
+
+func nobodyListens(address string) error {
+	return refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", address)
 }
 
 // refresh finds anew who takes messages for a place and for those that lead to

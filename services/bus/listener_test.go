@@ -94,6 +94,10 @@ func (r *raw) delivery() *pb.Delivery {
 func TestListenerChanges(t *testing.T) {
 	h := newHouse(t, Limits{StreamListeners: 4})
 	r := h.raw(pb.Component_COMPONENT_APPLICATION)
+	if code := r.change(&pb.ListenerChange{Address: "*"}); code != fault.BadRequest {
+		t.Errorf("an application listens to everything: %d", code)
+	}
+	r = h.raw(pb.Component_COMPONENT_P2P_STUB)
 	for i, tc := range []struct {
 		change *pb.ListenerChange
 		want   fault.Code

@@ -176,6 +176,9 @@ func refuse(reason string, code fault.Code, format string, args ...any) error {
 	return &refusal{reason, fault.New(code, "%s", fmt.Sprintf(format, args...))}
 }
 
+// wrong refuses what a fault says is wrong.
+func wrong(f *fault.Error) error { return &refusal{reasonInvalid, f} }
+
 func reasonOf(err error) string {
 	var r *refusal
 	if errors.As(err, &r) {

@@ -182,7 +182,7 @@ func refusalOf(r *pb.Route, to string) error {
 	case r.GetNext() != "":
 		return nil
 	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL:
-		return refuse(reasonNoListener, 404, "%s belongs to this runtime, and nobody listens to it", to)
+		return nobodyListens(to)
 	case r.GetCode() == 0:
 		return refuse(reasonNoRoute, 404, "there is no route to %s", to)
 	}
@@ -217,7 +217,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
 		return nil
 	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() && pl.line.posts.len() > 0 && pl.line.posts.first().post.mayBeEarly():
-		t.awaitUntil(pl, t.began.Add(t.limits.ReturnTime))
+		t.awaitUntil(pl, t.began.Add(t.limits.ReturnTime), true)
 		return nil
 	}
 	return t.fail(pl, why)

@@ -10,6 +10,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -58,8 +59,8 @@ func (c call) outcome(o *pb.Outcome) {
 }
 
 func (b *Bus) postOne(ctx context.Context, req *pb.PostRequest) (*pb.PostResponse, error) {
-	if len(req.GetIdempotencyKey()) > message.MaxOrigin {
-		return nil, fault.New(fault.BadRequest, "idempotency_key is longer than %d bytes", message.MaxOrigin)
+	if err := checkPost(req); err != nil {
+		return nil, err
 	}
 	k, first, err := b.keyed.begin(req)
 	switch {
@@ -80,6 +81,17 @@ func (b *Bus) postOne(ctx context.Context, req *pb.PostRequest) (*pb.PostRespons
 		}
 		return nil, endOf(context.Cause(ctx))
 	}
+}
+
+// checkPost tells of what is wrong beside the message.
+func checkPost(req *pb.PostRequest) error {
+	if err := message.CheckWait(req.GetWait()); err != nil {
+		return err
+	}
+	if err := message.CheckTimeout(req.GetTimeout()); err != nil {
+		return err
+	}
+	return message.CheckKey(req.GetIdempotencyKey())
 }
 
 // unary makes a post of a unary call.
@@ -110,7 +122,7 @@ func responseOf(o *pb.Outcome) (*pb.PostResponse, error) {
 
 func (b *Bus) listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) error {
 	if len(req.GetAddresses()) == 0 {
-		return fault.New(fault.BadRequest, "addresses is empty")
+		return address.Missing("address")
 	}
 	s := newStream(b, "listen", pb.Component_COMPONENT_APPLICATION)
 	s.unlimited = true

@@ -1,0 +1,96 @@
+package message
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// What a poster says besides the message is checked here, so that every door tells
+// of the same mistake in the same words.
+
+// MaxTimeout is the longest time that a poster may wait: whoever waits longer
+// listens.
+const MaxTimeout = 10 * time.Minute
+
+// waits are the names of what a poster may wait for.
+var waits = map[string]pb.Wait{
+	"accepted":  pb.Wait_WAIT_ACCEPTED,
+	"delivered": pb.Wait_WAIT_DELIVERED,
+	"response":  pb.Wait_WAIT_RESPONSE,
+}
+
+// ParseWait reads the name of what a poster waits for. The error is a BadRequest.
+func ParseWait(name string) (pb.Wait, error) {
+	w, known := waits[name]
+	if !known {
+		return 0, errWait()
+	}
+	return w, nil
+}
+
+// CheckWait refuses what nobody can wait for; unspecified is accepted.
+func CheckWait(w pb.Wait) error {
+	if _, known := pb.Wait_name[int32(w)]; !known {
+		return errWait()
+	}
+	return nil
+}
+
+func errWait() error {
+	return fault.New(fault.BadRequest, "wait is none of accepted, delivered and response").In("wait")
+}
+
+// ParseTimeout reads a time to wait, as in `500ms`. The error is a BadRequest.
+func ParseTimeout(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, NoDuration("timeout")
+	}
+	return d, CheckTime(d)
+}
+
+// CheckTimeout is ParseTimeout of the protobuf form; none is right too.
+func CheckTimeout(d *durationpb.Duration) error {
+	if d == nil {
+		return nil
+	}
+	if !d.IsValid() {
+		return NoDuration("timeout")
+	}
+	return CheckTime(d.AsDuration())
+}
+
+// CheckTime refuses a time that nobody can wait.
+func CheckTime(d time.Duration) error {
+	if d <= 0 || d > MaxTimeout {
+		return fault.New(fault.BadRequest, "timeout is %s; want more than 0, and %s at most", d, MaxTimeout).In("timeout")
+	}
+	return nil
+}
+
+// NoDuration is told of a field that is no duration.
+func NoDuration(field string) *fault.Error {
+	return fault.New(fault.BadRequest, "%s is not a duration; want one such as 500ms or 15s", field).In(field)
+}
+
+// CheckKey refuses an idempotency key that is too long.
+func CheckKey(key string) error {
+	if len(key) > MaxOrigin {
+		return fault.New(fault.BadRequest, "idempotency_key is longer than %d bytes", MaxOrigin).In("idempotency_key")
+	}
+	return nil
+}
+
+// TooLarge is told of a message that a field, body or resource, makes too large.
+func TooLarge(field string) *fault.Error {
+	return fault.New(fault.TooLarge, "%s makes the message larger than %d bytes", field, MaxSize).In(field)
+}
+
+// NoObject is told of a body that is something else than a JSON object.
+func NoObject() *fault.Error {
+	return fault.New(fault.BadRequest, "body is not a JSON object").In("body")
+}
