@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -133,8 +132,8 @@ func (b *Bus) newEntry(m *pb.Message, opts []PostOption) (*entry, error) {
 	}
 	e := newEntry(p)
 	if e.size > message.MaxSize { // too large a message would end the stream
-		if size := proto.Size(m); size > message.MaxSize {
-			return nil, fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, message.MaxSize)
+		if err := message.CheckSize(m); err != nil {
+			return nil, err
 		}
 	}
 	return e, nil

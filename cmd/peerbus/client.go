@@ -14,6 +14,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // clientSettings are those of the commands that talk to a running runtime.
@@ -91,10 +92,10 @@ func (s *clientSettings) dial(addr string, opts ...grpc.DialOption) (*grpc.Clien
 }
 
 func (s *clientSettings) checkTimeout() error {
-	if s.timeout <= 0 {
-		return fault.New(fault.BadRequest, "timeout must be more than 0").In("timeout")
+	if s.timeout > 0 {
+		return nil
 	}
-	return nil
+	return message.CheckTime(s.timeout)
 }
 
 // reached says what to do when the service at addr could not be reached at all.

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/internal/fault"
 )
 
 func hypertiesCommand() *cobra.Command {
@@ -54,7 +53,7 @@ keeps it alive until it is removed.`,
 	s.registryFlags(c)
 	f := c.Flags()
 	f.StringVar(&s.kind, "kind", "hyperty", "hyperty or object")
-	f.StringVar(&s.scheme, "scheme", "", "scheme of an allocated address (default: hyperty, or comm for an object)")
+	f.StringVar(&s.scheme, "scheme", "", "scheme of an allocated address (default: hyperty; an object needs one, such as comm)")
 	f.StringVar(&s.user, "user", "", "`URL` of the user it belongs to")
 	f.StringVar(&s.guid, "guid", "", "global id of the user")
 	f.StringVar(&s.descriptor, "descriptor", "", "`URL` of its descriptor in a catalogue")
@@ -66,12 +65,8 @@ keeps it alive until it is removed.`,
 }
 
 func (s *hypertySettings) add(ctx context.Context, cmd *cobra.Command, r pb.RegistryClient, url string) error {
-	kind, err := parseKind(s.kind)
-	if err != nil {
-		return err
-	}
 	reg := &pb.Registration{
-		Url: url, Kind: kind, DescriptorUrl: s.descriptor, User: s.user, Guid: s.guid,
+		Url: url, Kind: parseKind(s.kind), DescriptorUrl: s.descriptor, User: s.user, Guid: s.guid,
 		DataSchemes: s.dataSchemes, Resources: s.resources, Scheme: s.scheme,
 	}
 	if s.expires != 0 {
@@ -88,14 +83,17 @@ func (s *hypertySettings) add(ctx context.Context, cmd *cobra.Command, r pb.Regi
 	return err
 }
 
-func parseKind(s string) (pb.RegistrationKind, error) {
+// parseKind gives a kind by its name, or one that the registry says is wrong.
+func parseKind(s string) pb.RegistrationKind {
 	switch s {
+	case "":
+		return pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED
 	case "hyperty":
-		return pb.RegistrationKind_REGISTRATION_KIND_HYPERTY, nil
+		return pb.RegistrationKind_REGISTRATION_KIND_HYPERTY
 	case "object":
-		return pb.RegistrationKind_REGISTRATION_KIND_DATA_OBJECT, nil
+		return pb.RegistrationKind_REGISTRATION_KIND_DATA_OBJECT
 	default:
-		return 0, fault.New(fault.BadRequest, "kind %q: want hyperty or object", s).In("kind")
+		return -1
 	}
 }
 
@@ -107,13 +105,7 @@ func listHypertiesCommand() *cobra.Command {
 		Short: "List what is registered in this runtime",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			req := &pb.ListRegistrationsRequest{}
-			if kind != "" {
-				var err error
-				if req.Kind, err = parseKind(kind); err != nil {
-					return err
-				}
-			}
+			req := &pb.ListRegistrationsRequest{Kind: parseKind(kind)}
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
 				return s.listHyperties(ctx, cmd, r, req)
 			})

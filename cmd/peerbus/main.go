@@ -56,7 +56,7 @@ func execute(ctx context.Context, args, environ []string, in io.Reader, out, err
 		return 0
 	}
 	f := faultOf(err)
-	_, _ = fmt.Fprintln(errs, errorText(ran, f))
+	_, _ = fmt.Fprintln(errs, errorText(f, wantsJSON(ran, args)))
 	if f.Code == fault.BadRequest {
 		return exitUsage
 	}
@@ -98,7 +98,7 @@ func newRoot(environ []string) *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
 	root.PersistentFlags().String(config.FileFlag, "", "YAML file with settings, under the names of the flags")
 	root.AddGroup(
 		&cobra.Group{ID: groupServices, Title: "Services:"},

@@ -77,7 +77,7 @@ again until --timeout. The message has an idempotency key and is taken once.`,
 }
 
 func (s *postSettings) run(cmd *cobra.Command, args []string) error {
-	wait, err := parseWait(s.wait)
+	wait, err := message.ParseWait(s.wait)
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,9 @@ func (s *postSettings) run(cmd *cobra.Command, args []string) error {
 
 // post hands a message to the bus, and gives the response where it waits for one.
 func (s *messageSettings) post(cmd *cobra.Command, m *pb.Message, wait pb.Wait) (*pb.Message, error) {
+	if err := message.CheckTime(s.timeout); err != nil { // the bus is told of less
+		return nil, err
+	}
 	meter := newMeter(cmd.ErrOrStderr(), m)
 	conn, err := s.dial(s.busAddr, meter.dialOptions()...)
 	if err != nil {
@@ -110,20 +113,6 @@ func (s *messageSettings) post(cmd *cobra.Command, m *pb.Message, wait pb.Wait) 
 	resp, err := again.post(ctx, pb.NewMessageBusClient(conn), &pb.PostRequest{Message: m, Wait: wait, IdempotencyKey: s.key})
 	shown()
 	return resp.GetResponse(), reached(s.busAddr, err)
-}
-
-var waits = map[string]pb.Wait{
-	"accepted":  pb.Wait_WAIT_ACCEPTED,
-	"delivered": pb.Wait_WAIT_DELIVERED,
-	"response":  pb.Wait_WAIT_RESPONSE,
-}
-
-func parseWait(s string) (pb.Wait, error) {
-	wait, known := waits[s]
-	if !known {
-		return 0, fault.New(fault.BadRequest, "wait %q: want accepted, delivered or response", s).In("wait")
-	}
-	return wait, nil
 }
 
 // untilTaken posts a message until the bus has taken it.
@@ -185,7 +174,7 @@ func (s *messageSettings) message(in io.Reader, args []string) (*pb.Message, err
 	if s.resource != "" {
 		content, err := readBounded(func() (io.ReadCloser, error) { return os.Open(s.resource) })
 		if err != nil {
-			return nil, fault.New(codeOfReading(err), "resource: %w", err).In("resource")
+			return nil, unreadable("resource", err)
 		}
 		m.Resource = &pb.Resource{Content: content, MimeType: s.mimeType}
 	}
@@ -202,23 +191,23 @@ func readBody(in io.Reader, arg string) ([]byte, error) {
 	if arg == "-" || strings.HasPrefix(arg, "@") {
 		var err error
 		if body, err = readBounded(open); err != nil {
-			return nil, fault.New(codeOfReading(err), "body: %w", err).In("body")
+			return nil, unreadable("body", err)
 		}
 	}
 	body = bytes.TrimSpace(body)
 	if !json.Valid(body) || len(body) == 0 || body[0] != '{' {
-		return nil, fault.New(fault.BadRequest, "body is not a JSON object; quote it as in '{\"value\":1}'").In("body")
+		return nil, message.NoObject()
 	}
 	return body, nil
 }
 
-// codeOfReading keeps the code of what is too large; what cannot be read was named
-// wrongly.
-func codeOfReading(err error) fault.Code {
+// unreadable says what is wrong with what a field comes from: it is too large, or was
+// named wrongly.
+func unreadable(field string, err error) error {
 	if fault.CodeOf(err) == fault.TooLarge {
-		return fault.TooLarge
+		return message.TooLarge(field)
 	}
-	return fault.BadRequest
+	return fault.New(fault.BadRequest, "%s: %w", field, err).In(field)
 }
 
 // readBounded reads what can still be a message.

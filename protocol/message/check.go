@@ -3,6 +3,7 @@ package message
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -83,6 +84,18 @@ func CheckKey(key string) error {
 		return fault.New(fault.BadRequest, "idempotency_key is longer than %d bytes", MaxOrigin).In("idempotency_key")
 	}
 	return nil
+}
+
+// CheckSize refuses a message over MaxSize.
+func CheckSize(m *pb.Message) error {
+	switch {
+	case proto.Size(m) <= MaxSize:
+		return nil
+	case len(m.GetResource().GetContent()) > len(m.GetBody()):
+		return TooLarge("resource")
+	default:
+		return TooLarge("body")
+	}
 }
 
 // TooLarge is told of a message that a field, body or resource, makes too large.

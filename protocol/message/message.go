@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -82,11 +80,8 @@ func Validate(m *pb.Message) error {
 }
 
 func validateBody(m *pb.Message) error {
-	if proto.Size(m) > MaxSize {
-		if len(m.GetResource().GetContent()) > len(m.Body) {
-			return TooLarge("resource")
-		}
-		return TooLarge("body")
+	if err := CheckSize(m); err != nil {
+		return err
 	}
 	if len(m.Body) > 0 && !isObject(m.Body) {
 		return NoObject()

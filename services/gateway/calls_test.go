@@ -158,7 +158,7 @@ func TestPages(t *testing.T) {
 
 // Every mistake has its status, and names its field.
 func TestRefusals(t *testing.T) {
-	d := newDoor(t, Limits{Body: 1000, Addresses: 2, MaxCall: time.Minute})
+	d := newDoor(t, Limits{Body: 1000, Addresses: 2})
 	const message = `{"type":"ping","from":"` + alice + `","to":"` + bob + `"}`
 	for _, tc := range []struct {
 		method, path, body, header string
@@ -182,13 +182,13 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/hyperties", `{"url":"x"} y`, "", 400, "body"},
 		{"POST", "/v1/hyperties", `{"user":"` + strings.Repeat("x", 1000) + `"}`, "", 413, "body"},
 		{"POST", "/v1/messages", message + strings.Repeat(" ", 1000), "", 413, "body"},
-		{"POST", "/v1/messages", "[]", "", 400, ""},
+		{"POST", "/v1/messages", "[]", "", 400, "message"},
 		{"POST", "/v1/messages", message, "Content-Encoding: gzip", 415, "Content-Encoding"},
 		{"POST", "/v1/messages", message, "Content-Type: ///", 400, "Content-Type"},
 		{"POST", "/v1/messages?wait=long", message, "", 400, "wait"},
 		{"POST", "/v1/messages?timeout=soon", message, "", 400, "timeout"},
 		{"POST", "/v1/messages?timeout=-1s", message, "", 400, "timeout"},
-		{"POST", "/v1/messages?timeout=2m", message, "", 400, "timeout"},
+		{"POST", "/v1/messages?timeout=11m", message, "", 400, "timeout"},
 		{"POST", "/v1/messages?to=x", message, "", 400, "to"},
 		{"POST", "/v1/messages?wait=delivered&wait=response", message, "", 400, "wait"},
 		{"POST", "/v1/messages", `{"type":"ping","to":"x","boddy":{}}`, "", 400, "boddy"},

@@ -14,9 +14,6 @@ type Limits struct {
 	// Call is how long a call waits that says nothing else. Default 15 s, as long as
 	// a request over the bus.
 	Call time.Duration
-	// MaxCall is the longest that one may ask for. Default 10 min: whoever waits
-	// longer listens.
-	MaxCall time.Duration
 	// Subscriptions is how many streams of messages there may be, those that wait
 	// for their client to come back among them; of these the one that has waited longest
 	// makes room for a new one. Default 256: each is a stream of the one connection to
@@ -62,7 +59,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Body: message.MaxSize + message.MaxSize/3 + 64<<10,
-		Call: 15 * time.Second, MaxCall: 10 * time.Minute,
+		Call: 15 * time.Second,
 		Subscriptions: 256, Addresses: 64, Resume: time.Minute,
 		Replay: 2 << 20, ReplayEvents: 16 << 10,
 		Heartbeat: 15 * time.Second, Write: 30 * time.Second,
@@ -87,7 +84,6 @@ func (l Limits) orDefaults() Limits {
 		l.Body = d.Body
 	}
 	wait(&l.Call, d.Call)
-	wait(&l.MaxCall, d.MaxCall)
 	or(&l.Subscriptions, d.Subscriptions)
 	or(&l.Addresses, d.Addresses)
 	wait(&l.Resume, d.Resume)

@@ -17,14 +17,6 @@ import (
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
-// waits is what a request to /v1/messages may wait for.
-var waits = map[string]pb.Wait{
-	"":          pb.Wait_WAIT_ACCEPTED,
-	"accepted":  pb.Wait_WAIT_ACCEPTED,
-	"delivered": pb.Wait_WAIT_DELIVERED,
-	"response":  pb.Wait_WAIT_RESPONSE,
-}
-
 // postMessage is POST /v1/messages. The body is a message in JSON; or, with another
 // media type, content that goes along with the message that the query describes.
 func (g *Gateway) postMessage(w http.ResponseWriter, r *http.Request) {
@@ -102,7 +94,12 @@ func (g *Gateway) postRequest(w http.ResponseWriter, r *http.Request) (*pb.PostR
 		req.IdempotencyKey = r.Header.Get("Idempotency-Key")
 	}
 	body, err := g.readBody(w, r)
-	if err != nil {
+	switch {
+	case fault.CodeOf(err) == fault.TooLarge && natural:
+		return nil, message.TooLarge("body")
+	case fault.CodeOf(err) == fault.TooLarge:
+		return nil, message.TooLarge("resource")
+	case err != nil:
 		return nil, err
 	}
 	if natural {
@@ -150,15 +147,17 @@ func query(r *http.Request, names ...string) (url.Values, error) {
 
 // waiting is what a post waits for, and how long.
 func (g *Gateway) waiting(wait, timeout string) (*pb.PostRequest, error) {
-	w, ok := waits[wait]
-	if !ok {
-		return nil, fault.New(fault.BadRequest, "wait %q: want accepted, delivered or response", wait).In("wait")
-	}
+	w := pb.Wait_WAIT_ACCEPTED
 	d := g.limits.Call
+	var err error
+	if wait != "" {
+		if w, err = message.ParseWait(wait); err != nil {
+			return nil, err
+		}
+	}
 	if timeout != "" {
-		var err error
-		if d, err = time.ParseDuration(timeout); err != nil || d <= 0 || d > g.limits.MaxCall {
-			return nil, fault.New(fault.BadRequest, "timeout %q: want a duration up to %s, as in 500ms or 5s", timeout, g.limits.MaxCall).In("timeout")
+		if d, err = message.ParseTimeout(timeout); err != nil {
+			return nil, err
 		}
 	}
 	return &pb.PostRequest{Wait: w, Timeout: durationpb.New(d)}, nil

@@ -202,15 +202,17 @@ func (k kinds) Invoke(ctx context.Context, method string, args, reply any, opts 
 		if req.Registration == nil {
 			req.Registration = &pb.Registration{}
 		}
-		if err := fits(req.Registration.Kind, kind); err != nil {
+		given, err := fits(req.Registration.Kind, kind)
+		if err != nil {
 			return err
 		}
-		req.Registration.Kind = kind
+		req.Registration.Kind = given
 	case *pb.ListRegistrationsRequest:
-		if err := fits(req.Kind, kind); err != nil {
+		given, err := fits(req.Kind, kind)
+		if err != nil {
 			return err
 		}
-		req.Kind = kind
+		req.Kind = given
 	case *pb.GetConnectionRequest:
 		req.Connection = unescaped(req.Connection)
 	case *pb.DisconnectRequest:
@@ -224,10 +226,15 @@ func unescaped(part string) string { return slash.Replace(part) }
 
 var slash = strings.NewReplacer("%2F", "/", "%2f", "/")
 
-// fits tells whether a kind that was given is that of the path.
-func fits(given, kind pb.RegistrationKind) error {
-	if given == pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED || given == kind {
-		return nil
+// fits gives the kind of a request, which is that of the path. One that there is not is
+// the registry's to refuse.
+func fits(given, kind pb.RegistrationKind) (pb.RegistrationKind, error) {
+	_, known := pb.RegistrationKind_name[int32(given)]
+	switch {
+	case given == pb.RegistrationKind_REGISTRATION_KIND_UNSPECIFIED || given == kind:
+		return kind, nil
+	case !known:
+		return given, nil
 	}
-	return fault.New(fault.BadRequest, "kind %s does not fit the path", given).In("kind")
+	return 0, fault.New(fault.BadRequest, "kind %s does not fit the path", given).In("kind")
 }

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
 )
 
 // Connect starts the set-up of a connection with the runtime of an address, now,
@@ -46,8 +47,8 @@ func (r *Registry) Disconnect(idOrRemote string) error {
 
 // findLocked gives the remote runtime of an entry.
 func (r *Registry) findLocked(idOrRemote string) (remote string, err error) {
-	if idOrRemote == "" {
-		return "", fault.New(fault.BadRequest, "connection is missing").In("connection")
+	if err := address.Check("connection", idOrRemote); err != nil {
+		return "", err
 	}
 	remote, ok := r.known.table.find(idOrRemote)
 	if !ok {

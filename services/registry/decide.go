@@ -142,7 +142,7 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 		return "", "", err
 	}
 	if address.Within(addr, r.rules.own) {
-		return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr)
+		return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr).In("address")
 	}
 	for asked := false; ; asked = true {
 		r.mu.Lock()
@@ -167,12 +167,12 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 		case runtime == "" && p.unknown:
 			return "", "", fault.New(fault.Unavailable, "the domain registry of %s cannot be asked now", addr)
 		case runtime == "":
-			return "", "", fault.New(fault.NotFound, "no domain registry knows the runtime of %s", addr)
+			return "", "", fault.New(fault.NotFound, "no domain registry knows the runtime of %s", addr).In("address")
 		case runtime == r.rules.own:
-			return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr)
+			return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr).In("address")
 		case handlerURL == "" && !r.connected(runtime):
 			return "", "", fault.New(fault.NotFound,
-				"the P2P handler of %s is not known: name a hyperty or data object that is registered in it", runtime)
+				"the P2P handler of %s is not known: name a hyperty or data object that is registered in it", runtime).In("address")
 		}
 		return runtime, handlerURL, nil
 	}

@@ -161,18 +161,21 @@ func (r *Registry) ownChangedLocked(url string) {
 	r.rerouteLocked([]string{url})
 }
 
-// Unregister takes a registration away, here and in the domain. Errors: NotFound,
-// and Unavailable when the store keeps it; then nothing has changed.
+// Unregister takes a registration away, here and in the domain. Errors: BadRequest,
+// NotFound, and Unavailable when the store keeps it; then nothing has changed.
 func (r *Registry) Unregister(ctx context.Context, url string) error {
+	if err := address.Check("url", url); err != nil {
+		return err
+	}
 	reg := r.registrationOf(url)
 	if reg == nil {
-		return fault.New(fault.NotFound, "%s is not registered in this runtime", url)
+		return fault.New(fault.NotFound, "%s is not registered in this runtime", url).In("url")
 	}
 	if err := r.store.removeRegistration(ctx, url); err != nil {
 		return err
 	}
 	if !r.remove(reg) {
-		return fault.New(fault.NotFound, "%s has been unregistered or registered anew meanwhile", url)
+		return fault.New(fault.NotFound, "%s has been unregistered or registered anew meanwhile", url).In("url")
 	}
 	r.withdraw(ctx, reg)
 	return nil

@@ -78,22 +78,18 @@ func decodeRegistration(value []byte) (*registration, error) {
 	return g, nil
 }
 
-// minExpires is the shortest keep-alive time that is taken: less is a load on the
-// domain registry and helps nobody.
-const minExpires = 3 * time.Second
-
 // complete checks a request and fills in what it leaves open. The result has no
 // URL when one must be allocated.
 func complete(in *pb.Registration, k *knowledge, l Limits) (*pb.Registration, error) {
 	if in == nil {
-		return nil, fault.New(fault.BadRequest, "registration is missing")
+		return nil, fault.New(fault.BadRequest, "registration is missing").In("registration")
+	}
+	if err := checkFields(in); err != nil {
+		return nil, err
 	}
 	out := proto.CloneOf(in)
 	if out.Expires == nil {
 		out.Expires = durationpb.New(l.Expires)
-	}
-	if d := out.Expires.AsDuration(); d < minExpires {
-		return nil, fault.New(fault.BadRequest, "expires is %v; the shortest is %v", d, minExpires)
 	}
 	if out.Url != "" {
 		u, err := checkURL(out.Url, k)
@@ -101,7 +97,7 @@ func complete(in *pb.Registration, k *knowledge, l Limits) (*pb.Registration, er
 			return nil, err
 		}
 		if out.Scheme != "" && out.Scheme != u.Scheme {
-			return nil, fault.New(fault.BadRequest, "scheme %q is not that of %s", out.Scheme, out.Url)
+			return nil, fault.New(fault.BadRequest, "scheme %q is not that of %s", out.Scheme, out.Url).In("scheme")
 		}
 		out.Scheme = u.Scheme
 	}
@@ -113,11 +109,11 @@ func complete(in *pb.Registration, k *knowledge, l Limits) (*pb.Registration, er
 	}
 	switch {
 	case out.Scheme == "" && out.Kind == objectKind:
-		return nil, fault.New(fault.BadRequest, "scheme is missing: an address for a data object needs one, such as comm")
+		return nil, fault.New(fault.BadRequest, "scheme is missing: an address for a data object needs one, such as comm").In("scheme")
 	case out.Scheme == "":
 		out.Scheme = "hyperty"
 	case (out.Scheme == "hyperty") != (out.Kind == hypertyKind):
-		return nil, fault.New(fault.BadRequest, "scheme %q is not that of a %s", out.Scheme, (&registration{what: out}).kind())
+		return nil, fault.New(fault.BadRequest, "scheme %q is not that of a %s", out.Scheme, (&registration{what: out}).kind()).In("scheme")
 	}
 	return out, nil
 }
@@ -129,15 +125,15 @@ func checkURL(url string, k *knowledge) (address.URL, error) {
 	case err != nil:
 		return u, err
 	case address.Within(url, k.own):
-		return u, fault.New(fault.BadRequest, "%s is below the runtime's own URL, and needs no registration", url)
+		return u, fault.New(fault.BadRequest, "%s is below the runtime's own URL, and needs no registration", url).In("url")
 	case u.Runtime != "":
-		return u, fault.New(fault.Forbidden, "%s is of the runtime %s, not of this one", url, u.Runtime)
+		return u, fault.New(fault.Forbidden, "%s is of the runtime %s, not of this one", url, u.Runtime).In("url")
 	case u.Kind != address.Hyperty && u.Kind != address.DataObject:
-		return u, fault.New(fault.BadRequest, "%s is no hyperty and no data object", url)
+		return u, fault.New(fault.BadRequest, "%s is no hyperty and no data object", url).In("url")
 	case u.Domain != k.domain:
-		return u, fault.New(fault.Forbidden, "%s is of the domain %s; this runtime registers addresses of %s alone", url, u.Domain, k.domain)
+		return u, fault.New(fault.Forbidden, "%s is of the domain %s; this runtime registers addresses of %s alone", url, u.Domain, k.domain).In("url")
 	case entity(url) != url || !isLookedUp(u):
-		return u, fault.New(fault.BadRequest, "%s is no address of the form <scheme>://<domain>/<id>", url)
+		return u, fault.New(fault.BadRequest, "%s is no address of the form <scheme>://<domain>/<id>", url).In("url")
 	}
 	return u, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
 )
 
 // Serve registers the service Registry with a gRPC server.
@@ -76,6 +77,12 @@ func (s *server) Resolve(ctx context.Context, req *pb.ResolveRequest) (*pb.Resol
 	if err := s.r.ready(ctx); err != nil {
 		return nil, err
 	}
+	if err := address.Check("address", req.Address); err != nil {
+		return nil, err
+	}
+	if len(req.From) > address.MaxLength {
+		return nil, address.TooLong("from")
+	}
 	if req.From != "" {
 		if err := s.r.verify(ctx, sourceQuery{from: req.From}); err != nil {
 			f := fault.From(err)
@@ -115,6 +122,9 @@ func (s *server) Unregister(ctx context.Context, req *pb.UnregisterRequest) (*pb
 
 func (s *server) ListRegistrations(ctx context.Context, req *pb.ListRegistrationsRequest) (*pb.ListRegistrationsResponse, error) {
 	if err := s.r.ready(ctx); err != nil {
+		return nil, err
+	}
+	if err := checkKind(req.Kind); err != nil {
 		return nil, err
 	}
 	return &pb.ListRegistrationsResponse{Registrations: s.r.Registrations(req.Kind)}, nil
