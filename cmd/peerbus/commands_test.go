@@ -39,7 +39,7 @@ func TestCommands(t *testing.T) {
 		{with(bob, "hyperties", "add", "--kind", "object", "--scheme", "comm"), 0, []string{"comm://example.org/"}, nil},
 		{with(bob, "hyperties", "list"), 0, []string{"ADDRESS", hyperty, "user://example.org/bob"}, nil},
 		{with(bob, "hyperties", "add", "hyperty://elsewhere.example/1"), 1, nil, []string{"elsewhere.example"}},
-		{with(bob, "hyperties", "add", "--kind", "ghost"), 2, nil, []string{"ghost"}},
+		{with(bob, "hyperties", "add", "--kind", "ghost"), 2, nil, []string{"kind is neither"}},
 		{with(alice, "status"), 0, []string{p.alice.URL, "p2pstub", "connected", "Message Node of example.org", "live"}, nil},
 		{[]string{"post", hyperty, `{"n":1}`, "--bus-addr", p.alice.BusAddr, "--from", p.aliceURL}, 0, nil, nil},
 		{[]string{"post", hyperty, `{"n":2}`, "--bus-addr", p.alice.BusAddr, "--wait", "response"}, 0, []string{`"code":200`, `"n":2`}, nil},

@@ -208,7 +208,7 @@ func TestBodies(t *testing.T) {
 	if err := os.Truncate(path, 5<<20); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := command(t, nil, with(bus, "post", p.bobURL, "@"+path)...); code != exitFailed || !contains(errs, "more than") {
+	if code, _, errs := command(t, nil, with(bus, "post", p.bobURL, "@"+path)...); code != exitFailed || !contains(errs, "larger than") {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 	code, _, errs = command(t, nil, with(bus, "request", "hyperty://example.org/nobody", "-o", "json")...)

@@ -169,8 +169,10 @@ func (b *Bus) admit(p *post) error {
 		return nil
 	case p.wait != pb.Wait_WAIT_RESPONSE:
 		return nil
-	case p.sequence == 0 || message.IsResponse(p.m):
-		return wrong(fault.New(fault.BadRequest, "only a request with a sequence number can wait for a response").In("wait"))
+	case message.IsResponse(p.m):
+		return wrong(fault.New(fault.BadRequest, "wait: a response is not answered").In("wait"))
+	case p.sequence == 0:
+		return wrong(fault.New(fault.BadRequest, "wait: a post without a sequence number cannot wait for a response").In("wait"))
 	}
 	return b.requests.add(p)
 }

@@ -346,7 +346,7 @@ func (pl *place) noReturn() error {
 }
 
 func nobodyListens(address string) error {
-	return refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", address)
+	return about("to", refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", address))
 }
 
 // refresh finds anew who takes messages for a place and for those that lead to

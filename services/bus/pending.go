@@ -43,7 +43,7 @@ func (r *requests) add(p *post) error {
 	key := message.KeyOf(p.m)
 	switch {
 	case r.open[key] != nil:
-		return refuse(reasonDuplicate, 409, "a request with id %s from %s to %s is under way", p.m.Id, p.m.From, p.m.To)
+		return about("id", refuse(reasonDuplicate, 409, "a request with id %s from %s to %s is under way", p.m.Id, p.m.From, p.m.To))
 	case len(r.open) >= r.limits.Requests:
 		return refuse(reasonRequestsFull, 429, "%d requests are under way already", len(r.open))
 	}

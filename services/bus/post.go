@@ -179,6 +179,15 @@ func refuse(reason string, code fault.Code, format string, args ...any) error {
 // wrong refuses what a fault says is wrong.
 func wrong(f *fault.Error) error { return &refusal{reasonInvalid, f} }
 
+// about says which field of the message a refusal is about.
+func about(field string, err error) error {
+	var r *refusal
+	if errors.As(err, &r) {
+		r.fault = r.fault.In(field)
+	}
+	return err
+}
+
 func reasonOf(err error) string {
 	var r *refusal
 	if errors.As(err, &r) {

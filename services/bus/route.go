@@ -184,9 +184,9 @@ func refusalOf(r *pb.Route, to string) error {
 	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL:
 		return nobodyListens(to)
 	case r.GetCode() == 0:
-		return refuse(reasonNoRoute, 404, "there is no route to %s", to)
+		return about("to", refuse(reasonNoRoute, 404, "there is no route to %s", to))
 	}
-	return refuse(reasonNoRoute, fault.Code(r.GetCode()), "%s", r.GetDescription())
+	return about("to", refuse(reasonNoRoute, fault.Code(r.GetCode()), "%s", r.GetDescription()))
 }
 
 // answered takes the registry's answer to a question. A known route outlives an

@@ -122,7 +122,7 @@ func (s *sources) wait(p *post, k, in sourceKey) (waits bool, err error) {
 // answered takes the registry's answer. An approval outlives an answer that
 // says that it cannot be known now.
 func (s *sources) answered(q *question, a *pb.SourceAnswer) {
-	why := refuse(reasonSource, fault.Code(a.GetCode()), "%s", a.GetDescription())
+	why := about("from", refuse(reasonSource, fault.Code(a.GetCode()), "%s", a.GetDescription()))
 	s.mu.Lock()
 	ln := s.lines[q.line]
 	mine := ln != nil && ln.question == q.sequence

@@ -38,7 +38,12 @@ func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
 		if err := json.Unmarshal(text, &whole); err != nil {
 			return err
 		}
-		return c.Unmarshal(text, v)
+		if err = c.Unmarshal(text, v); err != nil {
+			if wrong := wrongDuration(text, v); wrong != nil {
+				return wrong
+			}
+		}
+		return err
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // errorBody is the body of every answer that is none: the code of section 2 of the
@@ -65,6 +66,9 @@ func explained(err error) error {
 		if m := wrongParameter.FindStringSubmatch(text); m != nil {
 			return fault.New(fault.BadRequest, "%s", text).In(m[1] + m[2])
 		}
+		if m := noDuration.FindStringSubmatch(text); m != nil {
+			return message.NoDuration(m[1])
+		}
 		if m := invalidField.FindStringSubmatch(text); m != nil {
 			return fault.New(fault.BadRequest, "%s: the value is of the wrong type", m[1]).In(m[1])
 		}
@@ -76,6 +80,7 @@ func explained(err error) error {
 var (
 	unknownField   = regexp.MustCompile(`unknown field "([^"]+)"`)
 	wrongParameter = regexp.MustCompile(`^(?:there is no parameter (\S+)|(\S+) (?:".*" is not of its type|is given \d+ times))$`)
+	noDuration     = regexp.MustCompile(`^(\w+) is not a duration;`) // wrongDuration's, as text
 	invalidField   = regexp.MustCompile(`for (?:\w+ )?field ([\w.]+):`)
 )
 

@@ -58,8 +58,8 @@ type Limits struct {
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
 	return Limits{
-		Body: message.MaxSize + message.MaxSize/3 + 64<<10,
-		Call: 15 * time.Second,
+		Body:          message.MaxSize + message.MaxSize/3 + 64<<10,
+		Call:          15 * time.Second,
 		Subscriptions: 256, Addresses: 64, Resume: time.Minute,
 		Replay: 2 << 20, ReplayEvents: 16 << 10,
 		Heartbeat: 15 * time.Second, Write: 30 * time.Second,
