@@ -107,7 +107,7 @@ func newRoot(environ []string) *cobra.Command {
 	root.AddCommand(
 		runtimeCommand(), msgnodeCommand(), registryCommand(), busCommand(), p2pstubCommand(), nodestubCommand(), gatewayCommand(),
 		postCommand(), requestCommand(), listenCommand(), replyCommand(),
-		hypertiesCommand(), connectionsCommand(), resolveCommand(), pingCommand(), traceCommand(), benchCommand(), statusCommand(),
+		hypertiesCommand(), connectionsCommand(), resolveCommand(), pingCommand(), traceCommand(), benchCommand(), statusCommand(), doctorCommand(),
 		contextCommand(environ), demoCommand(),
 	)
 	addCompletion(root, environ)

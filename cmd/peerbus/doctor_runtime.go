@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/services/nodestub"
+)
+
+// runtimeThere is the runtime that is checked, as far as it answers.
+type runtimeThere struct {
+	*doctorSettings
+	runtime *pb.GetRuntimeResponse // nil: the registry does not answer
+}
+
+func (s *runtimeThere) registry(ctx context.Context) []finding {
+	err := s.withRegistry(ctx, func(ctx context.Context, r pb.RegistryClient) (err error) {
+		s.runtime, err = r.GetRuntime(ctx, &pb.GetRuntimeRequest{})
+		return err
+	})
+	if err != nil {
+		s.runtime = nil
+		return []finding{judgeReached("registry", s.registryAddr, "", err)}
+	}
+	return []finding{
+		judgeReached("registry", s.registryAddr, s.runtime.RuntimeUrl+" answers at "+s.registryAddr, nil),
+		judgeComponents(s.runtime), judgeSession(sessionOf(s.runtime)),
+	}
+}
+
+// bus attaches, as an application does.
+func (s *runtimeThere) bus(ctx context.Context) []finding {
+	url, err := s.attachOnce(ctx)
+	f := judgeReached("bus", s.busAddr, url+" answers at "+s.busAddr, err)
+	if err == nil && s.runtime != nil && s.runtime.RuntimeUrl != url {
+		f = finding{"bus", isFail, "the bus is of " + url + ", the registry of " + s.runtime.RuntimeUrl, "see --bus-addr and --registry-addr"}
+	}
+	return []finding{f}
+}
+
+func (s *runtimeThere) attachOnce(ctx context.Context) (url string, err error) {
+	conn, err := rpc.Dial(s.busAddr, s.security)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	bus, err := client.New(client.Config{Conn: conn, Name: "doctor", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return "", err
+	}
+	ctx, over := context.WithTimeout(ctx, s.timeout)
+	defer over()
+	err = run.All(ctx, bus.Run, func(ctx context.Context) error {
+		url, _ = bus.Ready(ctx) // empty where ctx is over
+		over()
+		return nil
+	})
+	if err == nil && url == "" {
+		err = fault.New(fault.Unavailable, "nothing answers at %s", s.busAddr)
+	}
+	return url, err
+}
+
+// node reaches for the Message Node as the runtime does.
+func (s *runtimeThere) node(ctx context.Context) []finding {
+	endpoint := sessionOf(s.runtime).GetEndpoint()
+	if endpoint == "" {
+		return nil // session has said what is wrong
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" {
+		return []finding{judgeEndpoint(endpoint, false, fault.New(fault.BadRequest, "this is no endpoint"))}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	cfg, err := s.security.ClientTLS()
+	switch {
+	case err != nil:
+		return []finding{judgeEndpoint(endpoint, true, err)}
+	case u.Scheme == "wss" && cfg == nil:
+		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+	case u.Scheme == "ws":
+		cfg = nil
+	}
+	return []finding{judgeEndpoint(endpoint, cfg != nil, reach(ctx, hostPort(u), cfg))}
+}
+
+// hostPort is where a URL leads.
+func hostPort(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Host
+	case u.Scheme == "wss":
+		return net.JoinHostPort(u.Hostname(), "443")
+	default:
+		return net.JoinHostPort(u.Hostname(), "80")
+	}
+}
+
+// reach connects, with TLS where cfg is not nil, and leaves again.
+func reach(ctx context.Context, addr string, cfg *tls.Config) error {
+	if cfg == nil {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	}
+	cfg = cfg.Clone()
+	cfg.NextProtos = []string{"h2", "http/1.1"}
+	conn, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", addr)
+	if err == nil {
+		_ = conn.Close() // the other side may be first
+	}
+	return err
+}
+
+// nodeURL is where the Message Node serves HTTP: as it was given, or as its endpoint
+// tells. guessed is a default address, where something else may be.
+func (s *runtimeThere) nodeURL() (base string, guessed bool) {
+	if s.nodeHTTP != "" {
+		return strings.TrimSuffix(s.nodeHTTP, "/"), false
+	}
+	u, err := url.Parse(sessionOf(s.runtime).GetEndpoint())
+	if err != nil {
+		return "", false
+	}
+	switch ip := net.ParseIP(u.Hostname()); {
+	case u.Scheme == "ws":
+		return "http://" + u.Host, false
+	case u.Scheme == "wss":
+		return "https://" + u.Host, false
+	case ip != nil && ip.IsLoopback() && s.security.CAFile != "":
+		return "https://" + defaultNodeHTTPAddr, true
+	case ip != nil && ip.IsLoopback():
+		return "http://" + defaultNodeHTTPAddr, true
+	}
+	return "", false
+}
+
+// clock compares ours with the Message Node's, and reads its descriptor.
+func (s *runtimeThere) clock(ctx context.Context) []finding {
+	base, guessed := s.nodeURL()
+	if base == "" {
+		return []finding{{"clock", isSkip, "there is nothing to compare it with", "give --node-http"}}
+	}
+	asked := time.Now()
+	_, date, err := s.get(ctx, base+"/healthz")
+	answered := time.Now()
+	other, parseErr := http.ParseTime(date)
+	switch {
+	case err != nil && guessed:
+		return []finding{{"clock", isSkip, "the Message Node does not serve HTTP at " + base, "give --node-http"}}
+	case err != nil:
+		return []finding{{"clock", isFail, base + "/healthz: " + err.Error(), "see whether the Message Node runs, and --node-http"}}
+	case parseErr != nil:
+		return []finding{{"clock", isSkip, base + "/healthz says no time", "is --node-http that of a Message Node?"}}
+	}
+	found := []finding{judgeClock(other, asked, answered)}
+	if s.runtime != nil {
+		found = append(found, s.descriptor(ctx, base))
+	}
+	return found
+}
+
+func (s *runtimeThere) descriptor(ctx context.Context, base string) finding {
+	where := base + nodestub.DescriptorPath
+	body, _, err := s.get(ctx, where)
+	var d struct {
+		Configuration struct {
+			Domain string `json:"domain"`
+		} `json:"configuration"`
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &d)
+	}
+	return judgeDescriptor(where, s.runtime.Domain, d.Configuration.Domain, err)
+}
+
+// maxPage bounds what is read of an answer, in bytes.
+const maxPage = 64 << 10
+
+func (s *runtimeThere) get(ctx context.Context, where string) (body []byte, date string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	cfg, err := s.security.ClientTLS()
+	if err != nil {
+		return nil, "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, "", fault.New(fault.Unavailable, "it answers %s", resp.Status)
+	}
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	return body, resp.Header.Get("Date"), err
+}
