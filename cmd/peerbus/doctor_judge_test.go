@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/services/p2pstub/rtc"
+)
+
+// Each verdict, and what is said to be done.
+func TestJudgements(t *testing.T) {
+	odd := errors.New("odd")
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	clock := func(ours time.Duration) finding {
+		return judgeClock(now, now.Add(ours-10*time.Millisecond), now.Add(ours+10*time.Millisecond))
+	}
+	found := func(kind, addr string) []rtc.Found { return []rtc.Found{{Type: kind, Address: addr}} }
+	components := func(c ...*pb.ComponentStatus) finding { return judgeComponents(&pb.GetRuntimeResponse{Components: c}) }
+	for i, tc := range []struct {
+		is     finding
+		want   verdict
+		text   string
+		advice string
+	}{
+		{judgeReached("bus", "h:1", "there", nil), isOK, "there", ""},
+		{judgeReached("bus", "h:1", "", odd), isFail, "odd", "--bus-addr"},
+		{components(), isFail, "no other service", "start"},
+		{components(&pb.ComponentStatus{Name: "bus", Connected: true}), isOK, "bus", ""},
+		{components(&pb.ComponentStatus{Name: "bus", Reason: "away"}), isFail, "away", "log"},
+		{components(&pb.ComponentStatus{Name: "bus", Connected: true}, &pb.ComponentStatus{Name: "p2pstub"}), isFail, "p2pstub", "log"},
+		{judgeSession(&pb.NodeSession{Domain: "d", State: "live", Endpoint: "grpc://h:1"}), isOK, "grpc://h:1", ""},
+		{judgeSession(&pb.NodeSession{Domain: "d", State: "failed", Reason: "refused"}), isFail, "refused", "--node d=HOST:PORT"},
+		{judgeSession(sessionOf(&pb.GetRuntimeResponse{Domain: "d"})), isFail, "missing", "--node d="},
+		{judgeEndpoint("grpc://h:1", false, nil), isOK, "with TCP", ""},
+		{judgeEndpoint("grpc://h:1", true, nil), isOK, "TLS", ""},
+		{judgeEndpoint("grpc://h:1", false, syscall.ECONNREFUSED), isFail, "refused", "peerbus msgnode"},
+		{judgeEndpoint("grpc://h:1", false, &net.DNSError{Name: "h", IsNotFound: true}), isFail, "h", "DNS"},
+		{judgeEndpoint("grpc://h:1", false, odd), isFail, "odd", "firewall"},
+		{judgeDescriptor("where", "d", "d", nil), isOK, "d", ""},
+		{judgeDescriptor("where", "d", "e", nil), isWarn, `"e"`, "want d"},
+		{judgeDescriptor("where", "d", "", odd), isWarn, "odd", "other domains"},
+		{clock(500 * time.Millisecond), isOK, "agrees", ""},
+		{clock(2900 * time.Millisecond), isOK, "agrees", ""},
+		{clock(-1900 * time.Millisecond), isOK, "agrees", ""},
+		{clock(time.Minute), isWarn, "59.5s ahead", "NTP"},
+		{clock(-time.Hour), isWarn, "1h0m0.5s behind", "NTP"},
+		{judgeUDP(nil), isOK, "pass", ""},
+		{judgeUDP(odd), isFail, "odd", "firewall"},
+		{judgeBuffers(4<<20, 4<<20, nil), isOK, "4096 KiB", ""},
+		{judgeBuffers(212_992, 4<<20, nil), isWarn, "208 KiB", "net.core.rmem_max=4194304"},
+		{judgeBuffers(4<<20, 212_992, nil), isWarn, "208 KiB", "net.core.wmem_max=4194304"},
+		{judgeBuffers(0, 0, odd), isSkip, "does not say", ""},
+		{judgeCandidates(found("host", "192.0.2.1:7"), nil), isOK, "192.0.2.1:7", ""},
+		{judgeCandidates(found("host", "127.0.0.1:7"), nil), isWarn, "loopback", "network"},
+		{judgeCandidates(found("srflx", "192.0.2.1:7"), nil), isFail, "no address", "--advertise"},
+		{judgeCandidates(nil, odd), isFail, "odd", "--udp-port"},
+		{judgeServer("stun:h:1", found("srflx", "192.0.2.1:7"), nil), isOK, "192.0.2.1:7", ""},
+		{judgeServer("stun:h:1", found("host", "192.0.2.1:7"), nil), isFail, "stun:h:1", "firewall"},
+		{judgeServer("turn:h:1", found("relay", "192.0.2.1:7"), nil), isOK, "192.0.2.1:7", ""},
+		{judgeServer("turns:h:1", found("srflx", "192.0.2.1:7"), nil), isFail, "turns:h:1", "secret"},
+		{judgeServer("turn:h:1", nil, odd), isFail, "odd", "--ice-server"},
+		{judgePorts([]string{"h:1"}, nil), isOK, "h:1", ""},
+		{judgePorts([]string{"h:1", "h:2"}, []string{"h:2"}), isWarn, "h:2", "ss -lntup"},
+		{judgeFiles(4096, true), isOK, "4096", ""},
+		{judgeFiles(1024, true), isWarn, "1024", "ulimit -n 4096"},
+		{judgeFiles(32, true), isFail, "32", "ulimit -n 4096"},
+		{judgeFiles(0, false), isSkip, "does not say", ""},
+		{judgeDataDir("dir", nil), isOK, "dir", ""},
+		{judgeDataDir("dir", odd), isFail, "odd", "--data-dir"},
+	} {
+		if tc.is.Verdict != tc.want || !contains(tc.is.Text, tc.text) || !contains(tc.is.Advice, tc.advice) || tc.is.Check == "" {
+			t.Errorf("%d: %+v, want %s with %q and %q", i, tc.is, tc.want, tc.text, tc.advice)
+		}
+	}
+}
+
+func TestFailureOfChecks(t *testing.T) {
+	if err := failureOf([]finding{{Verdict: isOK}, {Verdict: isWarn}, {Verdict: isSkip}}); err != nil {
+		t.Error(err)
+	}
+	if err := failureOf([]finding{{Verdict: isOK}, {Verdict: isFail}}); err == nil || err.Error() != "1 of 2 checks failed" {
+		t.Error(err)
+	}
+}

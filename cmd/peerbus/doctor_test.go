@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/testcert"
+)
+
+// doctor runs the command, and gives what came of each check.
+func doctor(t *testing.T, args ...string) (code int, found map[string]finding) {
+	t.Helper()
+	code, out, errs := command(t, nil, append([]string{"doctor", "-o", "json"}, args...)...)
+	var all struct{ Checks []finding }
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		t.Fatalf("exit %d, %s%s", code, out, errs)
+	}
+	found = map[string]finding{}
+	for _, f := range all.Checks {
+		if _, twice := found[f.Check]; twice || f.Text == "" || f.Verdict == isFail && f.Advice == "" {
+			t.Errorf("%+v", f)
+		}
+		found[f.Check] = f
+	}
+	return code, found
+}
+
+// want compares verdicts; the machine's own checks may warn.
+func wantVerdicts(t *testing.T, found map[string]finding, want map[string]verdict) {
+	t.Helper()
+	for name, v := range want {
+		if found[name].Verdict != v {
+			t.Errorf("%s is %+v, want %s", name, found[name], v)
+		}
+	}
+	for _, name := range []string{"udp", "buffers", "candidates", "files", "data-dir"} {
+		if f, done := found[name]; !done || f.Verdict == isFail {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+// A pair in good health, then without its Message Node, then without the runtime.
+func TestDoctor(t *testing.T) {
+	p := newPair(t, local.AllInOne, local.AllInOne)
+	deaf, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = deaf.Close() }()
+	args := []string{
+		"--bus-addr", p.alice.BusAddr, "--registry-addr", p.alice.RegistryAddr, "--node-http", "http://" + p.node.HTTPAddr,
+		"--data-dir", t.TempDir(),
+	}
+	code, found := doctor(t, args...)
+	wantVerdicts(t, found, map[string]verdict{
+		"registry": isOK, "bus": isOK, "components": isOK, "session": isOK, "node": isOK, "clock": isOK, "descriptor": isOK, "ports": "",
+	})
+	if code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	code, found = doctor(t, append(args, "--ice-server", "stun:"+deaf.LocalAddr().String(), "--timeout", "300ms")...)
+	if code != exitFailed || found["stun"].Verdict != isFail {
+		t.Errorf("exit %d, %+v", code, found["stun"])
+	}
+	code, found = doctor(t, append(args, "--bus-addr", p.bob.BusAddr)...)
+	if code != exitFailed || !contains(found["bus"].Text, p.alice.URL, p.bob.URL) {
+		t.Errorf("exit %d, %+v", code, found["bus"])
+	}
+
+	if err := p.node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	waitSession(t, p.alice, "disconnected")
+	code, found = doctor(t, args...)
+	wantVerdicts(t, found, map[string]verdict{
+		"registry": isOK, "bus": isOK, "components": isOK, "session": isFail, "node": isFail, "clock": isFail,
+	})
+	if code != exitFailed || !contains(found["node"].Advice, "peerbus msgnode") || !contains(found["session"].Advice, "--node example.org=") {
+		t.Errorf("exit %d, %+v", code, found)
+	}
+
+	if err := p.alice.Processes["runtime"].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	code, found = doctor(t, args...)
+	wantVerdicts(t, found, map[string]verdict{"registry": isFail, "bus": isFail, "session": "", "node": ""})
+	if ports := found["ports"]; code != exitFailed || !contains(found["registry"].Advice, "peerbus runtime") || ports.Verdict == "" {
+		t.Errorf("exit %d, %+v", code, found)
+	}
+	taken, err := net.Listen("tcp", p.alice.BusAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	_, found = doctor(t, append(args, "--timeout", "200ms")...)
+	if ports := found["ports"]; ports.Verdict != isWarn || !contains(ports.Text, p.alice.BusAddr) {
+		t.Errorf("%+v", ports)
+	}
+}
+
+// waitSession waits until the runtime knows the state of its session.
+func waitSession(t *testing.T, r *local.Runtime, state string) {
+	t.Helper()
+	for ctx := testContext(t); ; {
+		_, out, _ := command(t, nil, "status", "-o", "json", "--registry-addr", r.RegistryAddr)
+		if strings.Contains(out, `"`+state+`"`) {
+			return
+		}
+		if !pause(ctx) {
+			t.Fatalf("the session is not %s: %s", state, out)
+		}
+	}
+}
+
+func TestDoctorWithTLS(t *testing.T) {
+	authority := testcert.New(t, "authority")
+	cert, key := authority.Issue(t, "peerbus")
+	security := rpc.Security{CertFile: cert, KeyFile: key, CAFile: authority.File}
+	p := newPairWith(t, newSecureSystem(t, security), local.AllInOne, local.AllInOne)
+	args := []string{
+		"--bus-addr", p.alice.BusAddr, "--registry-addr", p.alice.RegistryAddr, "--node-http", "https://" + p.node.HTTPAddr,
+		"--tls-cert", cert, "--tls-key", key, "--tls-ca", authority.File, "--data-dir", t.TempDir(),
+	}
+	code, found := doctor(t, args...)
+	wantVerdicts(t, found, map[string]verdict{"registry": isOK, "bus": isOK, "session": isOK, "node": isOK, "clock": isOK, "descriptor": isOK})
+	if code != 0 || !contains(found["node"].Text, "TLS") {
+		t.Errorf("exit %d, %+v", code, found["node"])
+	}
+}
+
+func TestWrongDoctor(t *testing.T) {
+	for want, args := range map[string][]string{
+		"timeout": {"--timeout", "0s"}, "udp-port": {"--udp-port", "70000"}, "ice-server": {"--ice-server", "example.org"},
+	} {
+		if code, _, errs := command(t, nil, append([]string{"doctor"}, args...)...); code != exitUsage || !contains(errs, want) {
+			t.Errorf("%v: exit %d, %s", args, code, errs)
+		}
+	}
+}
+
+func TestDataDirs(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]verdict{
+		dir: isOK, filepath.Join(dir, "not", "there", "yet"): isOK, file: isFail, filepath.Join(file, "below"): isFail,
+	} {
+		if f := dataDirCheck(path); f.Verdict != want {
+			t.Errorf("%s: %+v", path, f)
+		}
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}
