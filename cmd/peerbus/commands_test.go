@@ -153,7 +153,7 @@ func TestListenOutlivesItsBus(t *testing.T) {
 	comes(`"n":2`)
 	stop()
 	_, _ = io.Copy(io.Discard, out)
-	if code := <-over; code != 0 && code != exitInterrupted {
+	if code := <-over; code != exitInterrupted {
 		t.Errorf("exit %d", code)
 	}
 }
