@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"slices"
 	"time"
 
@@ -34,8 +35,32 @@ func addCompletion(root *cobra.Command, environ []string) {
 	root.InitDefaultCompletionCmd()
 	if scripts, _, err := root.Find([]string{"completion"}); err == nil {
 		scripts.RunE = help // so that an unknown shell is refused
+		for _, c := range scripts.Commands() {
+			scriptTo(c)
+		}
 	}
 	completeContexts(root, environ)
+}
+
+// scriptTo makes a script go to the command's own output.
+func scriptTo(c *cobra.Command) {
+	generate, known := map[string]func(*cobra.Command, io.Writer, bool) error{
+		"bash": (*cobra.Command).GenBashCompletionV2,
+		"fish": (*cobra.Command).GenFishCompletion,
+		"zsh": func(root *cobra.Command, w io.Writer, descriptions bool) error {
+			if descriptions {
+				return root.GenZshCompletion(w)
+			}
+			return root.GenZshCompletionNoDesc(w)
+		},
+	}[c.Name()]
+	if !known {
+		return
+	}
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		plain, _ := cmd.Flags().GetBool("no-descriptions") // false where there is none
+		return generate(cmd.Root(), cmd.OutOrStdout(), !plain)
+	}
 }
 
 // help is what a command does that only has others below it.
