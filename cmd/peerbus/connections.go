@@ -54,7 +54,9 @@ func openConnectionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "open ADDRESS",
 		Short: "Set up a connection to a runtime, or to the runtime of an address, and print its id",
-		Args:  cobra.ExactArgs(1),
+		Example: `  peerbus connections open hyperty-runtime://b.example/bob
+  peerbus connections open hyperty://b.example/1`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
 				resp, err := r.Connect(ctx, &pb.ConnectRequest{Address: args[0]})
@@ -76,9 +78,10 @@ func openConnectionCommand() *cobra.Command {
 func closeConnectionCommand() *cobra.Command {
 	var s clientSettings
 	c := &cobra.Command{
-		Use:   "close ID|RUNTIME",
-		Short: "Close a connection and remove its entry",
-		Args:  cobra.ExactArgs(1),
+		Use:     "close ID|RUNTIME",
+		Short:   "Close a connection and remove its entry",
+		Example: `  peerbus connections close hyperty-runtime://b.example/bob`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
 				_, err := r.Disconnect(ctx, &pb.DisconnectRequest{Connection: args[0]})

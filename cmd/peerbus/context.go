@@ -70,7 +70,9 @@ func (f *contextsFile) addCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Add a context; the first one becomes the current one",
-		Args:  cobra.ExactArgs(1),
+		Example: `  peerbus context add alice --addr 127.0.0.1:7401
+  peerbus context add bob --bus-addr bob.example:7402 --registry-addr bob.example:7401 --tls-ca ca.pem`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			settings, err := givenSettings(cmd.Flags())
 			if err != nil {
@@ -111,6 +113,7 @@ func (f *contextsFile) useCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "use NAME",
 		Short:             "Make a context the current one",
+		Example:           "  peerbus context use bob",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.names,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -123,6 +126,7 @@ func (f *contextsFile) removeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "remove NAME",
 		Short:             "Remove a context",
+		Example:           "  peerbus context remove bob",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.names,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -144,9 +148,10 @@ func (f *contextsFile) change(change func(*contexts.File) error) error {
 
 func (f *contextsFile) listCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "list",
-		Short: "List the contexts; the current one has a star",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Example: "  peerbus context list",
+		Short:   "List the contexts; the current one has a star",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := contexts.Read(f.path)
 			if err != nil {
@@ -162,6 +167,7 @@ func (f *contextsFile) listCommand() *cobra.Command {
 func (f *contextsFile) showCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "show [NAME]",
+		Example:           "  peerbus context show bob",
 		Short:             "Show a context, or the current one",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: f.names,

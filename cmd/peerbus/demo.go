@@ -48,10 +48,11 @@ const demoLimit = 60 * time.Second
 func demoCommand() *cobra.Command {
 	var s demoSettings
 	c := &cobra.Command{
-		Use:   "demo",
-		Short: "Show the main job: two runtimes on this machine, from the Message Node onto a data channel",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
+		Use:     "demo",
+		Short:   "Show the main job: two runtimes on this machine, from the Message Node onto a data channel",
+		Example: "  peerbus demo",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
 	}
 	c.Flags().DurationVar(&s.duration, "duration", 3*time.Second, "how long messages are posted")
 	c.Flags().DurationVar(&s.every, "every", 100*time.Millisecond, "time from one message to the next")

@@ -43,6 +43,9 @@ func addHypertyCommand() *cobra.Command {
 		Long: `Register a hyperty or a data object in this runtime and in the domain registry,
 and print its address. Without ADDRESS the Message Node allocates one. The registry
 keeps it alive until it is removed.`,
+		Example: `  peerbus hyperties add --user user://example.org/bob
+  peerbus hyperties add hyperty://example.org/thermostat --resources temperature
+  peerbus hyperties add comm://example.org/1 --kind object`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
@@ -53,12 +56,12 @@ keeps it alive until it is removed.`,
 	s.registryFlags(c)
 	f := c.Flags()
 	f.StringVar(&s.kind, "kind", "hyperty", "hyperty or object")
-	f.StringVar(&s.scheme, "scheme", "", "scheme of an allocated address (default: hyperty; an object needs one, such as comm)")
+	f.StringVar(&s.scheme, "scheme", "", "`SCHEME` of an allocated address (default: hyperty; an object needs one, such as comm)")
 	f.StringVar(&s.user, "user", "", "`URL` of the user it belongs to")
-	f.StringVar(&s.guid, "guid", "", "global id of the user")
+	f.StringVar(&s.guid, "guid", "", "global `ID` of the user")
 	f.StringVar(&s.descriptor, "descriptor", "", "`URL` of its descriptor in a catalogue")
-	f.StringArrayVar(&s.dataSchemes, "data-scheme", nil, "data scheme it works with (repeatable)")
-	f.StringArrayVar(&s.resources, "resources", nil, "resource it offers (repeatable)")
+	f.StringArrayVar(&s.dataSchemes, "data-scheme", nil, "data `SCHEME` it works with (repeatable)")
+	f.StringArrayVar(&s.resources, "resources", nil, "`RESOURCE` it offers (repeatable)")
 	f.DurationVar(&s.expires, "expires", 0, "time without a sign of life after which it is taken for disconnected (default: the registry's)")
 	complete(c, "kind", words("hyperty", "object"))
 	return c
@@ -103,7 +106,9 @@ func listHypertiesCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List what is registered in this runtime",
-		Args:  cobra.NoArgs,
+		Example: `  peerbus hyperties list
+  peerbus hyperties list --kind object -o json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			req := &pb.ListRegistrationsRequest{Kind: parseKind(kind)}
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
@@ -135,9 +140,10 @@ func (s *clientSettings) listHyperties(ctx context.Context, cmd *cobra.Command, 
 func removeHypertyCommand() *cobra.Command {
 	var s clientSettings
 	c := &cobra.Command{
-		Use:   "remove ADDRESS",
-		Short: "Unregister a hyperty or a data object",
-		Args:  cobra.ExactArgs(1),
+		Use:     "remove ADDRESS",
+		Short:   "Unregister a hyperty or a data object",
+		Example: "  peerbus hyperties remove hyperty://example.org/thermostat",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
 				_, err := r.Unregister(ctx, &pb.UnregisterRequest{Url: args[0]})

@@ -99,7 +99,7 @@ func newRoot(environ []string) *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
-	root.PersistentFlags().String(config.FileFlag, "", "YAML file with settings, under the names of the flags")
+	root.PersistentFlags().String(config.FileFlag, "", "YAML `FILE` with settings, under the names of the flags")
 	root.AddGroup(
 		&cobra.Group{ID: groupServices, Title: "Services:"},
 		&cobra.Group{ID: groupClient, Title: "Commands for a running runtime:"},

@@ -25,7 +25,9 @@ func msgnodeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "msgnode", GroupID: groupServices, Args: cobra.NoArgs,
 		Short: "Run the Message Node of a domain: relay, addresses, subscriptions, domain registry",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
+		Example: `  peerbus msgnode --domain example.org
+  peerbus msgnode --domain example.org --nats-url nats://127.0.0.1:4222 --grpc-addr 10.0.0.1:7400 --tls-cert node.pem --tls-key node.key`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
 	}
 	f := c.Flags()
 	s.flags(f, defaultNodeHTTPAddr)

@@ -32,12 +32,12 @@ func (s *messageSettings) flags(c *cobra.Command) {
 	s.busFlags(c)
 	c.ValidArgsFunction = s.asked(1, knownAddresses)
 	c.Flags().StringVar(&s.from, "from", "", "`ADDRESS` of the sender (default: the bus's own)")
-	c.Flags().StringVar(&s.kind, "type", message.Create, "type of the message")
-	c.Flags().StringVar(&s.id, "id", "", "id of the message (default: a new one)")
+	c.Flags().StringVar(&s.kind, "type", message.Create, "`TYPE` of the message, such as read, update or one of your own")
+	c.Flags().StringVar(&s.id, "id", "", "`ID` of the message (default: a new one)")
 	c.Flags().StringVar(&s.key, "key", "", "idempotency `KEY`: what is posted again with it is taken once (default: a new one)")
 	c.Flags().BoolVar(&s.p2p, "p2p", false, "ask for a direct connection")
 	c.Flags().StringVar(&s.resource, "resource", "", "`FILE` whose content goes along with the message")
-	c.Flags().StringVar(&s.mimeType, "mime-type", "application/octet-stream", "its MIME type")
+	c.Flags().StringVar(&s.mimeType, "mime-type", "application/octet-stream", "its MIME `TYPE`")
 }
 
 // bodyHelp is what all commands with a BODY say of it.

@@ -55,7 +55,7 @@ killed comes again.`,
 	}
 	s.busFlags(c)
 	c.ValidArgsFunction = s.asked(1, ownAddresses)
-	c.Flags().StringVar(&s.template, "template", "", "Go text/template of the response's body")
+	c.Flags().StringVar(&s.template, "template", "", "Go text/template, `TEXT` of the response's body")
 	c.Flags().IntVar(&s.parallel, "parallel", 1, "requests that are answered at once")
 	c.Flags().DurationVar(&s.limit, "limit", 10*time.Second, "how long a command may take for one request")
 	return c

@@ -38,11 +38,23 @@ func (p *process) openStore(ctx context.Context, dir, url, name string) (*engine
 	return e, nil
 }
 
+// serviceExamples are of the services of one runtime.
+var serviceExamples = map[string]string{
+	"runtime": `  peerbus runtime --runtime-url hyperty-runtime://example.org/alice --node example.org=127.0.0.1:7400
+  peerbus runtime --config /etc/peerbus/runtime.yaml --log-format json`,
+	"registry": `  peerbus registry --runtime-url hyperty-runtime://example.org/alice --data-dir /var/lib/peerbus`,
+	"bus":      `  peerbus bus --runtime-url hyperty-runtime://example.org/alice --registry-addr 127.0.0.1:7401`,
+	"p2pstub": `  peerbus p2pstub --runtime-url hyperty-runtime://example.org/alice --ice-server stun:stun.example.org:3478
+  peerbus p2pstub --runtime-url hyperty-runtime://example.org/alice --udp-port 3479 --advertise 192.0.2.1`,
+	"nodestub": `  peerbus nodestub --runtime-url hyperty-runtime://example.org/alice --node example.org=127.0.0.1:7400`,
+	"gateway":  `  peerbus gateway --runtime-url hyperty-runtime://example.org/alice --cors-origin https://app.example.org`,
+}
+
 // serviceMode makes the command of one service of a runtime.
 func serviceMode(name, short string, flags func(*runtimeSettings, *cobra.Command), build func(context.Context, *process, *runtimeSettings) error) *cobra.Command {
 	var s runtimeSettings
 	c := &cobra.Command{
-		Use: name, GroupID: groupServices, Short: short, Args: cobra.NoArgs,
+		Use: name, GroupID: groupServices, Short: short, Example: serviceExamples[name], Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.start(cmd, name, build)
 		},

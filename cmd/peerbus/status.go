@@ -19,7 +19,9 @@ func statusCommand() *cobra.Command {
 		Use:     "status",
 		GroupID: groupClient,
 		Short:   "Show the runtime: its services and its sessions with Message Nodes",
-		Args:    cobra.NoArgs,
+		Example: `  peerbus status
+  peerbus status --wait --timeout 1m`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wait {
 				if err := s.waitReady(cmd.Context()); err != nil {
