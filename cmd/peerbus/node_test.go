@@ -203,7 +203,7 @@ func TestBadInputAtTheBus(t *testing.T) {
 		{&pb.Message{Type: "ping", To: p.bobURL, Id: "{}"}, "id"},
 		{&pb.Message{Type: "ping", To: p.bobURL, From: p.bobURL}, "register"},
 		{&pb.Message{Type: "ping", To: strings.Repeat("x", 3000)}, "to is longer"},
-		{&pb.Message{Type: "ping", To: p.bobURL, Body: []byte(`{"v":"` + strings.Repeat("x", 4<<20) + `"}`)}, "more than"},
+		{&pb.Message{Type: "ping", To: p.bobURL, Body: []byte(`{"v":"` + strings.Repeat("x", 4<<20) + `"}`)}, "larger than"},
 		{&pb.Message{Type: "ping", To: p.alice.URL + "/nobody"}, "nobody"},
 	} {
 		_, err := bus.Post(testContext(t), &pb.PostRequest{Message: tc.m, Wait: pb.Wait_WAIT_ACCEPTED})
