@@ -1,0 +1,89 @@
+package bus
+
+import (
+	"time"
+)
+
+// Listeners that are not there and may come: those that were cut off, and those that
+// an earlier bus had.
+
+// await keeps what a listener that was cut off has not dealt with, and what comes
+// for it, in the line of its address: it may come back within Limits.ReturnTime.
+func (t *table) await(pl *place, in *inbox) []verdict {
+	t.awaitUntil(pl, time.Now().Add(t.limits.ReturnTime), false)
+	var verdicts []verdict
+	for _, p := range in.leaveAll() {
+		if p.m.To != pl.address { // it came by a route: whoever posted it there sees to it
+			verdicts = in.lose(verdicts, p, true)
+			continue
+		}
+		if done, err := t.wait(p); done {
+			verdicts = append(verdicts, verdict{post: p, err: err})
+		}
+	}
+	return verdicts
+}
+
+func (t *table) awaitUntil(pl *place, until time.Time, unheard bool) {
+	pl.absent, pl.unheard = until, unheard
+	time.AfterFunc(time.Until(until), func() { t.giveUp(pl.address, until) })
+}
+
+// young tells whether this bus was started a moment ago: listeners that another
+// one had before it may not be back yet.
+func (t *table) young() bool { return time.Since(t.began) < t.limits.ReturnTime }
+
+// expect keeps a post for a listener that may come back to a young bus.
+func (t *table) expect(p *post) (done bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if pl := t.places[p.m.To]; pl != nil && len(pl.takers) > 0 && pl.line == nil {
+		return offer(p, pl.takers)
+	}
+	pl := t.place(p.m.To)
+	until, fresh := t.began.Add(t.limits.ReturnTime), pl.absent.IsZero()
+	if fresh {
+		pl.absent = until
+	}
+	done, err = t.wait(p)
+	switch {
+	case !fresh:
+	case pl.line == nil: // too many wait
+		pl.absent = time.Time{}
+		t.tidy(pl)
+	default:
+		t.awaitUntil(pl, until, true)
+	}
+	return done, err
+}
+
+// giveUp ends the wait for a listener, unless it came back or another wait began.
+func (t *table) giveUp(address string, until time.Time) {
+	t.mu.Lock()
+	pl := t.places[address]
+	if pl == nil || !pl.absent.Equal(until) {
+		t.mu.Unlock()
+		return
+	}
+	pl.absent = time.Time{}
+	var verdicts []verdict
+	if pl.line != nil && len(pl.takers) == 0 {
+		verdicts = t.fail(pl, pl.noReturn())
+	}
+	t.tidy(pl)
+	t.mu.Unlock()
+	t.carryOut(verdicts)
+}
+
+// noReturn says why what waited for a listener is refused. A young bus may have waited
+// for one that never was.
+func (pl *place) noReturn() error {
+	if pl.unheard {
+		return nobodyListens(pl.address)
+	}
+	return refuse(reasonGone, 503, "the listener of %s was cut off, and did not come back", pl.address)
+}
+
+func nobodyListens(address string) error {
+	return about("to", refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", address))
+}
