@@ -50,6 +50,9 @@ func (s *pingSettings) run(cmd *cobra.Command, address string) error {
 	if s.interval <= 0 || s.count < 0 {
 		return fault.New(fault.BadRequest, "interval must be more than 0, and count not less")
 	}
+	if err := message.CheckTime(s.timeout); err != nil {
+		return err
+	}
 	ctx, out := cmd.Context(), probePrinter{w: cmd.OutOrStdout(), json: s.output.json()}
 	remote, err := s.runtimeOf(ctx, address)
 	if err != nil {

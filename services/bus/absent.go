@@ -85,5 +85,5 @@ func (pl *place) noReturn() error {
 }
 
 func nobodyListens(address string) error {
-	return about("to", refuse(reasonNoListener, 404, "nobody listens to %s in this runtime", address))
+	return about("to", refuse(reasonNoListener, 404, "nobody listens to %s", address))
 }

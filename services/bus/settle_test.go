@@ -167,7 +167,7 @@ func TestAYoungBusWaitsForListeners(t *testing.T) {
 		}
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		a.settledOnce(t, fault.NotFound, 2) // nobody has ever listened there
+		a.settledOnce(t, fault.NotFound, 2) // not 503: nobody was cut off
 		a.end(l)
 		if n := len(a.bus.table.places); n != 0 {
 			t.Errorf("%d places are left", n)

@@ -70,7 +70,7 @@ func (k *knowledge) resolve(q query) Decision {
 	switch {
 	case k.isLocal(u):
 		return Decision{Reason: pb.RouteReason_ROUTE_REASON_LOCAL, Runtime: k.own,
-			Code: fault.NotFound, Description: "nobody listens to " + q.to + " in this runtime"}
+			Code: fault.NotFound, Description: "nobody listens to " + q.to}
 	case q.to == address.Session:
 		return noRoute(fault.Forbidden, q.to+" is for Message Node stubs alone")
 	case u.Kind == address.Backend:
