@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 )
 
 func connectionsCommand() *cobra.Command {
@@ -51,6 +53,7 @@ the registry was away.`,
 
 func openConnectionCommand() *cobra.Command {
 	var s clientSettings
+	var wait bool
 	c := &cobra.Command{
 		Use:   "open ADDRESS",
 		Short: "Set up a connection to a runtime, or to the runtime of an address, and print its id",
@@ -60,6 +63,9 @@ func openConnectionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withRegistry(cmd.Context(), func(ctx context.Context, r pb.RegistryClient) error {
 				resp, err := r.Connect(ctx, &pb.ConnectRequest{Address: args[0]})
+				if err == nil && wait {
+					err = waitLive(ctx, r, resp.GetConnection().GetId())
+				}
 				if err != nil {
 					return err
 				}
@@ -72,7 +78,32 @@ func openConnectionCommand() *cobra.Command {
 		},
 	}
 	s.registryFlags(c)
+	c.Flags().BoolVar(&wait, "wait", false, "wait until it is live")
 	return c
+}
+
+// waitLive waits until a connection is live, whatever becomes of it before.
+func waitLive(ctx context.Context, r pb.RegistryClient, id string) error {
+	stream, err := r.WatchConnections(ctx, &pb.WatchConnectionsRequest{})
+	for last := ""; err == nil; {
+		var resp *pb.WatchConnectionsResponse
+		if resp, err = stream.Recv(); err != nil {
+			return fault.New(fault.CodeOf(err), "connection %s is not live%s: %w", id, last, err)
+		}
+		if slices.Contains(resp.Removed, id) {
+			return fault.New(fault.NotFound, "connection %s is gone%s", id, last)
+		}
+		for _, c := range resp.Connections {
+			switch {
+			case c.Id != id:
+			case c.State == pb.ConnectionState_CONNECTION_STATE_LIVE:
+				return nil
+			case c.Reason != "":
+				last = " (" + c.Reason + ")"
+			}
+		}
+	}
+	return err
 }
 
 func closeConnectionCommand() *cobra.Command {

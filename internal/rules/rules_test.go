@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"internal/config":    {"internal/fault"},
 	"internal/contexts":  {"internal/fault"},
 	"internal/engine":    {"internal/fault", "protocol/"},
+	"internal/pages":     {},
 	"internal/rules":     {},
 	"internal/testcert":  {},
 	"internal/story":     {},
@@ -75,6 +76,7 @@ var allowed = map[string][]string{
 	"services/gateway":   {"client", "protocol/", "internal/", "gen/", "web"},
 	"chaos":              {"services/", "client", "protocol/", "internal/", "gen/"},
 	"cmd/":               {"services/", "client", "protocol/", "internal/", "gen/"},
+	"docs/examples":      {"client", "protocol/", "gen/"},
 }
 
 func TestImportsPointDown(t *testing.T) {
