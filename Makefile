@@ -11,7 +11,7 @@ CHAOS    ?= 1m
 SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help reference generate build test race fuzz bench churn demo chaos monitoring lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench churn demo docs chaos monitoring lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ churn: ## set up and close CHURN connections one after another, BURST at once; c
 demo: build ## show the main job on this machine
 	$(BIN) demo
 
+docs: ## do what README and docs say; needs the default ports, curl, jq, chromium, python3-grpcio and python3-grpc-tools
+	$(GO) test -count=1 -timeout 20m ./internal/pages/ -pages
+
 chaos: build ## break everything between two runtimes for CHAOS (1m), and count what is lost; needs Linux and root
 	$(GO) run ./chaos -bin $(BIN) -duration $(CHAOS) -seed $(SEED)
 
@@ -61,7 +64,7 @@ fresh: generate ## prove that gen/ is what api/ says
 	@git diff --exit-code -- gen || { echo 'gen/ is not fresh: run make generate'; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- gen)" || { echo 'gen/ has files that are not committed'; exit 1; }
 
-check: fresh lint race monitoring churn fuzz demo chaos ## all that CI runs
+check: fresh lint race monitoring docs churn fuzz demo chaos ## all that CI runs
 
 clean: ## remove what was built
 	rm -rf bin

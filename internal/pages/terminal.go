@@ -21,7 +21,8 @@ type terminal struct {
 	err  error // of cmd; after over
 }
 
-// start runs commands. What ran there is interrupted first.
+// start runs commands. What ran there is interrupted first; what it has printed and
+// the page does not show is passed over.
 func (t *terminal) start(home home, line int, text string) error {
 	if err := t.interrupt(); err != nil {
 		return err
@@ -31,6 +32,11 @@ func (t *terminal) start(home home, line int, text string) error {
 		return err
 	}
 	defer func() { _ = out.Close() }()
+	info, err := out.Stat()
+	if err != nil {
+		return err
+	}
+	t.read = int(info.Size())
 	script := filepath.Join(filepath.Dir(t.path), fmt.Sprintf("%s-%d", t.name, line))
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		return err
