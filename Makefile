@@ -44,7 +44,7 @@ churn: ## set up and close CHURN connections one after another, BURST at once; c
 demo: build ## show the main job on this machine
 	$(BIN) demo
 
-docs: ## do what README and docs say; needs the default ports, curl, jq, chromium, python3-grpcio and python3-grpc-tools
+docs: ## do what README and docs say; needs the default ports, and what .ci/run installs
 	$(GO) test -count=1 -timeout 20m ./internal/pages/ -pages
 
 chaos: build ## break everything between two runtimes for CHAOS (1m), and count what is lost; needs Linux and root

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-var runPages = flag.Bool("pages", false, "run the pages: it takes the default ports, bash, curl, jq, chromium and Debian's python3-grpcio")
+var runPages = flag.Bool("pages", false, "run the pages: it takes the default ports, and what .ci/run installs")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
