@@ -19,8 +19,9 @@ const (
 	// stepTime is how long a block, or a command of a console block, may take: a
 	// build from nothing on a slow machine.
 	stepTime = 3 * time.Minute
-	// outcomeTime is how long a page waits for what another terminal is to print.
-	outcomeTime = 20 * time.Second
+	// outcomeTime is how long a page waits for what another terminal is to print,
+	// which may have something to build first.
+	outcomeTime = 2 * time.Minute
 	// endTime is how long what a page has started may take to end.
 	endTime = 20 * time.Second
 )
