@@ -11,9 +11,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/peerbus/peerbus/client"
 	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -32,7 +29,7 @@ func main() {
 }
 
 func run(ctx context.Context, addr, own, other string) error {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := client.Dial(addr, nil)
 	if err != nil {
 		return err
 	}
