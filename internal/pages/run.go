@@ -10,7 +10,7 @@ import (
 )
 
 // ports are those that pages use.
-var ports = []string{"7400", "7401", "7402", "7403", "7404", "7411", "7480", "7490", "7491", "7492"}
+var ports = []string{"7400", "7401", "7402", "7403", "7404", "7411", "7480", "7490", "7491", "7492", "7493"}
 
 // checkPorts finds out before a page starts what would make it fail in a riddle.
 func checkPorts() error {
