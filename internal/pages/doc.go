@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package pages runs the documentation, so that it says what is so. Its tests read
 // the Markdown as a newcomer does, from the top, and do what it says:
 //

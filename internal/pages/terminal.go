@@ -1,3 +1,5 @@
+//go:build unix
+
 package pages
 
 import (
@@ -41,16 +43,16 @@ func (t *terminal) start(home home, line int, text string) error {
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		return err
 	}
-	t.cmd = home.command("bash", "-e", script)
-	t.cmd.Stdout, t.cmd.Stderr = out, out
-	if err := t.cmd.Start(); err != nil {
-		t.cmd = nil
+	cmd := home.command("bash", "-e", script)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	t.over = make(chan struct{})
+	over := make(chan struct{})
+	t.cmd, t.over = cmd, over
 	go func() {
-		t.err = t.cmd.Wait()
-		close(t.over)
+		defer close(over)
+		t.err = cmd.Wait()
 	}()
 	return nil
 }
