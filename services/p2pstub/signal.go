@@ -78,6 +78,10 @@ func (p *peer) publish(state status.State, reason string) {
 	again := !p.liveSince.IsZero()
 	old, say := p.stub.moved(p, state, reason)
 	for _, one := range say {
+		p.log.Debug("status published", "state", one.String())
+	}
+	p.stub.shown(p) // the registry may act on that at once: the line of the log comes first
+	for _, one := range say {
 		p.announce(one, reason)
 	}
 	if old != nil {
@@ -105,7 +109,6 @@ func (p *peer) publish(state status.State, reason string) {
 
 // announce posts a state.
 func (p *peer) announce(state status.State, reason string) {
-	p.log.Debug("status published", "state", state.String())
 	m := status.NewMessage(p.url, newID(), status.Body{State: state, Remote: p.remote, Reason: reason})
 	if state != status.Created {
 		p.send(m)

@@ -248,8 +248,14 @@ func (s *Stub) moved(p *peer, state status.State, reason string) (old *peer, say
 	if state == status.Live {
 		p.liveSince = time.Now()
 	}
-	s.show(p)
 	return old, say
+}
+
+// shown tells the watchers of a state that moved has noted.
+func (s *Stub) shown(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.show(p)
 }
 
 // own notes the address of a peer's own object.
