@@ -491,14 +491,13 @@ func TestMatchNext(t *testing.T) {
 
 // A page that is wrong is found out, each kind of block for itself.
 func TestRunnerFindsWhatIsWrong(t *testing.T) {
-	h := home{clone: t.TempDir(), env: os.Environ()}
 	for name, c := range map[string]struct{ page, want string }{
 		"right":            {"```sh\na=1\nsleep 1000 &\n```\n```console\n$ echo $a\n1\n$ (exit 3)\n$ echo $?\n3\n```\n```sh terminal=t\necho x; sleep 1000\n```\n```text terminal=t\nx\n```\n", ""},
 		"command":          {"```sh\ntrue\n\nfalse\ntrue\n```\n", "line 4: false"},
 		"pipe":             {"```sh\nfalse | true\n```\n", "line 2"},
 		"output":           {"```console\n$ echo a\nb\n```\n", "line 2: the page says"},
 		"status":           {"```console\n$ (exit 3)\n```\n", "exit status 3"},
-		"other terminal":   {"```sh terminal=t\necho a; exit 4\n```\n```text terminal=t\na\n```\n```sh terminal=t\ntrue\n```\n", "exit status 4"},
+		"other terminal":   {"```sh terminal=t\necho $$ >pid; echo a; exit 4\n```\n```text terminal=t\na\n```\n```sh\nwhile kill -0 $(cat pid) 2>/dev/null; do :; done\n```\n```sh terminal=t\ntrue\n```\n", "exit status 4"},
 		"console's syntax": {"```console\na\n```\n", "before the first command"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -507,6 +506,7 @@ func TestRunnerFindsWhatIsWrong(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
+			h := home{clone: dir, env: os.Environ()}
 			s, err := startShell(h, dir)
 			if err != nil {
 				t.Fatal(err)

@@ -3,6 +3,7 @@
 package pages
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -64,12 +65,11 @@ func (t *terminal) interrupt() error {
 	}
 	group := t.cmd.Process.Pid
 	t.cmd = nil
-	select {
-	case <-t.over:
-		if t.err != nil {
+	if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
+		if <-t.over; t.err != nil {
 			return fmt.Errorf("terminal %s: %w", t.name, t.err)
 		}
-	default:
+		return nil
 	}
 	_ = syscall.Kill(-group, syscall.SIGINT)
 	err := gone(group, endTime)
