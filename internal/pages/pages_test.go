@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const repository = "../.."
 
 // prose are the pages that have nothing to run.
-var prose = []string{"ARCHITECTURE.md", "docs/concepts.md", "docs/extensions.md", "docs/adr/", "docs/reference/"}
+var prose = []string{"ARCHITECTURE.md", "docs/concepts.md", "docs/extensions.md", "docs/adr/", "docs/reference/", "k8s/"}
 
 // languages are those that a block may have.
 var languages = []string{"", "sh", "console", "text", "js", "go", "python", "json", "yaml", "mermaid"}
@@ -34,15 +34,17 @@ var languages = []string{"", "sh", "console", "text", "js", "go", "python", "jso
 func pageNames(t *testing.T) []string {
 	t.Helper()
 	names := []string{"README.md", "ARCHITECTURE.md"}
-	err := filepath.WalkDir(filepath.Join(repository, "docs"), func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
-			name, _ := filepath.Rel(repository, path)
-			names = append(names, name)
+	for _, dir := range []string{"docs", "k8s"} {
+		err := filepath.WalkDir(filepath.Join(repository, dir), func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Ext(path) == ".md" {
+				name, _ := filepath.Rel(repository, path)
+				names = append(names, name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return names
 }
