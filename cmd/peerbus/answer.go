@@ -23,7 +23,7 @@ func templateAnswer(text string) (answerer, error) {
 		return nil, fault.New(fault.BadRequest, "%w", err).In("template")
 	}
 	return func(_ context.Context, m *pb.Message) ([]byte, error) {
-		whole, err := message.JSON(m)
+		whole, err := message.ApplicationJSON(m)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func commandAnswer(argv []string, limit time.Duration) (answerer, error) {
 		return nil, fault.New(fault.BadRequest, "limit must be more than 0").In("limit")
 	}
 	return func(ctx context.Context, m *pb.Message) ([]byte, error) {
-		whole, err := message.JSON(m)
+		whole, err := message.ApplicationJSON(m)
 		if err != nil {
 			return nil, err
 		}

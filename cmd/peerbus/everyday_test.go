@@ -202,6 +202,12 @@ func TestBodies(t *testing.T) {
 	if code != 0 || !contains(stdout.String(), "of the input") {
 		t.Errorf("exit %d, %s%s", code, stdout.String(), stderr.String())
 	}
+	for range 2 { // taken once: as many answers as there are keys
+		code, out, errs := command(t, nil, with(bus, "request", p.bobURL, `{"n":"once"}`, "--key", "everyday-1", "-o", "json")...)
+		if code != 0 || !contains(out, "once") || contains(out, `"flow"`) {
+			t.Errorf("exit %d, %s%s", code, out, errs)
+		}
+	}
 	if code, _, errs := command(t, nil, with(bus, "post", p.bobURL, "@"+path+".missing")...); code != exitUsage || !contains(errs, "body: open") {
 		t.Errorf("exit %d, %s", code, errs)
 	}

@@ -124,7 +124,7 @@ func (p *messagePrinter) print(_ context.Context, m *pb.Message) {
 
 func (p *messagePrinter) line(m *pb.Message) error {
 	if p.json {
-		text, err := message.JSON(m)
+		text, err := message.ApplicationJSON(m)
 		if err == nil {
 			_, err = fmt.Fprintln(p.w, string(text))
 		}

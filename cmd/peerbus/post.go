@@ -33,7 +33,7 @@ func (s *messageSettings) flags(c *cobra.Command) {
 	c.ValidArgsFunction = s.asked(1, knownAddresses)
 	c.Flags().StringVar(&s.from, "from", "", "`ADDRESS` of the sender (default: the bus's own)")
 	c.Flags().StringVar(&s.kind, "type", message.Create, "`TYPE` of the message, such as read, update or one of your own")
-	c.Flags().StringVar(&s.id, "id", "", "`ID` of the message (default: a new one)")
+	c.Flags().StringVar(&s.id, "id", "", "`ID` of the message (default: one made of the key)")
 	c.Flags().StringVar(&s.key, "key", "", "idempotency `KEY`: what is posted again with it is taken once (default: a new one)")
 	c.Flags().BoolVar(&s.p2p, "p2p", false, "ask for a direct connection")
 	c.Flags().StringVar(&s.resource, "resource", "", "`FILE` whose content goes along with the message")
@@ -92,7 +92,7 @@ func (s *postSettings) run(cmd *cobra.Command, args []string) error {
 	if resp == nil {
 		return s.printTaken(cmd.OutOrStdout(), m)
 	}
-	return printResponse(cmd.OutOrStdout(), resp, message.JSON)
+	return printResponse(cmd.OutOrStdout(), resp, message.ApplicationJSON)
 }
 
 // post hands a message to the bus, and gives the response where it waits for one.
@@ -157,13 +157,13 @@ func (u *untilTaken) mayTryAgain(err error) bool {
 
 func (s *messageSettings) message(in io.Reader, args []string) (*pb.Message, error) {
 	m := &pb.Message{Type: s.kind, From: s.from, To: args[0], P2P: s.p2p}
-	if s.id == "" {
-		s.id = uuid.NewString()
-	}
 	if s.key == "" {
 		s.key = uuid.NewString()
 	}
-	m.Id = message.StringID(s.id)
+	m.Id = message.KeyedID(s.key)
+	if s.id != "" {
+		m.Id = message.StringID(s.id)
+	}
 	if len(args) == 2 {
 		body, err := readBody(in, args[1])
 		if err != nil {

@@ -163,8 +163,8 @@ func (p *replyPrinter) print(req, resp *pb.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.json {
-		q, _ := message.JSON(req)
-		a, _ := message.JSON(resp)
+		q, _ := message.ApplicationJSON(req)
+		a, _ := message.ApplicationJSON(resp)
 		_ = json.NewEncoder(p.w).Encode(map[string]json.RawMessage{"request": q, "response": a})
 		return
 	}

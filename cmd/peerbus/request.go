@@ -39,7 +39,7 @@ func (s *messageSettings) request(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if s.output.json() {
-		return printResponse(cmd.OutOrStdout(), resp, message.JSON)
+		return printResponse(cmd.OutOrStdout(), resp, message.ApplicationJSON)
 	}
 	if r := resp.GetResource(); r != nil {
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "with %d bytes of %s, which -o json prints\n", len(r.Content), r.MimeType)

@@ -225,6 +225,10 @@ func JSON(m *pb.Message) ([]byte, error) {
 	return AppendJSON(make([]byte, 0, 256+len(m.GetBody())), m)
 }
 
+// ApplicationJSON is JSON as programs outside see a message: without what buses and
+// clients add so that it is handed over once.
+func ApplicationJSON(m *pb.Message) ([]byte, error) { return JSON(WithoutFlow(m)) }
+
 // FullBody gives the body as the JSON form has it: with via, and with those
 // routing fields of the protobuf form that the body does not have yet. A
 // resource is left out.

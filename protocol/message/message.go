@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -30,6 +32,12 @@ const (
 	Unsubscribe = "unsubscribe"
 	Response    = "response"
 )
+
+// KeyedID is the id of a message that has none and is posted with an idempotency key:
+// what is posted again with the key is the same message. It does not tell the key.
+func KeyedID(key string) string {
+	return StringID(uuid.NewSHA1(uuid.NameSpaceOID, []byte(key)).String())
+}
 
 // StringID is the id text of a string.
 func StringID(s string) string {

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // keyed remembers the unary posts that came with an idempotency key, so that one
@@ -59,9 +60,15 @@ func (k *keyed) begin(req *pb.PostRequest) (c *keyedCall, first bool, err error)
 	return c, true, nil
 }
 
-// fingerprint tells requests apart; the time that is left of one does not count.
+// fingerprint tells requests apart; the time that is left of one does not count, nor
+// how it is traced.
 func fingerprint(req *pb.PostRequest) (of [sha256.Size]byte, err error) {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.PostRequest{Message: req.GetMessage(), Wait: req.GetWait()})
+	m := req.GetMessage()
+	if m.GetTrace() != nil {
+		m = message.Share(m)
+		m.Trace = nil
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.PostRequest{Message: m, Wait: req.GetWait()})
 	if err != nil {
 		return of, fault.New(fault.BadRequest, "message: %w", err)
 	}

@@ -53,6 +53,11 @@ func TestAKeyIsOfOneMessage(t *testing.T) {
 			t.Errorf("with another %s: %v", name, err)
 		}
 	}
+	traced := keyedRequest(carol, pb.Wait_WAIT_RESPONSE)
+	traced.Message.Trace = &pb.Trace{Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+	if _, err := bus.Post(h.ctx, traced); err != nil {
+		t.Errorf("in another trace: %v", err)
+	}
 }
 
 func TestARefusedKeyMayBeTriedAgain(t *testing.T) {

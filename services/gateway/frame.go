@@ -121,7 +121,7 @@ type answer struct {
 func outcomeOf(op string, ref json.RawMessage, response *pb.Message, err error) answer {
 	a := answer{Op: op, Ref: ref, Code: int(fault.OK)}
 	if err == nil && response != nil {
-		a.Response, err = message.JSON(response)
+		a.Response, err = message.ApplicationJSON(response)
 	}
 	if err != nil {
 		body := bodyOf(err)

@@ -51,7 +51,7 @@ func writePosted(w http.ResponseWriter, req *pb.PostRequest, resp *pb.PostRespon
 		_, _ = w.Write(append(outcome(req.Wait, req.Message.Id), '\n'))
 		return
 	}
-	text, err := message.JSON(resp.Response)
+	text, err := message.ApplicationJSON(resp.Response)
 	if err != nil {
 		writeError(w, err)
 		return
@@ -212,7 +212,7 @@ func complete(m *pb.Message, key string) {
 	switch {
 	case m.Id != "":
 	case key != "":
-		m.Id = message.StringID(uuid.NewSHA1(uuid.NameSpaceOID, []byte(key)).String())
+		m.Id = message.KeyedID(key)
 	default:
 		m.Id = message.StringID(uuid.NewString())
 	}

@@ -118,7 +118,7 @@ func (g *Gateway) drop(s *subscription) {
 // take is the handler of its listeners: it returns when a connection has the
 // message, or when the subscription ends.
 func (s *subscription) take(ctx context.Context, m *pb.Message) {
-	text, err := message.JSON(m)
+	text, err := message.ApplicationJSON(m)
 	if err != nil {
 		return // no JSON has it, and none ever will
 	}

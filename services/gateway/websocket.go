@@ -269,7 +269,7 @@ func (s *socket) unlisten(address string) error {
 
 // deliver is the handler of a listener.
 func (s *socket) deliver(ctx context.Context, r request, m *pb.Message) {
-	text, err := message.JSON(m)
+	text, err := message.ApplicationJSON(m)
 	if err != nil {
 		return // no JSON has it, and none ever will
 	}
