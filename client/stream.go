@@ -169,7 +169,8 @@ func (s *stream) deliver(d *pb.Delivery) {
 	b := s.bus
 	l := b.listener(d.GetListener())
 	if l == nil {
-		b.cfg.Log.Warn("delivery for no listener of this attachment", "listener", d.GetListener())
+		// It was under way when its listener was closed, and the bus deals with it.
+		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", d.GetListener())
 		return
 	}
 	l.push(delivery{Delivery: d, epoch: s.epoch, again: b.seen(d)})
