@@ -69,7 +69,7 @@ func TestExplain(t *testing.T) {
 			"4* the live connection with " + runtimeB + " lists it",
 		}},
 		{"here", newKnowledge(), query{to: "hyperty://a.example/alice"}, []string{
-			"0* nobody listens to hyperty://a.example/alice in this runtime",
+			"0* nobody listens to hyperty://a.example/alice",
 		}},
 		{"no domain", newKnowledge(), query{to: "hyperty://b example/1"}, []string{"9* no such domain: b example"}},
 	} {
