@@ -23,13 +23,13 @@ type description struct {
 	Consumes    []string                        `json:"consumes"`
 	Produces    []string                        `json:"produces"`
 	Paths       map[string]map[string]operation `json:"paths"` // by path and method
-	Definitions map[string]any                  `json:"definitions"`
+	Definitions map[string]map[string]any       `json:"definitions"`
 }
 
 type operation map[string]any
 
 // describe is /openapi.json: what is generated from api/, with our own part over it,
-// operation by operation and key by key.
+// operation by operation and definition by definition, key by key.
 func describe() ([]byte, error) {
 	var doc, own description
 	for text, into := range map[*[]byte]*description{&openapi.JSON: &doc, &ownPart: &own} {
@@ -38,7 +38,12 @@ func describe() ([]byte, error) {
 		}
 	}
 	doc.Info, doc.Tags = own.Info, own.Tags
-	maps.Copy(doc.Definitions, own.Definitions)
+	for name, d := range own.Definitions {
+		if doc.Definitions[name] == nil {
+			doc.Definitions[name] = map[string]any{}
+		}
+		maps.Copy(doc.Definitions[name], d)
+	}
 	for path, operations := range own.Paths {
 		if doc.Paths[path] == nil {
 			doc.Paths[path] = map[string]operation{}
