@@ -130,3 +130,21 @@ func TestAnswerIsInTheTrace(t *testing.T) {
 		t.Errorf("%v", answer)
 	}
 }
+
+// A response is as large without its trace as it may be: then it has none.
+func TestATraceMakesNothingTooLarge(t *testing.T) {
+	m := tracedMessage()
+	for range message.MaxHops - 1 {
+		m.Trace.Hops = append(m.Trace.Hops, m.Trace.Hops[0])
+	}
+	for spare, traced := range map[int]bool{100: false, 16 << 10: true} {
+		answer := message.Answer(m, fault.OK, map[string]string{"value": strings.Repeat("x", message.MaxSize-spare)})
+		if err := message.Validate(answer); err != nil || (answer.Trace != nil) != traced {
+			t.Errorf("%d bytes to spare: %v, traced %v", spare, err, answer.Trace != nil)
+		}
+		plain := &pb.Message{Body: make([]byte, message.MaxSize-spare)}
+		if out := message.WithTrace(plain, m.Trace); proto.Size(out) > message.MaxSize || (out != plain) != traced || plain.Trace != nil {
+			t.Errorf("%d bytes to spare: %d bytes, traced %v", spare, proto.Size(out), out != plain)
+		}
+	}
+}

@@ -162,9 +162,10 @@ func (b *Bus) admit(p *post) error {
 	}
 	switch {
 	case p.wait == pb.Wait_WAIT_DELIVERED:
+		p.late = errLate(p.m.To)
 		p.patience = time.AfterFunc(b.requests.patience(p), func() {
 			p.countLate()
-			p.tell(outcomeOf(p.sequence, errLate(p.m.To)))
+			p.tell(outcomeOf(p.sequence, p.late))
 		})
 		return nil
 	case p.wait != pb.Wait_WAIT_RESPONSE:

@@ -197,7 +197,11 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 // hand gives a post's message as its listener gets it. A stub is on its way only, and
 // says so itself.
 func (in *inbox) hand(p *post) (*pb.Message, handed) {
-	if p.m.Trace == nil || isStub(in.stream.comp) {
+	if isStub(in.stream.comp) {
+		return p.m, handed{post: p, size: p.size}
+	}
+	if p.m.Trace == nil {
+		in.stream.bus.asked.note(p.m)
 		return p.m, handed{post: p, size: p.size}
 	}
 	m, span := in.stream.bus.point.Start(p.m, tracing.Deliver)

@@ -46,6 +46,7 @@ type post struct {
 	verified bool        // its source has been approved
 	request  *request    // with WAIT_RESPONSE
 	patience *time.Timer // with WAIT_DELIVERED
+	late     error       // what its poster is told when that has run out
 	flowing  bool        // it came in a flow, which bounds how many such there are
 	returned bool        // a listener that was cut off had it in its queue: there it has room
 

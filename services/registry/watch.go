@@ -24,7 +24,7 @@ func (r *Registry) keepWatching(ctx context.Context, part string, watch func(ctx
 		r.partLocked(part, err)
 		r.mu.Unlock()
 		if lost {
-			r.log.Log(ctx, fault.EndLevel(err), "stream broke", "with", part, "error", err)
+			r.log.Log(ctx, fault.EndLevel(err), "stream broke", "part", part, "error", err)
 		}
 		if time.Since(began) > retry.DefaultMax {
 			wait.Reset()
