@@ -136,7 +136,7 @@ func (r *Registry) takePeer(ctx context.Context, p *pb.Peer, c channel) {
 
 func newsOf(p *pb.Peer) news {
 	return news{
-		doubt: p.Doubt, worn: p.Worn, flow: p.Flow, generation: p.Generation,
+		doubt: p.Doubt, worn: p.Worn, flow: p.Flow, generation: p.Generation, object: p.Object,
 		roundTrip: max(p.RoundTrip.AsDuration(), 0),
 	}
 }
