@@ -123,10 +123,10 @@ func answerTrace(req *pb.Message) *pb.Trace {
 
 // traceJSON is the field `trace`. A time may be beyond 2^53, so it is a string.
 type traceJSON struct {
-	Traceparent string    `json:"traceparent,omitempty"`
-	Tracestate  string    `json:"tracestate,omitempty"`
-	Record      bool      `json:"record,omitempty"`
-	Hops        []hopJSON `json:"hops,omitempty"`
+	Traceparent string        `json:"traceparent,omitempty"`
+	Tracestate  string        `json:"tracestate,omitempty"`
+	Record      bool          `json:"record,omitempty"`
+	Hops        list[hopJSON] `json:"hops,omitempty"`
 }
 
 type hopJSON struct {

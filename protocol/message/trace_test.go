@@ -2,6 +2,7 @@ package message_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -145,6 +146,33 @@ func TestATraceMakesNothingTooLarge(t *testing.T) {
 		plain := &pb.Message{Body: make([]byte, message.MaxSize-spare)}
 		if out := message.WithTrace(plain, m.Trace); proto.Size(out) > message.MaxSize || (out != plain) != traced || plain.Trace != nil {
 			t.Errorf("%d bytes to spare: %d bytes, traced %v", spare, proto.Size(out), out != plain)
+		}
+	}
+}
+
+// A long list costs no more than its text: a client of a Message Node could have many
+// times that taken otherwise.
+func TestALongListIsNotReadToItsEnd(t *testing.T) {
+	many := strings.TrimSuffix(strings.Repeat("{},", 100_000), ",")
+	for name, field := range map[string]string{
+		"hops": `"trace":{"record":true,"hops":[` + many + `]}`,
+		"acks": `"flow":{"runtime":"r","acks":[` + many + `]}`,
+	} {
+		frame := []byte(`{"id":1,"type":"t","from":"a","to":"b",` + field + `}`)
+		m, err := message.ParseJSON(frame)
+		if hops := m.GetTrace().GetHops(); name == "hops" && (err != nil || len(hops) != message.MaxHops) {
+			t.Errorf("%d hops, %v", len(hops), err)
+		}
+		if name == "acks" && fault.CodeOf(err) != fault.BadRequest {
+			t.Errorf("acks: %v", err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = message.ParseJSON(frame)
+		runtime.ReadMemStats(&after)
+		got := after.TotalAlloc - before.TotalAlloc
+		if most := uint64(6 * len(frame)); got > most {
+			t.Errorf("%s: %d bytes are taken for %d", name, got, len(frame))
 		}
 	}
 }
