@@ -394,6 +394,18 @@ func TestCreditIsGivenAtOnceWhenNothingMoreIsThere(t *testing.T) {
 	}
 }
 
+// Credit is for what came, whatever a handler makes of it: else the window would run
+// dry by the difference.
+func TestCreditIsForWhatCame(t *testing.T) {
+	b, fake := setup(t, client.Config{})
+	a := listening(t, b, fake, "x", func(_ context.Context, m *pb.Message) { proto.Reset(m) })
+	for number := range uint64(3) {
+		m := numbered("x", number+1)
+		a.send(t, delivery("x", m))
+		a.credited(t, sizeOf(m))
+	}
+}
+
 // Credit settles what was delivered, in order: so for what came on a stream that
 // is over, none is given on the next one.
 func TestCreditIsForItsOwnStream(t *testing.T) {

@@ -165,13 +165,14 @@ func (l *Listener) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
+			size := uint32(proto.Size(d.Message)) //nolint:gosec // a message is smaller than 4 GiB
 			if !d.again {
-				l.handle(ctx, d.Listener, d.Message)
+				l.handle(ctx, d.Listener, d.Message) // the message is the handler's to change
 			}
 			if l.abandoned {
 				return
 			}
-			l.giveBack(d)
+			l.giveBack(d, size)
 		}
 		if len(batch) > 0 {
 			continue
@@ -185,13 +186,14 @@ func (l *Listener) run(ctx context.Context) {
 	}
 }
 
-// giveBack counts what has been dealt with, and tells the bus now and then.
-func (l *Listener) giveBack(d delivery) {
+// giveBack counts what has been dealt with, size bytes as they came, and tells the bus
+// now and then.
+func (l *Listener) giveBack(d delivery, size uint32) {
 	if d.epoch != l.epoch { // a new stream has a new window
 		clear(l.dealt)
 		l.epoch = d.epoch
 	}
-	l.dealt[d.Listener] += uint32(proto.Size(d.Message)) //nolint:gosec // a message is smaller than 4 GiB
+	l.dealt[d.Listener] += size
 	if n := l.dealt[d.Listener]; n >= uint32(min(creditStep, l.window/2)) {
 		delete(l.dealt, d.Listener)
 		l.bus.out.credit(l.epoch, d.Listener, n)

@@ -193,7 +193,7 @@ func (j journey) summary() string {
 	}
 	text += "\n"
 	for _, c := range j.Clocks {
-		text += fmt.Sprintf("clock of %s: %+.3f ms, give or take %.3f ms", c.At, c.Offset, c.Error)
+		text += fmt.Sprintf("clock of %s: %+.3f ms, give or take %.3f ms", printable(c.At), c.Offset, c.Error)
 		if c.Off {
 			text += "; its times are corrected by that"
 		}

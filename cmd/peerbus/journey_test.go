@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"unicode"
 
 	"pgregory.net/rapid"
 
@@ -96,4 +97,18 @@ func TestJourneyOfAnything(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// Hops are written by other runtimes too: they do not steer the terminal.
+func TestAJourneyIsPrintable(t *testing.T) {
+	answer := journeyBy(nil, "A bus posted", "B bus delivered", "A bus delivered")
+	answer.Trace.Hops[1].At = "B\x1b]0;x\x07\r\u009b31m"
+	answer.Trace.Hops[1].Service = "bus\tx\n"
+	var out strings.Builder
+	if err := journeyOf("b", answer).print(&out, false); err != nil {
+		t.Fatal(err)
+	}
+	if i := strings.IndexFunc(strings.ReplaceAll(out.String(), "\n", ""), unicode.IsControl); i >= 0 || strings.Count(out.String(), "bus?x?") != 1 {
+		t.Errorf("%q", out.String())
+	}
 }

@@ -30,6 +30,8 @@ func firstKey(call *ast.CallExpr) int {
 		return 1
 	case slices.Contains([]string{"DebugContext", "InfoContext", "WarnContext", "ErrorContext"}, name):
 		return 2
+	case name == "Log" || name == "LogAttrs":
+		return 3
 	case name == "With":
 		return 0
 	}

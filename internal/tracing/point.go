@@ -6,7 +6,6 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -69,16 +68,9 @@ func (p *Point) span(m *pb.Message, s Step) trace.Span {
 	return span
 }
 
-// spare is what a message of the largest size must have left for its flow and for what
-// comes after this, in bytes.
-const spare = 4 << 10
-
 // with gives a message with another context, unless that is empty, and with another
 // hop where they are recorded.
 func (p *Point) with(m *pb.Message, event string, sc trace.SpanContext) *pb.Message {
-	if proto.Size(m) > message.MaxSize-spare {
-		return m
-	}
 	t := &pb.Trace{
 		Traceparent: m.GetTrace().GetTraceparent(), Tracestate: m.GetTrace().GetTracestate(),
 		Record: m.GetTrace().GetRecord(), Hops: m.GetTrace().GetHops(),
@@ -90,9 +82,7 @@ func (p *Point) with(m *pb.Message, event string, sc trace.SpanContext) *pb.Mess
 		hop := &pb.Hop{Service: p.service, At: p.at, Event: event, Time: time.Now().UnixNano()}
 		t.Hops = append(t.Hops[:len(t.Hops):len(t.Hops)], hop) // the list may be another message's too
 	}
-	out := message.Share(m)
-	out.Trace = t
-	return out
+	return message.WithTrace(m, t)
 }
 
 // w3c reads and writes the context of a message.

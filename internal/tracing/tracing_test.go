@@ -125,7 +125,7 @@ func TestWhatBeginsATrace(t *testing.T) {
 		"a trace that began elsewhere":     {0, ask(&pb.Trace{Traceparent: parent}), Send, true, ""},
 		"one that nobody follows":          {1, ask(&pb.Trace{Traceparent: notSampled}), Begin, false, notSampled},
 		"a response in a trace":            {0, &pb.Message{Type: message.Response, Trace: &pb.Trace{Traceparent: parent}}, Begin, true, ""},
-		"what is as large as a message is": {1, &pb.Message{Body: make([]byte, message.MaxSize-spare)}, Begin, true, ""},
+		"what is as large as a message is": {1, &pb.Message{Body: make([]byte, message.MaxSize-4<<10)}, Begin, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tracer, done := testTracer(t, tc.ratio)

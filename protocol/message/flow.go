@@ -1,7 +1,9 @@
 package message
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -104,27 +106,27 @@ func refusedFlow(req *pb.Message) *pb.Flow {
 
 // flowJSON is the field `flow`. Numbers that may be beyond 2^53 are strings.
 type flowJSON struct {
-	Runtime  string    `json:"runtime,omitempty"`
-	Epoch    number    `json:"epoch,omitempty"`
-	ID       number    `json:"id,omitempty"`
-	Sequence number    `json:"sequence,omitempty"`
-	Base     number    `json:"base,omitempty"`
-	After    number    `json:"after,omitempty"`
-	Acks     []ackJSON `json:"acks,omitempty"`
-	Refused  bool      `json:"refused,omitempty"`
-	Origin   []byte    `json:"origin,omitempty"`
-	Number   number    `json:"number,omitempty"`
+	Runtime  string        `json:"runtime,omitempty"`
+	Epoch    number        `json:"epoch,omitempty"`
+	ID       number        `json:"id,omitempty"`
+	Sequence number        `json:"sequence,omitempty"`
+	Base     number        `json:"base,omitempty"`
+	After    number        `json:"after,omitempty"`
+	Acks     list[ackJSON] `json:"acks,omitempty"`
+	Refused  bool          `json:"refused,omitempty"`
+	Origin   []byte        `json:"origin,omitempty"`
+	Number   number        `json:"number,omitempty"`
 }
 
 type ackJSON struct {
-	Epoch          number        `json:"epoch,omitempty"`
-	ID             number        `json:"id,omitempty"`
-	Receiver       number        `json:"receiver,omitempty"`
-	Received       number        `json:"received,omitempty"`
-	ReceivedBeyond [][2]number   `json:"receivedBeyond,omitempty"`
-	Dealt          number        `json:"dealt,omitempty"`
-	DealtBeyond    [][2]number   `json:"dealtBeyond,omitempty"`
-	Refusals       []refusalJSON `json:"refusals,omitempty"`
+	Epoch          number            `json:"epoch,omitempty"`
+	ID             number            `json:"id,omitempty"`
+	Receiver       number            `json:"receiver,omitempty"`
+	Received       number            `json:"received,omitempty"`
+	ReceivedBeyond list[[2]number]   `json:"receivedBeyond,omitempty"`
+	Dealt          number            `json:"dealt,omitempty"`
+	DealtBeyond    list[[2]number]   `json:"dealtBeyond,omitempty"`
+	Refusals       list[refusalJSON] `json:"refusals,omitempty"`
 }
 
 type refusalJSON struct {
@@ -132,6 +134,31 @@ type refusalJSON struct {
 	Code        int32  `json:"code"`
 	Description string `json:"description,omitempty"`
 }
+
+// list is a JSON array of what others may send MaxRanges of at most. No more of it is
+// read than shows that it is longer: its elements are larger here than their text.
+type list[T any] []T
+
+// UnmarshalJSON is json.Unmarshaler's.
+func (l *list[T]) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	switch begin, err := d.Token(); {
+	case err != nil || begin == nil: // null
+		return err
+	case begin != json.Delim('['):
+		return errNoList
+	}
+	for len(*l) <= MaxRanges && d.More() {
+		var one T
+		if err := d.Decode(&one); err != nil {
+			return err
+		}
+		*l = append(*l, one)
+	}
+	return nil
+}
+
+var errNoList = errors.New("it is no array")
 
 // number is a uint64 as a string; as a JSON number it is taken too.
 type number uint64

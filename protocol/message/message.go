@@ -130,11 +130,14 @@ func AnswerKey(m *pb.Message) Key { return Key{m.To, m.From, m.Id} }
 
 // Answer makes the response to a request: from and to changed over, the same
 // id and trace, and a body with the code and what else is given. fields is anything
-// that marshals to a JSON object, or nil; its own `code` is overridden.
+// that marshals to a JSON object, or nil; its own `code` is overridden. The trace is
+// left out where it would make the response too large.
 func Answer(req *pb.Message, code fault.Code, fields any) *pb.Message {
-	return &pb.Message{
-		Id: req.Id, Type: Response, From: req.To, To: req.From, Body: answerBody(code, fields), Trace: answerTrace(req),
+	answer := &pb.Message{Id: req.Id, Type: Response, From: req.To, To: req.From, Body: answerBody(code, fields)}
+	if t := answerTrace(req); t != nil && FitsTrace(answer, t) {
+		answer.Trace = t
 	}
+	return answer
 }
 
 // Refuse makes the response that tells the sender of a request what is wrong.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -83,6 +85,27 @@ func isHop(h *pb.Hop) bool {
 	return len(h.GetService()) <= MaxHopName && len(h.GetEvent()) <= MaxHopName && len(h.GetAt()) <= address.MaxLength
 }
 
+// spare is what a message of the largest size must have left for its flow and for the
+// next hop, in bytes.
+const spare = 4 << 10
+
+// FitsTrace tells whether a message may be given a trace, in the place of one that it
+// has: it is more important than its trace, which must not make it too large.
+func FitsTrace(m *pb.Message, t *pb.Trace) bool {
+	return proto.Size(m)-proto.Size(m.GetTrace())+proto.Size(t) <= MaxSize-spare
+}
+
+// WithTrace gives a message with a trace in another one, or the message itself where
+// that would make it too large.
+func WithTrace(m *pb.Message, t *pb.Trace) *pb.Message {
+	if !FitsTrace(m, t) {
+		return m
+	}
+	out := Share(m)
+	out.Trace = t
+	return out
+}
+
 // answerTrace is what a response has of its request's trace: it is in the same one,
 // and goes on with the hops where they are recorded. Of one that is not as it should
 // be, nothing is repeated.
@@ -100,10 +123,10 @@ func answerTrace(req *pb.Message) *pb.Trace {
 
 // traceJSON is the field `trace`. A time may be beyond 2^53, so it is a string.
 type traceJSON struct {
-	Traceparent string    `json:"traceparent,omitempty"`
-	Tracestate  string    `json:"tracestate,omitempty"`
-	Record      bool      `json:"record,omitempty"`
-	Hops        []hopJSON `json:"hops,omitempty"`
+	Traceparent string        `json:"traceparent,omitempty"`
+	Tracestate  string        `json:"tracestate,omitempty"`
+	Record      bool          `json:"record,omitempty"`
+	Hops        list[hopJSON] `json:"hops,omitempty"`
 }
 
 type hopJSON struct {

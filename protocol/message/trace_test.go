@@ -2,6 +2,7 @@ package message_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -128,5 +129,50 @@ func TestAnswerIsInTheTrace(t *testing.T) {
 	}
 	if answer := message.Answer(flowMessage(), fault.OK, nil); answer.Trace != nil {
 		t.Errorf("%v", answer)
+	}
+}
+
+// A response is as large without its trace as it may be: then it has none.
+func TestATraceMakesNothingTooLarge(t *testing.T) {
+	m := tracedMessage()
+	for range message.MaxHops - 1 {
+		m.Trace.Hops = append(m.Trace.Hops, m.Trace.Hops[0])
+	}
+	for spare, traced := range map[int]bool{100: false, 16 << 10: true} {
+		answer := message.Answer(m, fault.OK, map[string]string{"value": strings.Repeat("x", message.MaxSize-spare)})
+		if err := message.Validate(answer); err != nil || (answer.Trace != nil) != traced {
+			t.Errorf("%d bytes to spare: %v, traced %v", spare, err, answer.Trace != nil)
+		}
+		plain := &pb.Message{Body: make([]byte, message.MaxSize-spare)}
+		if out := message.WithTrace(plain, m.Trace); proto.Size(out) > message.MaxSize || (out != plain) != traced || plain.Trace != nil {
+			t.Errorf("%d bytes to spare: %d bytes, traced %v", spare, proto.Size(out), out != plain)
+		}
+	}
+}
+
+// A long list costs no more than its text: a client of a Message Node could have many
+// times that taken otherwise.
+func TestALongListIsNotReadToItsEnd(t *testing.T) {
+	many := strings.TrimSuffix(strings.Repeat("{},", 100_000), ",")
+	for name, field := range map[string]string{
+		"hops": `"trace":{"record":true,"hops":[` + many + `]}`,
+		"acks": `"flow":{"runtime":"r","acks":[` + many + `]}`,
+	} {
+		frame := []byte(`{"id":1,"type":"t","from":"a","to":"b",` + field + `}`)
+		m, err := message.ParseJSON(frame)
+		if hops := m.GetTrace().GetHops(); name == "hops" && (err != nil || len(hops) != message.MaxHops) {
+			t.Errorf("%d hops, %v", len(hops), err)
+		}
+		if name == "acks" && fault.CodeOf(err) != fault.BadRequest {
+			t.Errorf("acks: %v", err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = message.ParseJSON(frame)
+		runtime.ReadMemStats(&after)
+		got := after.TotalAlloc - before.TotalAlloc
+		if most := uint64(6 * len(frame)); got > most {
+			t.Errorf("%s: %d bytes are taken for %d", name, got, len(frame))
+		}
 	}
 }

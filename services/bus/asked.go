@@ -28,9 +28,14 @@ func newAsked(limit int) *asked {
 // quarter of it.
 const tracedBytes = 8 << 10
 
-// note keeps the trace of a request as its listener has it.
+// note keeps the trace of a request as its listener has it. One that has none, or too
+// long a one, takes the place of an earlier request with its id.
 func (a *asked) note(m *pb.Message) {
-	if m.Trace == nil || message.IsResponse(m) || proto.Size(m.Trace) > tracedBytes {
+	if m.Trace == nil && !a.some.Load() || message.IsResponse(m) {
+		return
+	}
+	if m.Trace == nil || proto.Size(m.Trace) > tracedBytes {
+		a.forget(message.KeyOf(m))
 		return
 	}
 	a.mu.Lock()
@@ -47,19 +52,23 @@ func (a *asked) answered(m *pb.Message) *pb.Message {
 	}
 	key := message.AnswerKey(m)
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	trace, ok := a.traces.get(key)
+	a.mu.Unlock()
 	if !ok {
 		return m
 	}
 	if code, _ := message.Result(m); code >= fault.OK {
-		a.traces.delete(key)
-		a.some.Store(a.traces.len() > 0)
+		a.forget(key)
 	}
 	if m.Trace != nil {
 		return m
 	}
-	m = message.Share(m)
-	m.Trace = trace
-	return m
+	return message.WithTrace(m, trace)
+}
+
+func (a *asked) forget(key message.Key) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.traces.delete(key)
+	a.some.Store(a.traces.len() > 0)
 }

@@ -45,3 +45,25 @@ func TestAskedIsBounded(t *testing.T) {
 		t.Errorf("%d are known", n)
 	}
 }
+
+// A later request with the same id is another one: its answer is in its trace, or in
+// none.
+func TestAskedForgetsAnEarlierRequest(t *testing.T) {
+	long := recorded(alice, bob)
+	long.Trace.Hops = []*pb.Hop{{At: strings.Repeat("x", tracedBytes)}}
+	for name, later := range map[string]*pb.Message{"without a trace": ping(alice, bob), "with a long one": long} {
+		a := newAsked(3)
+		first := recorded(alice, bob)
+		first.Id = later.Id
+		a.note(first)
+		a.note(later)
+		answer := message.Answer(later, 200, nil)
+		answer.Trace = nil
+		if m := a.answered(answer); m.Trace != nil {
+			t.Errorf("%s: %v", name, m)
+		}
+		if a.some.Load() {
+			t.Errorf("%s: it is known still", name)
+		}
+	}
+}

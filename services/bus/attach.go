@@ -301,7 +301,7 @@ func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) 
 // lost refuses posts that were under way to a listener, and that no other has.
 func lost(sent []handed, why error) (verdicts []verdict) {
 	for _, h := range sent {
-		h.span.End(why)
+		h.end(why)
 		switch p := h.post; {
 		case !p.lost():
 		case p.served.Load():

@@ -162,10 +162,11 @@ func (b *Bus) admit(p *post) error {
 	}
 	switch {
 	case p.wait == pb.Wait_WAIT_DELIVERED:
-		p.patience = time.AfterFunc(b.requests.patience(p), func() {
+		late := errLate(p.m.To)
+		p.patience = &patience{late: late, Timer: time.AfterFunc(b.requests.patience(p), func() {
 			p.countLate()
-			p.tell(outcomeOf(p.sequence, errLate(p.m.To)))
-		})
+			p.tell(outcomeOf(p.sequence, late))
+		})}
 		return nil
 	case p.wait != pb.Wait_WAIT_RESPONSE:
 		return nil

@@ -47,15 +47,35 @@ type inbox struct {
 
 // handed is a post that its listener has, and has not dealt with.
 type handed struct {
-	post *post
-	size int // bytes of the message as the listener got it
+	post  *post
+	extra *handedTrace // nil for a message without a trace
+}
+
+// handedTrace is what a listener's copy of a message in a trace has of its own.
+type handedTrace struct {
+	size int // bytes
 	span tracing.Span
+}
+
+// size is how many bytes the message has as the listener got it.
+func (h handed) size() int {
+	if h.extra != nil {
+		return h.extra.size
+	}
+	return h.post.size
 }
 
 // dealt counts its listener as one that has dealt with it.
 func (h handed) dealt() (last bool) {
-	h.span.End(nil)
+	h.end(nil)
 	return h.post.dealt()
+}
+
+// end ends the span of its listener, with an error or nil.
+func (h handed) end(err error) {
+	if h.extra != nil {
+		h.extra.span.End(err)
+	}
 }
 
 // unlimited is the window of a Listen stream, which cannot give credit: gRPC's
@@ -175,7 +195,7 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	in.stream.queued -= p.cost()
 	m, h := in.hand(p)
 	if in.window != unlimited {
-		in.underWay += h.size
+		in.underWay += h.size()
 		in.sent.push(h)
 	} else {
 		t.sent = append(t.sent, h)
@@ -197,12 +217,16 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 // hand gives a post's message as its listener gets it. A stub is on its way only, and
 // says so itself.
 func (in *inbox) hand(p *post) (*pb.Message, handed) {
-	if p.m.Trace == nil || isStub(in.stream.comp) {
-		return p.m, handed{post: p, size: p.size}
+	if isStub(in.stream.comp) {
+		return p.m, handed{post: p}
+	}
+	if p.m.Trace == nil {
+		in.stream.bus.asked.note(p.m)
+		return p.m, handed{post: p}
 	}
 	m, span := in.stream.bus.point.Start(p.m, tracing.Deliver)
 	in.stream.bus.asked.note(m)
-	return m, handed{p, proto.Size(m), span}
+	return m, handed{p, &handedTrace{proto.Size(m), span}}
 }
 
 // credit gives bytes back to the window, and gives the posts that are settled by
@@ -211,9 +235,9 @@ func (in *inbox) credit(bytes uint32) (settled []*post) {
 	given := min(int(bytes), in.underWay)
 	in.underWay -= given
 	in.given += given
-	for in.sent.len() > 0 && in.given >= in.sent.first().size {
+	for in.sent.len() > 0 && in.given >= in.sent.first().size() {
 		h := in.sent.pop()
-		if in.given -= h.size; h.dealt() {
+		if in.given -= h.size(); h.dealt() {
 			settled = append(settled, h.post)
 		}
 	}
@@ -260,7 +284,7 @@ func (in *inbox) close() (verdicts []verdict, hungry map[*outflow]struct{}) {
 	in.end()
 	verdicts = in.dismiss(in.gone())
 	for _, h := range in.sent.drain() {
-		h.span.End(in.gone())
+		h.end(in.gone())
 		verdicts = in.lose(verdicts, h.post, s.comp == pb.Component_COMPONENT_APPLICATION)
 	}
 	for _, p := range in.queue.drain() {
@@ -303,7 +327,7 @@ func (in *inbox) leaveAll() []*post {
 	in.end()
 	var all []*post
 	for _, h := range in.sent.drain() {
-		h.span.End(in.gone())
+		h.end(in.gone())
 		all = append(all, h.post)
 	}
 	for _, p := range in.queue.drain() {

@@ -182,7 +182,7 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 func (p *post) known() *pb.Outcome {
 	switch {
 	case p.wait == pb.Wait_WAIT_DELIVERED && p.answered.Load():
-		return outcomeOf(0, errLate(p.m.To))
+		return outcomeOf(0, p.patience.late)
 	case p.request == nil && p.wait != pb.Wait_WAIT_DELIVERED && p.taken.Load():
 		return outcomeOf(0, nil)
 	}

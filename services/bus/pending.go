@@ -117,8 +117,7 @@ var errAbandoned = fault.New(fault.Unavailable, "its poster does not wait for th
 // knows nothing of traces.
 func (q *request) adopt(p *post) {
 	if p.m.Trace == nil && q.post.m.Trace != nil {
-		p.m = message.Share(p.m)
-		p.m.Trace = q.post.m.Trace
+		p.m = message.WithTrace(p.m, q.post.m.Trace)
 		p.size = proto.Size(p.m)
 	}
 }
@@ -127,8 +126,7 @@ func (q *request) adopt(p *post) {
 // none.
 func (r *requests) drop(q *request) {
 	if q != nil && r.end(q) {
-		r.metrics.request("abandoned")
-		q.post.span.End(errAbandoned)
+		r.gone(q)
 	}
 }
 
@@ -138,10 +136,16 @@ func (r *requests) abandon(by poster) {
 	defer r.mu.Unlock()
 	for _, q := range r.open {
 		if q.post.by == by && r.take(q) {
-			r.metrics.request("abandoned")
-			q.post.span.End(errAbandoned)
+			r.gone(q)
 		}
 	}
+}
+
+// gone notes that nobody waits for the response to a request.
+func (r *requests) gone(q *request) {
+	r.metrics.request("abandoned")
+	q.post.countAbandoned()
+	q.post.span.End(errAbandoned)
 }
 
 func (r *requests) count() int {

@@ -159,6 +159,9 @@ func TestAStreamLeavesNoRequests(t *testing.T) {
 	if n := h.value("requests_total", "abandoned"); n != 1 {
 		t.Errorf("counted %v", n)
 	}
+	if n := sumOf(t, h.bus, "abandoned", outNone, outLocal); n != 1 {
+		t.Errorf("%v messages are counted as abandoned", n)
+	}
 }
 
 func TestOnlyARequestWaits(t *testing.T) {

@@ -43,11 +43,11 @@ type post struct {
 	timeout  *time.Duration
 	ingress  *pb.Ingress
 	by       poster
-	verified bool        // its source has been approved
-	request  *request    // with WAIT_RESPONSE
-	patience *time.Timer // with WAIT_DELIVERED
-	flowing  bool        // it came in a flow, which bounds how many such there are
-	returned bool        // a listener that was cut off had it in its queue: there it has room
+	verified bool      // its source has been approved
+	request  *request  // with WAIT_RESPONSE
+	patience *patience // with WAIT_DELIVERED
+	flowing  bool      // it came in a flow, which bounds how many such there are
+	returned bool      // a listener that was cut off had it in its queue: there it has room
 
 	span tracing.Span // until it is settled
 
@@ -61,6 +61,13 @@ type post struct {
 	served   atomic.Bool  // one has dealt with it
 	answered atomic.Bool  // its outcome has been told
 	over     atomic.Bool  // it is settled
+}
+
+// patience is how long a poster waits for word of the arrival, and what it is told
+// when that runs out: others may have the message by then.
+type patience struct {
+	*time.Timer
+	late error
 }
 
 func newPost(by poster, m *pb.Message) *post {

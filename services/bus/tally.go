@@ -40,7 +40,7 @@ var labels = [courses][2]string{
 
 // outcomes of the messages of one course.
 type outcomes struct {
-	accepted, delivered, refused4xx, refused5xx, timedOut, bytes prometheus.Counter
+	accepted, delivered, refused4xx, refused5xx, timedOut, abandoned, bytes prometheus.Counter
 
 	roundTrip prometheus.Observer // of requests; nil for what came in
 }
@@ -50,7 +50,8 @@ func newTally() *tally {
 		Name: "peerbus_bus_messages_total",
 		Help: "Messages by direction (out: posted in this runtime), path and outcome. " +
 			"Each is accepted (path none: before its way was known) or not, and ends delivered or refused; " +
-			"timed_out says that its sender was told 408, after which a message that is not a request may still be delivered.",
+			"timed_out says that its sender was told 408, after which a message that is not a request may still be delivered; " +
+			"a request is abandoned when its poster has gone.",
 	}, []string{"direction", "path", "outcome"})
 	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "peerbus_bus_bytes_total", Help: "Bytes of the messages that were delivered, by direction and path.",
@@ -64,7 +65,7 @@ func newTally() *tally {
 		count := func(outcome string) prometheus.Counter { return messages.WithLabelValues(label[0], label[1], outcome) }
 		t.messages[c] = outcomes{
 			accepted: count("accepted"), delivered: count("delivered"), refused4xx: count("refused_4xx"),
-			refused5xx: count("refused_5xx"), timedOut: count("timed_out"), bytes: bytes.WithLabelValues(label[:]...),
+			refused5xx: count("refused_5xx"), timedOut: count("timed_out"), abandoned: count("abandoned"), bytes: bytes.WithLabelValues(label[:]...),
 		}
 		if course(c) < inDirect {
 			t.messages[c].roundTrip = requests.WithLabelValues(label[1])
@@ -138,6 +139,13 @@ func (p *post) countAccepted() {
 func (p *post) countLate() {
 	if o := p.counts(); o != nil {
 		o.timedOut.Inc()
+	}
+}
+
+// countAbandoned counts a request that nobody waits for any more.
+func (p *post) countAbandoned() {
+	if o := p.counts(); o != nil && !p.trail.ended.Swap(true) {
+		o.abandoned.Inc()
 	}
 }
 

@@ -29,7 +29,7 @@ func tallyOf(t testing.TB, b *Bus, c course) map[string]float64 {
 	t.Helper()
 	o, found := &b.metrics.tally.messages[c], map[string]float64{}
 	for name, counter := range map[string]prometheus.Counter{
-		"accepted": o.accepted, "delivered": o.delivered, "4xx": o.refused4xx, "5xx": o.refused5xx, "late": o.timedOut, "bytes": o.bytes,
+		"accepted": o.accepted, "delivered": o.delivered, "4xx": o.refused4xx, "5xx": o.refused5xx, "late": o.timedOut, "abandoned": o.abandoned, "bytes": o.bytes,
 	} {
 		if n := read(t, counter).GetCounter().GetValue(); n > 0 {
 			found[name] = n
@@ -217,7 +217,7 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 		have[strings.TrimPrefix(f.GetName(), "peerbus_bus_")] = len(f.Metric)
 	}
 	for name, want := range map[string]int{
-		"messages_total": int(courses) * 5, "bytes_total": int(courses), "request_seconds": int(inDirect),
+		"messages_total": int(courses) * 6, "bytes_total": int(courses), "request_seconds": int(inDirect),
 		"refused_total": len(reasons), "requests_total": 4, "queue_messages": 4,
 	} {
 		if have[name] != want {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -117,6 +119,51 @@ func TestAnAnswerWithoutATrace(t *testing.T) {
 	if err != nil || answer.Trace != nil {
 		t.Errorf("%v, %v", answer, err)
 	}
+}
+
+// An answer of the largest size arrives, though its request is in a trace: rather
+// without that.
+func TestALargeAnswerToATracedRequest(t *testing.T) {
+	h := newHouse(t, Limits{})
+	app := h.app()
+	if _, err := app.Listen(h.ctx, carol, func(ctx context.Context, m *pb.Message) {
+		answer := message.Answer(m, 200, nil)
+		answer.Trace = nil // this program knows nothing of traces
+		answer.Resource = &pb.Resource{Content: make([]byte, message.MaxSize-proto.Size(answer)-300)}
+		_ = app.Send(ctx, answer)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	m := recorded(alice, carol)
+	m.Trace.Tracestate = "k=" + strings.Repeat("v", 500)
+	answer, err := app.Request(h.ctx, m)
+	if err != nil || proto.Size(answer) > message.MaxSize {
+		t.Errorf("%d bytes, %v", proto.Size(answer), err)
+	}
+}
+
+// Windows are counted in bytes as they were delivered: none of it is left over, however
+// often messages grow on their way.
+func TestWindowsDoNotLeakWithHops(t *testing.T) {
+	h := newHouse(t, Limits{})
+	app := h.app()
+	got := h.listen(app, carol, client.Window(1<<10))
+	for range 2000 {
+		if err := app.Send(h.ctx, recorded(alice, carol)); err != nil {
+			t.Fatal(err)
+		}
+		h.next(got)
+	}
+	in := func() *inbox {
+		h.bus.table.mu.RLock()
+		defer h.bus.table.mu.RUnlock()
+		return h.bus.table.taker(carol)
+	}()
+	h.until("all credit", func() bool {
+		in.stream.mu.Lock()
+		defer in.stream.mu.Unlock()
+		return in.underWay == 0 && in.given == 0 && in.sent.len() == 0 && in.bytes == 0
+	})
 }
 
 func TestARefusalHasTheWay(t *testing.T) {

@@ -137,6 +137,8 @@ func (s *Stub) forRequester(d *deployed, inv invitation, remote string) error {
 	}
 	again := p.now.object != ""
 	p.now.source, p.now.object, p.now.created = inv.Source, inv.Object.URL, inv.Object.CreatedAt()
+	p.info.Object = inv.Object.URL
+	s.show(p)
 	s.mu.Unlock()
 	p.post(func() {
 		if again {
@@ -181,6 +183,7 @@ func (s *Stub) admitInvitation(d *deployed, inv invitation, remote string) (agai
 	p.inv, p.heir = inv, heir
 	p.muted = heir && s.peers[remote].url == d.url
 	p.now = standing{role: handler, stub: d.url, source: inv.Source, object: inv.Object.URL, created: created}
+	p.info.Object = inv.Object.URL
 	switch verdict {
 	case replaces:
 		p.first, p.why = room[remote], reason

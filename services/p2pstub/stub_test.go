@@ -90,7 +90,7 @@ func TestSetUp(t *testing.T) {
 	}
 	a.settled(t, "no peer with a pair", func() bool {
 		p := a.peers()
-		return len(p) == 1 && p[0].Framing == framing.PeerBus && p[0].CandidatePair != "" &&
+		return len(p) == 1 && p[0].Framing == framing.PeerBus && strings.HasPrefix(p[0].Object, "connection://") && p[0].CandidatePair != "" &&
 			p[0].State == pb.ConnectionState_CONNECTION_STATE_LIVE
 	})
 }

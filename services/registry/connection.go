@@ -4,6 +4,7 @@ import (
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/status"
 )
 
@@ -104,6 +105,17 @@ type news struct {
 	flow       bool // the other side has announced flows
 	roundTrip  time.Duration
 	generation uint32 // of ICE
+	object     string // the other side's Connection object
+}
+
+// hasObject tells whether an address is of the other side's Connection object.
+func (c *connection) hasObject(addr string) bool {
+	for _, object := range []string{c.news.object, c.Successor.news.object} {
+		if object != "" && address.Within(addr, object) {
+			return true
+		}
+	}
+	return false
 }
 
 type transition struct {

@@ -96,7 +96,12 @@ func (e *explanation) toRuntime() string {
 	}
 }
 
-func (e *explanation) underWay() string { return "no set-up is under way" }
+func (e *explanation) underWay() string {
+	if e.c.underWay() {
+		return "the set-up that is under way is to bring a lost connection back"
+	}
+	return "no set-up is under way"
+}
 
 func (e *explanation) lost() string { return "no connection is to be re-established" }
 

@@ -49,6 +49,10 @@ func TestExplain(t *testing.T) {
 			"5  the connection with its runtime, " + runtimeB + ", is failed",
 			"8  the next attempt is in 2s, after: ",
 		}},
+		{"coming back", newKnowledge().with(status.Disconnected, settingUp, bob), query{to: bob}, []string{
+			"6  the set-up that is under way is to bring a lost connection back",
+			"7* the connection with " + runtimeB + " is disconnected; until it is live again the Message Node is used",
+		}},
 		{"never", newKnowledge().policy(Never).found(bob, runtimeB, handlerB), query{to: bob}, []string{
 			"5  there is no connection with its runtime, " + runtimeB,
 			"8  the policy is to start none (--p2p never)",

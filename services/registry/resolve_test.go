@@ -160,6 +160,15 @@ func TestWhatIsFoundIsForgotten(t *testing.T) {
 	}
 }
 
+const theirObject = "connection://b.example/1"
+
+// invited knows the Connection object of a runtime.
+func invited(remote string) *knowledge {
+	k := newKnowledge().with(status.Live, idle)
+	k.table.put(remote, connection{ID: "c2", Remote: remote, State: status.Live, news: newsOf(&pb.Peer{Object: theirObject})})
+	return k
+}
+
 func TestRule1Source(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -183,6 +192,9 @@ func TestRule1Source(t *testing.T) {
 		{"found elsewhere", newKnowledge().found(bob, runtimeC, ""), sourceQuery{from: bob, remote: runtimeB}, false, ""},
 		{"nowhere", newKnowledge().found(bob, "", ""), sourceQuery{from: bob, remote: runtimeB}, false, ""},
 		{"not known yet", newKnowledge(), sourceQuery{from: bob + "/x", remote: runtimeB}, false, bob},
+		{"its own Connection object", invited(runtimeB), sourceQuery{from: theirObject + "/subscription", remote: runtimeB}, true, ""},
+		{"that of another", invited(runtimeC), sourceQuery{from: theirObject + "/subscription", remote: runtimeB}, false, ""},
+		{"another object", invited(runtimeB), sourceQuery{from: theirObject + "2", remote: runtimeB}, false, ""},
 		{"a service from a peer", newKnowledge(), sourceQuery{from: "domain://registry.b.example", remote: runtimeB}, false, ""},
 		{"anyone from a node", newKnowledge(), sourceQuery{from: bob, node: true}, true, ""},
 		{"ours from a node", newKnowledge(), sourceQuery{from: "hyperty://a.example/alice/x", node: true}, false, ""},

@@ -45,6 +45,9 @@ func (k *knowledge) sourceOfPeer(u address.URL, q sourceQuery, own bool) verdict
 	if address.Within(q.from, q.remote) {
 		return verdict{}
 	}
+	if c := k.table.get(q.remote); u.Kind == address.ConnectionData && c.hasObject(q.from) {
+		return verdict{} // no domain registry has it
+	}
 	no := refusedSource("%s is not known to be of %s", q.from, q.remote)
 	if own || u.Runtime != "" || !isLookedUp(u) || u.Domain != domainOf(q.remote) {
 		return no // a runtime registers in its own domain: a peer cannot have us ask others

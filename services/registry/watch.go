@@ -24,7 +24,7 @@ func (r *Registry) keepWatching(ctx context.Context, part string, watch func(ctx
 		r.partLocked(part, err)
 		r.mu.Unlock()
 		if lost {
-			r.log.Log(ctx, fault.EndLevel(err), "stream broke", "with", part, "error", err)
+			r.log.Log(ctx, fault.EndLevel(err), "stream broke", "part", part, "error", err)
 		}
 		if time.Since(began) > retry.DefaultMax {
 			wait.Reset()
@@ -136,7 +136,7 @@ func (r *Registry) takePeer(ctx context.Context, p *pb.Peer, c channel) {
 
 func newsOf(p *pb.Peer) news {
 	return news{
-		doubt: p.Doubt, worn: p.Worn, flow: p.Flow, generation: p.Generation,
+		doubt: p.Doubt, worn: p.Worn, flow: p.Flow, generation: p.Generation, object: p.Object,
 		roundTrip: max(p.RoundTrip.AsDuration(), 0),
 	}
 }

@@ -367,7 +367,9 @@ type Peer struct {
 	// It should be replaced: it has sent too many DTLS records, or is too old.
 	Worn bool `protobuf:"varint,13,opt,name=worn,proto3" json:"worn,omitempty"`
 	// The remote runtime has announced flows.
-	Flow          bool `protobuf:"varint,14,opt,name=flow,proto3" json:"flow,omitempty"`
+	Flow bool `protobuf:"varint,14,opt,name=flow,proto3" json:"flow,omitempty"`
+	// Address of the other side's Connection object, once it has invited.
+	Object        string `protobuf:"bytes,15,opt,name=object,proto3" json:"object,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +502,13 @@ func (x *Peer) GetFlow() bool {
 	return false
 }
 
+func (x *Peer) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
 var File_peerbus_v1_p2pstub_proto protoreflect.FileDescriptor
 
 const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
@@ -525,7 +534,7 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\x14P2PStubWatchResponse\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\bR\bsnapshot\x12\x14\n" +
 	"\x05stubs\x18\x02 \x03(\tR\x05stubs\x12&\n" +
-	"\x05peers\x18\x03 \x03(\v2\x10.peerbus.v1.PeerR\x05peers\"\xd5\x03\n" +
+	"\x05peers\x18\x03 \x03(\v2\x10.peerbus.v1.PeerR\x05peers\"\xed\x03\n" +
 	"\x04Peer\x12\x19\n" +
 	"\bstub_url\x18\x01 \x01(\tR\astubUrl\x12.\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x1a.peerbus.v1.ConnectionRoleR\x04role\x12,\n" +
@@ -544,7 +553,8 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"generation\x18\f \x01(\rR\n" +
 	"generation\x12\x12\n" +
 	"\x04worn\x18\r \x01(\bR\x04worn\x12\x12\n" +
-	"\x04flow\x18\x0e \x01(\bR\x04flow2\xf2\x01\n" +
+	"\x04flow\x18\x0e \x01(\bR\x04flow\x12\x16\n" +
+	"\x06object\x18\x0f \x01(\tR\x06object2\xf2\x01\n" +
 	"\aP2PStub\x12M\n" +
 	"\x06Deploy\x12 .peerbus.v1.P2PStubDeployRequest\x1a!.peerbus.v1.P2PStubDeployResponse\x12J\n" +
 	"\x05Close\x12\x1f.peerbus.v1.P2PStubCloseRequest\x1a .peerbus.v1.P2PStubCloseResponse\x12L\n" +
