@@ -14,8 +14,7 @@ import (
 func orphan(t *testing.T, p *end) *Channel {
 	t.Helper()
 	x, y := newEnd(t, engine(t), true), newEnd(t, engine(t), false)
-	t.Cleanup(x.Close)
-	t.Cleanup(y.Close)
+	closeAtEnd(t, x, y)
 	connect(t, x, y)
 	dc, err := x.pc.CreateDataChannel(HeartbeatLabel, &webrtc.DataChannelInit{})
 	if err != nil {
@@ -25,6 +24,17 @@ func orphan(t *testing.T, p *end) *Channel {
 	p.events.Heartbeat = func(c *Channel) { reported <- c }
 	p.openHeartbeat(dc)
 	return <-reported
+}
+
+func closeAtEnd(t *testing.T, ends ...*end) {
+	t.Helper()
+	t.Cleanup(func() {
+		for _, x := range ends {
+			if !x.Close() {
+				t.Error("a peer does not end")
+			}
+		}
+	})
 }
 
 // ends fails the test unless who reads c has its end.
@@ -63,8 +73,7 @@ func TestForgottenChannelEnds(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, b := newEnd(t, engine(t), true), newEnd(t, engine(t), false)
-			t.Cleanup(a.Close)
-			t.Cleanup(b.Close)
+			closeAtEnd(t, a, b)
 			ca, _ := connect(t, a, b)
 			if tc.late {
 				tc.close(a, b, ca)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pion/webrtc/v3"
 
@@ -53,7 +54,8 @@ type Peer struct {
 	socket    Socket
 	requester bool
 	events    Events
-	most      int // candidates of the other side that are tried
+	most      int           // candidates of the other side that are tried
+	closing   time.Duration // that Close waits at most
 
 	mu        sync.Mutex
 	hosts     int           // host candidates that the mux has
@@ -88,7 +90,7 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 		return nil, fault.New(fault.Internal, "peer connection: %w", err)
 	}
 	p := &Peer{
-		pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates,
+		pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates, closing: e.given.Close,
 		hosts: len(m.GetListenAddresses()), ready: make(chan struct{}),
 	}
 	pc.OnICECandidate(p.candidate)
@@ -360,9 +362,22 @@ func (p *Peer) Pair() string {
 	return show(pair.Local) + " - " + show(pair.Remote)
 }
 
-// Close ends the connection and its channels, and waits for its goroutines. It may be
+// Close ends the connection and its channels, and waits for its goroutines, but no
+// longer than Config.Close: then it gives false, and they end by themselves. It may be
 // called again, and while the other methods run.
-func (p *Peer) Close() {
-	_ = p.pc.GracefulClose() // what cannot be told to the other side any more
+func (p *Peer) Close() (ended bool) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_ = p.pc.GracefulClose() // what cannot be told to the other side any more
+	}()
+	limit := time.NewTimer(p.closing)
+	defer limit.Stop()
+	select {
+	case <-over:
+		ended = true
+	case <-limit.C:
+	}
 	p.endChannels()
+	return ended
 }
