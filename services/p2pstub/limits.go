@@ -70,6 +70,10 @@ type Limits struct {
 	// Stop is how long the stub takes to tell its peers and the Message Node
 	// that it stops. Default 2 s.
 	Stop time.Duration
+	// Close is how long the end of a peer connection is waited for; what is left of it
+	// then ends by itself. Default 3 s: it takes milliseconds, but where a TURN server
+	// does not answer.
+	Close time.Duration
 	// Outgoing is how many bytes of messages may wait for a data channel before
 	// no more are taken from the bus. Default 256 KiB: some tens of packets.
 	Outgoing int
@@ -91,7 +95,7 @@ func DefaultLimits() Limits {
 		Peers: 10_000, Invited: 1000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Restart: 5 * time.Second, Look: time.Second,
 		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 8,
-		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second,
+		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,
 		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
 		Watchers: 64, WatchQueue: 1024,
 	}
@@ -117,6 +121,7 @@ func (l Limits) orDefaults() Limits {
 	}{
 		{&l.SetUp, d.SetUp}, {&l.Patience, d.Patience}, {&l.Request, d.Request}, {&l.Registry, d.Registry}, {&l.Stop, d.Stop},
 		{&l.Quiet, d.Quiet}, {&l.Restart, d.Restart}, {&l.Look, d.Look}, {&l.Age, d.Age}, {&l.Linger, d.Linger},
+		{&l.Close, d.Close},
 	} {
 		if *f.have <= 0 {
 			*f.have = f.or

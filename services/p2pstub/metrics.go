@@ -35,6 +35,7 @@ type metrics struct {
 	doubts      prometheus.Counter
 	roundTrip   prometheus.Histogram
 	watchersCut prometheus.Counter
+	overdue     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -72,11 +73,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		watchersCut: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "peerbus_p2pstub_watchers_cut_total", Help: "Watch streams that were cut because they were slow.",
 		}),
+		overdue: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "peerbus_p2pstub_overdue_closes_total", Help: "Peer connections whose end was not waited for any longer.",
+		}),
 	}
 	m.begin()
 	if r != nil {
 		r.MustRegister(m.peers, m.setups, m.setupTime, m.phaseTime, m.failedIn, m.messages, m.bytes, m.drops, m.addresses, m.watchersCut,
-			m.restarts, m.doubts, m.roundTrip)
+			m.restarts, m.doubts, m.roundTrip, m.overdue)
 	}
 	return m
 }

@@ -261,20 +261,30 @@ func (p *peer) release() {
 	close(p.done)
 	p.cancel()
 	p.clock.stop()
-	ctx, cancel := context.WithTimeout(p.stub.last, p.stub.limits.Stop)
-	defer cancel()
 	p.sayGoodbye()
-	if c := p.out.Load(); c != nil {
-		for _, m := range c.close() {
-			p.stub.metrics.drop(dropClosed)
-			p.stub.refuse(ctx, m, errClosed)
-		}
-	}
-	if p.rtc != nil {
-		p.rtc.Close()
+	p.closeChannel()
+	if p.rtc != nil && !p.rtc.Close() {
+		p.stub.metrics.overdue.Inc()
+		p.log.Warn("the end of a P2P connection is not waited for any longer", "took", p.stub.limits.Close)
 	}
 	p.work.Wait()
+	ctx, cancel := context.WithTimeout(p.stub.last, p.stub.limits.Stop)
+	defer cancel()
 	p.leave(ctx)
 	p.stub.unleadAll(ctx, p)
 	p.stub.forget(ctx, p)
+}
+
+// closeChannel ends sending. Who waits for an answer to what has not left is told.
+func (p *peer) closeChannel() {
+	c := p.out.Load()
+	if c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.stub.last, p.stub.limits.Stop)
+	defer cancel()
+	for _, m := range c.close() {
+		p.stub.metrics.drop(dropClosed)
+		p.stub.refuse(ctx, m, errClosed)
+	}
 }

@@ -3,6 +3,7 @@ package rtc
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/pion/datachannel"
 
@@ -20,6 +21,7 @@ type Channel struct {
 // channelStream is what pion gives for a detached channel.
 type channelStream interface {
 	datachannel.ReadWriteCloser
+	SetReadDeadline(time.Time) error
 	BufferedAmount() uint64
 	SetBufferedAmountLowThreshold(uint64)
 	OnBufferedAmountLow(func())
@@ -69,4 +71,11 @@ func (c *Channel) Read(buf []byte) (framing.Packet, error) {
 		return framing.Packet{}, io.EOF
 	}
 	return framing.Packet{Text: text, Data: buf[:n]}, nil
+}
+
+// end has Read end once what has come is read. pion does so itself, but for a channel
+// that it opens while the association ends: that one is forgotten, and who reads it
+// would wait for ever.
+func (c *Channel) end() {
+	_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // it never fails
 }

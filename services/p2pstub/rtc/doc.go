@@ -25,5 +25,7 @@
 // SCTP waits a second; detached channels read into a buffer of the packet's
 // size.
 //
-// Close waits until all of pion's goroutines of a Peer are over.
+// Close waits until all of pion's goroutines of a Peer are over, within Config.Close:
+// pion ends no request to a TURN server early. A Channel ends with its Peer, also
+// where pion has forgotten it.
 package rtc

@@ -34,6 +34,10 @@ const DefaultPatience = 5 * time.Second
 // with several servers each.
 const DefaultCandidates = 64
 
+// DefaultClose is Config.Close where that is zero: an end takes milliseconds, and some
+// seconds where a TURN server does not answer, or minutes where it is behind a firewall.
+const DefaultClose = 3 * time.Second
+
 // Times of pion.
 const (
 	keepAlive      = 2 * time.Second        // of a path
@@ -62,6 +66,8 @@ type Config struct {
 	// Candidates is how many of the other side's candidates are tried; the rest
 	// is passed over. Each is an address that is sent to on the other side's word.
 	Candidates int
+	// Close is how long Peer.Close waits for the goroutines of pion.
+	Close time.Duration
 	// Log defaults to slog.Default().
 	Log *slog.Logger
 }
@@ -101,6 +107,9 @@ func Open(c Config) (*Engine, error) {
 	}
 	if c.Candidates <= 0 {
 		c.Candidates = DefaultCandidates
+	}
+	if c.Close <= 0 {
+		c.Close = DefaultClose
 	}
 	certificate, err := newCertificate()
 	if err != nil {
@@ -164,7 +173,8 @@ func (e *Engine) Port() int {
 	return 0
 }
 
-// Close gives the ports back. All peers must be closed before.
+// Close gives the ports back. All peers must be closed before; what is left of one that
+// has not ended by itself gets no packets any more.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	e.closed = true

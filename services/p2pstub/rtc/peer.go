@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pion/webrtc/v3"
 
@@ -53,7 +54,8 @@ type Peer struct {
 	socket    Socket
 	requester bool
 	events    Events
-	most      int // candidates of the other side that are tried
+	most      int           // candidates of the other side that are tried
+	closing   time.Duration // that Close waits at most
 
 	mu        sync.Mutex
 	hosts     int           // host candidates that the mux has
@@ -65,6 +67,8 @@ type Peer struct {
 	channel   bool // one was reported
 	beating   bool // the heartbeat was reported
 	offers    int  // data channels that the other side has opened
+	reading   []*Channel
+	over      bool // no channel has anything more to read
 }
 
 // NewPeer makes a peer on the first socket; the requester's creates the data
@@ -86,13 +90,14 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 		return nil, fault.New(fault.Internal, "peer connection: %w", err)
 	}
 	p := &Peer{
-		pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates,
+		pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates, closing: e.given.Close,
 		hosts: len(m.GetListenAddresses()), ready: make(chan struct{}),
 	}
 	pc.OnICECandidate(p.candidate)
 	pc.OnConnectionStateChange(p.state)
 	pc.OnICEConnectionStateChange(p.iceState)
 	pc.OnDataChannel(p.offered)
+	pc.SCTP().OnClose(p.associationOver)
 	if !requester {
 		return p, nil
 	}
@@ -303,8 +308,40 @@ func (p *Peer) reportOpen(dc *webrtc.DataChannel, reported *bool, report func(*C
 		if err != nil || again {
 			return
 		}
-		report(newChannel(detached, p.maxMessage()))
+		c := newChannel(detached, p.maxMessage())
+		p.endsWithPeer(c)
+		report(c)
 	})
+}
+
+// endsWithPeer has a channel end with the association and with the peer, be it over
+// already.
+func (p *Peer) endsWithPeer(c *Channel) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		c.end()
+		return
+	}
+	p.reading = append(p.reading, c)
+}
+
+// associationOver is called by pion when the association has ended, and with an error
+// when it only takes no further channels.
+func (p *Peer) associationOver(err error) {
+	if err == nil {
+		p.endChannels()
+	}
+}
+
+func (p *Peer) endChannels() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	for _, c := range p.reading {
+		c.end()
+	}
+	p.reading = nil
 }
 
 // maxMessage is the longest message that the other side takes.
@@ -325,8 +362,22 @@ func (p *Peer) Pair() string {
 	return show(pair.Local) + " - " + show(pair.Remote)
 }
 
-// Close ends the connection and waits for its goroutines. It may be called
-// again, and while the other methods run.
-func (p *Peer) Close() {
-	_ = p.pc.GracefulClose() // what cannot be told to the other side any more
+// Close ends the connection and its channels, and waits for its goroutines, but no
+// longer than Config.Close: then it gives false, and they end by themselves. It may be
+// called again, and while the other methods run.
+func (p *Peer) Close() (ended bool) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_ = p.pc.GracefulClose() // what cannot be told to the other side any more
+	}()
+	limit := time.NewTimer(p.closing)
+	defer limit.Stop()
+	select {
+	case <-over:
+		ended = true
+	case <-limit.C:
+	}
+	p.endChannels()
+	return ended
 }
