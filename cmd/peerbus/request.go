@@ -30,7 +30,7 @@ within --timeout.`,
 }
 
 func (s *messageSettings) request(cmd *cobra.Command, args []string) error {
-	m, err := s.message(cmd.InOrStdin(), args)
+	m, err := s.message(cmd.Context(), cmd.InOrStdin(), args)
 	if err != nil {
 		return err
 	}
