@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -116,6 +118,37 @@ func TestPostsThatWaitAreBounded(t *testing.T) {
 	}
 	close(release)
 	<-over
+}
+
+// One who does not read the response that it has asked for keeps no place of those who
+// wait, and one who reads slowly gets all of it.
+func TestAResponseThatIsNotRead(t *testing.T) {
+	d := newDoor(t, Limits{Waiting: 1, Write: 100 * time.Millisecond})
+	d.narrow()
+	d.bus.mu.Lock()
+	d.bus.answer = func(m *pb.Message) (*pb.Message, error) {
+		return message.Answer(m, fault.OK, map[string]any{"value": strings.Repeat("x", 3<<20)}), nil
+	}
+	d.bus.mu.Unlock()
+	const post = `{"type":"ping","to":"x"}`
+	silent := d.dial()
+	defer func() { _ = silent.Close() }()
+	_ = silent.(*net.TCPConn).SetReadBuffer(4 << 10)
+	if _, err := fmt.Fprintf(silent, "POST /v1/messages?wait=response HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(post), post); err != nil {
+		t.Fatal(err)
+	}
+	d.bus.until(func() bool { return len(d.bus.posted) == 1 })
+	for {
+		resp := d.ask(http.MethodPost, "/v1/messages?wait=response", post)
+		text := d.read(resp)
+		if resp.StatusCode == http.StatusTooManyRequests {
+			continue
+		}
+		if resp.StatusCode != http.StatusOK || len(text) < 3<<20 {
+			t.Errorf("%d, %d bytes", resp.StatusCode, len(text))
+		}
+		return
+	}
 }
 
 // A body that does not come is not waited for without end.

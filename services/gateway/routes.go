@@ -70,10 +70,10 @@ func (g *Gateway) routes() (http.Handler, error) {
 	}
 	for path, m := range table {
 		for method, serve := range m {
-			m[method] = g.metrics.count(method+" "+path, serve)
+			m[method] = g.paced(g.metrics.count(method+" "+path, serve))
 		}
 	}
-	refuse := g.metrics.count(routeNone, func(w http.ResponseWriter, r *http.Request) { refuseRoute(w, r, table) })
+	refuse := g.paced(g.metrics.count(routeNone, func(w http.ResponseWriter, r *http.Request) { refuseRoute(w, r, table) }))
 	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := patternOf(r.URL)
 		serve := table[path][r.Method]
