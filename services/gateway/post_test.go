@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,54 @@ func TestAResponseThatIsNotRead(t *testing.T) {
 			t.Errorf("%d, %d bytes", resp.StatusCode, len(text))
 		}
 		return
+	}
+}
+
+// What all bodies have in memory is bounded; what is small gets in all the same, and all
+// is free again at the end.
+func TestBodiesAreBounded(t *testing.T) {
+	d := newDoor(t, Limits{Bodies: 1 << 20})
+	ctx, cancel := context.WithCancel(d.ctx)
+	defer cancel()
+	large := `{"type":"ping","to":"x","body":{"value":"` + strings.Repeat("x", 900<<10) + `"}}`
+	r, w := io.Pipe()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url+"/v1/messages", r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if resp, err := d.client.Do(req); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	if _, err := io.WriteString(w, large); err != nil {
+		t.Fatal(err)
+	}
+	for d.bodies.now.Load() < 800<<10 { // until it has come
+		runtime.Gosched()
+	}
+	if e := d.refusal(d.ask(http.MethodPost, "/v1/messages", large)); e.Code != 429 || e.Field != "body" {
+		t.Errorf("%+v", e)
+	}
+	const small = `{"type":"ping","to":"x"}`
+	if resp := d.ask(http.MethodPost, "/v1/messages", small); resp.StatusCode != 200 {
+		t.Errorf("%d %s", resp.StatusCode, d.read(resp))
+	} else {
+		_ = d.read(resp)
+	}
+	cancel()
+	_ = w.Close()
+	<-over
+	for d.bodies.now.Load() != 0 {
+		runtime.Gosched()
+	}
+	if resp := d.ask(http.MethodPost, "/v1/messages", large); resp.StatusCode != 200 {
+		t.Errorf("at the end: %d %s", resp.StatusCode, d.read(resp))
+	} else {
+		_ = d.read(resp)
 	}
 }
 

@@ -70,7 +70,7 @@ func (g *Gateway) routes() (http.Handler, error) {
 	}
 	for path, m := range table {
 		for method, serve := range m {
-			m[method] = g.paced(g.metrics.count(method+" "+path, serve))
+			m[method] = g.paced(g.held(g.metrics.count(method+" "+path, serve)))
 		}
 	}
 	refuse := g.paced(g.metrics.count(routeNone, func(w http.ResponseWriter, r *http.Request) { refuseRoute(w, r, table) }))
@@ -175,7 +175,10 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	defer func() { _ = ctl.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.limits.Body))
 	var large *http.MaxBytesError
+	var own *fault.Error
 	switch {
+	case errors.As(err, &own):
+		return nil, own.In("body")
 	case errors.As(err, &large):
 		return nil, fault.New(fault.TooLarge, "body has more than %d bytes", large.Limit).In("body")
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -184,6 +187,16 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 		return nil, fault.New(fault.BadRequest, "body: %w", err).In("body")
 	}
 	return body, nil
+}
+
+// held counts what a handler reads of a body, for as long as it may need it.
+func (g *Gateway) held(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, release := g.bodies.hold(r.Body)
+		defer release()
+		r.Body = body
+		next(w, r)
+	}
 }
 
 // kinds is a connection to the registry on which the path says whether it is about
