@@ -260,7 +260,7 @@ func printResponse(w io.Writer, resp *pb.Message, text func(*pb.Message) ([]byte
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(w, string(line)); err != nil {
+	if _, err := fmt.Fprintln(w, jsonLine(line)); err != nil {
 		return err
 	}
 	_, err = message.Result(resp)
