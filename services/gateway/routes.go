@@ -18,6 +18,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // methods are what there is at a path.
@@ -228,8 +229,14 @@ func (k kinds) Invoke(ctx context.Context, method string, args, reply any, opts 
 		req.Kind = given
 	case *pb.GetConnectionRequest:
 		req.Connection = unescaped(req.Connection)
+		if err := message.CheckUTF8("connection", req.Connection); err != nil {
+			return err
+		}
 	case *pb.DisconnectRequest:
 		req.Connection = unescaped(req.Connection)
+		if err := message.CheckUTF8("connection", req.Connection); err != nil {
+			return err
+		}
 	}
 	return k.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 }
