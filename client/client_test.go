@@ -368,3 +368,25 @@ func TestOneListenerAnAddress(t *testing.T) {
 	}
 	(<-fake.attached).welcome(t, 0)
 }
+
+// A text that protobuf cannot encode would end the stream, and each one after it; it is
+// refused, and what comes next is not kept from the bus.
+func TestWhatIsNotUTF8IsRefused(t *testing.T) {
+	b, fake := setup(t, client.Config{})
+	const bad = "hyperty://a.example/\xff"
+	if _, err := b.Listen(t.Context(), bad, func(context.Context, *pb.Message) {}); fault.CodeOf(err) != fault.BadRequest || fault.From(err).Field != "address" {
+		t.Errorf("Listen: %v", err)
+	}
+	if err := b.Send(t.Context(), msg(bad)); fault.CodeOf(err) != fault.BadRequest || fault.From(err).Field != "to" {
+		t.Errorf("Send: %v", err)
+	}
+	result := make(chan error)
+	go func() { result <- b.Post(t.Context(), msg("b")) }()
+	a := <-fake.attached
+	a.welcome(t, 0)
+	req := a.next(t, hasPost)
+	a.send(t, &pb.AttachResponse{Outcomes: []*pb.Outcome{{Sequence: req.Posts[0].Sequence, Code: 200}}})
+	if err := <-result; err != nil {
+		t.Errorf("Post: %v", err)
+	}
+}

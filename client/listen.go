@@ -5,6 +5,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // Listen calls h for each message that comes for an address. It returns when
@@ -34,6 +35,9 @@ func (b *Bus) listen(ctx context.Context, address string, h NamedHandler, opts [
 	}
 	if (h == nil) != (l.leadsTo != "") {
 		return nil, fault.New(fault.BadRequest, "listener %q needs a handler, or another listener to lead to", address)
+	}
+	if err := message.CheckUTF8("address", address); err != nil {
+		return nil, err
 	}
 	if err := b.remember(l); err != nil {
 		return nil, err

@@ -130,6 +130,9 @@ func (b *Bus) newEntry(m *pb.Message, opts []PostOption) (*entry, error) {
 	for _, o := range opts {
 		o(p)
 	}
+	if err := message.CheckText(m); err != nil {
+		return nil, err
+	}
 	e := newEntry(p)
 	if e.size > message.MaxSize { // too large a message would end the stream
 		if err := message.CheckSize(m); err != nil {

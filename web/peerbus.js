@@ -18,6 +18,7 @@ const firstWait = 100 // ms
 const longestWait = 5000 // ms
 const answerTime = 1000 // ms that a gateway has to tell an outcome after the time-out
 const maxCalls = 1024 // that may be without an outcome
+const maxUnderWay = 32 // posts; with 64 a gateway reads nothing more, the acks of what comes among it
 
 /** PeerbusError is a refusal: its code has HTTP's meaning; field says what is wrong. */
 export class PeerbusError extends Error {
@@ -62,7 +63,8 @@ class Bus {
   #lastRef = 0
   #listeners = new Map() // address → { handler, last, socket, done }: the last message, where it came, its handling
   #relistens = new Map() // ref → address that is listened to again
-  #calls = new Map() // ref → { frame, timer, resolve, reject }, in the order of their first posting
+  #calls = new Map() // ref → { frame, text, timer, resolve, reject }, in the order of their first posting
+  #underWay = new Set() // refs of posts that the socket has been given
   #order = Promise.resolve() // of what waits to be accepted: none passes another
   /** The URL of the runtime, once connected. */
   runtimeURL = ""
@@ -135,10 +137,23 @@ class Bus {
     return new Promise((resolve, reject) => {
       const time = milliseconds(frame.timeout ?? "15s") // what it throws rejects
       if (frame.timeout) frame.timeout = `${Math.ceil(time)}ms`
+      const text = JSON.stringify({ ...frame, ref }) // likewise; and it is the same when it is sent again
       const timer = setTimeout(() => this.#reject(ref, { code: 408, description: "there is no outcome, time ran out" }), time + answerTime)
-      this.#calls.set(ref, { frame: { ...frame, ref }, timer, resolve, reject })
-      this.#send({ ...frame, ref })
+      this.#calls.set(ref, { frame, text, timer, resolve, reject })
+      if (frame.op === "post") this.#sendPosts()
+      else this.#socket?.send(text)
     })
+  }
+
+  // What is more than may be under way waits here.
+  #sendPosts() {
+    if (!this.#socket || this.#closed) return
+    for (const [ref, { frame, text }] of this.#calls) {
+      if (this.#underWay.size >= maxUnderWay) return
+      if (frame.op !== "post" || this.#underWay.has(ref)) continue
+      this.#underWay.add(ref)
+      this.#socket.send(text)
+    }
   }
 
   #send(frame) {
@@ -184,7 +199,11 @@ class Bus {
     for (const address of this.#listeners.keys()) {
       if (!asked.includes(address)) this.#listenAgain(address)
     }
-    for (const { frame } of this.#calls.values()) this.#send(frame)
+    for (const { frame, text } of this.#calls.values()) {
+      if (frame.op !== "post") socket.send(text)
+    }
+    this.#underWay.clear()
+    this.#sendPosts()
     this.onchange?.(true)
   }
 
@@ -236,6 +255,7 @@ class Bus {
     const call = this.#calls.get(ref)
     this.#calls.delete(ref)
     clearTimeout(call?.timer)
+    if (this.#underWay.delete(ref)) this.#sendPosts()
     return call
   }
 

@@ -77,6 +77,9 @@ func commandAnswer(argv []string, limit time.Duration) (answerer, error) {
 			return nil, fault.New(fault.Unavailable, "the command was stopped")
 		case out.full:
 			return nil, fault.New(fault.TooLarge, "the command printed more than %d bytes", out.most)
+		case errors.Is(err, exec.ErrWaitDelay):
+			_ = endGroup(cmd) // fails for what has left the group
+			return nil, fault.New(fault.Internal, "the command has ended, but what it started keeps its output open")
 		case err != nil:
 			return nil, fault.New(fault.Internal, "%s", or(errs.lastLine(), err.Error()))
 		}

@@ -101,7 +101,7 @@ func (r *benchReport) text() string {
 	}
 	line("path", "%s", r.pathText())
 	for _, e := range r.Errors {
-		line("failed", "%d with %d: %s", e.Messages, e.Code, e.Description)
+		line("failed", "%d with %d: %s", e.Messages, e.Code, printable(e.Description))
 	}
 	if r.Interrupted {
 		line("interrupted", "before its end")

@@ -152,6 +152,36 @@ func TestAPageThroughWebSocket(t *testing.T) {
 	b.outlivesItsGateway(p)
 }
 
+// A page that has more posts than a gateway takes at once is not kept from taking what
+// they bring; and a message that is none keeps nothing else up.
+func TestAPageThatSendsItselfMany(t *testing.T) {
+	p := newDoors(t, local.AllInOne)
+	b := newBrowser(t)
+	b.run(chromedp.Navigate("http://" + p.alice.HTTPAddr + "/docs/"))
+	b.script(nil, attachPage, p.aliceURL)
+	var came int
+	b.script(&came, `
+		const post = (n) => bus.post({type: "ping", from: args[0], to: args[0], body: {value: n}}, {wait: "delivered"})
+		await Promise.all(Array.from({length: 100}, (_, n) => post(n)))
+		return window.came.length`, p.aliceURL)
+	if came != 100 {
+		t.Errorf("%d have come", came)
+	}
+	var refused string
+	b.script(&refused, `
+		const { connect } = await import("/web/peerbus.js")
+		const other = connect() // which is not open yet
+		const loop = {}
+		loop.loop = loop
+		const none = other.post({type: "ping", to: args[0], body: loop}, {wait: "delivered"}).catch((error) => error.name)
+		await other.post({type: "ping", to: args[0], body: {value: 100}}, {wait: "delivered"})
+		other.close()
+		return await none`, p.aliceURL)
+	if refused != "TypeError" {
+		t.Errorf("a message that is none: %q", refused)
+	}
+}
+
 func valueOf(t *testing.T, m *pb.Message) int {
 	t.Helper()
 	var body struct{ Value int }

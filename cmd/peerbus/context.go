@@ -136,14 +136,7 @@ func (f *contextsFile) removeCommand() *cobra.Command {
 }
 
 func (f *contextsFile) change(change func(*contexts.File) error) error {
-	file, err := contexts.Read(f.path)
-	if err != nil {
-		return err
-	}
-	if err := change(file); err != nil {
-		return err
-	}
-	return file.Write(f.path)
+	return contexts.Change(f.path, change)
 }
 
 func (f *contextsFile) listCommand() *cobra.Command {

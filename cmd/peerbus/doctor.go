@@ -138,7 +138,7 @@ func printFindings(w io.Writer, all []finding, asJSON bool) error {
 		if f.Advice != "" {
 			text += "; " + f.Advice
 		}
-		if _, err := fmt.Fprintf(w, "%-4s  %-12s  %s\n", f.Verdict, f.Check, text); err != nil {
+		if _, err := fmt.Fprintf(w, "%-4s  %-12s  %s\n", f.Verdict, f.Check, printable(text)); err != nil {
 			return err
 		}
 	}

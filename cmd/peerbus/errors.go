@@ -66,7 +66,7 @@ func wantsJSON(ran *cobra.Command, args []string) bool {
 // that the HTTP gateway answers with.
 func errorText(f *fault.Error, asJSON bool) string {
 	if !asJSON {
-		return "peerbus: " + f.Description
+		return "peerbus: " + printable(f.Description)
 	}
 	text, err := json.Marshal(struct {
 		Code        fault.Code `json:"code"`
@@ -76,5 +76,5 @@ func errorText(f *fault.Error, asJSON bool) string {
 	if err != nil {
 		return "peerbus: " + f.Description
 	}
-	return string(text)
+	return printable(string(text))
 }

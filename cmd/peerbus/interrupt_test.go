@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/peerbus/peerbus/internal/local"
 )
@@ -70,4 +73,56 @@ func interruptedBy(t *testing.T, signal os.Signal, ready string, args []string) 
 		t.Fatalf("peerbus %v ends with %v", args, err)
 	}
 	return exit.ExitCode()
+}
+
+// A command that waits for its body at a terminal or a pipe is interrupted all the
+// same.
+func TestInterruptedWhileABodyIsAwaited(t *testing.T) {
+	in, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	defer func() { _ = in.Close() }()
+	ctx, interrupt := context.WithCancel(testContext(t))
+	interrupt()
+	var out, errs bytes.Buffer
+	code := execute(ctx, []string{"post", "hyperty://b.example/1", "-"}, nil, in, &out, &errs)
+	if code != exitInterrupted || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("exit %d, %s", code, errs.String())
+	}
+}
+
+// A second interrupt ends at once what the first cannot: here a template without end.
+func TestInterruptedTwice(t *testing.T) {
+	p, ctx := newPair(t, local.AllInOne, local.AllInOne), testContext(t)
+	address := p.bobURL + "/endless"
+	cmd := exec.CommandContext(ctx, binary, "reply", address, "--bus-addr", p.bob.BusAddr, "--template", "{{range 9000000000000000000}}{{end}}")
+	r, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	bufio.NewScanner(r).Scan() // it listens
+	post(t, p.bob, numbered(p.bobURL, address, 1))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		_ = cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-again.C:
+		case <-ended:
+			if ctx.Err() != nil {
+				t.Error("it goes on")
+			}
+			return
+		}
+	}
 }

@@ -126,7 +126,7 @@ func (p *messagePrinter) line(m *pb.Message) error {
 	if p.json {
 		text, err := message.ApplicationJSON(m)
 		if err == nil {
-			_, err = fmt.Fprintln(p.w, string(text))
+			_, err = fmt.Fprintln(p.w, jsonLine(text))
 		}
 		return err
 	}
@@ -136,10 +136,10 @@ func (p *messagePrinter) line(m *pb.Message) error {
 	}
 	resource := ""
 	if m.Resource != nil {
-		resource = fmt.Sprintf("  [%d bytes of %s]", len(m.Resource.Content), m.Resource.MimeType)
+		resource = fmt.Sprintf("  [%d bytes of %s]", len(m.Resource.Content), printable(m.Resource.MimeType))
 	}
 	_, err = fmt.Fprintf(p.w, "%s  %-8s  from %s  to %s  over the %s  %s%s\n",
-		time.Now().Format("15:04:05.000"), m.Type, m.From, m.To, pathOf(m), body, resource)
+		time.Now().Format("15:04:05.000"), printable(m.Type), printable(m.From), printable(m.To), pathOf(m), jsonLine(body), resource)
 	return err
 }
 

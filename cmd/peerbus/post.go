@@ -81,7 +81,7 @@ func (s *postSettings) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.message(cmd.InOrStdin(), args)
+	m, err := s.message(cmd.Context(), cmd.InOrStdin(), args)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (u *untilTaken) mayTryAgain(err error) bool {
 	return u.reached
 }
 
-func (s *messageSettings) message(in io.Reader, args []string) (*pb.Message, error) {
+func (s *messageSettings) message(ctx context.Context, in io.Reader, args []string) (*pb.Message, error) {
 	m := &pb.Message{Type: s.kind, From: s.from, To: args[0], P2P: s.p2p}
 	if s.key == "" {
 		s.key = uuid.NewString()
@@ -165,14 +165,14 @@ func (s *messageSettings) message(in io.Reader, args []string) (*pb.Message, err
 		m.Id = message.StringID(s.id)
 	}
 	if len(args) == 2 {
-		body, err := readBody(in, args[1])
+		body, err := readBody(ctx, in, args[1])
 		if err != nil {
 			return nil, err
 		}
 		m.Body = body
 	}
 	if s.resource != "" {
-		content, err := readBounded(func() (io.ReadCloser, error) { return os.Open(s.resource) })
+		content, err := readBounded(ctx, func() (io.ReadCloser, error) { return os.Open(s.resource) })
 		if err != nil {
 			return nil, unreadable("resource", err)
 		}
@@ -182,7 +182,7 @@ func (s *messageSettings) message(in io.Reader, args []string) (*pb.Message, err
 }
 
 // readBody reads a body from an argument, or from where it points to.
-func readBody(in io.Reader, arg string) ([]byte, error) {
+func readBody(ctx context.Context, in io.Reader, arg string) ([]byte, error) {
 	body := []byte(arg)
 	open := func() (io.ReadCloser, error) { return io.NopCloser(in), nil }
 	if path, isFile := strings.CutPrefix(arg, "@"); isFile {
@@ -190,7 +190,7 @@ func readBody(in io.Reader, arg string) ([]byte, error) {
 	}
 	if arg == "-" || strings.HasPrefix(arg, "@") {
 		var err error
-		if body, err = readBounded(open); err != nil {
+		if body, err = readBounded(ctx, open); err != nil {
 			return nil, unreadable("body", err)
 		}
 	}
@@ -210,8 +210,28 @@ func unreadable(field string, err error) error {
 	return fault.New(fault.BadRequest, "%s: %w", field, err).In(field)
 }
 
-// readBounded reads what can still be a message.
-func readBounded(open func() (io.ReadCloser, error)) ([]byte, error) {
+// readBounded reads what can still be a message. It does not wait for who writes, at the
+// other end of a pipe or at a terminal, once ctx is over: the read goes on alone then,
+// until the command ends.
+func readBounded(ctx context.Context, open func() (io.ReadCloser, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		data, err := readAll(open)
+		read <- result{data, err}
+	}()
+	select {
+	case r := <-read:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func readAll(open func() (io.ReadCloser, error)) ([]byte, error) {
 	r, err := open()
 	if err != nil {
 		return nil, err
@@ -240,7 +260,7 @@ func printResponse(w io.Writer, resp *pb.Message, text func(*pb.Message) ([]byte
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(w, string(line)); err != nil {
+	if _, err := fmt.Fprintln(w, jsonLine(line)); err != nil {
 		return err
 	}
 	_, err = message.Result(resp)

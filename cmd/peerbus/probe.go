@@ -85,7 +85,7 @@ func (o probePrinter) probe(remote string, p probe) error {
 	if p.Error != "" {
 		text = "lost    " + p.Error
 	}
-	_, err := fmt.Fprintf(o.w, "%s  %d  %s\n", remote, p.Sequence, text)
+	_, err := fmt.Fprintf(o.w, "%s  %d  %s\n", printable(remote), p.Sequence, printable(text))
 	return err
 }
 

@@ -77,7 +77,7 @@ func (t *meter) show(ctx context.Context, wait pb.Wait) (end func()) {
 		tick := time.NewTicker(meterEvery)
 		defer tick.Stop()
 		for {
-			_, _ = fmt.Fprint(t.w, wipe, meterLine(t.written.Load(), t.total, wait))
+			_, _ = fmt.Fprint(t.w, wipe, t.fitting(meterLine(t.written.Load(), t.total, wait)))
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -90,6 +90,20 @@ func (t *meter) show(ctx context.Context, wait pb.Wait) (end func()) {
 		cancel()
 		drawing.Wait()
 	}
+}
+
+// fitting is what of a line a narrow terminal has room for: what goes on in its next line
+// would not be wiped. Its last column stays empty, as some begin a new line behind it.
+func (t *meter) fitting(line string) string {
+	f, ok := t.w.(*os.File)
+	if !ok {
+		return line
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 || len(line) < width {
+		return line
+	}
+	return line[:width-1]
 }
 
 // wipe goes back to the beginning of a terminal's line and empties it.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 )
 
@@ -33,6 +34,22 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 		t.Fatal(err)
 	}
 	return screen, tty
+}
+
+// A line that does not fit a narrow terminal is cut: its rest would stay there.
+func TestTheBarFitsTheTerminal(t *testing.T) {
+	_, tty := terminal(t)
+	defer func() { _ = tty.Close() }()
+	m := &meter{w: tty}
+	line := meterLine(0, 4<<20, pb.Wait_WAIT_ACCEPTED)
+	for width, want := range map[uint16]int{20: 19, 200: len(line), 0: len(line)} {
+		if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: width}); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.fitting(line); len(got) != want {
+			t.Errorf("%d columns: %d are used, want %d", width, len(got), want)
+		}
+	}
 }
 
 // Somebody at a terminal sees how far a large message is, and nothing of that is

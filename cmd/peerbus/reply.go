@@ -165,13 +165,14 @@ func (p *replyPrinter) print(req, resp *pb.Message) {
 	if p.json {
 		q, _ := message.ApplicationJSON(req)
 		a, _ := message.ApplicationJSON(resp)
-		_ = json.NewEncoder(p.w).Encode(map[string]json.RawMessage{"request": q, "response": a})
+		line, _ := json.Marshal(map[string]json.RawMessage{"request": q, "response": a})
+		_, _ = fmt.Fprintln(p.w, printable(string(line)))
 		return
 	}
 	code, err := message.Result(resp)
 	text := ""
 	if err != nil {
-		text = "  " + err.Error()
+		text = "  " + printable(err.Error())
 	}
-	_, _ = fmt.Fprintf(p.w, "%s  %-8s  from %s  answered %d%s\n", time.Now().Format("15:04:05.000"), req.Type, req.From, code, text)
+	_, _ = fmt.Fprintf(p.w, "%s  %-8s  from %s  answered %d%s\n", time.Now().Format("15:04:05.000"), printable(req.Type), printable(req.From), code, text)
 }

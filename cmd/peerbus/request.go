@@ -30,7 +30,7 @@ within --timeout.`,
 }
 
 func (s *messageSettings) request(cmd *cobra.Command, args []string) error {
-	m, err := s.message(cmd.InOrStdin(), args)
+	m, err := s.message(cmd.Context(), cmd.InOrStdin(), args)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *messageSettings) request(cmd *cobra.Command, args []string) error {
 		return printResponse(cmd.OutOrStdout(), resp, message.ApplicationJSON)
 	}
 	if r := resp.GetResource(); r != nil {
-		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "with %d bytes of %s, which -o json prints\n", len(r.Content), r.MimeType)
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "with %d bytes of %s, which -o json prints\n", len(r.Content), printable(r.MimeType))
 	}
 	return printResponse(cmd.OutOrStdout(), resp, bodyOf)
 }

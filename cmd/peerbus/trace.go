@@ -71,7 +71,7 @@ func (s *traceSettings) run(cmd *cobra.Command, address string) error {
 // probe makes the message.
 func (s *traceSettings) probe(cmd *cobra.Command, address string) (*pb.Message, error) {
 	if cmd.Flags().Changed("message") {
-		return s.message(cmd.InOrStdin(), []string{address, s.body})
+		return s.message(cmd.Context(), cmd.InOrStdin(), []string{address, s.body})
 	}
 	if s.from != "" || cmd.Flags().Changed("type") {
 		return nil, usageError{fault.New(fault.BadRequest, "from and type are for a request: give --message as well")}

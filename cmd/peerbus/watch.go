@@ -106,7 +106,7 @@ func (l *connectionLog) line(id, text string, now time.Time) error {
 		return nil
 	}
 	l.known[id] = text
-	_, err := fmt.Fprintf(l.w, "%s  %s  %s\n", now.Format("15:04:05.000"), id, text)
+	_, err := fmt.Fprintf(l.w, "%s  %s  %s\n", now.Format("15:04:05.000"), printable(id), printable(text))
 	return err
 }
 

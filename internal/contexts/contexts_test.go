@@ -1,9 +1,11 @@
 package contexts_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/peerbus/peerbus/internal/contexts"
@@ -105,5 +107,39 @@ func TestBadFilesAreNamed(t *testing.T) {
 		if _, err := contexts.Read(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// Of what many change at the same moment all stays; a link to the file stays one.
+func TestChangesAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "contexts.yaml")
+	if err := os.Symlink("elsewhere.yaml", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "elsewhere.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const many = 20
+	var all sync.WaitGroup
+	for n := range many {
+		all.Go(func() {
+			if err := contexts.Change(path, func(f *contexts.File) error {
+				return f.Add(fmt.Sprintf("c%d", n), contexts.Context{"addr": "h:1"})
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	f, err := contexts.Read(path)
+	if err != nil || len(f.Contexts) != many {
+		t.Errorf("%d are there, %v", len(f.Contexts), err)
+	}
+	if to, err := os.Readlink(path); err != nil || to != "elsewhere.yaml" {
+		t.Errorf("the link: %q, %v", to, err)
+	}
+	if err := contexts.Change("", func(*contexts.File) error { return nil }); fault.CodeOf(err) != fault.BadRequest {
+		t.Error(err)
 	}
 }

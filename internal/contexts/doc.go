@@ -17,8 +17,9 @@
 // keys; it never has a key itself. The file is its owner's alone (0600).
 //
 // A File is a value without a lock of its own. It is written whole beside the old
-// one, which it then replaces, so that a reader sees the one or the other. Of two
-// programs that change it at the same moment the later one's change stays.
+// one, which it then replaces, so that a reader sees the one or the other. Change holds
+// a lock beside it (contexts.yaml.lock), so that of what several programs change at the
+// same moment all stays; where there is no flock, the later one's change does.
 //
 // Bounds: 1 MiB for the file, 64 bytes for a name.
 package contexts

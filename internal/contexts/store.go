@@ -87,10 +87,39 @@ func parse(data []byte) (*File, error) {
 	return f, nil
 }
 
+// Change reads the file, changes it and writes it. Of several programs that do that at
+// the same moment each one's change stays.
+func Change(path string, change func(*File) error) error {
+	if path == "" {
+		return errNoPlace
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // the link stays, and what it leads to is replaced
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fault.New(fault.Internal, "contexts: %w", err)
+	}
+	unlock, err := lock(path)
+	if err != nil {
+		return fault.New(fault.CodeOf(err), "contexts: %w", err)
+	}
+	defer unlock()
+	f, err := Read(path)
+	if err == nil {
+		err = change(f)
+	}
+	if err != nil {
+		return err
+	}
+	return f.Write(path)
+}
+
+var errNoPlace = fault.New(fault.BadRequest, "contexts have no place: neither XDG_CONFIG_HOME nor HOME is set")
+
 // Write puts the file in the place of the one before it.
 func (f *File) Write(path string) error {
 	if path == "" {
-		return fault.New(fault.BadRequest, "contexts have no place: neither XDG_CONFIG_HOME nor HOME is set")
+		return errNoPlace
 	}
 	data, err := yaml.Marshal(f)
 	if err == nil {

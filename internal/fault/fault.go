@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -99,10 +100,16 @@ func From(err error) *Error {
 		return &Error{Code: Unavailable, Description: "cancelled", cause: err}
 	}
 	if s, ok := status.FromError(err); ok {
+		if s.Code() == codes.Internal && strings.Contains(s.Message(), notUTF8) {
+			return &Error{Code: BadRequest, Description: "what is asked has a text that is not UTF-8", cause: err}
+		}
 		return &Error{Code: fromGRPC(s.Code()), Description: s.Message(), Field: fieldOf(s), cause: err}
 	}
 	return &Error{Code: Internal, Description: err.Error(), cause: err}
 }
+
+// notUTF8 is how gRPC says that protobuf cannot encode a request.
+const notUTF8 = "error while marshaling: string field contains invalid UTF-8"
 
 // CodeOf is the code of From(err); OK for nil.
 func CodeOf(err error) Code {

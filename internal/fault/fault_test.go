@@ -55,3 +55,11 @@ func TestCauseIsKept(t *testing.T) {
 		t.Errorf("%v does not wrap its cause", err)
 	}
 }
+
+// What cannot be encoded is a mistake of whoever asks.
+func TestATextThatIsNotUTF8(t *testing.T) {
+	err := status.Error(codes.Internal, "grpc: error while marshaling: string field contains invalid UTF-8")
+	if f := fault.From(err); f.Code != fault.BadRequest || f.Description != "what is asked has a text that is not UTF-8" {
+		t.Errorf("%+v", f)
+	}
+}

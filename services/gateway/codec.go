@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // codec is the JSON of everything but messages: the names of the protos, all fields,
@@ -58,6 +59,9 @@ func (parameters) Parse(m proto.Message, values url.Values, filter *utilities.Do
 		}
 		if n := len(values[name]); n > 1 {
 			return fault.New(fault.BadRequest, "%s is given %d times", name, n).In(name)
+		}
+		if err := message.CheckUTF8(name, values[name][0]); err != nil {
+			return err
 		}
 		if err := (&runtime.DefaultQueryParser{}).Parse(m, url.Values{name: values[name]}, filter); err != nil {
 			return fault.New(fault.BadRequest, "%s %.80q is not of its type", name, values[name][0]).In(name)

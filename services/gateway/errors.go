@@ -79,7 +79,7 @@ func explained(err error) error {
 
 var (
 	unknownField   = regexp.MustCompile(`unknown field "([^"]+)"`)
-	wrongParameter = regexp.MustCompile(`^(?:there is no parameter (\S+)|(\S+) (?:".*" is not of its type|is given \d+ times))$`)
+	wrongParameter = regexp.MustCompile(`^(?:there is no parameter (\S+)|(\S+) (?:".*" is not of its type|is given \d+ times|is not UTF-8))$`)
 	noDuration     = regexp.MustCompile(`^(\w+) is not a duration;`) // wrongDuration's, as text
 	invalidField   = regexp.MustCompile(`for (?:\w+ )?field ([\w.]+):`)
 )

@@ -44,6 +44,7 @@ type Gateway struct {
 	codec    *codec
 	feeds    chan struct{} // a place for each
 	posts    chan struct{} // likewise
+	bodies   held
 
 	mu            sync.Mutex
 	life          context.Context // nil before Run and after it
@@ -71,6 +72,7 @@ func New(cfg Config) (*Gateway, error) {
 		metrics: newMetrics(), codec: newCodec(), subscriptions: map[string]*subscription{},
 	}
 	g.posts = make(chan struct{}, g.limits.Waiting)
+	g.bodies.most = g.limits.Bodies
 	g.feeds = make(chan struct{}, g.limits.Feeds)
 	if err := g.metrics.register(cfg.Metrics, g); err != nil {
 		return nil, err

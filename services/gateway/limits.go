@@ -11,6 +11,9 @@ type Limits struct {
 	// Body is how many bytes a request may have. Default: the largest message, a
 	// third more for its content in base64, and 64 KiB around it.
 	Body int64
+	// Bodies is how many bytes the bodies of all requests that are under way may have,
+	// of which the first 64 KiB each are not counted. Default 256 MiB: 45 of the largest.
+	Bodies int64
 	// Call is how long a call waits that says nothing else. Default 15 s, as long as
 	// a request over the bus.
 	Call time.Duration
@@ -59,6 +62,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Body:          message.MaxSize + message.MaxSize/3 + 64<<10,
+		Bodies:        256 << 20,
 		Call:          15 * time.Second,
 		Subscriptions: 256, Addresses: 64, Resume: time.Minute,
 		Replay: 2 << 20, ReplayEvents: 16 << 10,
@@ -82,6 +86,9 @@ func (l Limits) orDefaults() Limits {
 	}
 	if l.Body <= 0 {
 		l.Body = d.Body
+	}
+	if l.Bodies <= 0 {
+		l.Bodies = d.Bodies
 	}
 	wait(&l.Call, d.Call)
 	or(&l.Subscriptions, d.Subscriptions)

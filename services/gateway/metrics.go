@@ -116,6 +116,5 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // stream tells whether it has become one.
 func (w *statusWriter) stream() bool {
-	kind := w.Header().Get("Content-Type")
-	return w.code == http.StatusSwitchingProtocols || kind == typeSSE || kind == typeNDJSON
+	return w.code == http.StatusSwitchingProtocols || isStream(w.Header())
 }

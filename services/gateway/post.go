@@ -108,6 +108,12 @@ func (g *Gateway) postRequest(w http.ResponseWriter, r *http.Request) (*pb.PostR
 		req.Message, err = wrapContent(q, body, kind)
 	}
 	if err == nil {
+		err = message.CheckText(req.Message)
+	}
+	if err == nil {
+		err = message.CheckUTF8("Idempotency-Key", req.IdempotencyKey)
+	}
+	if err == nil {
 		complete(req.Message, req.IdempotencyKey)
 		trace(req.Message, r.Header)
 	}
@@ -125,6 +131,9 @@ func mediaType(r *http.Request) (natural bool, kind string, err error) {
 	if err != nil {
 		return false, "", fault.New(fault.BadRequest, "Content-Type %q is no media type", header).In("Content-Type")
 	}
+	if err := message.CheckUTF8("Content-Type", header); err != nil {
+		return false, "", err
+	}
 	return kind == "application/json" || kind == "application/x-www-form-urlencoded", header, nil
 }
 
@@ -137,6 +146,11 @@ func query(r *http.Request, names ...string) (url.Values, error) {
 	for name, v := range q {
 		if !slices.Contains(names, name) {
 			return nil, fault.New(fault.BadRequest, "there is no parameter %s", name).In(name)
+		}
+		for _, value := range v {
+			if err := message.CheckUTF8(name, value); err != nil {
+				return nil, err
+			}
 		}
 		if len(v) > 1 && name != "address" {
 			return nil, fault.New(fault.BadRequest, "%s is given %d times", name, len(v)).In(name)

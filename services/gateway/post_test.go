@@ -2,7 +2,11 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +120,85 @@ func TestPostsThatWaitAreBounded(t *testing.T) {
 	}
 	close(release)
 	<-over
+}
+
+// One who does not read the response that it has asked for keeps no place of those who
+// wait, and one who reads slowly gets all of it.
+func TestAResponseThatIsNotRead(t *testing.T) {
+	d := newDoor(t, Limits{Waiting: 1, Write: 100 * time.Millisecond})
+	d.narrow()
+	d.bus.mu.Lock()
+	d.bus.answer = func(m *pb.Message) (*pb.Message, error) {
+		return message.Answer(m, fault.OK, map[string]any{"value": strings.Repeat("x", 3<<20)}), nil
+	}
+	d.bus.mu.Unlock()
+	const post = `{"type":"ping","to":"x"}`
+	silent := d.dial()
+	defer func() { _ = silent.Close() }()
+	_ = silent.(*net.TCPConn).SetReadBuffer(4 << 10)
+	if _, err := fmt.Fprintf(silent, "POST /v1/messages?wait=response HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(post), post); err != nil {
+		t.Fatal(err)
+	}
+	d.bus.until(func() bool { return len(d.bus.posted) == 1 })
+	for {
+		resp := d.ask(http.MethodPost, "/v1/messages?wait=response", post)
+		text := d.read(resp)
+		if resp.StatusCode == http.StatusTooManyRequests {
+			continue
+		}
+		if resp.StatusCode != http.StatusOK || len(text) < 3<<20 {
+			t.Errorf("%d, %d bytes", resp.StatusCode, len(text))
+		}
+		return
+	}
+}
+
+// What all bodies have in memory is bounded; what is small gets in all the same, and all
+// is free again at the end.
+func TestBodiesAreBounded(t *testing.T) {
+	d := newDoor(t, Limits{Bodies: 1 << 20})
+	ctx, cancel := context.WithCancel(d.ctx)
+	defer cancel()
+	large := `{"type":"ping","to":"x","body":{"value":"` + strings.Repeat("x", 900<<10) + `"}}`
+	r, w := io.Pipe()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url+"/v1/messages", r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if resp, err := d.client.Do(req); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	if _, err := io.WriteString(w, large); err != nil {
+		t.Fatal(err)
+	}
+	for d.bodies.now.Load() < 800<<10 { // until it has come
+		runtime.Gosched()
+	}
+	if e := d.refusal(d.ask(http.MethodPost, "/v1/messages", large)); e.Code != 429 || e.Field != "body" {
+		t.Errorf("%+v", e)
+	}
+	const small = `{"type":"ping","to":"x"}`
+	if resp := d.ask(http.MethodPost, "/v1/messages", small); resp.StatusCode != 200 {
+		t.Errorf("%d %s", resp.StatusCode, d.read(resp))
+	} else {
+		_ = d.read(resp)
+	}
+	cancel()
+	_ = w.Close()
+	<-over
+	for d.bodies.now.Load() != 0 {
+		runtime.Gosched()
+	}
+	if resp := d.ask(http.MethodPost, "/v1/messages", large); resp.StatusCode != 200 {
+		t.Errorf("at the end: %d %s", resp.StatusCode, d.read(resp))
+	} else {
+		_ = d.read(resp)
+	}
 }
 
 // A body that does not come is not waited for without end.

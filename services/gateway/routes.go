@@ -18,6 +18,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // methods are what there is at a path.
@@ -70,10 +71,10 @@ func (g *Gateway) routes() (http.Handler, error) {
 	}
 	for path, m := range table {
 		for method, serve := range m {
-			m[method] = g.metrics.count(method+" "+path, serve)
+			m[method] = g.paced(g.held(g.metrics.count(method+" "+path, serve)))
 		}
 	}
-	refuse := g.metrics.count(routeNone, func(w http.ResponseWriter, r *http.Request) { refuseRoute(w, r, table) })
+	refuse := g.paced(g.metrics.count(routeNone, func(w http.ResponseWriter, r *http.Request) { refuseRoute(w, r, table) }))
 	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := patternOf(r.URL)
 		serve := table[path][r.Method]
@@ -175,7 +176,10 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	defer func() { _ = ctl.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.limits.Body))
 	var large *http.MaxBytesError
+	var own *fault.Error
 	switch {
+	case errors.As(err, &own):
+		return nil, own.In("body")
 	case errors.As(err, &large):
 		return nil, fault.New(fault.TooLarge, "body has more than %d bytes", large.Limit).In("body")
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -184,6 +188,16 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 		return nil, fault.New(fault.BadRequest, "body: %w", err).In("body")
 	}
 	return body, nil
+}
+
+// held counts what a handler reads of a body, for as long as it may need it.
+func (g *Gateway) held(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, release := g.bodies.hold(r.Body)
+		defer release()
+		r.Body = body
+		next(w, r)
+	}
 }
 
 // kinds is a connection to the registry on which the path says whether it is about
@@ -215,8 +229,14 @@ func (k kinds) Invoke(ctx context.Context, method string, args, reply any, opts 
 		req.Kind = given
 	case *pb.GetConnectionRequest:
 		req.Connection = unescaped(req.Connection)
+		if err := message.CheckUTF8("connection", req.Connection); err != nil {
+			return err
+		}
 	case *pb.DisconnectRequest:
 		req.Connection = unescaped(req.Connection)
+		if err := message.CheckUTF8("connection", req.Connection); err != nil {
+			return err
+		}
 	}
 	return k.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 }

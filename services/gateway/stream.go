@@ -167,15 +167,9 @@ func oneLine(text []byte) []byte {
 	return out.Bytes()
 }
 
-// put writes within the time that a client may take nothing.
+// put writes as long as the client takes something.
 func (e *eventWriter) put() error {
-	if err := e.ctl.SetWriteDeadline(time.Now().Add(e.write)); err != nil {
-		return err
-	}
-	if err := e.ctx.Err(); err != nil {
-		return err // what was to cut this write may have come before its deadline
-	}
-	_, err := e.w.Write(e.line)
+	_, err := writePaced(e.ctx, e.w, e.ctl, e.write, e.line)
 	return err
 }
 

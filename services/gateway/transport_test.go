@@ -98,6 +98,18 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
+// narrow serves at connections that hold little of what is not read.
+func (d *door) narrow() {
+	web := httptest.NewUnstartedServer(d.Handler())
+	web.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		_ = conn.(*net.TCPConn).SetWriteBuffer(4 << 10)
+		return ctx
+	}
+	web.Start()
+	d.t.Cleanup(web.Close)
+	d.url = web.URL
+}
+
 func (d *door) dial() net.Conn {
 	d.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))

@@ -1,0 +1,32 @@
+package message
+
+import (
+	"unicode/utf8"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// CheckText refuses a message with a text that is not UTF-8: protobuf cannot encode it,
+// which would end the stream that it is written to.
+func CheckText(m *pb.Message) error {
+	for _, f := range []struct{ name, value string }{
+		{"id", m.GetId()}, {"type", m.GetType()}, {"from", m.GetFrom()}, {"to", m.GetTo()},
+		{"via", m.GetVia()}, {"source", m.GetSource()}, {"p2pHandler", m.GetP2PHandler()}, {"p2pRequester", m.GetP2PRequester()},
+		{"mime_type", m.GetResource().GetMimeType()},
+		{"traceparent", m.GetTrace().GetTraceparent()}, {"tracestate", m.GetTrace().GetTracestate()},
+	} {
+		if err := CheckUTF8(f.name, f.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckUTF8 refuses the text of a field that is not UTF-8.
+func CheckUTF8(field, text string) error {
+	if utf8.ValidString(text) {
+		return nil
+	}
+	return fault.New(fault.BadRequest, "%s is not UTF-8", field).In(field)
+}
