@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/peerbus/peerbus/internal/local"
@@ -152,6 +153,33 @@ func TestReplyCommand(t *testing.T) {
 			stop()
 		})
 	}
+}
+
+// An answer from an address that is not registered is refused, and that is told.
+func TestReplyOfAnAddressThatIsNotRegistered(t *testing.T) {
+	p := newPair(t, local.AllInOne, local.AllInOne)
+	ctx, cancel := context.WithCancel(testContext(t))
+	out, w := io.Pipe()
+	over := make(chan int, 1)
+	go func() {
+		args := []string{"reply", "hyperty://example.org/stray", "--bus-addr", p.bob.BusAddr, "--template", `{}`}
+		over <- execute(ctx, args, nil, strings.NewReader(""), w, io.Discard)
+		_ = w.Close()
+	}()
+	var asking sync.WaitGroup
+	asking.Go(func() { // refused while nobody listens yet
+		for ctx.Err() == nil {
+			command(t, nil, "request", "hyperty://example.org/stray", "--bus-addr", p.bob.BusAddr, "--timeout", "1s")
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !contains(line, "not answered", "register the address") {
+		t.Errorf("%s, %v", line, err)
+	}
+	cancel()
+	_, _ = io.Copy(io.Discard, out)
+	<-over
+	asking.Wait()
 }
 
 // Whoever waits for an answer is told when there will be none.

@@ -80,7 +80,7 @@ func placedHops(hops []*pb.Hop, turn int, clocks []clock) []placed {
 		at := h.GetTime() - correction(clocks, h.GetAt())
 		p := placed{
 			Way: wayThere, At: h.GetAt(), Service: h.GetService(), Event: h.GetEvent(), Time: time.Unix(0, h.GetTime()).UTC(),
-			Since: inMillis(time.Duration(at - began)), Delta: inMillis(time.Duration(at - before)),
+			Since: millis(time.Duration(at - began)), Delta: millis(time.Duration(at - before)),
 		}
 		if i >= turn {
 			p.Way = wayBack
@@ -109,7 +109,7 @@ func isTurn(h *pb.Hop) bool {
 func clocksOf(hops []*pb.Hop) (clocks []clock) {
 	for _, at := range others(hops) {
 		if offset, margin, ok := clockOf(hops, at); ok {
-			clocks = append(clocks, clock{At: at, Offset: inMillis(offset), Error: inMillis(margin), Off: offset.Abs() > margin})
+			clocks = append(clocks, clock{At: at, Offset: millis(offset), Error: millis(margin), Off: offset.Abs() > margin})
 		}
 	}
 	return clocks

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,6 +126,19 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs, tc.want) {
 			t.Errorf("%s %v: exit %d, %q; want %q", tc.env, tc.args, code, errs, tc.want)
 		}
+	}
+}
+
+func TestAnAddressThatIsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	addr := taken.Addr().String()
+	code, _, errs := command(t, nil, "bus", "--runtime-url", "hyperty-runtime://a/b", "--bus-addr", addr)
+	if code != exitFailed || !contains(errs, "bus: listening on "+addr, "does one run already", "-addr") {
+		t.Errorf("exit %d, %s", code, errs)
 	}
 }
 

@@ -63,7 +63,7 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	}
 	if err != nil {
 		p.close()
-		return fault.New(fault.CodeOf(err), "msgnode: %w", err)
+		return notStarted("msgnode", err)
 	}
 	return p.run(cmd.Context())
 }

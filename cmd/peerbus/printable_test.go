@@ -37,7 +37,7 @@ func TestWhatOthersSendIsOneLine(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		var listened, replied, responded bytes.Buffer
 		(&messagePrinter{w: &listened, json: asJSON, enough: func() {}}).print(context.Background(), m)
-		(&replyPrinter{w: &replied, json: asJSON}).print(m, resp)
+		(&replyPrinter{w: &replied, json: asJSON}).print(m, resp, nil)
 		_ = printResponse(&responded, resp, bodyOf)
 		for name, text := range map[string]string{
 			"listen": listened.String(), "reply": replied.String(), "request": responded.String(),

@@ -118,19 +118,28 @@ func (r *replier) reply(ctx context.Context, m *pb.Message) {
 		return // one that nobody waited for; an answer to it would never end
 	}
 	resp := responseTo(m, func() ([]byte, error) { return r.answer(ctx, m) })
-	// An interrupt ends the answering; that is told too.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
-	defer cancel()
-	if err := r.bus.Send(ctx, resp); err != nil {
-		resp = message.Refuse(m, err) // it is too large, for one
-		if r.bus.Send(ctx, resp) != nil {
-			return
-		}
+	err := r.hand(ctx, resp)
+	if code := fault.CodeOf(err); code == fault.TooLarge || code == fault.BadRequest { // the response is at fault
+		resp = message.Refuse(m, err)
+		err = r.hand(ctx, resp)
 	}
-	r.out.print(m, resp)
+	r.out.print(m, resp, err)
 }
 
-// lastWord bounds the wait for a bus that has no room for a response.
+// hand gives a response to the bus, and waits until it is accepted: what is refused,
+// since the address is not registered for one, shall be told here, as the requester
+// is not. An interrupt ends the answering; that is told too.
+func (r *replier) hand(ctx context.Context, resp *pb.Message) error {
+	over := ctx.Err() != nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	defer cancel()
+	if over {
+		return r.bus.Send(ctx, resp)
+	}
+	return r.bus.Post(ctx, resp)
+}
+
+// lastWord bounds the wait for a bus that does not take a response.
 const lastWord = 2 * time.Second
 
 // responseTo makes the response from a body, or from why there is none.
@@ -159,20 +168,37 @@ type replyPrinter struct {
 	json bool
 }
 
-func (p *replyPrinter) print(req, resp *pb.Message) {
+// print tells of a request and its response; with err nobody has got that one.
+func (p *replyPrinter) print(req, resp *pb.Message, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.json {
-		q, _ := message.ApplicationJSON(req)
-		a, _ := message.ApplicationJSON(resp)
-		line, _ := json.Marshal(map[string]json.RawMessage{"request": q, "response": a})
-		_, _ = fmt.Fprintln(p.w, printable(string(line)))
+		_, _ = fmt.Fprintln(p.w, printable(string(replyJSON(req, resp, err))))
 		return
 	}
-	code, err := message.Result(resp)
-	text := ""
+	_, _ = fmt.Fprintf(p.w, "%s  %-8s  from %s  %s\n",
+		time.Now().Format("15:04:05.000"), printable(req.Type), printable(req.From), printable(replyText(resp, err)))
+}
+
+func replyText(resp *pb.Message, err error) string {
 	if err != nil {
-		text = "  " + printable(err.Error())
+		return "not answered: " + explain(err)
 	}
-	_, _ = fmt.Fprintf(p.w, "%s  %-8s  from %s  answered %d%s\n", time.Now().Format("15:04:05.000"), printable(req.Type), printable(req.From), code, text)
+	code, refused := message.Result(resp)
+	if refused != nil {
+		return fmt.Sprintf("answered %d  %s", code, refused)
+	}
+	return fmt.Sprintf("answered %d", code)
+}
+
+func replyJSON(req, resp *pb.Message, err error) []byte {
+	fields := map[string]any{}
+	q, _ := message.ApplicationJSON(req)
+	a, _ := message.ApplicationJSON(resp)
+	fields["request"], fields["response"] = json.RawMessage(q), json.RawMessage(a)
+	if err != nil {
+		fields["error"] = explain(err)
+	}
+	line, _ := json.Marshal(fields) // of texts that are JSON
+	return line
 }

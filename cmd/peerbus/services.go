@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,9 +82,17 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 	}
 	if err != nil {
 		p.close()
-		return fault.New(fault.CodeOf(err), "%s: %w", name, err)
+		return notStarted(name, err)
 	}
 	return p.run(cmd.Context())
+}
+
+// notStarted says which mode could not be started, and where that is known, what to do.
+func notStarted(mode string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fault.New(fault.CodeOf(err), "%s: %w; does one run already? The flags that end in -addr name other addresses", mode, err)
+	}
+	return fault.New(fault.CodeOf(err), "%s: %w", mode, err)
 }
 
 // dialPeers connects a single service with those of its runtime that its mode

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -98,6 +97,3 @@ func (s *traceSettings) ask(ctx context.Context, m *pb.Message) (*pb.Message, er
 	})
 	return resp.GetResponse(), reached(s.busAddr, err)
 }
-
-// inMillis is a duration for people and for JSON.
-func inMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
