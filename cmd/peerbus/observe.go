@@ -9,6 +9,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/services/gateway"
 )
 
 // observeSettings are for those who look into a service: traces and profiles, both
@@ -48,7 +49,7 @@ func (p *process) serveProfiles(addr string) error {
 	if addr == "" {
 		return nil
 	}
-	srv, lis, err := p.httpServer(addr, profiles())
+	srv, lis, err := p.httpServer(addr, gateway.OwnHost(profiles()))
 	if err != nil {
 		return err
 	}

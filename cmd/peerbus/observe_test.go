@@ -67,12 +67,32 @@ func TestProfiles(t *testing.T) {
 		if code, _ := fetch(t, "http://"+addr+"/metrics"); code != http.StatusNotFound {
 			t.Errorf("%s: metrics are there too: %d", addr, code)
 		}
+		if code := fetchAs(t, "rebound.example", "http://"+addr+"/debug/pprof/cmdline"); code != http.StatusForbidden {
+			t.Errorf("%s: a page of another name may read it: %d", addr, code)
+		}
 	}
 	for _, addr := range []string{node.HTTPAddr, r.MetricsAddrs["runtime"]} {
 		if code, text := fetch(t, "http://"+addr+"/debug/pprof/"); code == http.StatusOK {
 			t.Errorf("%s: profiles are there too: %.200s", addr, text)
 		}
 	}
+}
+
+// fetchAs asks with the name of another host, as a page does that was made to lead here.
+func fetchAs(t *testing.T, host, url string) (code int) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(testContext(t), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	return resp.StatusCode
 }
 
 func TestWrongObservation(t *testing.T) {

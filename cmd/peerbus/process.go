@@ -18,6 +18,7 @@ import (
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/services/gateway"
 )
 
 // process is a mode while it is put together and while it runs.
@@ -143,7 +144,7 @@ func (p *process) serveHTTP(addr string, handler http.Handler) error {
 		return nil
 	}
 	if handler == nil {
-		handler = p.monitoring()
+		handler = gateway.OwnHost(p.monitoring())
 	}
 	srv, lis, err := p.httpServer(addr, handler)
 	if err != nil {

@@ -84,15 +84,31 @@ func isLink(r *http.Request) bool {
 // allowed origins are its own too, as a proxy of this host has them. What has no name
 // (HTTP/1.0) is from no browser.
 func (g *Gateway) checkHost(r *http.Request) error {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok || r.Host == "" {
-		return nil
-	}
-	addr, err := netip.ParseAddrPort(local.String())
-	if err != nil || !addr.Addr().Unmap().IsLoopback() || isLoopback(r.Host) || g.isAllowedHost(r.Host) {
+	if isOwnHost(r) || g.isAllowedHost(r.Host) {
 		return nil
 	}
 	return fault.New(fault.Forbidden, "%.80q is no name of this host", r.Host).In("Host")
+}
+
+func isOwnHost(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || r.Host == "" {
+		return true
+	}
+	addr, err := netip.ParseAddrPort(local.String())
+	return err != nil || !addr.Addr().Unmap().IsLoopback() || isLoopback(r.Host)
+}
+
+// OwnHost keeps a handler on loopback from pages that have been made to lead here, as
+// the gateway is: what has profiles or metrics is no business of theirs.
+func OwnHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isOwnHost(r) {
+			writeError(w, fault.New(fault.Forbidden, "%.80q is no name of this host", r.Host).In("Host"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (g *Gateway) isAllowedHost(host string) bool {
