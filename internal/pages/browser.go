@@ -68,6 +68,13 @@ func (b *browser) run(text string) error {
 	return err
 }
 
+// open opens another page.
+func (b *browser) open(url string) error {
+	ctx, cancel := context.WithTimeout(b.ctx, scriptTime)
+	defer cancel()
+	return chromedp.Do(ctx, chromedp.Navigate(url))
+}
+
 func replMode(p *runtime.EvaluateParams) {
 	yes := true
 	p.ReplMode = &yes

@@ -16,6 +16,8 @@
 //	```text terminal=NAME    what that terminal prints next, sooner or later
 //	```js                    a script for the console of a browser, on a page of the
 //	                         gateway at 127.0.0.1:7490; it prints to terminal=browser
+//	```text terminal=browser page=URL
+//	                         the browser opens that page, which prints this next
 //	```go from=FILE          an excerpt: its lines stand in FILE, in this order
 //	```mermaid               a diagram, whose syntax is looked at
 //	```text, ```json, ```    shown alone

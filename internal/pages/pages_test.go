@@ -98,7 +98,7 @@ func TestBlocksAreUnderstood(t *testing.T) {
 				t.Errorf("%s:%d: nobody knows what to do with a block of %q", name, b.Line, b.Language)
 			}
 			for attribute := range b.Attributes {
-				if attribute != "terminal" && attribute != "from" {
+				if attribute != "terminal" && attribute != "from" && attribute != "page" {
 					t.Errorf("%s:%d: a block has no attribute %s", name, b.Line, attribute)
 				}
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // ports are those that pages use.
-var ports = []string{"7400", "7401", "7402", "7403", "7404", "7411", "7480", "7490", "7491", "7492", "7493"}
+var ports = []string{"7400", "7401", "7402", "7403", "7404", "7411", "7480", "7490", "7491", "7492", "7493", "8099"}
 
 // checkPorts finds out before a page starts what would make it fail in a riddle.
 func checkPorts() error {
@@ -62,6 +62,8 @@ func (r *Runner) Run(b Block) error {
 		return r.shell.run(b.Line, Executed(b.Text))
 	case b.Language == "console":
 		return r.converse(b)
+	case b.Language == "text" && name == browserName && b.Attributes["page"] != "":
+		return r.open(b.Attributes["page"], b.Text)
 	case b.Language == "text" && name != "":
 		return r.terminal(name).expect(b.Text)
 	case b.Language == "js":
@@ -100,15 +102,37 @@ func (r *Runner) terminal(name string) *terminal {
 	return t
 }
 
+// browserName is the terminal that the browser's pages print to.
+const browserName = "browser"
+
+// script types a script into the browser's console.
 func (r *Runner) script(text string) error {
-	if r.browser == nil {
-		b, err := openBrowser(filepath.Join(r.dir, "profile"), r.terminal("browser").path)
-		if err != nil {
-			return err
-		}
-		r.browser = b
+	if err := r.needBrowser(); err != nil {
+		return err
 	}
 	return r.browser.run(text)
+}
+
+// open opens a page in the browser, and waits until it has printed what is wanted.
+func (r *Runner) open(url, want string) error {
+	if err := r.needBrowser(); err != nil {
+		return err
+	}
+	if err := r.browser.open(url); err != nil {
+		return err
+	}
+	return r.terminal(browserName).expect(want)
+}
+
+func (r *Runner) needBrowser() error {
+	if r.browser != nil {
+		return nil
+	}
+	b, err := openBrowser(filepath.Join(r.dir, "profile"), r.terminal(browserName).path)
+	if err == nil {
+		r.browser = b
+	}
+	return err
 }
 
 // Printed is what the page has printed so far.
