@@ -10,6 +10,7 @@ import (
 	"log"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/peerbus/peerbus/client"
 	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -28,6 +29,9 @@ func main() {
 	}
 }
 
+// attachTime is how long the bus may take to answer at first.
+const attachTime = 10 * time.Second
+
 func run(ctx context.Context, addr, own, other string) error {
 	conn, err := client.Dial(addr, nil)
 	if err != nil {
@@ -42,6 +46,9 @@ func run(ctx context.Context, addr, own, other string) error {
 	attached := make(chan error, 1)
 	go func() { attached <- bus.Run(ctx) }() // comes back whenever the bus was away
 	defer func() { cancel(); <-attached }()
+	if err := ready(ctx, bus); err != nil {
+		return fmt.Errorf("%s: %w", addr, err)
+	}
 	switch {
 	case own != "":
 		return serve(ctx, bus, own)
@@ -52,11 +59,19 @@ func run(ctx context.Context, addr, own, other string) error {
 	}
 }
 
+// ready waits until the bus has answered.
+func ready(ctx context.Context, bus *client.Bus) error {
+	ctx, cancel := context.WithTimeout(ctx, attachTime)
+	defer cancel()
+	_, err := bus.Ready(ctx)
+	return err
+}
+
 // serve answers until ctx ends.
 func serve(ctx context.Context, bus *client.Bus, own string) error {
 	_, err := bus.Listen(ctx, own, func(ctx context.Context, m *peerbusv1.Message) {
 		fmt.Println(m.Type, "from", m.From)
-		if err := bus.Send(ctx, message.Answer(m, 200, map[string]any{"value": 21.5})); err != nil {
+		if err := bus.Post(ctx, message.Answer(m, 200, map[string]any{"value": 21.5})); err != nil {
 			log.Print(err)
 		}
 	})

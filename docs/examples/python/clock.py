@@ -14,9 +14,17 @@ import sys
 import time
 import uuid
 
-import grpc
+try:
+    import grpc
 
-from peerbus.v1 import bus_pb2, bus_pb2_grpc, message_pb2
+    from peerbus.v1 import bus_pb2, bus_pb2_grpc, message_pb2
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{error}: grpc and google.protobuf are in Debian's python3-grpcio and python3-protobuf, or grpcio and protobuf"
+        " elsewhere; peerbus.v1 is generated as docs/grpc.md says, and PYTHONPATH has its directory"
+    )
+
+ATTACH_TIME = 10  # seconds that the bus may take to answer at first
 
 
 class Attachment:
@@ -97,9 +105,12 @@ def main():
     args = parser.parse_args()
     with grpc.insecure_channel(args.bus) as channel:
         try:
+            grpc.channel_ready_future(channel).result(timeout=ATTACH_TIME)
             {"serve": serve, "ask": ask}[args.command](channel, args.address)
         except KeyboardInterrupt:
             sys.exit(130)
+        except grpc.FutureTimeoutError:
+            sys.exit(f"no bus answers at {args.bus} within {ATTACH_TIME} s")
         except grpc.RpcError as error:
             sys.exit(f"{error.code().name}: {error.details()}")
 
