@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/local"
-	"github.com/peerbus/peerbus/internal/sequence"
 )
 
 // The demo is the main job as one sees it: a Message Node and two runtimes on
@@ -78,6 +75,7 @@ func (s *demoSettings) run(cmd *cobra.Command) (err error) {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	p := newPrinter(cmd.OutOrStdout())
+	defer p.flush()
 	system := local.New(local.Config{Binary: binary, Dir: filepath.Join(dir, "data"), OnEvent: p.event})
 	defer func() {
 		if closing := system.Close(); err == nil {
@@ -106,6 +104,7 @@ type stage struct {
 
 func (s *demoSettings) setStage(ctx context.Context, p *printer, system *local.System) (*stage, error) {
 	p.say("Starting a Message Node, Alice's runtime (four processes) and Bob's (one process).")
+	p.flush() // the processes take a while
 	node, err := system.StartNode(demoDomain)
 	if err != nil {
 		return nil, err
@@ -142,36 +141,4 @@ func registerHyperty(ctx context.Context, r *local.Runtime, user string) (string
 		return "", fmt.Errorf("registering %s's hyperty: %w", user, err)
 	}
 	return resp.Registration.Url, nil
-}
-
-// printer writes what happens, as it happens: lines come from several
-// goroutines.
-type printer struct {
-	mu    sync.Mutex
-	out   io.Writer
-	began time.Time
-	steps *stepTracker
-}
-
-func newPrinter(out io.Writer) *printer {
-	return &printer{out: out, began: time.Now(), steps: newStepTracker()}
-}
-
-func (p *printer) say(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.line(time.Now(), fmt.Sprintf(format, args...))
-}
-
-func (p *printer) line(at time.Time, text string) {
-	_, _ = fmt.Fprintf(p.out, "%8.1f ms  %s\n", float64(at.Sub(p.began))/float64(time.Millisecond), text)
-}
-
-// event prints a step of the sequence when it is reached.
-func (p *printer) event(e sequence.Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, r := range p.steps.add(e) {
-		p.line(r.Time, fmt.Sprintf("  %-12s %2s  %s → %s: %s", r.Diagram, r.Number, r.From, r.To, r.What))
-	}
 }

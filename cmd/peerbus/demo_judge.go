@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"sync"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -48,54 +46,4 @@ func printConnections(ctx context.Context, p *printer, r *local.Runtime) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return table(p.out, connectionHeading, connectionRows(resp.Connections, time.Now()))
-}
-
-func (p *printer) print(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, _ = fmt.Fprintf(p.out, format, args...)
-}
-
-// stepTracker tells which steps have been reached, as events come. Events of
-// several processes come a little out of order, so it looks at all of them
-// again: there are some hundreds until the last step is reached, and it stops
-// then.
-type stepTracker struct {
-	mu         sync.Mutex
-	alice, bob string
-	events     []sequence.Event
-	told       map[int]bool
-	done       bool
-}
-
-func newStepTracker() *stepTracker { return &stepTracker{told: map[int]bool{}} }
-
-// start says who is who: from then on steps are told.
-func (t *stepTracker) start(alice, bob string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.alice, t.bob = alice, bob
-}
-
-// add gives the steps that are reached now and were not before.
-func (t *stepTracker) add(e sequence.Event) []sequence.Reached {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.done {
-		return nil
-	}
-	t.events = append(t.events, e)
-	if t.alice == "" {
-		return nil
-	}
-	found := sequence.Find(t.events, t.alice, t.bob)
-	t.done = sequence.Check(found) == nil
-	var fresh []sequence.Reached
-	for i, r := range found {
-		if !r.Time.IsZero() && !t.told[i] {
-			t.told[i] = true
-			fresh = append(fresh, r)
-		}
-	}
-	return fresh
 }

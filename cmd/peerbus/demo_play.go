@@ -60,6 +60,7 @@ func (st *stage) play(ctx context.Context, p *printer, s *demoSettings) error {
 	for {
 		select {
 		case <-ticker.C:
+			p.release()
 			st.post(ctx, &posting)
 		case r := <-results:
 			st.results = append(st.results, r)
