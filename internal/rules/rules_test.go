@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"internal/config":    {"internal/fault"},
 	"internal/contexts":  {"internal/fault"},
 	"internal/engine":    {"internal/fault", "protocol/"},
+	"internal/members":   {"internal/fault", "internal/engine", "internal/run"},
 	"internal/pages":     {},
 	"internal/rules":     {},
 	"internal/testcert":  {},

@@ -43,6 +43,8 @@ var Keys = map[string]string{
 	"object":    "address of a Connection object",
 	"entries":   "entries of a store",
 	"replica":   "another replica of the Message Node",
+	"member":    "key of a replica of a runtime's service, in the bucket of its members",
+	"kind":      "kind of service that has members: bus, registry, p2pstub",
 	"transport": "websocket or grpc",
 
 	// Of a connection.

@@ -1,0 +1,296 @@
+package members
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/run"
+)
+
+// markerFor is how long the mark of a removed key is kept, for members that were
+// cut off meanwhile.
+const markerFor = time.Minute
+
+// Config of a Group.
+type Config struct {
+	// Engine has the bucket. It outlives the group.
+	Engine *engine.Engine
+	// RuntimeURL is the runtime whose services find one another.
+	RuntimeURL string
+	// Self is the member that this process is.
+	Self Member
+
+	Limits Limits       // zero fields: DefaultLimits
+	Log    *slog.Logger // nil: slog.Default()
+}
+
+// Group is the members of a runtime as one of them sees them. Its methods may be
+// called at the same time; all but New wait for what Run finds.
+type Group struct {
+	engine *engine.Engine
+	bucket string
+	about  string
+	limits Limits
+	log    *slog.Logger
+	beats  chan struct{} // asks for a beat now; holds one signal
+	gone   chan struct{} // closed when Run has ended
+
+	clearing sync.WaitGroup // of Run
+
+	mu      sync.Mutex
+	self    Member
+	kv      jetstream.KeyValue // nil until Run has opened it
+	view    *view
+	loaded  bool          // all that was in the bucket has been seen
+	changed chan struct{} // closed, and replaced, with each change
+}
+
+// New makes a group. It starts nothing.
+func New(cfg Config) (*Group, error) {
+	if cfg.Engine == nil {
+		return nil, fault.New(fault.BadRequest, "engine is missing")
+	}
+	if err := cfg.Self.Check(); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(cfg.RuntimeURL))
+	g := &Group{
+		engine: cfg.Engine, bucket: "peerbus_members_" + hex.EncodeToString(sum[:10]), about: "members of " + cfg.RuntimeURL,
+		limits: cfg.Limits.orDefaults(), log: cfg.Log, beats: make(chan struct{}, 1), gone: make(chan struct{}),
+		self: cfg.Self, changed: make(chan struct{}),
+	}
+	if g.log == nil {
+		g.log = slog.Default()
+	}
+	g.view = newView(cfg.Self, g.limits)
+	return g, nil
+}
+
+// Run keeps the member's key alive and follows those of others until ctx is done;
+// then it takes the key away, so that the others know at once. It is called once.
+func (g *Group) Run(ctx context.Context) error {
+	defer close(g.gone)
+	defer g.clearing.Wait()
+	kv, err := g.engine.Bucket(ctx, jetstream.KeyValueConfig{
+		Bucket: g.bucket, Description: g.about, History: 1, LimitMarkerTTL: markerFor,
+	})
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.kv = kv
+	g.mu.Unlock()
+	return run.All(ctx, g.beatOn, g.follow)
+}
+
+// Self is the member that this process is.
+func (g *Group) Self() Member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.self
+}
+
+// Leave tells the others that this member is told to stop.
+func (g *Group) Leave() {
+	g.mu.Lock()
+	g.self.Leaving = true
+	g.mu.Unlock()
+	select {
+	case g.beats <- struct{}{}:
+	default:
+	}
+}
+
+// beatOn writes the member's key until ctx is done, and then takes it away.
+func (g *Group) beatOn(ctx context.Context) error {
+	tick := time.NewTicker(g.limits.Beat)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := g.beat(ctx)
+		switch {
+		case ctx.Err() != nil:
+			g.remove()
+			return nil
+		case err != nil && !failing:
+			g.log.Warn("the other members cannot be told that this one is there, trying again", "error", err)
+		case err == nil && failing:
+			g.log.Info("the other members are told again that this one is there")
+		}
+		failing = err != nil
+		select {
+		case <-tick.C:
+		case <-g.beats:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (g *Group) beat(ctx context.Context) error {
+	self := g.Self()
+	value, err := json.Marshal(self)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.limits.Write)
+	defer cancel()
+	_, err = g.kv.Put(ctx, memberKey(self), value)
+	return err
+}
+
+// remove takes the member's key away, when it stops. If that fails, the others
+// find it gone by themselves.
+func (g *Group) remove() {
+	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Write)
+	defer cancel()
+	if err := g.kv.Purge(ctx, memberKey(g.Self()), jetstream.PurgeTTL(markerFor)); err != nil {
+		g.log.Debug("the member's key could not be removed", "error", err)
+	}
+}
+
+// follow applies what comes through the bucket until ctx is done.
+func (g *Group) follow(ctx context.Context) error {
+	w, err := g.kv.WatchAll(ctx)
+	if err != nil {
+		return fault.New(fault.Unavailable, "watching %s: %w", g.bucket, err)
+	}
+	defer func() { _ = w.Stop() }() // it ends with its context
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok && ctx.Err() != nil:
+				return nil
+			case !ok:
+				return fault.New(fault.Unavailable, "watch of %s has ended", g.bucket)
+			default:
+				g.apply(ctx, e)
+			}
+		}
+	}
+}
+
+// apply takes one entry of the bucket; nil when all that was there has come.
+func (g *Group) apply(ctx context.Context, e jetstream.KeyValueEntry) {
+	g.mu.Lock()
+	changed := false
+	var err error
+	switch {
+	case e == nil:
+		g.loaded, changed = true, true
+	case e.Operation() == jetstream.KeyValuePut:
+		before := g.ready()
+		changed, err = g.view.put(e.Key(), e.Value(), e.Revision())
+		changed = changed || g.ready() != before
+	default:
+		changed = g.view.drop(e.Key())
+	}
+	var lost map[string]uint64
+	if e != nil && e.Key() == g.view.own {
+		lost = g.forget()
+		changed = changed || len(lost) > 0
+	}
+	if changed {
+		close(g.changed)
+		g.changed = make(chan struct{})
+	}
+	g.mu.Unlock()
+	if err != nil {
+		g.log.Warn("a member's key cannot be read", "member", e.Key(), "error", err)
+	}
+	for key, revision := range lost {
+		g.log.Warn("a member is gone without a word", "member", key)
+		g.clearing.Go(func() { g.clear(ctx, key, revision) })
+	}
+}
+
+// ready tells whether it is known who is there: this member has seen itself among
+// them. It is called with mu held.
+func (g *Group) ready() bool { return g.loaded && g.view.clock > 0 }
+
+// forget takes those out of the view that are gone without a word. It is called
+// with mu held.
+func (g *Group) forget() map[string]uint64 {
+	if !g.ready() {
+		return nil
+	}
+	lost := map[string]uint64{}
+	for _, key := range g.view.lost() {
+		lost[key] = g.view.records[key].revision
+		g.view.drop(key)
+	}
+	return lost
+}
+
+// clear removes the key of one that is gone from the bucket, unless it has written
+// it meanwhile.
+func (g *Group) clear(ctx context.Context, key string, revision uint64) {
+	ctx, cancel := context.WithTimeout(ctx, g.limits.Write)
+	defer cancel()
+	if err := g.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerFor)); err != nil {
+		g.log.Debug("the key of a member that is gone was not removed", "member", key, "error", err)
+	}
+}
+
+// Watch calls f with the members of a kind, this one among them, once it is known
+// who is there and then with each change, until ctx is done. f is called by one
+// goroutine; changes that come while it runs are told as one.
+func (g *Group) Watch(ctx context.Context, kind string, f func([]Member)) error {
+	var told []Member
+	for first := true; ; {
+		g.mu.Lock()
+		ready, changed, now := g.ready(), g.changed, g.view.of(kind)
+		g.mu.Unlock()
+		if ready && (first || !slices.Equal(told, now)) {
+			first, told = false, now
+			f(slices.Clone(now))
+		}
+		if !g.await(ctx, changed) {
+			return nil
+		}
+	}
+}
+
+// WatchLeader calls f with the member that leads a kind, as Watch does; not ok
+// while there is none.
+func (g *Group) WatchLeader(ctx context.Context, kind string, f func(m Member, ok bool)) error {
+	var told Member
+	var was bool
+	for first := true; ; {
+		g.mu.Lock()
+		ready, changed := g.ready(), g.changed
+		m, _, ok := g.view.leader(kind)
+		g.mu.Unlock()
+		if ready && (first || ok != was || m != told) {
+			first, told, was = false, m, ok
+			f(m, ok)
+		}
+		if !g.await(ctx, changed) {
+			return nil
+		}
+	}
+}
+
+// await waits for a change. It gives false when there is none any more.
+func (g *Group) await(ctx context.Context, changed <-chan struct{}) bool {
+	select {
+	case <-changed:
+		return true
+	case <-g.gone:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,46 @@
+package members
+
+import "time"
+
+// Limits bound a Group. Zero fields take the value of DefaultLimits.
+type Limits struct {
+	// Beat is how often a member writes its key. Default 500 ms: two small writes
+	// a second for each process.
+	Beat time.Duration
+	// Misses is how many beats of one's own pass until a member of which none
+	// came is gone. Default 6, 3 s: a process may stop that long to collect
+	// garbage or to wait for a processor.
+	Misses int
+	// Unrenewed is how long a leader that cannot write goes on. Default 10 s: a
+	// cluster of NATS takes up to 9 s to choose another leader of a bucket.
+	Unrenewed time.Duration
+	// Write bounds one write. Default 2 s: then the next beat tries again.
+	Write time.Duration
+	// Members is how many members of all kinds are taken note of. Default 1,024.
+	Members int
+}
+
+// DefaultLimits are what a Group has without others.
+func DefaultLimits() Limits {
+	return Limits{Beat: 500 * time.Millisecond, Misses: 6, Unrenewed: 10 * time.Second, Write: 2 * time.Second, Members: 1024}
+}
+
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	if l.Beat == 0 {
+		l.Beat = d.Beat
+	}
+	if l.Misses == 0 {
+		l.Misses = d.Misses
+	}
+	if l.Unrenewed == 0 {
+		l.Unrenewed = d.Unrenewed
+	}
+	if l.Write == 0 {
+		l.Write = d.Write
+	}
+	if l.Members == 0 {
+		l.Members = d.Members
+	}
+	return l
+}
