@@ -9,9 +9,11 @@ SOURCE_DATE_EPOCH ?= $(shell git show -s --format=%ct HEAD 2>/dev/null || echo 0
 # Nothing in the program depends on where or when it is built, or on whether there is a clone.
 BUILD   := -trimpath -buildvcs=false -ldflags '-s -w -X main.stampVersion=$(VERSION) -X main.stampCommit=$(COMMIT) -X main.stampTime=$(SOURCE_DATE_EPOCH)'
 BIN     := bin/peerbus
-IMAGE     ?= localhost/peerbus:$(VERSION)
+# As the manifests name it.
+IMAGE     ?= peerbus:development
 PLATFORMS ?= linux/amd64 linux/arm64
-ARCHIVE   ?= bin/peerbus-image.tar
+STAGE     ?= bin
+ARCHIVE   ?= $(STAGE)/peerbus-image.tar
 FUZZTIME ?= 5s
 CHURN    ?= 1000
 BURST    ?= 200
@@ -34,12 +36,12 @@ reference: ## make docs/reference anew from the commands and from what the servi
 build: ## build bin/peerbus
 	CGO_ENABLED=0 $(GO) build $(BUILD) -o $(BIN) ./cmd/peerbus
 
-image: $(PLATFORMS:%=bin/%) ## write the container image for PLATFORMS into ARCHIVE (bin/peerbus-image.tar, an OCI archive)
+image: $(PLATFORMS:%=$(STAGE)/%) ## write the container image for PLATFORMS into ARCHIVE (bin/peerbus-image.tar, an OCI archive)
 	cd image && $(GO) run . archive -name '$(IMAGE)' -version '$(VERSION)' -commit '$(COMMIT)' -time $(SOURCE_DATE_EPOCH) \
-		-out '$(abspath $(ARCHIVE))' $(abspath $(PLATFORMS:%=bin/%))
+		-out '$(abspath $(ARCHIVE))' $(abspath $(PLATFORMS:%=$(STAGE)/%))
 
-.PHONY: $(PLATFORMS:%=bin/%)
-$(PLATFORMS:%=bin/%): bin/%:
+.PHONY: $(PLATFORMS:%=$(STAGE)/%)
+$(PLATFORMS:%=$(STAGE)/%): $(STAGE)/%:
 	@$(MAKE) --no-print-directory image-files PLATFORM=$* FILES=$@
 
 # What is in the image of a PLATFORM, into the directory FILES; the Dockerfile does it too.

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/distribution/reference"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -21,9 +21,9 @@ func Write(file string, about About, dirs []string) error {
 	if file == "" {
 		return errors.New("no file is named for the archive")
 	}
-	tag, err := name.NewTag(about.Name, name.StrictValidation)
+	name, err := fullName(about.Name)
 	if err != nil {
-		return fmt.Errorf("name of the image: %w", err)
+		return err
 	}
 	index, err := indexOf(about, dirs)
 	if err != nil {
@@ -35,13 +35,26 @@ func Write(file string, about About, dirs []string) error {
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	whole := filepath.Join(work, "image.tar")
-	if err := writeLayout(filepath.Join(work, "layout"), index, tag.String()); err != nil {
+	if err := writeLayout(filepath.Join(work, "layout"), index, name); err != nil {
 		return err
 	}
 	if err := pack(whole, filepath.Join(work, "layout"), about.Time); err != nil {
 		return err
 	}
 	return os.Rename(whole, file)
+}
+
+// fullName gives the name by which Kubernetes looks for an image: with a host, also where
+// the short name has none.
+func fullName(name string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", fmt.Errorf("name of the image %q: %w", name, err)
+	}
+	if _, ok := named.(reference.Tagged); !ok {
+		return "", fmt.Errorf("name of the image %q: a tag is missing", name)
+	}
+	return named.String(), nil
 }
 
 // writeLayout writes the image layout. The name is there for skopeo and podman, and for

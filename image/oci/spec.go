@@ -35,7 +35,7 @@ var (
 
 // About is what is written of an image into it.
 type About struct {
-	Name    string // with a tag, such as localhost/peerbus:v1
+	Name    string // with a tag, such as peerbus:v1
 	Version string
 	Commit  string    // may be empty
 	Time    time.Time // of the commit; every time in the archive is this one
@@ -60,6 +60,7 @@ func (a About) config(p v1.Platform, source string) *v1.ConfigFile {
 	return &v1.ConfigFile{
 		Architecture: p.Architecture, OS: p.OS, Variant: p.Variant,
 		Created: v1.Time{Time: a.Time},
+		RootFS:  v1.RootFS{Type: "layers"},
 		Config: v1.Config{
 			User: User, Entrypoint: Entrypoint, Env: Env, WorkingDir: "/",
 			Labels: a.annotations(source),
