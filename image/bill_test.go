@@ -40,6 +40,9 @@ func TestBillOfMaterials(t *testing.T) {
 			t.Errorf("%s is %s in the program, %q in the bill", m.Path, m.Version, listed[m.Path])
 		}
 	}
+	if listed["golang.org/x/crypto/x509roots/fallback"] == "" {
+		t.Error("the program has no authorities, and the image none either")
+	}
 	if len(listed) != len(info.Deps)+1 || "go"+listed["stdlib"] != info.GoVersion {
 		t.Errorf("%d components for %d modules and %s", len(listed), len(info.Deps), info.GoVersion)
 	}

@@ -20,9 +20,9 @@ func main() {
 }
 
 const call = `call: image sbom -version V -time S BINARY > sbom.json
-      image archive -version V -commit C -time S -name NAME -out FILE DIRECTORY...`
+      image archive -version V -commit C -time S -name NAME -out FILE DIRECTORY [DIRECTORY…]`
 
-// run does what args say: sbom or archive.
+// run does what the arguments say: sbom or archive.
 func run(args []string) error {
 	if len(args) == 0 {
 		return errors.New(call)
