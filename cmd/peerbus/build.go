@@ -73,10 +73,11 @@ func setting(info *debug.BuildInfo, key string) string {
 	return ""
 }
 
-// stampedTime reads seconds since 1970; empty for what is no number.
+// stampedTime reads seconds since 1970; empty for 0, which stands for a time that nobody
+// knows, and for what is no number.
 func stampedTime(seconds string) string {
 	n, err := strconv.ParseInt(seconds, 10, 64)
-	if err != nil {
+	if err != nil || n == 0 {
 		return ""
 	}
 	return time.Unix(n, 0).UTC().Format(time.RFC3339)

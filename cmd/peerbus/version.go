@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func versionCommand() *cobra.Command {
 
 func printBuild(w io.Writer, b build) error {
 	_, err := fmt.Fprintf(w, "version   %s\ncommit    %s\ntime      %s\ngo        %s\nplatform  %s\n",
-		b.Version, b.Commit, b.Time, b.Go, b.Platform)
+		b.Version, cmp.Or(b.Commit, "unknown"), cmp.Or(b.Time, "unknown"), b.Go, b.Platform)
 	if err != nil || len(b.Modules) == 0 {
 		return err
 	}

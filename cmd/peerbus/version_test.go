@@ -27,7 +27,7 @@ func TestBuildIsWhatWasStamped(t *testing.T) {
 	}{
 		{"stamped", build{Version: "v9", Commit: "beef", Time: stampedTime("1767323045")}, info, "v9", "beef", "2026-01-02T03:04:05Z"},
 		{"installed", build{}, info, "v1.2.3", "cafe", "2026-01-02T03:04:05Z"},
-		{"nothing known", build{Time: stampedTime("")}, &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "development", "", ""},
+		{"nothing known", build{Time: stampedTime("0")}, &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "development", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := buildOf(tc.stamped, tc.info)
