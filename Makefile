@@ -3,7 +3,17 @@
 GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+# The time of the commit, in seconds since 1970; the only one that is built in.
+SOURCE_DATE_EPOCH ?= $(shell git show -s --format=%ct HEAD 2>/dev/null || echo 0)
+# Nothing in the program depends on where or when it is built, or on whether there is a clone.
+BUILD   := -trimpath -buildvcs=false -ldflags '-s -w -X main.stampVersion=$(VERSION) -X main.stampCommit=$(COMMIT) -X main.stampTime=$(SOURCE_DATE_EPOCH)'
 BIN     := bin/peerbus
+# As the manifests name it.
+IMAGE     ?= peerbus:development
+PLATFORMS ?= linux/amd64 linux/arm64
+STAGE     ?= bin
+ARCHIVE   ?= $(STAGE)/peerbus-image.tar
 FUZZTIME ?= 5s
 CHURN    ?= 1000
 BURST    ?= 200
@@ -11,7 +21,7 @@ CHAOS    ?= 1m
 SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help reference generate build test race fuzz bench churn demo docs chaos monitoring lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench churn demo docs chaos monitoring image image-files image-test lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +34,23 @@ reference: ## make docs/reference anew from the commands and from what the servi
 	$(GO) test -count=1 -run '^TestReference' ./cmd/peerbus -update
 
 build: ## build bin/peerbus
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/peerbus
+	CGO_ENABLED=0 $(GO) build $(BUILD) -o $(BIN) ./cmd/peerbus
+
+image: $(PLATFORMS:%=$(STAGE)/%) ## write the container image for PLATFORMS into ARCHIVE (bin/peerbus-image.tar, an OCI archive)
+	cd image && $(GO) run . archive -name '$(IMAGE)' -version '$(VERSION)' -commit '$(COMMIT)' -time $(SOURCE_DATE_EPOCH) \
+		-out '$(abspath $(ARCHIVE))' $(abspath $(PLATFORMS:%=$(STAGE)/%))
+
+.PHONY: $(PLATFORMS:%=$(STAGE)/%)
+$(PLATFORMS:%=$(STAGE)/%): $(STAGE)/%:
+	@$(MAKE) --no-print-directory image-files PLATFORM=$* FILES=$@
+
+# What is in the image of a PLATFORM, into the directory FILES; the Dockerfile does it too.
+image-files:
+	CGO_ENABLED=0 GOOS=$(firstword $(subst /, ,$(PLATFORM))) GOARCH=$(lastword $(subst /, ,$(PLATFORM))) $(GO) build $(BUILD) -o $(FILES)/peerbus ./cmd/peerbus
+	cd image && $(GO) run . sbom -version '$(VERSION)' -time $(SOURCE_DATE_EPOCH) '$(abspath $(FILES))/peerbus' > '$(abspath $(FILES))/sbom.json'
+
+image-test: ## check the image: what is in it, that it runs, and that it is the same bytes again
+	cd image && $(GO) test -count=1 -shuffle=on ./...
 
 test: ## run all tests, with the processes as they ship
 	$(GO) test -shuffle=on ./...
@@ -58,6 +84,7 @@ lint: ## vet, staticcheck, gofmt and the protos' style
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 	cd k8s/monitoring && $(GO) vet ./... && $(GO) tool -modfile=../../tools/go.mod staticcheck ./...
+	cd image && $(GO) vet ./... && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	$(TOOL) buf lint
 
 fresh: generate ## prove that gen/ is what api/ says

@@ -17,9 +17,6 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// version is set by the build.
-var version = "development"
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // who interrupts a second time does not want to wait
@@ -109,7 +106,7 @@ func newRoot(environ []string) *cobra.Command {
 		runtimeCommand(), msgnodeCommand(), registryCommand(), busCommand(), p2pstubCommand(), nodestubCommand(), gatewayCommand(),
 		postCommand(), requestCommand(), listenCommand(), replyCommand(),
 		hypertiesCommand(), connectionsCommand(), resolveCommand(), pingCommand(), traceCommand(), benchCommand(), statusCommand(), doctorCommand(),
-		contextCommand(environ), demoCommand(),
+		contextCommand(environ), demoCommand(), versionCommand(),
 	)
 	addCompletion(root, environ)
 	known := map[string]bool{}
