@@ -91,7 +91,7 @@ fresh: generate ## prove that gen/ is what api/ says
 	@git diff --exit-code -- gen || { echo 'gen/ is not fresh: run make generate'; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- gen)" || { echo 'gen/ has files that are not committed'; exit 1; }
 
-check: fresh lint race monitoring docs churn fuzz demo chaos ## all that CI runs
+check: fresh lint race monitoring image-test docs churn fuzz demo chaos ## all that CI runs
 
 clean: ## remove what was built
 	rm -rf bin

@@ -15,8 +15,6 @@ const (
 func memberKey(m Member) string  { return memberPrefix + m.Kind + "." + m.ID }
 func leadKey(kind string) string { return leadPrefix + kind }
 func isMember(key string) bool   { return strings.HasPrefix(key, memberPrefix) }
-func isLeader(key string) bool   { return strings.HasPrefix(key, leadPrefix) }
-func kindOfLead(k string) string { return strings.TrimPrefix(k, leadPrefix) }
 func fits(key string, m Member) bool {
 	if isMember(key) {
 		return key == memberKey(m)
