@@ -149,7 +149,7 @@ func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {
 }
 
 func (s *runtimeSettings) nodeFlags(f *pflag.FlagSet) {
-	f.StringArrayVar(&s.nodes, "node", nil, "Message Node of a domain, `DOMAIN=HOST:PORT` (repeatable); others are looked up at their well-known descriptor")
+	f.StringArrayVar(&s.nodes, "node", nil, "Message Node of a domain, `DOMAIN=HOST:PORT[,HOST:PORT]`, with one address for each replica or a name that has several (repeatable); others are looked up at their well-known descriptor")
 	f.BoolVar(&s.allowHTTP, "discover-http", false, "look up well-known descriptors over plain HTTP too, where HTTPS fails")
 }
 
@@ -181,17 +181,23 @@ func (s *runtimeSettings) validate() (address.URL, error) {
 }
 
 // nodeMap takes --node apart.
-func nodeMap(nodes []string) (map[string]string, error) {
-	out := map[string]string{}
+func nodeMap(nodes []string) (map[string][]string, error) {
+	out := map[string][]string{}
 	for _, n := range nodes {
-		domain, addr, ok := strings.Cut(n, "=")
-		if _, _, err := net.SplitHostPort(addr); !ok || domain == "" || err != nil {
-			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT", n)
+		domain, addrs, ok := strings.Cut(n, "=")
+		if !ok || domain == "" {
+			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
 		}
-		if out[domain] != "" {
+		if out[domain] != nil {
 			return nil, fault.New(fault.BadRequest, "node: %s is given twice", domain)
 		}
-		out[domain] = addr
+		for addr := range strings.SplitSeq(addrs, ",") {
+			addr = strings.TrimSpace(addr)
+			if _, _, err := net.SplitHostPort(addr); err != nil {
+				return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
+			}
+			out[domain] = append(out[domain], addr)
+		}
 	}
 	return out, nil
 }

@@ -88,7 +88,7 @@ func site(t *testing.T, allowPlain bool, h http.HandlerFunc) (*finder, *[]string
 		resp.Request = r
 		return resp, nil
 	})}
-	cfg := Config{HTTPClient: client, AllowPlain: allowPlain, Nodes: map[string]string{"given.example": "h:1"}}.orDefaults()
+	cfg := Config{HTTPClient: client, AllowPlain: allowPlain, Nodes: map[string][]string{"given.example": {"192.0.2.1:1"}}}.orDefaults()
 	return newFinder(cfg, false), &asked
 }
 

@@ -376,9 +376,9 @@ func TestNewRefusesBadSettings(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no runtime":    {Bus: bus},
 		"no bus":        {RuntimeURL: runtimeURL},
-		"a bad domain":  {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string]string{"a/b": "h:1"}},
+		"a bad domain":  {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string][]string{"a/b": {"h:1"}}},
 		"half a TLS":    {RuntimeURL: runtimeURL, Bus: bus, Security: rpc.Security{CertFile: "x"}},
-		"an empty node": {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string]string{"a": ""}},
+		"an empty node": {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string][]string{"a": {""}}},
 	} {
 		if _, err := New(cfg); fault.CodeOf(err) != fault.BadRequest {
 			t.Errorf("%s: %v", name, err)
