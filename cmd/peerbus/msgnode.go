@@ -12,6 +12,7 @@ type nodeSettings struct {
 	serviceSettings
 	domain, grpcAddr, dataDir, natsURL string
 	externalWS, externalGRPC           string
+	natsReplicas                       int
 	limits                             msgnode.Limits
 }
 
@@ -35,7 +36,7 @@ func msgnodeCommand() *cobra.Command {
 	f.StringVar(&s.domain, "domain", "", "`DOMAIN` that this node serves")
 	f.StringVar(&s.grpcAddr, "grpc-addr", defaultNodeAddr, "`HOST:PORT` for nodestubs")
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
-	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
+	natsFlags(f, &s.natsURL, &s.natsReplicas)
 	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
 	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT` of the gRPC address as others reach it (default: from the request's host)")
 	f.IntVar(&s.limits.MailboxBytes, "mailbox-bytes", s.limits.MailboxBytes, "most `BYTES` kept for one runtime while its session is lost")
@@ -58,6 +59,7 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 		return err
 	}
 	p := newProcess(log, "msgnode", s.security)
+	p.replicas = s.natsReplicas
 	if err = p.observe(&s.observe); err == nil {
 		err = s.build(cmd, p)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -97,9 +99,10 @@ type runtimeSettings struct {
 	grpcAddr     string
 	origins      []string
 
-	dataDir string
-	natsURL string
-	p2p     string
+	dataDir      string
+	natsURL      string
+	natsReplicas int
+	p2p          string
 
 	hideChanges bool
 
@@ -143,9 +146,15 @@ func (s *runtimeSettings) gatewayFlags(f *pflag.FlagSet) {
 
 func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
-	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
+	natsFlags(f, &s.natsURL, &s.natsReplicas)
 	f.StringVar(&s.p2p, "p2p", "always", "when to set up direct connections: always, on-request or never")
 	f.BoolVar(&s.hideChanges, "hide-changes", false, "do not tell other runtimes what is registered here")
+}
+
+// natsFlags are those of a NATS that is not in the process.
+func natsFlags(f *pflag.FlagSet, url *string, replicas *int) {
+	f.StringVar(url, "nats-url", "", "`URL[,URL]` of an existing NATS with JetStream, of as many of its servers as there are; empty for one inside the process")
+	f.IntVar(replicas, "nats-replicas", 0, fmt.Sprintf("`NUMBER` of servers of that NATS that keep a copy of the state; 0 for %d in a cluster and 1 on a single server", engine.ClusterReplicas))
 }
 
 func (s *runtimeSettings) nodeFlags(f *pflag.FlagSet) {
