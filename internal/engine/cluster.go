@@ -57,7 +57,7 @@ func (e *Engine) insist(ctx context.Context, what string, do func() error) error
 	said := ""
 	for {
 		err := do()
-		if err == nil || !e.patient || !isPassing(err) {
+		if err == nil || !e.patient || !IsPassing(err) {
 			return err
 		}
 		if text := err.Error(); text != said {
@@ -74,8 +74,9 @@ func (e *Engine) insist(ctx context.Context, what string, do func() error) error
 	}
 }
 
-// isPassing tells whether an error may be over soon.
-func isPassing(err error) bool {
+// IsPassing tells whether an error of NATS may be over soon: a server is lost, or a
+// cluster chooses a leader.
+func IsPassing(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		return api.Code == 503 || api.ErrorCode == codeNoPeers

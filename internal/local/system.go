@@ -165,7 +165,7 @@ func (s *System) httpClient() (client *http.Client, scheme string, err error) {
 // Ready waits until the node serves.
 func (n *Node) Ready(ctx context.Context) error {
 	return poll(ctx, "the Message Node of "+n.Domain, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.scheme+n.HTTPAddr+"/healthz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.scheme+n.HTTPAddr+"/readyz", nil)
 		if err != nil {
 			return err
 		}
@@ -175,7 +175,7 @@ func (n *Node) Ready(ctx context.Context) error {
 		}
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
-			return fault.New(fault.Unavailable, "/healthz says %s", resp.Status)
+			return fault.New(fault.Unavailable, "/readyz says %s", resp.Status)
 		}
 		return nil
 	})

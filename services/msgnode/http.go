@@ -37,11 +37,12 @@ type Configuration struct {
 	GRPC   string `json:"grpc,omitempty"` // host:port of MessageNode
 }
 
-// Handler serves /ws, /healthz, /metrics and the descriptor.
+// Handler serves /ws, /healthz, /readyz, /metrics and the descriptor.
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", n.serveWebSocket)
-	mux.HandleFunc("GET /healthz", n.serveHealth)
+	mux.HandleFunc("GET /healthz", serveHealth)
+	mux.HandleFunc("GET /readyz", n.serveReady)
 	mux.HandleFunc("GET "+DescriptorPath, n.serveDescriptor)
 	if g := n.gatherer(); g != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
@@ -55,18 +56,6 @@ func (n *Node) gatherer() prometheus.Gatherer {
 	}
 	g, _ := n.cfg.Metrics.(prometheus.Gatherer)
 	return g
-}
-
-// serveHealth answers 200 when clients are served and the store is connected.
-func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	switch {
-	case !n.isUp():
-		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
-	case !n.engine.Conn().IsConnected():
-		http.Error(w, "NATS is lost", http.StatusServiceUnavailable)
-	default:
-		_, _ = w.Write([]byte("ok\n")) // the client may be gone
-	}
 }
 
 // serveDescriptor answers a page of any origin: a browser's runtime asks as well.

@@ -57,8 +57,8 @@ func TestDescriptor(t *testing.T) {
 func TestHealthAndMetrics(t *testing.T) {
 	b := start(t)
 	b.dial(t, "grpc").open()
-	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 200 {
-		t.Errorf("/healthz: %d %s", w.Code, w.Body)
+	if w := get(t, b.node.Handler(), "http://x/readyz"); w.Code != 200 {
+		t.Errorf("/readyz: %d %s", w.Code, w.Body)
 	}
 	metrics := get(t, b.node.Handler(), "http://x/metrics").Body.String()
 	for _, line := range []string{
@@ -74,7 +74,10 @@ func TestHealthAndMetrics(t *testing.T) {
 		}
 	}
 	b.stop()
-	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 503 {
+	if w := get(t, b.node.Handler(), "http://x/readyz"); w.Code != 503 {
+		t.Errorf("/readyz of a stopped node: %d", w.Code)
+	}
+	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 200 {
 		t.Errorf("/healthz of a stopped node: %d", w.Code)
 	}
 	if w := get(t, b.node.Handler(), "http://x/ws"); w.Code != 503 {
