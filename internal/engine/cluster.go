@@ -22,6 +22,9 @@ const (
 	MaxReplicas = 5
 	// insistEvery is the pause before what a cluster cannot do now is tried again.
 	insistEvery = 250 * time.Millisecond
+	// attemptTimeout bounds one attempt: what a cluster is asked too early is not
+	// answered at all.
+	attemptTimeout = 3 * time.Second
 )
 
 // Codes of JetStream that its client does not name.
@@ -53,10 +56,12 @@ func (cfg Config) copies() []int {
 
 // insist does what a cluster may not be able to do while it starts, or chooses a
 // leader, until it has done it or ctx is done. What fails is in the log once.
-func (e *Engine) insist(ctx context.Context, what string, do func() error) error {
+func (e *Engine) insist(ctx context.Context, what string, do func(context.Context) error) error {
 	said := ""
 	for {
-		err := do()
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err := do(attempt)
+		cancel()
 		if err == nil || !e.patient || !IsPassing(err) {
 			return err
 		}

@@ -90,7 +90,7 @@ func (e *Engine) connect(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	err = e.insist(ctx, "connecting to NATS", func() (err error) {
+	err = e.insist(ctx, "connecting to NATS", func(context.Context) (err error) {
 		e.conn, err = opts.Connect()
 		return err
 	})
@@ -100,7 +100,7 @@ func (e *Engine) connect(ctx context.Context, cfg Config) error {
 	if e.js, err = jetstream.New(e.conn); err != nil {
 		return fault.New(fault.Unavailable, "JetStream: %w", err)
 	}
-	err = e.insist(ctx, "JetStream", func() error {
+	err = e.insist(ctx, "JetStream", func(ctx context.Context) error {
 		_, err := e.js.AccountInfo(ctx)
 		return err
 	})
@@ -158,7 +158,7 @@ func (e *Engine) JetStream() jetstream.JetStream { return e.js }
 // servers, is waited for until ctx is done.
 func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv jetstream.KeyValue, err error) {
 	for _, cfg.Replicas = range e.replicas {
-		err = e.insist(ctx, "bucket "+cfg.Bucket, func() (err error) {
+		err = e.insist(ctx, "bucket "+cfg.Bucket, func(ctx context.Context) (err error) {
 			kv, err = e.js.CreateOrUpdateKeyValue(ctx, cfg)
 			return err
 		})
