@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +17,7 @@ import (
 	"github.com/peerbus/peerbus/internal/local"
 )
 
-// domain is one that is served by three replicas of a Message Node over three servers
+// replicated is a domain that is served by three replicas of a Message Node over three servers
 // of NATS, with two pairs of runtimes.
 type replicated struct {
 	system   *local.System
@@ -22,9 +25,7 @@ type replicated struct {
 	nodes    []*local.Node
 	runtimes []*local.Runtime
 	courses  []*course
-	foreign  *foreign
-	token    string // of the foreign session
-	tick     time.Time
+	nomad    *nomad
 }
 
 // streams are those of the buckets of a Message Node of example.org.
@@ -152,96 +153,146 @@ func (d *replicated) goOn(t *testing.T) (longest time.Duration) {
 	return longest
 }
 
-// foreignHyperty is an address of the foreign runtime.
-const foreignHyperty = "hyperty://example.org/foreign-1"
-
-func (d *replicated) openForeign(t *testing.T) {
-	t.Helper()
-	d.foreign = openForeign(t, d.nodes[0], "hyperty-runtime://example.org/foreign")
-	d.token, _ = d.foreign.ask("open", d.foreign.url, "mn:/session", nil).Body["runtimeToken"].(string)
-	d.foreign.ask("subscribe", d.foreign.url+"/ua", "domain://msg-node.example.org/sm", map[string]any{"resources": []string{foreignHyperty}})
+// nomad is a foreign runtime over the WebSocket, which goes from one Message Node to
+// another and keeps its session.
+type nomad struct {
+	token string
+	ws    *websocket.Conn
+	in    chan wireMessage // closed when the socket ends
 }
 
-// keeps checks that the foreign runtime is as it was when it re-opens its session at
-// another replica than the one that it was at: its token is right, what is registered
-// is found, and what is sent to the address that it has subscribed comes.
-func (d *replicated) keeps(t *testing.T, node *local.Node) {
+const (
+	nomadURL     = "hyperty-runtime://example.org/nomad"
+	nomadHyperty = "hyperty://example.org/nomad-1"
+)
+
+// goTo leaves the socket that there is, and opens or re-opens the session elsewhere.
+func (n *nomad) goTo(ctx context.Context, t *testing.T, node *local.Node) {
 	t.Helper()
-	f := d.foreign
-	_ = f.ws.CloseNow()
-	for ctx := eventualContext(t); ; {
-		err := f.reopen(ctx, node, d.token)
+	for {
+		err := n.tryAt(ctx, t, node)
 		if err == nil {
-			break
+			return
 		}
 		if !pause(ctx) {
 			t.Fatal(err)
 		}
 	}
-	entry := f.ask("read", f.url+"/registry", "domain://registry.example.org", map[string]any{"resource": d.courses[0].to})
-	if value, _ := entry.Body["value"].(map[string]any); value["runtime"] != d.runtimes[1].URL || value["status"] != "live" {
-		t.Errorf("the domain registry says %v", entry.Body)
-	}
-	came := make(chan wireMessage, 1)
-	go func() {
-		for {
-			if m, err := f.readOne(t.Context()); err != nil || m.To == foreignHyperty {
-				came <- m
-				return
-			}
-		}
-	}()
-	for ctx := eventualContext(t); ; {
-		post(t, d.runtimes[0], numbered(d.courses[0].from, foreignHyperty, 1))
-		select {
-		case m := <-came:
-			if m.To != foreignHyperty {
-				t.Errorf("nothing comes for the foreign runtime")
-			}
-			return
-		case <-time.After(pollPause):
-		}
-		if ctx.Err() != nil {
-			t.Fatal("nothing comes for the foreign runtime")
-		}
-	}
 }
 
-// reopen re-opens the session at a replica.
-func (f *foreign) reopen(ctx context.Context, node *local.Node, token string) error {
+func (n *nomad) tryAt(ctx context.Context, t *testing.T, node *local.Node) error {
+	if n.ws != nil {
+		_ = n.ws.CloseNow()
+		for range n.in { // until its reader has ended
+		}
+		n.ws = nil
+	}
 	ws, _, err := websocket.Dial(ctx, "ws://"+node.HTTPAddr+"/ws", nil) //nolint:bodyclose // the WebSocket's
 	if err != nil {
 		return err
 	}
-	f.t.Cleanup(func() { _ = ws.CloseNow() })
-	f.ws = ws
-	text, _ := json.Marshal(wireMessage{ID: "again", Type: "re-open", From: f.url + "/" + token, To: "mn:/session"})
-	if err := ws.Write(ctx, websocket.MessageText, text); err != nil {
+	n.ws, n.in = ws, make(chan wireMessage, 1000)
+	go n.pump(ws, n.in)
+	kind, from := "open", nomadURL
+	if n.token != "" {
+		kind, from = "re-open", nomadURL+"/"+n.token
+	}
+	body, err := n.ask(ctx, kind, from, "mn:/session", nil)
+	token, _ := body["runtimeToken"].(string)
+	switch {
+	case err != nil:
 		return err
+	case n.token != "" && token != "":
+		t.Errorf("the session was lost: %v", body)
 	}
-	m, err := f.readOne(ctx)
-	if err != nil {
-		return err
-	}
-	if m.Body["code"] != 200.0 {
-		return errorOf(m)
-	}
-	if m.Body["runtimeToken"] != nil {
-		f.t.Errorf("the session was lost: %v", m.Body)
-	}
+	n.token = cmp.Or(token, n.token)
 	return nil
 }
 
-type errorOf wireMessage
-
-func (e errorOf) Error() string { text, _ := json.Marshal(e.Body); return string(text) }
-
-func (f *foreign) readOne(ctx context.Context) (m wireMessage, err error) {
-	_, data, err := f.ws.Read(ctx)
-	if err != nil {
-		return m, err
+func (n *nomad) pump(ws *websocket.Conn, in chan<- wireMessage) {
+	defer close(in)
+	for {
+		_, data, err := ws.Read(context.Background())
+		var m wireMessage
+		if err != nil || json.Unmarshal(data, &m) != nil {
+			return
+		}
+		in <- m
 	}
-	return m, json.Unmarshal(data, &m)
+}
+
+// ask sends a request and waits for its response, whose code must be 200.
+func (n *nomad) ask(ctx context.Context, kind, from, to string, body map[string]any) (map[string]any, error) {
+	text, _ := json.Marshal(wireMessage{ID: kind, Type: kind, From: from, To: to, Body: body})
+	if err := n.ws.Write(ctx, websocket.MessageText, text); err != nil {
+		return nil, err
+	}
+	m, err := n.next(ctx, func(m wireMessage) bool { return m.Type == "response" && m.ID == kind })
+	if err == nil && m.Body["code"] != 200.0 {
+		err = fmt.Errorf("%s is answered with %v", kind, m.Body)
+	}
+	return m.Body, err
+}
+
+// next waits for a message.
+func (n *nomad) next(ctx context.Context, wanted func(wireMessage) bool) (wireMessage, error) {
+	for {
+		select {
+		case m, ok := <-n.in:
+			if !ok {
+				return m, errors.New("the socket has ended")
+			}
+			if wanted(m) {
+				return m, nil
+			}
+		case <-ctx.Done():
+			return wireMessage{}, ctx.Err()
+		}
+	}
+}
+
+// settle makes the nomad reachable at its hyperty.
+func (d *replicated) settle(t *testing.T) {
+	t.Helper()
+	ctx := eventualContext(t)
+	d.nomad = &nomad{}
+	d.nomad.goTo(ctx, t, d.nodes[0])
+	t.Cleanup(func() {
+		if d.nomad.ws != nil {
+			_ = d.nomad.ws.CloseNow()
+		}
+	})
+	_, err := d.nomad.ask(ctx, "subscribe", nomadURL+"/ua", "domain://msg-node.example.org/sm", map[string]any{"resources": []string{nomadHyperty}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keeps checks that the nomad is as it was when it re-opens its session at a Message
+// Node: its token is right, what is registered is found, and what is sent to the
+// address that it has subscribed comes.
+func (d *replicated) keeps(t *testing.T, node *local.Node) {
+	t.Helper()
+	ctx := eventualContext(t)
+	d.nomad.goTo(ctx, t, node)
+	entry, err := d.nomad.ask(ctx, "read", nomadURL+"/registry", "domain://registry.example.org", map[string]any{"resource": d.courses[0].to})
+	value, _ := entry["value"].(map[string]any)
+	if err != nil || value["runtime"] != d.runtimes[1].URL || value["status"] != "live" {
+		t.Errorf("the domain registry says %v, %v", entry, err)
+	}
+	// A peer without flows may miss what is on its way when a process dies.
+	for {
+		post(t, d.runtimes[0], numbered(d.courses[0].from, nomadHyperty, 1))
+		soon, cancel := context.WithTimeout(ctx, 5*pollPause)
+		_, err := d.nomad.next(soon, func(m wireMessage) bool { return m.To == nomadHyperty })
+		cancel()
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("nothing comes for the foreign runtime: %v", err)
+		}
+	}
 }
 
 // Three replicas of a Message Node over three servers of NATS, any one of which is
@@ -255,14 +306,23 @@ func TestNATSAndMessageNodesStopOneByOne(t *testing.T) {
 		c, stop := startCourse(t, name, pair[i%2], pair[1-i%2], 20*time.Millisecond)
 		d.courses, stops = append(d.courses, c), append(stops, stop)
 	}
-	d.openForeign(t)
+	d.settle(t)
 	waitConnection(t, d.runtimes[2], d.runtimes[3].URL, live)
 	d.goOn(t)
-	for _, p := range d.parts() {
-		t.Run(p.name+" killed", func(t *testing.T) {
-			d.survives(t, p, func(p *local.Process) error { p.Kill(); return nil })
-		})
-		t.Run(p.name+" stopped", func(t *testing.T) { d.survives(t, p, (*local.Process).Stop) })
+	for _, how := range []struct {
+		name string
+		stop func(*local.Process) error
+	}{
+		{"killed", func(p *local.Process) error { p.Kill(); return nil }},
+		{"stopped", (*local.Process).Stop},
+	} {
+		moved := 0
+		for _, p := range d.parts() {
+			t.Run(p.name+" "+how.name, func(t *testing.T) { moved += d.survives(t, p, how.stop) })
+		}
+		if moved == 0 { // each runtime is somewhere
+			t.Errorf("no runtime was at a message node that was %s", how.name)
+		}
 	}
 	t.Run("rolling restart of the message nodes", func(t *testing.T) {
 		for _, p := range d.parts()[len(d.nats.servers):] {
@@ -288,25 +348,40 @@ func TestNATSAndMessageNodesStopOneByOne(t *testing.T) {
 			t.Errorf("%s was given %d sessions, want the first one kept", r.URL, n)
 		}
 	}
+	d.stop(t)
 }
 
-// survives stops a part, checks that all goes on without it, and starts it again.
-func (d *replicated) survives(t *testing.T, p *part, stop func(*local.Process) error) {
+// stop ends what uses NATS before NATS.
+func (d *replicated) stop(t *testing.T) {
 	t.Helper()
-	var moved []*local.Runtime
-	other := d.nodes[0]
-	for i, n := range d.nodes {
-		if n.Process != p.process {
-			other = n
-			continue
+	var users []*local.Process
+	for _, r := range d.runtimes {
+		users = append(users, r.Processes["runtime"])
+	}
+	for _, n := range d.nodes {
+		users = append(users, n.Process)
+	}
+	for _, p := range users {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
 		}
+	}
+}
+
+// survives stops a part, checks that all goes on without it, and starts it again. It
+// gives how many runtimes had to go to another Message Node.
+func (d *replicated) survives(t *testing.T, p *part, stop func(*local.Process) error) int {
+	t.Helper()
+	other := d.nodes[0]
+	var moved []*local.Runtime
+	if i := slices.IndexFunc(d.nodes, func(n *local.Node) bool { return n.Process == p.process }); i >= 0 {
+		d.keeps(t, d.nodes[i]) // the foreign session is where it has to leave
 		other = d.nodes[(i+1)%len(d.nodes)]
 		for _, r := range d.runtimes {
-			if d.at(t, r) == n.GRPCAddr {
+			if d.at(t, r) == d.nodes[i].GRPCAddr {
 				moved = append(moved, r)
 			}
 		}
-		break
 	}
 	at := time.Now()
 	if err := stop(p.process); err != nil {
@@ -318,6 +393,7 @@ func (d *replicated) survives(t *testing.T, p *part, stop func(*local.Process) e
 	longest := d.goOn(t)
 	d.restart(t, p)
 	d.whole(t)
-	t.Logf("%d runtimes were elsewhere after %v; a session was re-opened and used after %v; longest pause of traffic %v; all back after %v",
-		len(moved), back.Round(time.Millisecond), kept.Round(time.Millisecond), longest.Round(time.Millisecond), time.Since(at).Round(time.Millisecond))
+	t.Logf("%d runtimes were elsewhere after %d ms; a session was re-opened and used after %d ms; longest pause of traffic %d ms; all back after %d ms",
+		len(moved), back.Milliseconds(), kept.Milliseconds(), longest.Milliseconds(), time.Since(at).Milliseconds())
+	return len(moved)
 }

@@ -17,10 +17,11 @@ import (
 //	  ▲                          │            │              │
 //	  │ ended                    │ behind     │ equal:       │ ahead, or the copy was
 //	  └──── from seen + 1 ◄──────┘ twice      │ fresh        │ away for too long: it is
-//	                                          │              │ not this bucket's any more
+//	                ▲                         │              │ not this bucket's any more
+//	                └── a write is not seen within StoreLag
 //
-// A watch that lives on a server which is lost does not say so for many seconds; the
-// comparison finds it at once, as well as a bucket that does not answer.
+// A watch that lives on a server which is lost does not say so for many seconds; writes
+// and the comparison find it at once, and the comparison a bucket that does not answer.
 
 // doubtedLooks is how many looks in a row must find less in the bucket than there is here,
 // before that is believed: a cluster that has just come back may know less for a moment.
@@ -120,10 +121,7 @@ func (s *store) keepChecking(ctx context.Context) error {
 		case copyFresh:
 			s.isFresh()
 		case copyStalled:
-			select {
-			case s.stalled <- watch:
-			default: // another watch is on its way already
-			}
+			s.stall(watch)
 		case copyForeign:
 			return fault.New(fault.Unavailable, "bucket %s was made anew, or lost what it had: start again with what it has", s.kv.Bucket())
 		}
@@ -169,6 +167,14 @@ func (c *comparison) next(watch, seen, last uint64) verdict {
 	}
 	c.behind = last
 	return copyBehind
+}
+
+// stall says that a watch is of no use.
+func (s *store) stall(watch uint64) {
+	select {
+	case s.stalled <- watch:
+	default: // another watch is on its way already
+	}
 }
 
 // look asks for the last revision once.

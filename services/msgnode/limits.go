@@ -88,6 +88,9 @@ type Limits struct {
 	StoreAttempt time.Duration
 	// StoreCheck is how often the copy of the store is compared with the store. 1 s.
 	StoreCheck time.Duration
+	// StoreLag is how late a write may be seen here, until it is taken to be on its
+	// way from a server that is lost. 500 ms: it is mostly a millisecond.
+	StoreLag time.Duration
 	// StoreAway is how long the store may be away until this replica is not ready. If
 	// it reaches no other replica either, it then sends its clients away, which
 	// find another one. 12 s: NATS chooses a leader within 9 s.
@@ -135,7 +138,7 @@ func DefaultLimits() Limits {
 
 		Addresses: 20_000, RequestAddresses: 1000,
 		StoreTimeout: 5 * time.Second, StoreAttempt: 1500 * time.Millisecond,
-		StoreCheck: time.Second, StoreAway: 12 * time.Second, StoreWriters: 16,
+		StoreCheck: time.Second, StoreLag: 500 * time.Millisecond, StoreAway: 12 * time.Second, StoreWriters: 16,
 
 		Entries: 500_000, EntryBytes: 64 << 10,
 		EntryExpires: time.Hour, EntryExpiresMax: 30 * 24 * time.Hour, EntryRetention: 24 * time.Hour,

@@ -109,7 +109,7 @@ func (s *store) put(ctx context.Context, key string, value []byte, revision uint
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
-	return s.await(ctx, func() bool { return s.seen >= written })
+	return s.awaitOwn(ctx, func() bool { return s.seen >= written })
 }
 
 // remove takes a key away that has the given revision.
@@ -120,17 +120,26 @@ func (s *store) remove(ctx context.Context, key string, revision uint64) error {
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
-	return s.await(ctx, func() bool { return s.revs[key] != revision })
+	return s.awaitOwn(ctx, func() bool { return s.revs[key] != revision })
 }
 
 func (s *store) failed(ctx context.Context, key string, revision uint64, err error) error {
 	if !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return fault.New(fault.Unavailable, "the store does not answer: %w", err)
 	}
-	if err := s.await(ctx, func() bool { return s.revs[key] != revision }); err != nil {
+	if err := s.awaitOwn(ctx, func() bool { return s.revs[key] != revision }); err != nil {
 		return err
 	}
 	return errConflict
+}
+
+// awaitOwn waits until a write that is in the bucket is here. A watch that does not
+// bring it within StoreLag has stalled.
+func (s *store) awaitOwn(ctx context.Context, ok func() bool) error {
+	watch := s.watches.Load()
+	late := time.AfterFunc(s.limits.StoreLag, func() { s.stall(watch) })
+	defer late.Stop()
+	return s.await(ctx, ok)
 }
 
 // insist tries again what fails in passing, until it is done or ctx is. A write that
@@ -154,7 +163,7 @@ func (s *store) fresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.await(ctx, func() bool { return s.seen >= last })
+	return s.awaitOwn(ctx, func() bool { return s.seen >= last })
 }
 
 func (s *store) lastRevision(ctx context.Context) (uint64, error) {
