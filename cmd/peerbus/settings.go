@@ -200,15 +200,24 @@ func nodeMap(nodes []string) (map[string][]string, error) {
 		if out[domain] != nil {
 			return nil, fault.New(fault.BadRequest, "node: %s is given twice", domain)
 		}
-		for addr := range strings.SplitSeq(addrs, ",") {
-			addr = strings.TrimSpace(addr)
-			if _, _, err := net.SplitHostPort(addr); err != nil {
-				return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
-			}
-			out[domain] = append(out[domain], addr)
+		var err error
+		if out[domain], err = hostPorts(addrs); err != nil {
+			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
 		}
 	}
 	return out, nil
+}
+
+// hostPorts takes `HOST:PORT[,HOST:PORT]` apart.
+func hostPorts(list string) (all []string, err error) {
+	for addr := range strings.SplitSeq(list, ",") {
+		addr = strings.TrimSpace(addr)
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return nil, err
+		}
+		all = append(all, addr)
+	}
+	return all, nil
 }
 
 // storeDir gives the directory of a service's store. name tells several on one

@@ -30,10 +30,12 @@ type Config struct {
 	// node.
 	Engine *engine.Engine
 
-	// WebSocketURL and GRPCEndpoint are what the descriptor names, such as
-	// `wss://node.example.org/ws` and `node.example.org:7400`. Empty: made from
-	// the Host of the request and, for gRPC, the port of GRPCAddr.
-	WebSocketURL, GRPCEndpoint string
+	// WebSocketURL and GRPCEndpoints are what the descriptor names, such as
+	// `wss://node.example.org/ws` and `node.example.org:7400`; several endpoints are
+	// those of replicas. Empty: made from the Host of the request and, for gRPC, the
+	// port of GRPCAddr.
+	WebSocketURL  string
+	GRPCEndpoints []string
 	// GRPCAddr is what the gRPC server listens on.
 	GRPCAddr string
 

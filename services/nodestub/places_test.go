@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/testcert"
 )
 
 func grpcEndpoints(targets ...string) (all []endpoint) {
@@ -110,5 +115,33 @@ func TestAnotherReplicaIsTriedNext(t *testing.T) {
 	}
 	if slices.Sort(seen); len(slices.Compact(seen)) != 3 {
 		t.Errorf("not all replicas were tried: %v", seen)
+	}
+}
+
+// The certificate must be that of the name, whichever of its addresses is connected.
+func TestTheCertificateIsThatOfTheName(t *testing.T) {
+	authority := testcert.New(t, "authority")
+	cert, key := authority.Issue(t, "node") // for 127.0.0.1
+	security := rpc.Security{CertFile: cert, KeyFile: key, CAFile: authority.File}
+	log := slog.New(slog.DiscardHandler)
+	lis, err := rpc.Listen("127.0.0.1:0", security, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := rpc.NewServer(security, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pb.RegisterMessageNodeServer(srv, newFakeNode())
+	start(t, func(ctx context.Context) error { return rpc.Serve(ctx, srv, lis) })
+	s := &Stub{cfg: Config{Security: security}.orDefaults()}
+	for target, ok := range map[string]bool{"127.0.0.1:1": true, "other.example:1": false} {
+		c, err := s.dialGRPC(within(t), endpoint{grpc: target, at: lis.Addr().String()}, patience)
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", target, err)
+		}
+		if err == nil {
+			c.Close()
+		}
 	}
 }

@@ -143,6 +143,7 @@ func (s *session) apply(ctx context.Context, e event) {
 		if do == reportRenewed {
 			renewed = true
 			s.metrics.renewals.Inc()
+			s.warnOfLoss(ctx, before)
 			continue
 		}
 		s.do(ctx, do)
@@ -254,6 +255,15 @@ func (s *session) tell(ctx context.Context, before state, renewed bool) {
 	}
 	if was != is || renewed || before.reason != s.state.reason || before.endpoint != s.state.endpoint {
 		s.changed(s.view(), renewed)
+	}
+}
+
+// warnOfLoss tells of a session that the node does not know any more, which its state
+// outlives; a common reason is that its replicas do not share one.
+func (s *session) warnOfLoss(ctx context.Context, before state) {
+	if before.token != "" {
+		s.log.WarnContext(ctx, "the Message Node has lost this runtime's session and gives a new one; if it has replicas, do they share a NATS?",
+			"domain", s.domain, "endpoint", s.state.endpoint)
 	}
 }
 
