@@ -60,8 +60,15 @@ func (n *Node) isCutOff(ctx context.Context) bool {
 }
 
 // isStoreAway tells whether a store has not been reached for StoreAway.
-func (n *Node) isStoreAway() bool {
-	return max(n.state.away(), n.registry.away()) >= n.limits.StoreAway
+func (n *Node) isStoreAway() bool { return n.storeAway() >= n.limits.StoreAway }
+
+// storeAway is for how long a store's copy has not been known to have all; 0 before
+// there is one.
+func (n *Node) storeAway() time.Duration {
+	if !n.opened.Load() {
+		return 0
+	}
+	return max(n.state.away(), n.registry.away())
 }
 
 // otherReplicas gives those that have sessions.

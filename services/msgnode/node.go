@@ -67,6 +67,7 @@ type Node struct {
 	now      func() time.Time
 	wait     func(context.Context, time.Duration) error
 	services map[string]service // by address
+	opened   atomic.Bool        // both stores are there
 	missing  atomic.Int32       // parts still to arrive: both stores, the hop
 	complete chan struct{}      // closed when none is missing
 	ready    chan struct{}      // closed when clients are served
@@ -171,6 +172,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.registry, err = openStore(ctx, n, "msgnode-"+n.token+"-registry", n.applyRegistry); err != nil {
 		return err
 	}
+	n.opened.Store(true)
 	var tree run.Tree
 	n.missing.Store(3)
 	tree.Add("state", func(ctx context.Context) error { return n.state.follow(ctx, n.arrival("state")) })
