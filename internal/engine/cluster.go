@@ -67,7 +67,7 @@ func (e *Engine) insist(ctx context.Context, what string, do func(context.Contex
 		}
 		if text := err.Error(); text != said {
 			said = text
-			e.log.Warn("NATS is not ready, trying again", "what", what, "error", err)
+			e.log.Warn("NATS is not ready, trying again", "part", what, "error", err)
 		}
 		pause := time.NewTimer(insistEvery)
 		select {

@@ -145,7 +145,8 @@ func TestAWriteWaitsForTheStore(t *testing.T) {
 // them again when it is back.
 func TestAReplicaThatIsCutOffSendsItsClientsAway(t *testing.T) {
 	n := startNATS(t)
-	one, two := n.replica(), n.replica()
+	patient := limited(func(l *Limits) { l.StoreAway, l.ReplicaTimeout = 3*time.Second, 2*time.Second }) // of a busy machine
+	one, two := n.replica(patient), n.replica(patient)
 	p, q := one.dial(t, "websocket").open(), two.dial(t, "grpc").open()
 	p.subscribe("kept")
 	q.post("ping", q.runtime+"/x", "kept", "")

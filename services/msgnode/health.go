@@ -88,14 +88,15 @@ func (n *Node) otherReplicas() []string {
 
 // serveReady answers 200 when sessions can be opened here.
 func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if err := n.unready(); err != nil {
+	if err := n.Health(); err != nil {
 		http.Error(w, fault.From(err).Description, http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = w.Write([]byte("ok\n")) // the client may be gone
 }
 
-func (n *Node) unready() error {
+// Health says why no sessions can be opened here; nil when they can.
+func (n *Node) Health() error {
 	switch {
 	case !n.isUp():
 		return fault.New(fault.Unavailable, "starting, stopping, or cut off from NATS")
