@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -152,5 +153,23 @@ func (c *course) verdict(ctx context.Context, t *testing.T) {
 	t.Logf("%s: %d posted, %d came", c.name, c.posted, c.count)
 	if len(c.wrong) > 0 {
 		t.Errorf("%s: %d of %d went wrong: %q", c.name, len(c.wrong), c.posted, c.wrong[:min(len(c.wrong), 20)])
+	}
+}
+
+// A judge that finds nothing proves nothing: each of these is found.
+func TestCourseFindsWhatGoesWrong(t *testing.T) {
+	for came, want := range map[string]string{
+		"0 1 2": "", "0 2 1": "1 is reordered", "0 1 1 2": "1 is doubled", "0 3": "3", "0 x": "was not posted",
+	} {
+		c := &course{highest: -1, progress: make(chan struct{}), posted: 3, came: make([]int, 3)}
+		for id := range strings.FieldsSeq(came) {
+			c.take(t.Context(), &pb.Message{Id: id})
+		}
+		if got := strings.Join(c.wrong, "; "); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", came, got, want)
+		}
+		if c.count == c.posted != (want != "3" && want != "was not posted") {
+			t.Errorf("%s: %d of %d came", came, c.count, c.posted)
+		}
 	}
 }

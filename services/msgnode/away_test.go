@@ -2,9 +2,11 @@ package msgnode
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,7 +80,12 @@ func (n *natsServer) stop() {
 // replica is a node with a connection of its own to that server.
 func (n *natsServer) replica(opts ...option) *bed {
 	n.t.Helper()
-	e, err := engine.Open(n.t.Context(), engine.Config{URL: n.srv.ClientURL(), Log: slog.New(slog.DiscardHandler)})
+	return n.replicaAt(n.srv.ClientURL(), opts...)
+}
+
+func (n *natsServer) replicaAt(url string, opts ...option) *bed {
+	n.t.Helper()
+	e, err := engine.Open(n.t.Context(), engine.Config{URL: url, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -141,34 +148,115 @@ func TestAWriteWaitsForTheStore(t *testing.T) {
 	}
 }
 
-// A replica that reaches neither NATS nor any other sends its clients away, and takes
-// them again when it is back.
+// A replica that reaches neither NATS nor any other sends its clients away, who are at
+// another one with all that they had, and takes clients again when it is back.
 func TestAReplicaThatIsCutOffSendsItsClientsAway(t *testing.T) {
 	n := startNATS(t)
+	way := newWay(t, n.srv.Addr().String())
 	patient := limited(func(l *Limits) { l.StoreAway, l.ReplicaTimeout = 3*time.Second, 2*time.Second }) // of a busy machine
-	one, two := n.replica(patient), n.replica(patient)
+	one, two := n.replicaAt(way.url(), patient), n.replica(patient)
 	p, q := one.dial(t, "websocket").open(), two.dial(t, "grpc").open()
 	p.subscribe("kept")
 	q.post("ping", q.runtime+"/x", "kept", "")
 	p.receive() // both know of the other
-	n.stop()
+	way.cut()
 	_ = p.waitEnded()
-	_ = q.waitEnded()
-	n.start()
-	one.until(t, http.StatusOK)
-	two.until(t, http.StatusOK)
+	one.until(t, http.StatusServiceUnavailable)
 	back := two.dial(t, "websocket")
 	if m := back.must(200, "re-open", p.runtime+"/"+p.token, "mn:/session", ""); m.Body["runtimeToken"] != nil {
 		t.Errorf("%+v", m)
 	}
-	r := one.dial(t, "grpc").openAs(q.runtime)
-	if r.token != q.token {
-		t.Errorf("token %q, want %q", r.token, q.token)
-	}
-	r.post("ping", r.runtime+"/x", "kept", "")
-	if m := back.receive(); m.To != "kept" {
+	q.post("ping", q.runtime+"/x", "kept", `{"n":1}`)
+	if m := back.receive(); m.Body["n"] != 1.0 {
 		t.Errorf("%+v", m)
 	}
+	way.mend()
+	one.until(t, http.StatusOK)
+	r := one.dial(t, "grpc").open()
+	r.post("ping", r.runtime+"/x", "kept", `{"n":2}`)
+	if m := back.receive(); m.Body["n"] != 2.0 {
+		t.Errorf("%+v", m)
+	}
+}
+
+// way is the way of one replica to NATS, which can be cut.
+type way struct {
+	to   string
+	lis  net.Listener
+	mu   sync.Mutex
+	open bool
+	ends []net.Conn
+	runs sync.WaitGroup
+}
+
+func newWay(t *testing.T, to string) *way {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &way{to: to, lis: lis, open: true}
+	w.runs.Go(w.accept)
+	t.Cleanup(func() {
+		_ = lis.Close()
+		w.cut()
+		w.runs.Wait()
+	})
+	return w
+}
+
+func (w *way) url() string { return "nats://" + w.lis.Addr().String() }
+
+func (w *way) accept() {
+	for {
+		a, err := w.lis.Accept()
+		if err != nil {
+			return
+		}
+		b, err := net.Dial("tcp", w.to)
+		if err != nil || !w.keep(a, b) {
+			_ = a.Close()
+			continue
+		}
+		w.runs.Go(func() { join(a, b) })
+		w.runs.Go(func() { join(b, a) })
+	}
+}
+
+// keep notes both ends, unless the way is cut.
+func (w *way) keep(ends ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.open {
+		for _, c := range ends {
+			_ = c.Close()
+		}
+		return false
+	}
+	w.ends = append(w.ends, ends...)
+	return true
+}
+
+func join(from, to net.Conn) {
+	_, _ = io.Copy(to, from)
+	_ = to.Close()
+	_ = from.Close()
+}
+
+func (w *way) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = false
+	for _, c := range w.ends {
+		_ = c.Close()
+	}
+	w.ends = nil
+}
+
+func (w *way) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = true
 }
 
 // A replica that nobody listens for is given its time to come back.

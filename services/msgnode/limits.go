@@ -93,7 +93,7 @@ type Limits struct {
 	StoreLag time.Duration
 	// StoreAway is how long the store may be away until this replica is not ready. If
 	// it reaches no other replica either, it then sends its clients away, which
-	// find another one. 12 s: NATS chooses a leader within 9 s.
+	// find another one. 15 s: NATS chooses its leaders within 12 s.
 	StoreAway time.Duration
 	// StoreWriters is the number of writes of one request under way at once.
 	// 16: enough to hide the way to a store elsewhere.
@@ -138,7 +138,7 @@ func DefaultLimits() Limits {
 
 		Addresses: 20_000, RequestAddresses: 1000,
 		StoreTimeout: 5 * time.Second, StoreAttempt: 1500 * time.Millisecond,
-		StoreCheck: time.Second, StoreLag: 500 * time.Millisecond, StoreAway: 12 * time.Second, StoreWriters: 16,
+		StoreCheck: time.Second, StoreLag: 500 * time.Millisecond, StoreAway: 15 * time.Second, StoreWriters: 16,
 
 		Entries: 500_000, EntryBytes: 64 << 10,
 		EntryExpires: time.Hour, EntryExpiresMax: 30 * 24 * time.Hour, EntryRetention: 24 * time.Hour,
