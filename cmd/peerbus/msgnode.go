@@ -12,6 +12,7 @@ type nodeSettings struct {
 	serviceSettings
 	domain, grpcAddr, dataDir, natsURL string
 	externalWS, externalGRPC           string
+	natsReplicas                       int
 	limits                             msgnode.Limits
 }
 
@@ -31,13 +32,13 @@ func msgnodeCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	s.flags(f, defaultNodeHTTPAddr)
-	f.Lookup("http-addr").Usage = "`HOST:PORT` for /ws, the well-known descriptor, /healthz and /metrics"
+	f.Lookup("http-addr").Usage = "`HOST:PORT` for /ws, the well-known descriptor, /healthz, /readyz and /metrics"
 	f.StringVar(&s.domain, "domain", "", "`DOMAIN` that this node serves")
 	f.StringVar(&s.grpcAddr, "grpc-addr", defaultNodeAddr, "`HOST:PORT` for nodestubs")
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
-	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
+	natsFlags(f, &s.natsURL, &s.natsReplicas)
 	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
-	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT` of the gRPC address as others reach it (default: from the request's host)")
+	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT[,HOST:PORT]` of the gRPC address as others reach it, with one for each replica or a name that has several addresses (default: from the request's host)")
 	f.IntVar(&s.limits.MailboxBytes, "mailbox-bytes", s.limits.MailboxBytes, "most `BYTES` kept for one runtime while its session is lost")
 	f.DurationVar(&s.limits.MailboxTime, "mailbox-time", s.limits.MailboxTime, "how long a message is kept for such a runtime")
 	return c
@@ -53,13 +54,18 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	if s.limits.MailboxBytes < 0 || s.limits.MailboxTime < 0 {
 		return fault.New(fault.BadRequest, "mailbox-bytes and mailbox-time cannot be negative")
 	}
+	endpoints, err := s.endpoints()
+	if err != nil {
+		return err
+	}
 	log, err := s.logger(cmd, "domain", s.domain)
 	if err != nil {
 		return err
 	}
 	p := newProcess(log, "msgnode", s.security)
+	p.replicas = s.natsReplicas
 	if err = p.observe(&s.observe); err == nil {
-		err = s.build(cmd, p)
+		err = s.build(cmd, p, endpoints)
 	}
 	if err != nil {
 		p.close()
@@ -68,7 +74,23 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	return p.run(cmd.Context())
 }
 
-func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
+// endpoints takes --external-grpc apart.
+func (s *nodeSettings) endpoints() ([]string, error) {
+	if s.externalGRPC == "" {
+		return nil, nil
+	}
+	endpoints, err := hostPorts(s.externalGRPC)
+	if err != nil {
+		return nil, fault.New(fault.BadRequest, "external-grpc %q: want HOST:PORT[,HOST:PORT]", s.externalGRPC)
+	}
+	if len(endpoints) > 1 && s.natsURL == "" {
+		return nil, fault.New(fault.BadRequest,
+			"external-grpc names %d replicas, but each would have a state of its own: give all of them the same --nats-url", len(endpoints))
+	}
+	return endpoints, nil
+}
+
+func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string) error {
 	dir, err := storeDir(s.dataDir, "msgnode", s.domain)
 	if err != nil {
 		return err
@@ -78,7 +100,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
 		return err
 	}
 	node, err := msgnode.New(msgnode.Config{
-		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoint: s.externalGRPC,
+		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoints: endpoints,
 		GRPCAddr: s.grpcAddr, Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {

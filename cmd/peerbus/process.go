@@ -38,6 +38,7 @@ type process struct {
 	metrics  *prometheus.Registry
 	tracer   *tracing.Tracer // nil: there are no spans
 	tree     run.Tree
+	replicas int // of a bucket of NATS; 0: what the NATS there is has by default
 	services []func(grpc.ServiceRegistrar)
 	closers  []func() // connections, ended after the tree
 }

@@ -31,7 +31,7 @@ func (p *process) openStore(ctx context.Context, dir, url, name string) (*engine
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	e, err := engine.Open(ctx, engine.Config{DataDir: dir, URL: url, Name: name, Log: p.log})
+	e, err := engine.Open(ctx, engine.Config{DataDir: dir, URL: url, Name: name, Replicas: p.replicas, Log: p.log})
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,7 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 		return err
 	}
 	p := newProcess(log, name, s.security)
+	p.replicas = s.natsReplicas
 	err = p.observe(&s.observe)
 	if err == nil {
 		err = build(cmd.Context(), p, s)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -97,9 +99,10 @@ type runtimeSettings struct {
 	grpcAddr     string
 	origins      []string
 
-	dataDir string
-	natsURL string
-	p2p     string
+	dataDir      string
+	natsURL      string
+	natsReplicas int
+	p2p          string
 
 	hideChanges bool
 
@@ -143,13 +146,19 @@ func (s *runtimeSettings) gatewayFlags(f *pflag.FlagSet) {
 
 func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
-	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
+	natsFlags(f, &s.natsURL, &s.natsReplicas)
 	f.StringVar(&s.p2p, "p2p", "always", "when to set up direct connections: always, on-request or never")
 	f.BoolVar(&s.hideChanges, "hide-changes", false, "do not tell other runtimes what is registered here")
 }
 
+// natsFlags are those of a NATS that is not in the process.
+func natsFlags(f *pflag.FlagSet, url *string, replicas *int) {
+	f.StringVar(url, "nats-url", "", "`URL[,URL]` of an existing NATS with JetStream, of as many of its servers as there are; empty for one inside the process")
+	f.IntVar(replicas, "nats-replicas", 0, fmt.Sprintf("`NUMBER` of servers of that NATS that keep a copy of the state; 0 for %d in a cluster and 1 on a single server", engine.ClusterReplicas))
+}
+
 func (s *runtimeSettings) nodeFlags(f *pflag.FlagSet) {
-	f.StringArrayVar(&s.nodes, "node", nil, "Message Node of a domain, `DOMAIN=HOST:PORT` (repeatable); others are looked up at their well-known descriptor")
+	f.StringArrayVar(&s.nodes, "node", nil, "Message Node of a domain, `DOMAIN=HOST:PORT[,HOST:PORT]`, with one address for each replica or a name that has several (repeatable); others are looked up at their well-known descriptor")
 	f.BoolVar(&s.allowHTTP, "discover-http", false, "look up well-known descriptors over plain HTTP too, where HTTPS fails")
 }
 
@@ -181,19 +190,34 @@ func (s *runtimeSettings) validate() (address.URL, error) {
 }
 
 // nodeMap takes --node apart.
-func nodeMap(nodes []string) (map[string]string, error) {
-	out := map[string]string{}
+func nodeMap(nodes []string) (map[string][]string, error) {
+	out := map[string][]string{}
 	for _, n := range nodes {
-		domain, addr, ok := strings.Cut(n, "=")
-		if _, _, err := net.SplitHostPort(addr); !ok || domain == "" || err != nil {
-			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT", n)
+		domain, addrs, ok := strings.Cut(n, "=")
+		if !ok || domain == "" {
+			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
 		}
-		if out[domain] != "" {
+		if out[domain] != nil {
 			return nil, fault.New(fault.BadRequest, "node: %s is given twice", domain)
 		}
-		out[domain] = addr
+		var err error
+		if out[domain], err = hostPorts(addrs); err != nil {
+			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
+		}
 	}
 	return out, nil
+}
+
+// hostPorts takes `HOST:PORT[,HOST:PORT]` apart.
+func hostPorts(list string) (all []string, err error) {
+	for addr := range strings.SplitSeq(list, ",") {
+		addr = strings.TrimSpace(addr)
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return nil, err
+		}
+		all = append(all, addr)
+	}
+	return all, nil
 }
 
 // storeDir gives the directory of a service's store. name tells several on one

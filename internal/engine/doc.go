@@ -18,6 +18,11 @@
 // Conflict. What JetStream has acknowledged is in the file, so a killed process
 // loses nothing; a machine that loses power may lose the last SyncInterval.
 //
+// A cluster at URL may lose any server: the connection goes on to the next one, a bucket
+// is kept by ClusterReplicas servers, and what cannot be done while a leader is chosen,
+// or while servers start, is tried again (cluster.go). A server that hangs is left after
+// some seconds.
+//
 // Limits: a message of NATS holds MaxPayload bytes. A server elsewhere is asked
 // for its own; one that takes less than a message of the wire contract is said
 // so in the log at start.

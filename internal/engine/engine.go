@@ -22,8 +22,16 @@ const (
 	// startTimeout bounds the start of an embedded server, which reads back
 	// what its directory has.
 	startTimeout = 30 * time.Second
-	// reconnectWait is the pause before a lost server is tried again.
+	// reconnectWait is the pause before lost servers are tried again, when none of
+	// them could be reached.
 	reconnectWait = 250 * time.Millisecond
+	// pingEvery and pingsOut find a server that hangs: after 6 to 9 s another one is
+	// connected. One whose machine is gone is found by the kernel (internal/rpc).
+	pingEvery = 3 * time.Second
+	pingsOut  = 2
+	// writeTimeout bounds the wait for a server that takes nothing, during which
+	// nothing else is sent either.
+	writeTimeout = 5 * time.Second
 	// reconnectBuffer bounds what is kept, in bytes, while a server is lost.
 	reconnectBuffer = 8 << 20
 )
@@ -38,7 +46,7 @@ type Config struct {
 	URL string
 	// Name of the connection, for the server's log.
 	Name string
-	// Replicas of each bucket, with a cluster at URL; 0 is 1.
+	// Replicas of each bucket. 0: ClusterReplicas in a cluster, 1 on a single server.
 	Replicas int
 	Log      *slog.Logger // nil: slog.Default()
 }
@@ -47,19 +55,25 @@ type Config struct {
 type Engine struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
-	replicas int
+	log      *slog.Logger
+	replicas []int          // of a bucket: what is tried, in this order
+	patient  bool           // what is not there is waited for
 	embedded *embedded      // nil with a URL, and after Close
 	server   *server.Server // of embedded, for the metrics
 }
 
 // Open starts the embedded server, or connects to the one at URL, and returns
-// when it can be used. ctx bounds the opening alone. Errors: Conflict when
-// another process has DataDir, Unavailable when there is no server.
+// when it can be used. ctx bounds the opening alone, and how long a server at URL is
+// waited for. Errors: Conflict when another process has DataDir, Unavailable when
+// there is no server, BadRequest when Replicas cannot be.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	e := &Engine{replicas: max(cfg.Replicas, 1)}
+	if err := cfg.checkReplicas(); err != nil {
+		return nil, err
+	}
+	e := &Engine{log: cfg.Log, replicas: cfg.copies(), patient: cfg.URL != ""}
 	if err := e.connect(ctx, cfg); err != nil {
 		e.Close()
 		return nil, err
@@ -76,13 +90,21 @@ func (e *Engine) connect(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if e.conn, err = opts.Connect(); err != nil {
+	err = e.insist(ctx, "connecting to NATS", func(context.Context) (err error) {
+		e.conn, err = opts.Connect()
+		return err
+	})
+	if err != nil {
 		return fault.New(fault.Unavailable, "connecting to NATS at %q: %w", cfg.URL, err)
 	}
 	if e.js, err = jetstream.New(e.conn); err != nil {
 		return fault.New(fault.Unavailable, "JetStream: %w", err)
 	}
-	if _, err = e.js.AccountInfo(ctx); err != nil {
+	err = e.insist(ctx, "JetStream", func(ctx context.Context) error {
+		_, err := e.js.AccountInfo(ctx)
+		return err
+	})
+	if err != nil {
 		return fault.New(fault.Unavailable, "JetStream at %q: %w", cfg.URL, err)
 	}
 	return nil
@@ -96,6 +118,7 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	opts.MaxReconnect = -1
 	opts.ReconnectWait = reconnectWait
 	opts.ReconnectBufSize = reconnectBuffer
+	opts.PingInterval, opts.MaxPingsOut, opts.FlusherTimeout = pingEvery, pingsOut, writeTimeout
 	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {
 		subject := ""
 		if sub != nil {
@@ -105,6 +128,7 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	}
 	if cfg.URL != "" {
 		opts.Servers = splitURLs(cfg.URL)
+		opts.CustomDialer = dialer{}
 		opts.DisconnectedErrCB = func(_ *nats.Conn, err error) {
 			if err != nil {
 				cfg.Log.Warn("NATS is lost, trying again", "error", err)
@@ -130,12 +154,20 @@ func (e *Engine) Conn() *nats.Conn { return e.conn }
 func (e *Engine) JetStream() jetstream.JetStream { return e.js }
 
 // Bucket opens a key-value bucket, and makes it when it is not there yet. The
-// number of replicas is the engine's.
-func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	cfg.Replicas = e.replicas
-	kv, err := e.js.CreateOrUpdateKeyValue(ctx, cfg)
+// number of replicas is the engine's. A cluster that has no leader now, or too few
+// servers, is waited for until ctx is done.
+func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv jetstream.KeyValue, err error) {
+	for _, cfg.Replicas = range e.replicas {
+		err = e.insist(ctx, "bucket "+cfg.Bucket, func(ctx context.Context) (err error) {
+			kv, err = e.js.CreateOrUpdateKeyValue(ctx, cfg)
+			return err
+		})
+		if !notClustered(err) {
+			break
+		}
+	}
 	if err != nil {
-		return nil, fault.New(fault.Unavailable, "bucket %s: %w", cfg.Bucket, err)
+		return nil, fault.New(fault.Unavailable, "bucket %s with %d replicas: %w", cfg.Bucket, cfg.Replicas, err)
 	}
 	return kv, nil
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,9 +96,9 @@ func TestLargestMessageFits(t *testing.T) {
 }
 
 func TestNoServerIsUnavailable(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := engine.Open(ctx, engine.Config{URL: "nats://127.0.0.1:1, nats://127.0.0.1:2"})
+	_, err := engine.Open(ctx, engine.Config{Log: slog.New(slog.DiscardHandler), URL: "nats://127.0.0.1:1, nats://127.0.0.1:2"})
 	if fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("no server: %v", err)
 	}
@@ -123,6 +125,14 @@ func TestServerElsewhere(t *testing.T) {
 	defer e.Close()
 	if _, err := e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b"}); err != nil {
 		t.Error(err)
+	}
+	three, err := engine.Open(t.Context(), engine.Config{URL: srv.ClientURL(), Replicas: 3, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer three.Close()
+	if _, err := three.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "c"}); err == nil || !strings.Contains(err.Error(), "3 replicas") {
+		t.Errorf("three replicas on one server: %v", err)
 	}
 	if !strings.Contains(log.String(), "max_payload") {
 		t.Errorf("a server that takes only 1 MiB is not spoken of: %q", log.String())
@@ -176,5 +186,57 @@ func TestMetrics(t *testing.T) {
 	e.Close()
 	if n := gathered(t, e)["connected"]; n != 0 {
 		t.Errorf("connected is %v after the end", n)
+	}
+}
+
+// A server that is not there yet is waited for.
+func TestServerThatComesLater(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := lis.Addr().(*net.TCPAddr)
+	waiting := make(chan struct{})
+	log := slog.New(slog.NewTextHandler(closeOnWrite{sync.OnceFunc(func() { close(waiting) })}, nil))
+	opened := make(chan error, 1)
+	if err := lis.Close(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		e, err := engine.Open(t.Context(), engine.Config{URL: "nats://" + addr.String(), Log: log})
+		if err == nil {
+			_, err = e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+			e.Close()
+		}
+		opened <- err
+	}()
+	<-waiting // it has said that nobody is there
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: addr.Port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer srv.WaitForShutdown()
+	defer srv.Shutdown()
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
+// closeOnWrite tells that something is in the log.
+type closeOnWrite struct{ said func() }
+
+func (c closeOnWrite) Write(p []byte) (int, error) {
+	c.said()
+	return len(p), nil
+}
+
+func TestReplicasAreChecked(t *testing.T) {
+	for _, cfg := range []engine.Config{{Replicas: -1}, {Replicas: 2}, {Replicas: 6, URL: "nats://127.0.0.1:1"}} {
+		if _, err := engine.Open(t.Context(), cfg); fault.CodeOf(err) != fault.BadRequest {
+			t.Errorf("%+v: %v", cfg, err)
+		}
 	}
 }

@@ -26,11 +26,12 @@ const (
 
 // Process is one running peerbus.
 type Process struct {
-	Name string
-	args []string
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended and its log has been read
-	err  error         // how it ended; read after done
+	Name    string
+	program string
+	args    []string
+	cmd     *exec.Cmd
+	done    chan struct{} // closed when it has ended and its log has been read
+	err     error         // how it ended; read after done
 
 	killed atomic.Bool // by Kill: that is no failure
 
@@ -40,7 +41,7 @@ type Process struct {
 
 // start runs the binary. Its log lines go to onEvent.
 func start(binary, name string, args []string, onEvent func(sequence.Event)) (*Process, error) {
-	p := &Process{Name: name, args: args, done: make(chan struct{})}
+	p := &Process{Name: name, program: binary, args: args, done: make(chan struct{})}
 	p.cmd = exec.Command(binary, args...)
 	p.cmd.Env = cleanEnvironment()
 	p.cmd.SysProcAttr = processAttributes()

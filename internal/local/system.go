@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +71,12 @@ func (s *System) Start(name string, args ...string) (*Process, error) {
 	if sec := s.cfg.Security; sec.CertFile != "" {
 		args = append(args, "--tls-cert", sec.CertFile, "--tls-key", sec.KeyFile, "--tls-ca", sec.CAFile)
 	}
-	p, err := start(s.cfg.Binary, name, args, s.note)
+	return s.StartProgram(s.cfg.Binary, name, args...)
+}
+
+// StartProgram runs another program, such as a NATS server.
+func (s *System) StartProgram(program, name string, args ...string) (*Process, error) {
+	p, err := start(program, name, args, s.note)
 	if err != nil {
 		return nil, err
 	}
@@ -82,14 +88,7 @@ func (s *System) Start(name string, args ...string) (*Process, error) {
 
 // Restart runs again, with the same arguments, a process that has ended.
 func (s *System) Restart(p *Process) (*Process, error) {
-	again, err := start(s.cfg.Binary, p.Name, p.args, s.note)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.processes = append(s.processes, again)
-	return again, nil
+	return s.StartProgram(p.program, p.Name, p.args...)
 }
 
 // Close ends all processes, users before what they use, and waits for them.
@@ -165,7 +164,7 @@ func (s *System) httpClient() (client *http.Client, scheme string, err error) {
 // Ready waits until the node serves.
 func (n *Node) Ready(ctx context.Context) error {
 	return poll(ctx, "the Message Node of "+n.Domain, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.scheme+n.HTTPAddr+"/healthz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.scheme+n.HTTPAddr+"/readyz", nil)
 		if err != nil {
 			return err
 		}
@@ -175,7 +174,7 @@ func (n *Node) Ready(ctx context.Context) error {
 		}
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
-			return fault.New(fault.Unavailable, "/healthz says %s", resp.Status)
+			return fault.New(fault.Unavailable, "/readyz says %s", resp.Status)
 		}
 		return nil
 	})
@@ -204,7 +203,8 @@ const (
 )
 
 // StartRuntime runs the runtime `hyperty-runtime://<home domain>/<id>`, where
-// the first node is that of its home domain. extra are more flags.
+// the first node is that of its home domain; several of one domain are replicas.
+// extra are more flags.
 func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...string) (*Runtime, error) {
 	ports, err := freePorts(8)
 	if err != nil {
@@ -217,10 +217,7 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 	}
 	common := append([]string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}, extra...)
 	loopback := []string{"--advertise", "127.0.0.1"} // what is tried here stays here
-	var nodeFlags []string
-	for _, n := range nodes {
-		nodeFlags = append(nodeFlags, "--node", n.Domain+"="+n.GRPCAddr)
-	}
+	nodeFlags := flagsOf(nodes)
 	dir := filepath.Join(s.cfg.Dir, id)
 	own := map[string][]string{
 		"registry": {"--registry-addr", r.RegistryAddr, "--p2pstub-addr", r.P2PStubAddr, "--nodestub-addr", r.NodeAddr, "--data-dir", dir},
@@ -246,6 +243,18 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 	}
 	r.Registry, err = s.dial(r.RegistryAddr)
 	return r, err
+}
+
+// flagsOf are those by which a nodestub knows Message Nodes, one for each domain.
+func flagsOf(nodes []*Node) (flags []string) {
+	addrs := map[string][]string{}
+	for _, n := range nodes {
+		addrs[n.Domain] = append(addrs[n.Domain], n.GRPCAddr)
+	}
+	for domain, all := range addrs {
+		flags = append(flags, "--node", domain+"="+strings.Join(all, ","))
+	}
+	return flags
 }
 
 // pollEvery is how often Ready asks.

@@ -60,7 +60,7 @@ var allowed = map[string][]string{
 	"internal/sequence":  {"internal/fault"},
 	"internal/config":    {"internal/fault"},
 	"internal/contexts":  {"internal/fault"},
-	"internal/engine":    {"internal/fault", "protocol/"},
+	"internal/engine":    {"internal/fault", "internal/rpc", "protocol/"},
 	"internal/members":   {"internal/fault", "internal/engine", "internal/run"},
 	"internal/pages":     {},
 	"internal/rules":     {},

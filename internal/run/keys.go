@@ -61,6 +61,7 @@ var Keys = map[string]string{
 	"endpoint": "where it connects to",
 	"server":   "of NATS, likewise",
 	"subject":  "of NATS",
+	"bucket":   "of NATS",
 	"text":     "what NATS says",
 	"scope":    "part of pion",
 	"method":   "of gRPC",

@@ -177,6 +177,7 @@ var trials = map[string]trial{
 		 peerbus_registry_lookups_total{W,outcome="missing"} 0+9x60`,
 	},
 	"PeerbusStoreAway":   {`peerbus_store_connected{W} 0x60`, `peerbus_store_connected{W} 0 1x60`},
+	"PeerbusStoreSilent": {`peerbus_msgnode_store_away_seconds{W} 0 30+60x60`, `peerbus_msgnode_store_away_seconds{W} 1x10 20 1x50`},
 	"PeerbusStoreErrors": {`peerbus_registry_store_errors_total{W} 0x5 3x60`, `peerbus_registry_store_errors_total{W} 3x60`},
 	"PeerbusSetUpsFail": {
 		`peerbus_p2pstub_setups_total{W,role="requester",result="failed"} 0+3x60

@@ -85,7 +85,8 @@ func start(t *testing.T, opts ...option) *bed {
 	return startOn(t, e, opts...)
 }
 
-// startOn gives a running node on an engine. No sweep comes by itself.
+// startOn gives a running node on an engine. No sweep comes by itself, and a replica that
+// nobody listens for is gone at once.
 func startOn(t *testing.T, e *engine.Engine, opts ...option) *bed {
 	t.Helper()
 	b := &bed{
@@ -96,7 +97,7 @@ func startOn(t *testing.T, e *engine.Engine, opts ...option) *bed {
 		Domain: domain, Engine: e, Limits: DefaultLimits(), Metrics: b.registry, Now: b.clock.now,
 		Log: slog.New(slog.DiscardHandler), GRPCAddr: "127.0.0.1:7400",
 	}
-	cfg.Limits.SweepEvery = time.Hour
+	cfg.Limits.SweepEvery, cfg.Limits.ReplicaGrace = time.Hour, 0
 	for _, o := range opts {
 		o(&cfg)
 	}

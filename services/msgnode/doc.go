@@ -65,11 +65,18 @@
 // 404 is true for all replicas. Nothing of this is in a replica alone: another one
 // takes a session over, and a restart keeps tokens, subscriptions and entries.
 //
+// Any server of NATS may be lost meanwhile. What cannot be written is tried again until
+// StoreTimeout, and then refused with 503; follow.go keeps the copy right; and
+// a replica that nobody listens for has ReplicaGrace to be back at another server
+// before its sessions are lost. Past StoreAway the replica is not ready, and if no other
+// one answers either, its clients are sent away (health.go).
+//
 // Only messages are in a replica alone. When it is told to stop it lets nobody in,
 // refuses what is kept, sends what is queued, and then closes each connection, so
 // that its clients come back elsewhere at once; all within DrainTimeout. When it is
 // killed, what was queued and kept is gone without a word, and its sessions are
-// noted as lost by the next replica that looks: flows send it again.
+// noted as lost by another replica after ReplicaGrace, unless their runtimes have
+// re-opened before: flows send it again.
 //
 // # Invariants
 //
@@ -90,6 +97,6 @@
 // a session), directory.go, route.go, mailbox.go, entry.go, index.go, query.go and
 // pace.go (pure), pipeline.go, mail.go (handing over and keeping), the services
 // (sessions, allocate, subscribe, domainregistry), hop.go (between replicas),
-// sweep.go (what time brings about), socket.go and queue.go, websocket.go, grpc.go
-// and http.go.
+// sweep.go (what time brings about), store.go, follow.go and health.go (NATS), socket.go
+// and queue.go, websocket.go, grpc.go and http.go.
 package msgnode

@@ -156,7 +156,12 @@ func (n *Node) undelivered(in *nats.Msg) {
 		return
 	}
 	n.refuseTo(stub.Source, stub, errAway(stub.To))
-	n.wakeSweeper()
+	n.mu.RLock()
+	_, known := n.silent[stub.Via]
+	n.mu.RUnlock()
+	if !known {
+		n.wakeSweeper()
+	}
 }
 
 // refuseTo tells a sender, wherever its session is, that its message was not
@@ -200,8 +205,13 @@ func (n *Node) answerTo(runtime string, answer *pb.Message) bool {
 
 // isThere asks another replica. Only NATS's word that nobody listens is a no.
 func (n *Node) isThere(ctx context.Context, replica string) bool {
+	return !errors.Is(n.ask(ctx, replica), nats.ErrNoResponders)
+}
+
+// ask waits for the answer of another replica.
+func (n *Node) ask(ctx context.Context, replica string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.limits.ReplicaTimeout)
 	defer cancel()
 	_, err := n.engine.Conn().RequestWithContext(ctx, n.subject("at", replica), nil)
-	return !errors.Is(err, nats.ErrNoResponders)
+	return err
 }

@@ -35,13 +35,16 @@ type Configuration struct {
 	Domain string `json:"domain"`
 	URL    string `json:"url"`            // of the WebSocket
 	GRPC   string `json:"grpc,omitempty"` // host:port of MessageNode
+	// Replicas are the endpoints of more replicas, any of which serves any runtime.
+	Replicas []string `json:"replicas,omitempty"`
 }
 
-// Handler serves /ws, /healthz, /metrics and the descriptor.
+// Handler serves /ws, /healthz, /readyz, /metrics and the descriptor.
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", n.serveWebSocket)
-	mux.HandleFunc("GET /healthz", n.serveHealth)
+	mux.HandleFunc("GET /healthz", serveHealth)
+	mux.HandleFunc("GET /readyz", n.serveReady)
 	mux.HandleFunc("GET "+DescriptorPath, n.serveDescriptor)
 	if g := n.gatherer(); g != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
@@ -55,18 +58,6 @@ func (n *Node) gatherer() prometheus.Gatherer {
 	}
 	g, _ := n.cfg.Metrics.(prometheus.Gatherer)
 	return g
-}
-
-// serveHealth answers 200 when clients are served and the store is connected.
-func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	switch {
-	case !n.isUp():
-		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
-	case !n.engine.Conn().IsConnected():
-		http.Error(w, "NATS is lost", http.StatusServiceUnavailable)
-	default:
-		_, _ = w.Write([]byte("ok\n")) // the client may be gone
-	}
 }
 
 // serveDescriptor answers a page of any origin: a browser's runtime asks as well.
@@ -83,11 +74,20 @@ func (n *Node) descriptor(r *http.Request) Descriptor {
 		ObjectName:  "default",
 		Description: "Message Node of " + n.domain,
 		Configuration: Configuration{
-			Domain: n.domain,
-			URL:    n.webSocketURL(r),
-			GRPC:   n.grpcEndpoint(r),
+			Domain:   n.domain,
+			URL:      n.webSocketURL(r),
+			GRPC:     n.grpcEndpoint(r),
+			Replicas: n.otherEndpoints(),
 		},
 	}
+}
+
+// otherEndpoints are those given besides the first one.
+func (n *Node) otherEndpoints() []string {
+	if len(n.cfg.GRPCEndpoints) < 2 {
+		return nil
+	}
+	return n.cfg.GRPCEndpoints[1:]
 }
 
 // webSocketURL is the one given, or that of the host which was asked. Behind a
@@ -106,8 +106,11 @@ func (n *Node) webSocketURL(r *http.Request) string {
 // grpcEndpoint is the one given, or the gRPC listener's port at the host which
 // was asked.
 func (n *Node) grpcEndpoint(r *http.Request) string {
-	if n.cfg.GRPCEndpoint != "" || n.cfg.GRPCAddr == "" {
-		return n.cfg.GRPCEndpoint
+	if len(n.cfg.GRPCEndpoints) > 0 {
+		return n.cfg.GRPCEndpoints[0]
+	}
+	if n.cfg.GRPCAddr == "" {
+		return ""
 	}
 	_, port, err := net.SplitHostPort(n.cfg.GRPCAddr)
 	if err != nil {

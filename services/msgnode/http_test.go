@@ -24,7 +24,8 @@ func TestDescriptor(t *testing.T) {
 		{"from the host that was asked", "http://node.a.example:7480", nil, "ws://node.a.example:7480/ws", "node.a.example:7400"},
 		{"with TLS", "https://node.a.example", nil, "wss://node.a.example/ws", "node.a.example:7400"},
 		{"IPv6", "http://[::1]:7480", nil, "ws://[::1]:7480/ws", "[::1]:7400"},
-		{"given", "http://x", func(c *Config) { c.WebSocketURL, c.GRPCEndpoint = "wss://n/ws", "n:1" }, "wss://n/ws", "n:1"},
+		{"given", "http://x", func(c *Config) { c.WebSocketURL, c.GRPCEndpoints = "wss://n/ws", []string{"n:1"} }, "wss://n/ws", "n:1"},
+		{"replicas", "http://x", func(c *Config) { c.GRPCEndpoints = []string{"n:1", "n:2", "n:3"} }, "ws://x/ws", "n:1 n:2 n:3"},
 		{"without gRPC", "http://x", func(c *Config) { c.GRPCAddr = "" }, "ws://x/ws", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestDescriptor(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := d.Configuration
-			if c.URL != tc.webSocket || c.GRPC != tc.remote || c.Domain != domain {
+			if c.URL != tc.webSocket || strings.Join(append([]string{c.GRPC}, c.Replicas...), " ") != tc.remote || c.Domain != domain {
 				t.Errorf("%+v", c)
 			}
 			if d.GUID == "" || d.Version == "" || d.ObjectName == "" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
@@ -57,8 +58,8 @@ func TestDescriptor(t *testing.T) {
 func TestHealthAndMetrics(t *testing.T) {
 	b := start(t)
 	b.dial(t, "grpc").open()
-	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 200 {
-		t.Errorf("/healthz: %d %s", w.Code, w.Body)
+	if w := get(t, b.node.Handler(), "http://x/readyz"); w.Code != 200 {
+		t.Errorf("/readyz: %d %s", w.Code, w.Body)
 	}
 	metrics := get(t, b.node.Handler(), "http://x/metrics").Body.String()
 	for _, line := range []string{
@@ -74,7 +75,10 @@ func TestHealthAndMetrics(t *testing.T) {
 		}
 	}
 	b.stop()
-	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 503 {
+	if w := get(t, b.node.Handler(), "http://x/readyz"); w.Code != 503 {
+		t.Errorf("/readyz of a stopped node: %d", w.Code)
+	}
+	if w := get(t, b.node.Handler(), "http://x/healthz"); w.Code != 200 {
 		t.Errorf("/healthz of a stopped node: %d", w.Code)
 	}
 	if w := get(t, b.node.Handler(), "http://x/ws"); w.Code != 503 {

@@ -83,6 +83,18 @@ type Limits struct {
 	// StoreTimeout bounds one service request's writes. 5 s: less than the 15 s
 	// after which older buses repeat it. Past it: 503.
 	StoreTimeout time.Duration
+	// StoreAttempt bounds one attempt of a write, of which a request may make
+	// several. 1.5 s: an answer that is not there by then was lost with a server.
+	StoreAttempt time.Duration
+	// StoreCheck is how often the copy of the store is compared with the store. 1 s.
+	StoreCheck time.Duration
+	// StoreLag is how late a write may be seen here, until it is taken to be on its
+	// way from a server that is lost. 500 ms: it is mostly a millisecond.
+	StoreLag time.Duration
+	// StoreAway is how long the store may be away until this replica is not ready. If
+	// it reaches no other replica either, it then sends its clients away, which
+	// find another one. 15 s: NATS chooses its leaders within 12 s.
+	StoreAway time.Duration
 	// StoreWriters is the number of writes of one request under way at once.
 	// 16: enough to hide the way to a store elsewhere.
 	StoreWriters int
@@ -107,6 +119,9 @@ type Limits struct {
 	// 2 s. No answer changes nothing; only the store's word that nobody listens
 	// does.
 	ReplicaTimeout time.Duration
+	// ReplicaGrace is how long nobody must listen for a replica until its sessions
+	// are lost. 2 s: a replica whose NATS server was lost is back at another one.
+	ReplicaGrace time.Duration
 }
 
 // DefaultLimits are those of a node with some gigabytes of memory.
@@ -122,12 +137,13 @@ func DefaultLimits() Limits {
 		CloseTimeout: 2 * time.Second, DrainTimeout: 2 * time.Second, FrameBytes: 2 * message.MaxSize,
 
 		Addresses: 20_000, RequestAddresses: 1000,
-		StoreTimeout: 5 * time.Second, StoreWriters: 16,
+		StoreTimeout: 5 * time.Second, StoreAttempt: 1500 * time.Millisecond,
+		StoreCheck: time.Second, StoreLag: 500 * time.Millisecond, StoreAway: 15 * time.Second, StoreWriters: 16,
 
 		Entries: 500_000, EntryBytes: 64 << 10,
 		EntryExpires: time.Hour, EntryExpiresMax: 30 * 24 * time.Hour, EntryRetention: 24 * time.Hour,
 		SearchResults: 1000, SearchBytes: message.MaxSize / 2,
 
-		SweepEvery: 5 * time.Second, ReplicaTimeout: 2 * time.Second,
+		SweepEvery: 5 * time.Second, ReplicaTimeout: 2 * time.Second, ReplicaGrace: 2 * time.Second,
 	}
 }

@@ -103,6 +103,9 @@ func (n *Node) register(r prometheus.Registerer) error {
 		gauge("queue_messages", "Messages that wait for the sockets of sessions.", func() int { return n.queued().messages }),
 		gauge("queue_bytes", "Bytes of the messages that wait for the sockets of sessions.", func() int { return n.queued().bytes }),
 		gauge("control_queue_messages", "Answers of the node that wait for sockets.", func() int { return n.queued().control }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "peerbus_msgnode_store_away_seconds", Help: "Since when this replica has not known all that is in NATS; from 15 s on it is not ready.",
+		}, func() float64 { return n.storeAway().Seconds() }),
 		gauge("registry_entries", "Entries of the domain registry.", func() int { return len(n.index.entries) }),
 	} {
 		if err := r.Register(c); err != nil {

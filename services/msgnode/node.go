@@ -30,10 +30,12 @@ type Config struct {
 	// node.
 	Engine *engine.Engine
 
-	// WebSocketURL and GRPCEndpoint are what the descriptor names, such as
-	// `wss://node.example.org/ws` and `node.example.org:7400`. Empty: made from
-	// the Host of the request and, for gRPC, the port of GRPCAddr.
-	WebSocketURL, GRPCEndpoint string
+	// WebSocketURL and GRPCEndpoints are what the descriptor names, such as
+	// `wss://node.example.org/ws` and `node.example.org:7400`; several endpoints are
+	// those of replicas. Empty: made from the Host of the request and, for gRPC, the
+	// port of GRPCAddr.
+	WebSocketURL  string
+	GRPCEndpoints []string
 	// GRPCAddr is what the gRPC server listens on.
 	GRPCAddr string
 
@@ -65,6 +67,7 @@ type Node struct {
 	now      func() time.Time
 	wait     func(context.Context, time.Duration) error
 	services map[string]service // by address
+	opened   atomic.Bool        // both stores are there
 	missing  atomic.Int32       // parts still to arrive: both stores, the hop
 	complete chan struct{}      // closed when none is missing
 	ready    chan struct{}      // closed when clients are served
@@ -84,7 +87,8 @@ type Node struct {
 	sockets   map[string]*socket // by id
 	mail      *mailboxes         // what waits for sessions that are not here
 	pace      *pace
-	number    uint64 // of the last socket
+	silent    map[string]time.Time // other replicas that nobody listens for, and since when
+	number    uint64               // of the last socket
 }
 
 // New makes a node. It starts nothing.
@@ -104,7 +108,7 @@ func New(cfg Config) (*Node, error) {
 		point: cfg.Tracer.Point("msgnode", cfg.Domain),
 		now:   cfg.Now, wait: wait, complete: make(chan struct{}),
 		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), mailing: make(chan struct{}, 1), life: context.Background(),
-		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{},
+		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{}, silent: map[string]time.Time{},
 	}
 	n.mail = newMailboxes(&n.limits)
 	if n.log == nil {
@@ -162,22 +166,26 @@ func (n *Node) Run(ctx context.Context) error {
 	defer end()
 	n.life = life
 	var err error
-	if n.state, err = openStore(ctx, n.engine, "msgnode-"+n.token+"-state", n.applyState); err != nil {
+	if n.state, err = openStore(ctx, n, "msgnode-"+n.token+"-state", n.applyState); err != nil {
 		return err
 	}
-	if n.registry, err = openStore(ctx, n.engine, "msgnode-"+n.token+"-registry", n.applyRegistry); err != nil {
+	if n.registry, err = openStore(ctx, n, "msgnode-"+n.token+"-registry", n.applyRegistry); err != nil {
 		return err
 	}
+	n.opened.Store(true)
 	var tree run.Tree
 	n.missing.Store(3)
-	tree.Add("state", func(ctx context.Context) error { return n.state.follow(ctx, func() { n.arrived("state") }) })
-	tree.Add("registry", func(ctx context.Context) error { return n.registry.follow(ctx, func() { n.arrived("registry") }) })
+	tree.Add("state", func(ctx context.Context) error { return n.state.follow(ctx, n.arrival("state")) })
+	tree.Add("registry", func(ctx context.Context) error { return n.registry.follow(ctx, n.arrival("registry")) })
 	tree.Add("hop", n.listen)
 	tree.Add("mail", n.carryMail)
 	tree.Add("sweep", n.sweepOn)
 	tree.Add("sockets", n.serveSockets)
 	return tree.Run(ctx)
 }
+
+// arrival is arrived for a part that arrives again and again.
+func (n *Node) arrival(part string) func() { return sync.OnceFunc(func() { n.arrived(part) }) }
 
 // arrived notes that a part which clients depend on is there.
 func (n *Node) arrived(part string) {
@@ -204,20 +212,32 @@ func (n *Node) isUp() bool {
 	return n.up
 }
 
-// serveSockets lets clients in until ctx is done, and then sees all of them out.
+// serveSockets lets clients in until ctx is done, and then sees all of them out; in
+// between too, while this replica is cut off from the others.
 func (n *Node) serveSockets(ctx context.Context) error {
 	select {
 	case <-n.complete:
 		n.setUp(true)
 		close(n.ready)
 		n.log.Info("message node is ready", "replica", n.replica)
-		<-ctx.Done()
+		n.untilCutOff(ctx)
 	case <-ctx.Done():
 	}
+	n.seeOut()
+	for ctx.Err() == nil {
+		n.untilBack(ctx)
+		n.setUp(true)
+		n.untilCutOff(ctx)
+		n.seeOut()
+	}
+	return nil
+}
+
+// seeOut lets nobody in any more, and sees those out who are there.
+func (n *Node) seeOut() {
 	n.setUp(false)
 	n.emptyMail()
 	n.drain()
-	return nil
 }
 
 // drain sees all sockets out: each when its client has what was queued, or after

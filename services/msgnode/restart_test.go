@@ -191,8 +191,7 @@ func TestSocketThatAnotherReplicaTookForLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.post("ping", q.runtime+"/x", p.runtime+"/sm", `{"n":1}`)
-	q.nothing()
-	b.node.sweep(t.Context())
+	b.eventually(t, "the claim", func(d *directory) bool { return d.sessions[p.runtime].Socket != "" })
 	q.post("ping", q.runtime+"/x", p.runtime+"/sm", `{"n":2}`)
 	for n := 1.0; n <= 2; n++ {
 		if m := p.receive(); m.Body["n"] != n {

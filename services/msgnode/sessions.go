@@ -209,6 +209,9 @@ func (n *Node) moved(before, after Session) move {
 	if s := n.sockets[before.Socket]; s != nil {
 		s.replaced = after.Socket != ""
 		r.replaced = s.replaced
+		if after.Token != "" && !s.replaced {
+			n.wakeSweeper() // another replica took it for lost: it is claimed back
+		}
 		left = append(left, s.queue.leave()...)
 	}
 	switch s := n.sockets[after.Socket]; {

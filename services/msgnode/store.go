@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,61 +20,43 @@ import (
 // that were cut off meanwhile.
 const markerKept = time.Hour
 
+// retryEvery is the pause before what failed in passing is tried again.
+const retryEvery = 100 * time.Millisecond
+
 // errConflict: someone else wrote the key. Look again, and decide again.
 var errConflict = errors.New("written by another meanwhile")
 
-// store is a key-value bucket that is read from memory: a watcher applies every
-// change of any replica in the order of its revisions, and a write returns once
-// it has been applied here. All methods may be called at the same time.
+// store is a key-value bucket that is read from memory: a watcher (follow.go) applies
+// every change of any replica in the order of its revisions, and a write returns once
+// it has been applied here. What the bucket cannot do now, because its leader is lost
+// or it has no quorum, is tried again as long as the caller waits. All methods may be
+// called at the same time.
 type store struct {
-	kv jetstream.KeyValue
+	kv     jetstream.KeyValue
+	limits *Limits
+	log    *slog.Logger
 	// apply is called by one goroutine; a nil value means that the key is gone.
-	apply func(key string, value []byte)
+	apply   func(key string, value []byte)
+	watches atomic.Uint64 // the number of the watch that there is
+	stalled chan uint64   // the number of a watch that is of no use; holds one
+	madeAt  time.Time
 
 	mu      sync.Mutex
 	revs    map[string]uint64 // of the keys that are there
 	seen    uint64            // last revision applied
 	changed chan struct{}     // closed at the next change, while someone waits
+	freshAt time.Time         // when the copy was last known to have all; zero until it has
 }
 
-func openStore(ctx context.Context, e *engine.Engine, bucket string, apply func(key string, value []byte)) (*store, error) {
-	kv, err := e.Bucket(ctx, jetstream.KeyValueConfig{Bucket: bucket, LimitMarkerTTL: markerKept})
+func openStore(ctx context.Context, n *Node, bucket string, apply func(key string, value []byte)) (*store, error) {
+	kv, err := n.engine.Bucket(ctx, jetstream.KeyValueConfig{Bucket: bucket, LimitMarkerTTL: markerKept})
 	if err != nil {
 		return nil, err
 	}
-	return &store{kv: kv, apply: apply, revs: map[string]uint64{}}, nil
-}
-
-// follow applies changes until ctx is done. It calls ready when all that was
-// there has been applied.
-func (s *store) follow(ctx context.Context, ready func()) error {
-	last, err := s.lastRevision(ctx)
-	if err != nil {
-		return err
-	}
-	w, err := s.kv.WatchAll(ctx)
-	if err != nil {
-		return fault.New(fault.Unavailable, "watching %s: %w", s.kv.Bucket(), err)
-	}
-	defer func() { _ = w.Stop() }() // it ends with its context
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok && ctx.Err() != nil:
-				return nil
-			case !ok:
-				return fault.New(fault.Unavailable, "watch of %s has ended", s.kv.Bucket())
-			case e == nil:
-				s.advance(last)
-				ready()
-			default:
-				s.take(e)
-			}
-		}
-	}
+	return &store{
+		kv: kv, limits: &n.limits, log: n.log, apply: apply, stalled: make(chan uint64, 1), madeAt: time.Now(),
+		revs: map[string]uint64{},
+	}, nil
 }
 
 // take applies one change, and then lets those see it who wait for it.
@@ -114,35 +98,62 @@ func (s *store) revision(key string) uint64 {
 // returns once the write is applied, or errConflict once the other's is.
 func (s *store) put(ctx context.Context, key string, value []byte, revision uint64) error {
 	var written uint64
-	var err error
-	if revision == 0 {
-		written, err = s.kv.Create(ctx, key, value)
-	} else {
-		written, err = s.kv.Update(ctx, key, value, revision)
-	}
+	err := s.insist(ctx, func(ctx context.Context) (err error) {
+		if revision == 0 {
+			written, err = s.kv.Create(ctx, key, value)
+		} else {
+			written, err = s.kv.Update(ctx, key, value, revision)
+		}
+		return err
+	})
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
-	return s.await(ctx, func() bool { return s.seen >= written })
+	return s.awaitOwn(ctx, func() bool { return s.seen >= written })
 }
 
 // remove takes a key away that has the given revision.
 func (s *store) remove(ctx context.Context, key string, revision uint64) error {
-	err := s.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerKept))
+	err := s.insist(ctx, func(ctx context.Context) error {
+		return s.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerKept))
+	})
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
-	return s.await(ctx, func() bool { return s.revs[key] != revision })
+	return s.awaitOwn(ctx, func() bool { return s.revs[key] != revision })
 }
 
 func (s *store) failed(ctx context.Context, key string, revision uint64, err error) error {
 	if !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return fault.New(fault.Unavailable, "the store does not answer: %w", err)
 	}
-	if err := s.await(ctx, func() bool { return s.revs[key] != revision }); err != nil {
+	if err := s.awaitOwn(ctx, func() bool { return s.revs[key] != revision }); err != nil {
 		return err
 	}
 	return errConflict
+}
+
+// awaitOwn waits until a write that is in the bucket is here. A watch that does not
+// bring it within StoreLag has stalled.
+func (s *store) awaitOwn(ctx context.Context, ok func() bool) error {
+	watch := s.watches.Load()
+	late := time.AfterFunc(s.limits.StoreLag, func() { s.stall(watch) })
+	defer late.Stop()
+	return s.await(ctx, ok)
+}
+
+// insist tries again what fails in passing, until it is done or ctx is. A write that
+// was done though its answer is lost fails as a conflict the next time, upon which its
+// caller finds it done.
+func (s *store) insist(ctx context.Context, do func(context.Context) error) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, s.limits.StoreAttempt)
+		err := do(attempt)
+		cancel()
+		if err == nil || !engine.IsPassing(err) || wait(ctx, retryEvery) != nil {
+			return err
+		}
+	}
 }
 
 // fresh waits until everything is applied that any replica had written when it
@@ -152,14 +163,22 @@ func (s *store) fresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.await(ctx, func() bool { return s.seen >= last })
+	return s.awaitOwn(ctx, func() bool { return s.seen >= last })
 }
 
 func (s *store) lastRevision(ctx context.Context) (uint64, error) {
-	status, err := s.kv.Status(ctx)
+	var status jetstream.KeyValueStatus
+	err := s.insist(ctx, func(ctx context.Context) (err error) {
+		status, err = s.kv.Status(ctx)
+		return err
+	})
 	if err != nil {
 		return 0, fault.New(fault.Unavailable, "the store does not answer: %w", err)
 	}
+	return revisionOf(status)
+}
+
+func revisionOf(status jetstream.KeyValueStatus) (uint64, error) {
 	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
 	if !ok {
 		return 0, fault.New(fault.Unavailable, "the store says nothing of its state")

@@ -36,6 +36,7 @@ func (n *Node) sweep(ctx context.Context) {
 	n.mu.Lock()
 	n.pace.forget(now)
 	n.mu.Unlock()
+	n.sweepSessions(ctx, n.claims()) // at once: what follows may take its time
 	n.sweepSessions(ctx, n.dueSessions(ctx, now))
 	n.sweepOrphans(ctx)
 	n.sweepEntries(ctx, now)
@@ -63,12 +64,14 @@ func (n *Node) dueSessions(ctx context.Context, now time.Time) []event {
 			due = append(due, e)
 		}
 	}
-	return append(due, n.claims()...)
+	return due
 }
 
 // claims are for sockets here whose session another replica took for lost, when
-// it could not reach this one. A socket that was replaced stays idle. It is called with mu held.
+// it could not reach this one. A socket that was replaced stays idle.
 func (n *Node) claims() []event {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	var due []event
 	for id, s := range n.sockets {
 		have := n.directory.sessions[s.session.Runtime]
@@ -79,21 +82,29 @@ func (n *Node) claims() []event {
 	return due
 }
 
-// goneReplicas asks the other replicas that have sessions whether they are
-// there.
+// goneReplicas asks the other replicas that have sessions whether they are there, and
+// gives those that were not for ReplicaGrace. Others that are not are asked again when
+// that is over.
 func (n *Node) goneReplicas(ctx context.Context) map[string]bool {
-	others := map[string]bool{}
-	n.mu.RLock()
-	for _, s := range n.directory.sessions {
-		if r := s.replica(); r != "" && r != n.replica {
-			others[r] = false
+	gone, silent := map[string]bool{}, map[string]time.Time{}
+	for _, r := range n.otherReplicas() {
+		if n.isThere(ctx, r) {
+			continue
 		}
+		n.mu.RLock()
+		since, known := n.silent[r]
+		n.mu.RUnlock()
+		if !known {
+			since = time.Now()
+			time.AfterFunc(n.limits.ReplicaGrace, n.wakeSweeper)
+		}
+		silent[r] = since
+		gone[r] = time.Since(since) >= n.limits.ReplicaGrace
 	}
-	n.mu.RUnlock()
-	for r := range others {
-		others[r] = !n.isThere(ctx, r)
-	}
-	return others
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.silent = silent
+	return gone
 }
 
 func (n *Node) sweepSessions(ctx context.Context, due []event) {

@@ -147,10 +147,10 @@ func (stuckNode) Connect(stream grpc.BidiStreamingServer[pb.MessageNodeConnectRe
 func TestGRPCNodeThatTakesNothingIsGivenUp(t *testing.T) {
 	lis := serveMemory(t, func(r grpc.ServiceRegistrar) { pb.RegisterMessageNodeServer(r, stuckNode{}) })
 	s := &Stub{cfg: Config{
-		Dial:   func(string) (grpc.ClientConnInterface, error) { return lis.Dial() },
+		Dial:   func(string, string) (grpc.ClientConnInterface, error) { return lis.Dial() },
 		Limits: Limits{SendTimeout: 20 * time.Millisecond},
 	}.orDefaults()}
-	c, err := s.dialGRPC(within(t), "node", patience)
+	c, err := s.dialGRPC(within(t), endpoint{grpc: "node"}, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,14 +167,14 @@ func TestGRPCNodeThatTakesNothingIsGivenUp(t *testing.T) {
 
 func TestGRPCNodeThatIsNotThere(t *testing.T) {
 	s := &Stub{cfg: Config{}.orDefaults()}
-	if _, err := s.dialGRPC(within(t), "127.0.0.1:1", patience); err == nil {
+	if _, err := s.dialGRPC(within(t), endpoint{grpc: "127.0.0.1:1"}, patience); err == nil {
 		t.Error("it is connected")
 	}
-	s.cfg.Dial = func(string) (grpc.ClientConnInterface, error) {
+	s.cfg.Dial = func(string, string) (grpc.ClientConnInterface, error) {
 		return grpc.NewClient("passthrough:///nowhere", grpc.WithTransportCredentials(insecureCredentials()),
 			grpc.WithContextDialer(neverConnects))
 	}
-	if _, err := s.dialGRPC(within(t), "x", 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "no connection within") {
+	if _, err := s.dialGRPC(within(t), endpoint{grpc: "x"}, 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "no connection within") {
 		t.Errorf("%v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,17 +19,29 @@ import (
 // DescriptorPath is where a domain tells how to reach its Message Node.
 const DescriptorPath = "/.well-known/protostub/default"
 
-// endpoint is one way to reach a Message Node: exactly one field is set.
+// endpoint is one way to reach a Message Node: one of grpc and websocket is set.
 type endpoint struct {
 	grpc      string // a target such as host:port
+	at        string // where the target is connected to, when its host has several addresses
 	websocket string // a URL with the scheme ws or wss
 }
 
 func (e endpoint) String() string {
-	if e.grpc != "" {
-		return "grpc://" + e.grpc
+	switch {
+	case e.websocket != "":
+		return e.websocket
+	case e.at != "":
+		return "grpc://" + e.grpc + " at " + e.at
 	}
-	return e.websocket
+	return "grpc://" + e.grpc
+}
+
+// kind is the preference of an endpoint's transport.
+func (e endpoint) kind() int {
+	if e.grpc != "" {
+		return 0
+	}
+	return 1
 }
 
 // host of the endpoint, with its port.
@@ -48,20 +61,22 @@ func (e endpoint) host() string {
 // over https. Plain http and an endpoint without TLS are for loopback, or for
 // allowPlain, since whoever changes them on the way gets all messages.
 type finder struct {
-	nodes      map[string]string
+	nodes      map[string][]string
+	lookUp     func(ctx context.Context, host string) ([]netip.Addr, error)
 	client     *http.Client
 	allowPlain bool
 	secureGRPC bool // gRPC connections have TLS
 	timeout    time.Duration
 	maxBytes   int
+	most       int // endpoints
 }
 
 func newFinder(cfg Config, secureGRPC bool) *finder {
 	client := *cfg.HTTPClient
 	client.CheckRedirect = keepScheme
 	return &finder{
-		nodes: cfg.Nodes, client: &client, allowPlain: cfg.AllowPlain, secureGRPC: secureGRPC,
-		timeout: cfg.Limits.ConnectTimeout, maxBytes: cfg.Limits.Descriptor,
+		nodes: cfg.Nodes, lookUp: cfg.LookUp, client: &client, allowPlain: cfg.AllowPlain, secureGRPC: secureGRPC,
+		timeout: cfg.Limits.ConnectTimeout, maxBytes: cfg.Limits.Descriptor, most: cfg.Limits.Endpoints,
 	}
 }
 
@@ -76,15 +91,64 @@ func keepScheme(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// find gives the endpoints of a domain's node, the preferred one first. The
+// find gives the endpoints of a domain's node: one for each replica that it knows. The
 // error is NotFound when there is no such domain, or it says that it has no
 // Message Node; Unavailable when that cannot be known now.
 func (f *finder) find(ctx context.Context, domain string) ([]endpoint, error) {
-	if target, ok := f.nodes[domain]; ok {
-		return []endpoint{{grpc: target}}, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
+	var endpoints []endpoint
+	if targets, ok := f.nodes[domain]; ok {
+		for _, t := range targets {
+			endpoints = append(endpoints, endpoint{grpc: t})
+		}
+		return f.spread(ctx, endpoints), nil
+	}
+	endpoints, err := f.ask(ctx, domain)
+	return f.spread(ctx, endpoints), err
+}
+
+// spread puts one endpoint for each address in the place of a gRPC endpoint whose host
+// has several: behind such a name, as behind that of a headless Service, are replicas.
+// A name that cannot be looked up stays; dialing it says why.
+func (f *finder) spread(ctx context.Context, all []endpoint) []endpoint {
+	var out []endpoint
+	for _, e := range all {
+		addrs := f.addresses(ctx, e)
+		for _, at := range addrs {
+			out = append(out, endpoint{grpc: e.grpc, at: at})
+		}
+		if len(addrs) == 0 {
+			out = append(out, e)
+		}
+	}
+	return out[:min(len(out), f.most)]
+}
+
+// addresses gives those of a gRPC endpoint's host, with the port; none when there
+// are not several.
+func (f *finder) addresses(ctx context.Context, e endpoint) []string {
+	host, port, err := net.SplitHostPort(e.grpc)
+	if err != nil {
+		return nil
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	ips, err := f.lookUp(ctx, host)
+	if err != nil || len(ips) < 2 {
+		return nil
+	}
+	var out []string
+	for _, ip := range ips {
+		out = append(out, net.JoinHostPort(ip.Unmap().String(), port))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// ask reads a domain's descriptor, wherever it may be.
+func (f *finder) ask(ctx context.Context, domain string) ([]endpoint, error) {
 	endpoints, err := f.read(ctx, "https", domain)
 	if err != nil && f.plain(domain) {
 		if plain, plainErr := f.read(ctx, "http", domain); plainErr == nil || fault.CodeOf(plainErr) == fault.NotFound {
@@ -168,8 +232,9 @@ func (f *finder) secure(e endpoint) bool {
 
 // configuration is the part of a descriptor that says where the node is.
 type configuration struct {
-	URL  string `json:"url"`  // the WebSocket
-	GRPC string `json:"grpc"` // host:port of MessageNode.Connect
+	URL      string   `json:"url"`      // the WebSocket
+	GRPC     string   `json:"grpc"`     // host:port of MessageNode.Connect
+	Replicas []string `json:"replicas"` // more such
 }
 
 // parseDescriptor reads a descriptor: a JSON object with `configuration`, an
@@ -201,11 +266,14 @@ func parseDescriptor(body []byte) ([]endpoint, error) {
 func (c configuration) endpoints() ([]endpoint, error) {
 	var all []endpoint
 	err := fault.New(fault.BadRequest, "descriptor: configuration has neither url nor grpc")
-	if c.GRPC != "" {
-		if host, port, e := net.SplitHostPort(c.GRPC); e == nil && host != "" && port != "" {
-			all = append(all, endpoint{grpc: c.GRPC})
+	for i, target := range append([]string{c.GRPC}, c.Replicas...) {
+		if i == 0 && target == "" {
+			continue
+		}
+		if host, port, e := net.SplitHostPort(target); e == nil && host != "" && port != "" {
+			all = append(all, endpoint{grpc: target})
 		} else {
-			err = fault.New(fault.BadRequest, "descriptor: configuration.grpc %q is not host:port", c.GRPC)
+			err = fault.New(fault.BadRequest, "descriptor: configuration: the gRPC endpoint %q is not host:port", target)
 		}
 	}
 	if c.URL != "" {

@@ -20,6 +20,7 @@ func TestParseDescriptor(t *testing.T) {
 		`{"configuration":"{\"url\":\"wss://n.example/ws\"}","objectName":"other"}`: "[wss://n.example/ws]",
 		`{"configuration":{"url":"WSS://n.example/ws","grpc":"n.example"}}`:         "[wss://n.example/ws]",
 		`{"configuration":{"grpc":"[::1]:7400"}}`:                                   "[grpc://[::1]:7400]",
+		`{"configuration":{"grpc":"a:1","replicas":["b:1","c","d:2"]}}`:             "[grpc://a:1 grpc://b:1 grpc://d:2]",
 		``:                       "not a JSON object",
 		`[]`:                     "not a JSON object",
 		`{}`:                     "no configuration",
@@ -47,6 +48,7 @@ func TestParseDescriptor(t *testing.T) {
 
 func FuzzParseDescriptor(f *testing.F) {
 	f.Add([]byte(`{"configuration":{"url":"ws://n.example/ws","grpc":"n.example:7400"}}`))
+	f.Add([]byte(`{"configuration":{"grpc":"a:1","replicas":["b:1",""]}}`))
 	f.Add([]byte(`{"configuration":"{\"url\":\"wss://n.example/ws\"}"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		endpoints, err := parseDescriptor(text)
@@ -88,7 +90,7 @@ func site(t *testing.T, allowPlain bool, h http.HandlerFunc) (*finder, *[]string
 		resp.Request = r
 		return resp, nil
 	})}
-	cfg := Config{HTTPClient: client, AllowPlain: allowPlain, Nodes: map[string]string{"given.example": "h:1"}}.orDefaults()
+	cfg := Config{HTTPClient: client, AllowPlain: allowPlain, Nodes: map[string][]string{"given.example": {"192.0.2.1:1"}}}.orDefaults()
 	return newFinder(cfg, false), &asked
 }
 

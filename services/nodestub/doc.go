@@ -67,9 +67,12 @@
 //     renewed; so is the first one, since it cannot be known what it holds. A
 //     watcher that begins is told of all live ones for the same reason.
 //
-// Where a node is: at the address given for its domain (a gRPC endpoint), else
-// where https://<domain>/.well-known/protostub/default says (discover.go). Of
-// the endpoints found there gRPC is tried first, then the WebSocket.
+// Where a node is: at the addresses given for its domain (gRPC endpoints), else
+// where https://<domain>/.well-known/protostub/default says (discover.go). A name that
+// has several addresses is as many endpoints, since behind each may be a replica. Of all
+// of them gRPC is tried first, then the WebSocket; those that failed last come last
+// (places.go), so that a runtime whose replica is gone, or does not open its session, is
+// at another one with the next attempt.
 //
 // Bounds are in Limits.
 package nodestub

@@ -331,8 +331,8 @@ func newWorld(t *testing.T, transport string, limits Limits) *world {
 	switch transport {
 	case "grpc":
 		nodeLis := serveMemory(t, func(r grpc.ServiceRegistrar) { pb.RegisterMessageNodeServer(r, w.node) })
-		cfg.Nodes = map[string]string{"b.example": "node"}
-		cfg.Dial = func(string) (grpc.ClientConnInterface, error) {
+		cfg.Nodes = map[string][]string{"b.example": {"node"}}
+		cfg.Dial = func(string, string) (grpc.ClientConnInterface, error) {
 			if isDown() {
 				return nil, errors.New("connection refused")
 			}

@@ -26,8 +26,8 @@ var errNotTaken = fault.New(fault.Unavailable, "the node took nothing for too lo
 
 // dialGRPC connects within a time. Each stream has a connection of its
 // own, so that a new attempt does not wait out the back-off of the last one.
-func (s *Stub) dialGRPC(ctx context.Context, target string, within time.Duration) (conn, error) {
-	below, err := s.cfg.Dial(target)
+func (s *Stub) dialGRPC(ctx context.Context, e endpoint, within time.Duration) (conn, error) {
+	below, err := s.cfg.Dial(e.grpc, e.at)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,10 @@ type Limits struct {
 	// could make any number. Default 256.
 	Domains int
 
+	// Endpoints is how many replicas of one Message Node are known. Default 64:
+	// more are no help to one runtime, and each that is down costs an attempt.
+	Endpoints int
+
 	// QueueMessages and QueueBytes bound what waits for one node. Default 1024
 	// messages and 8 MiB: two of the largest messages. While the session is up
 	// a full queue holds its senders back; while it is not, 429.
@@ -78,6 +82,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Domains:        256,
+		Endpoints:      64,
 		QueueMessages:  1024,
 		QueueBytes:     2 * message.MaxSize,
 		QueueTime:      10 * time.Second,
@@ -105,6 +110,7 @@ func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ have, otherwise *int }{
 		{&l.Domains, &d.Domains},
+		{&l.Endpoints, &d.Endpoints},
 		{&l.QueueMessages, &d.QueueMessages},
 		{&l.QueueBytes, &d.QueueBytes},
 		{&l.Descriptor, &d.Descriptor},

@@ -72,6 +72,7 @@ const (
 	sayOpen                      // `re-open` with a token, else `open`
 	sayClose                     // `close`
 	disconnect                   // end the connection, if there is one
+	avoid                        // try other endpoints before this one
 	release                      // let the queue out
 	hold                         // keep messages in the queue
 	refuse                       // refuse the queue and what comes
@@ -83,7 +84,7 @@ const (
 
 func (e effect) String() string {
 	return [...]string{
-		"connect", "say open", "say close", "disconnect", "release", "hold", "refuse",
+		"connect", "say open", "say close", "disconnect", "avoid the endpoint", "release", "hold", "refuse",
 		"report renewed", "start timer", "start countdown", "stop countdown",
 	}[e]
 }
@@ -151,7 +152,7 @@ func (s state) notOpened(e opened) (state, []effect) {
 		s.token = ""
 	}
 	s.phase, s.reason = waiting, e.reason
-	return s, []effect{disconnect, startTimer}
+	return s, []effect{disconnect, avoid, startTimer}
 }
 
 func (s state) lost(reason string) (state, []effect) {
@@ -165,6 +166,9 @@ func (s state) lost(reason string) (state, []effect) {
 	}
 	s.phase, s.reason = waiting, reason
 	effects := []effect{disconnect, startTimer}
+	if was != connecting {
+		effects = []effect{disconnect, avoid, startTimer}
+	}
 	if was == live {
 		return s, append([]effect{hold, startCountdown}, effects...)
 	}

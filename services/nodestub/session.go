@@ -41,6 +41,8 @@ type session struct {
 
 	// Owned by the link while it connects, else by run.
 	known   []endpoint    // where the node was found last
+	places  places        // which of them comes first
+	at      endpoint      // the one that was connected last
 	patient time.Duration // how long the next attempt may take
 
 	// Owned by run.
@@ -60,6 +62,7 @@ func (s *session) init() {
 	s.events, s.asked, s.done = make(chan event), make(chan struct{}), make(chan struct{})
 	s.backoff = retry.Backoff{Min: s.limits.RetryMin, Max: s.limits.RetryMax}
 	s.patient = s.limits.ConnectTimeout
+	s.places.runtime = s.runtimeURL
 }
 
 // close asks run to end the session at the node, and to return.
@@ -140,6 +143,7 @@ func (s *session) apply(ctx context.Context, e event) {
 		if do == reportRenewed {
 			renewed = true
 			s.metrics.renewals.Inc()
+			s.warnOfLoss(ctx, before)
 			continue
 		}
 		s.do(ctx, do)
@@ -161,6 +165,8 @@ func (s *session) do(ctx context.Context, e effect) {
 			s.link.hangUp()
 			s.link = nil
 		}
+	case avoid:
+		s.places.avoid(s.at)
 	case release:
 		s.liveSince = time.Now()
 		s.out.open()
@@ -252,6 +258,15 @@ func (s *session) tell(ctx context.Context, before state, renewed bool) {
 	}
 }
 
+// warnOfLoss tells of a session that the node does not know any more, which its state
+// outlives; a common reason is that its replicas do not share one.
+func (s *session) warnOfLoss(ctx context.Context, before state) {
+	if before.token != "" {
+		s.log.WarnContext(ctx, "the Message Node has lost this runtime's session and gives a new one; if it has replicas, do they share a NATS?",
+			"domain", s.domain, "endpoint", s.state.endpoint)
+	}
+}
+
 // logChange says what a person on call needs.
 func (s *session) logChange(ctx context.Context) {
 	log := s.log.With("domain", s.domain, "endpoint", s.state.endpoint)
@@ -273,7 +288,8 @@ func (s *session) view() *pb.NodeSession {
 }
 
 // connect finds the node and opens a connection, the first that can be had of
-// its endpoints. A node that was found before is still there when its domain
+// its endpoints: a node that has replicas is left by a runtime whose replica is gone
+// with the first attempt. A node that was found before is still there when its domain
 // cannot be looked up. The link calls it.
 func (s *session) connect(ctx context.Context) (conn, endpoint, error) {
 	endpoints, err := s.find(ctx, s.domain)
@@ -286,11 +302,13 @@ func (s *session) connect(ctx context.Context) (conn, endpoint, error) {
 	var failed []string
 	within := s.patient
 	s.patient = min(2*within, s.limits.ConnectTimeout)
-	for _, e := range s.known {
+	for _, e := range s.places.order(s.known) {
 		c, err := s.dial(ctx, e, within)
 		if err == nil {
+			s.at = e
 			return c, e, nil
 		}
+		s.places.avoid(e)
 		failed = append(failed, e.String()+": "+fault.From(err).Description)
 	}
 	return nil, endpoint{}, fault.New(fault.Unavailable, "%s", strings.Join(failed, "; "))

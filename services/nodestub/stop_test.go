@@ -58,7 +58,7 @@ func TestStoppingReadsOn(t *testing.T) {
 func TestStoppingDoesNotWaitForANodeThatTakesNothing(t *testing.T) {
 	stuck := serveMemory(t, func(r grpc.ServiceRegistrar) { pb.RegisterMessageNodeServer(r, deafNode{}) })
 	w := newWorld(t, "grpc", Limits{DrainTimeout: 20 * time.Millisecond})
-	w.stub.cfg.Dial = func(string) (grpc.ClientConnInterface, error) { return stuck.Dial() }
+	w.stub.cfg.Dial = func(string, string) (grpc.ClientConnInterface, error) { return stuck.Dial() }
 	wt := w.watch(t)
 	w.deploy(t)
 	w.watchUntil(t, wt, "live")

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,15 +28,19 @@ type Config struct {
 	RuntimeURL string
 	// Bus is the connection to the runtime's bus. It stays the caller's.
 	Bus grpc.ClientConnInterface
-	// Nodes gives the gRPC endpoints of Message Nodes by domain. Any other
-	// domain is looked up at its well-known descriptor.
-	Nodes map[string]string
+	// Nodes gives the gRPC endpoints of Message Nodes by domain, one for each
+	// replica or for several. Any other domain is looked up at its well-known
+	// descriptor.
+	Nodes map[string][]string
 	// Security of gRPC connections with Message Nodes. Without TLS, a gRPC
 	// endpoint that a descriptor names is used on loopback alone.
 	Security rpc.Security
 	// Dial makes a connection to a gRPC endpoint, one for each attempt; it is
-	// closed after use if it is an io.Closer. Default: rpc.Dial with Security.
-	Dial func(target string) (grpc.ClientConnInterface, error)
+	// closed after use if it is an io.Closer. at is the address to connect to,
+	// empty where the target says it. Default: rpc.Dial with Security.
+	Dial func(target, at string) (grpc.ClientConnInterface, error)
+	// LookUp gives the addresses of a host. Default: those of the system.
+	LookUp func(ctx context.Context, host string) ([]netip.Addr, error)
 	// HTTPClient reads descriptors and opens WebSockets. Default:
 	// http.DefaultClient.
 	HTTPClient *http.Client
@@ -80,12 +86,15 @@ func New(cfg Config) (*Stub, error) {
 		return nil, fault.New(fault.BadRequest, "nodestub: %w", err)
 	}
 	cfg.RuntimeURL = runtime.Text
-	for d, target := range cfg.Nodes {
+	for d, targets := range cfg.Nodes {
 		if err := checkDomain(d); err != nil {
 			return nil, fault.New(fault.BadRequest, "nodestub: node: %w", err)
 		}
-		if target == "" {
+		if len(targets) == 0 || slices.Contains(targets, "") {
 			return nil, fault.New(fault.BadRequest, "nodestub: the node of %s has no address", d)
+		}
+		if most := cfg.Limits.orDefaults().Endpoints; len(targets) > most {
+			return nil, fault.New(fault.BadRequest, "nodestub: the node of %s has %d addresses, more than %d", d, len(targets), most)
 		}
 	}
 	tls, err := cfg.Security.ClientTLS()
@@ -110,8 +119,11 @@ func New(cfg Config) (*Stub, error) {
 func (cfg Config) orDefaults() Config {
 	if cfg.Dial == nil {
 		security := cfg.Security
-		cfg.Dial = func(target string) (grpc.ClientConnInterface, error) {
-			return rpc.Dial(target, security, grpc.WithContextDialer(dialTCP))
+		cfg.Dial = func(target, at string) (grpc.ClientConnInterface, error) { return dial(target, at, security) }
+	}
+	if cfg.LookUp == nil {
+		cfg.LookUp = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
 	if cfg.HTTPClient == nil {
@@ -122,6 +134,17 @@ func (cfg Config) orDefaults() Config {
 	}
 	cfg.Limits = cfg.Limits.orDefaults()
 	return cfg
+}
+
+// dial makes a connection that is told of its certificate by the target, wherever it
+// leads.
+func dial(target, at string, security rpc.Security) (grpc.ClientConnInterface, error) {
+	if at == "" {
+		return rpc.Dial(target, security, grpc.WithContextDialer(dialTCP))
+	}
+	return rpc.Dial("passthrough:///"+target, security, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		return dialTCP(ctx, at)
+	}))
 }
 
 // dialTCP is for gRPC, which has no use for the network's name.
@@ -236,7 +259,7 @@ func (s *Stub) newSession(name, stubURL string) *session {
 
 func (s *Stub) dial(ctx context.Context, e endpoint, within time.Duration) (conn, error) {
 	if e.grpc != "" {
-		return s.dialGRPC(ctx, e.grpc, within)
+		return s.dialGRPC(ctx, e, within)
 	}
 	return s.dialWebSocket(ctx, e.websocket, within)
 }

@@ -1,8 +1,11 @@
 package nodestub
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,16 +116,24 @@ func TestReconnectKeepsTheSessionAndTheOrder(t *testing.T) {
 
 func TestNewSessionIsToldAsRenewed(t *testing.T) {
 	w := newWorld(t, "grpc", Limits{})
+	var log logText
+	w.stub.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	wt := w.watch(t)
 	w.deploy(t)
 	if change := w.watchUntil(t, wt, "live"); len(change.Renewed) != 1 || change.Renewed[0] != "b.example" {
 		t.Errorf("the first session is told as %v", change)
+	}
+	if log.has("has lost this runtime's session") {
+		t.Error("the log warns of the first session")
 	}
 	w.node.set(func(n *fakeNode) { clear(n.tokens) })
 	w.node.breakOff()
 	w.watchUntil(t, wt, "disconnected")
 	if change := w.watchUntil(t, wt, "live"); len(change.Renewed) != 1 || change.Renewed[0] != "b.example" {
 		t.Errorf("the new session is told as %v", change)
+	}
+	if !log.has("has lost this runtime's session") {
+		t.Error("the log says nothing of a session that was lost")
 	}
 	snapshot := receive(t, w.watch(t).changes, "snapshot")
 	if !snapshot.Snapshot || len(snapshot.Sessions) != 1 || len(snapshot.Renewed) != 1 {
@@ -376,9 +387,9 @@ func TestNewRefusesBadSettings(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no runtime":    {Bus: bus},
 		"no bus":        {RuntimeURL: runtimeURL},
-		"a bad domain":  {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string]string{"a/b": "h:1"}},
+		"a bad domain":  {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string][]string{"a/b": {"h:1"}}},
 		"half a TLS":    {RuntimeURL: runtimeURL, Bus: bus, Security: rpc.Security{CertFile: "x"}},
-		"an empty node": {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string]string{"a": ""}},
+		"an empty node": {RuntimeURL: runtimeURL, Bus: bus, Nodes: map[string][]string{"a": {""}}},
 	} {
 		if _, err := New(cfg); fault.CodeOf(err) != fault.BadRequest {
 			t.Errorf("%s: %v", name, err)
@@ -406,4 +417,22 @@ func TestSlowWatcherIsCut(t *testing.T) {
 	if v := w.metric(t, "watchers_cut_total"); v < 1 {
 		t.Errorf("%v watchers were cut", v)
 	}
+}
+
+// logText is a log that can be looked into while it is written.
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
 }
