@@ -48,8 +48,12 @@ type flows struct {
 }
 
 func newFlows(b *Bus, now time.Time) *flows {
+	epoch := b.mesh.epoch()
+	if epoch == 0 {
+		epoch = uint64(now.UnixNano()) //nolint:gosec // since 1970
+	}
 	return &flows{
-		bus: b, began: now, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
+		bus: b, began: now, epoch: epoch,
 		seen: arrived{
 			marks: once.New(b.limits.Marks), open: map[messageKey]*post{},
 			refused: newCache[messageKey, error](b.limits.Refusals),
@@ -263,6 +267,11 @@ func (f *flows) sweep(now time.Time) {
 		for number, in := range rm.in {
 			if in.idleSince(now) > idleTime {
 				f.endIn(rm, number, in)
+			}
+		}
+		for replica, b := range rm.buses {
+			if now.Sub(b.heard) > 2*idleTime {
+				delete(rm.buses, replica)
 			}
 		}
 		if !used[rm] && len(rm.in) == 0 && now.Sub(rm.used) > idleTime {

@@ -29,6 +29,7 @@ type request struct {
 	timer *time.Timer
 	began time.Time
 	over  atomic.Bool // it has been taken out
+	told  atomic.Bool // the other replicas have been told of it
 }
 
 func newRequests(l *Limits, m *metrics) *requests {

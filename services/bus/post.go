@@ -48,6 +48,9 @@ type post struct {
 	patience *patience // with WAIT_DELIVERED
 	flowing  bool      // it came in a flow, which bounds how many such there are
 	returned bool      // a listener that was cut off had it in its queue: there it has room
+	meshed   bool      // it came from another replica, whose window bounds how many there are
+	handed   bool      // likewise, as a response that is waited for here
+	hops     uint32    // replicas that have passed it on, of a flow
 
 	span tracing.Span // until it is settled
 
@@ -100,7 +103,7 @@ func (p *post) mayBeEarly() bool { return p.again || p.flowing }
 
 // roomy tells whether a listener's queue takes it however full it is: what there
 // can be of it is bounded elsewhere.
-func (p *post) roomy() bool { return p.flowing || p.returned }
+func (p *post) roomy() bool { return p.flowing || p.returned || p.meshed }
 
 // dealt counts one listener that has dealt with it. The last one tells that the
 // post is settled.

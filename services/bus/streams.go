@@ -103,8 +103,10 @@ func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave
 			b.requests.abandon(s)
 		}
 		b.carryOut(b.table.removeAll(s))
+		b.mesh.leave(s)
 		b.streams.note(s, false)
 		s.origin.detach(s)
+		b.table.clientGone(s)
 		close(s.gone)
 		b.log.Info("detached", "name", s.name, "component", label(s.comp))
 		end()
