@@ -143,16 +143,21 @@ func (s *stream) read(ctx context.Context, recv func() (*pb.AttachRequest, error
 		}
 		if s.peer != "" {
 			s.takeReplica(req)
-		}
-		for _, c := range req.Listeners {
-			s.change(c)
-		}
-		for _, p := range req.Posts {
-			s.post(p)
+		} else {
+			s.takeRequest(req)
 		}
 		if err := s.hold(ctx); err != nil {
 			return err
 		}
+	}
+}
+
+func (s *stream) takeRequest(req *pb.AttachRequest) {
+	for _, c := range req.Listeners {
+		s.change(c)
+	}
+	for _, p := range req.Posts {
+		s.post(p)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // What comes from another replica for the listeners of this one. The other one keeps
@@ -131,6 +132,9 @@ func (l *link) take(d *pb.Delivery) {
 		return
 	}
 	f.post.handed = handed
+	if d.GetAwaited() {
+		l.mesh.waits(l.member.ID, message.KeyOf(m))
+	}
 	switch {
 	case handed:
 		l.bus.deliver(f.post)

@@ -42,10 +42,28 @@ func (l *link) await(k message.Key) {
 }
 
 // waits notes that another replica waits for a response.
-func (m *mesh) waits(peer string, k message.Key) {
+func (m *mesh) waits(replica string, k message.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.awaited.put(k, peer)
+	if replica != m.id {
+		m.awaited.put(k, replica)
+	}
+}
+
+// waiterOf is the replica that waits for a response, as far as this one knows: that
+// goes with it, in case that its word is still under way to the other one.
+func (m *mesh) waiterOf(msg *pb.Message) string {
+	if !message.IsResponse(msg) {
+		return ""
+	}
+	key := message.AnswerKey(msg)
+	if m.bus.requests.waits(key) {
+		return m.id
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id, _ := m.awaited.get(key)
+	return id
 }
 
 // waiter gives the inbox of the replica that waits for a response; nil when none does.
@@ -81,12 +99,13 @@ func (b *Bus) handOver(p *post) bool {
 	case p.handed:
 		return false
 	}
-	in := b.mesh.waiter(p.m)
-	if in == nil {
-		return false
+	if in := b.mesh.waiter(p.m); in != nil {
+		b.offer(p, []*inbox{in})
+		return true
 	}
-	b.offer(p, []*inbox{in})
-	return true
+	// What nobody listens to here may wait for its listener to come back: another
+	// replica may want it now.
+	return p.ingress != nil && !b.table.heard(p.m.To) && b.lastResort(p, nobodyListens(p.m.To))
 }
 
 // toListeners offers a post to the listeners of its address, wherever they are.
@@ -102,7 +121,13 @@ func (t *table) toListeners(p *post) (done bool, err error) {
 // lastResort gives a response that nobody here wants to all other replicas: their word
 // that one of them waits for it may have been lost.
 func (b *Bus) lastResort(p *post, why error) bool {
-	if b.mesh == nil || p.m == nil || p.handed || !message.IsResponse(p.m) || reasonOf(why) != reasonNoListener {
+	if b.mesh == nil || p.m == nil || !message.IsResponse(p.m) || p.meshed || p.expected {
+		return false
+	}
+	if p.handed {
+		return b.expectLate(p)
+	}
+	if reasonOf(why) != reasonNoListener {
 		return false
 	}
 	all := b.mesh.handedInboxes()
@@ -111,6 +136,19 @@ func (b *Bus) lastResort(p *post, why error) bool {
 	}
 	p.handed = true
 	b.offer(p, all)
+	return true
+}
+
+// expectLate keeps a response that no replica wants, while one that was lost may have
+// had its request: that is posted again.
+func (b *Bus) expectLate(p *post) bool {
+	p.expected = true
+	if !p.flowing || !b.table.young() {
+		return false
+	}
+	if done, err := b.table.expect(p); done {
+		b.settle(p, err)
+	}
 	return true
 }
 

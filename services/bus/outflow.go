@@ -187,6 +187,9 @@ func (o *outflow) pump() {
 func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 	p := newPost(itself{}, o.message(tx))
 	p.size = proto.Size(p.m)
+	if q, ok := tx.Value.(*post); ok {
+		p.awaited = q.request != nil
+	}
 	sent := flow.Path(0)
 	for _, way := range []struct {
 		path flow.Path

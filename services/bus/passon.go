@@ -4,6 +4,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // What stubs have from other runtimes for a flow comes to the replica that they are
@@ -40,14 +41,14 @@ func (passedOn) sendBack(*post, ...string) {}
 
 // pass gives a post to another replica.
 func (l *link) pass(p *post, m *pb.Message, kind string) {
-	size := proto.Size(m)
+	size, waiter := proto.Size(m), l.mesh.waiterOf(m)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.up.Load() || l.bytes+size > l.bus.limits.PassBytes {
 		l.bus.metrics.passed(passedLost)
 		return
 	}
-	l.posts.push(&pb.Post{Message: m, Ingress: p.ingress, Component: p.by.component(), Hops: p.hops + 1})
+	l.posts.push(&pb.Post{Message: m, Ingress: p.ingress, Component: p.by.component(), Hops: p.hops + 1, Waiter: waiter})
 	l.bytes += size
 	l.bus.metrics.passed(kind)
 	signal(l.wake)
@@ -61,6 +62,9 @@ func (b *Bus) takeForward(in *pb.Post) {
 	}
 	p := newPost(passedOn{componentOr(in.GetComponent())}, m)
 	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), in.GetHops(), proto.Size(m), true
+	if in.GetWaiter() != "" {
+		b.mesh.waits(in.GetWaiter(), message.AnswerKey(m))
+	}
 	b.flows.arrive(p)
 }
 

@@ -78,6 +78,13 @@ func (r *requests) take(q *request) bool {
 	return true
 }
 
+// waits tells whether a request is open.
+func (r *requests) waits(k message.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.open[k] != nil
+}
+
 func (r *requests) timeout(q *request) {
 	if r.end(q) {
 		r.metrics.request("timeout")

@@ -50,6 +50,8 @@ type post struct {
 	returned bool      // a listener that was cut off had it in its queue: there it has room
 	meshed   bool      // it came from another replica, whose window bounds how many there are
 	handed   bool      // likewise, as a response that is waited for here
+	expected bool      // likewise, and nobody wanted it
+	awaited  bool      // it is the transmission of a request in a flow
 	hops     uint32    // replicas that have passed it on, of a flow
 
 	span tracing.Span // until it is settled

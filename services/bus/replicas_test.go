@@ -410,19 +410,19 @@ func traffic(t *testing.T, from, to *roamer, n int, meanwhile func(i int)) {
 func TestAListenerMovesUnderTraffic(t *testing.T) {
 	c := newCluster(t, Limits{}, 3)
 	from, to := c.roam(c.all[0]), c.roam(c.all[1])
-	traffic(t, from, to, 6000, func(i int) { to.move(c.all[i%3]) })
+	traffic(t, from, to, 2000, func(i int) { to.move(c.all[i%3]) })
 }
 
 func TestASenderMovesUnderTraffic(t *testing.T) {
 	c := newCluster(t, Limits{}, 3)
 	from, to := c.roam(c.all[0]), c.roam(c.all[1])
-	traffic(t, from, to, 6000, func(i int) { from.move(c.all[i%3]) })
+	traffic(t, from, to, 2000, func(i int) { from.move(c.all[i%3]) })
 }
 
 func TestBothMoveUnderTraffic(t *testing.T) {
 	c := newCluster(t, Limits{}, 3)
 	from, to := c.roam(c.all[0]), c.roam(c.all[1])
-	traffic(t, from, to, 6000, func(i int) {
+	traffic(t, from, to, 2000, func(i int) {
 		from.move(c.all[i%3])
 		to.move(c.all[(i*7+1)%3])
 	})

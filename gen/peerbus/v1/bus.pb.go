@@ -727,7 +727,9 @@ type Post struct {
 	// which another replica has to take.
 	Component Component `protobuf:"varint,8,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
 	// How many replicas have passed it on.
-	Hops          uint32 `protobuf:"varint,9,opt,name=hops,proto3" json:"hops,omitempty"`
+	Hops uint32 `protobuf:"varint,9,opt,name=hops,proto3" json:"hops,omitempty"`
+	// Likewise: it is a response that this replica waits for.
+	Waiter        string `protobuf:"bytes,10,opt,name=waiter,proto3" json:"waiter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -823,6 +825,13 @@ func (x *Post) GetHops() uint32 {
 		return x.Hops
 	}
 	return 0
+}
+
+func (x *Post) GetWaiter() string {
+	if x != nil {
+		return x.Waiter
+	}
+	return ""
 }
 
 // Ingress says where a stub had a message from.
@@ -960,8 +969,11 @@ type Delivery struct {
 	Message  *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Between replicas of the bus: the address of the listener that the name leads to,
 	// when it is another one, and the queue that the message was in.
-	LeadsTo       string `protobuf:"bytes,3,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
-	Queue         uint64 `protobuf:"varint,4,opt,name=queue,proto3" json:"queue,omitempty"`
+	LeadsTo string `protobuf:"bytes,3,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
+	Queue   uint64 `protobuf:"varint,4,opt,name=queue,proto3" json:"queue,omitempty"`
+	// Between replicas of the bus: it is a request that waits for its response at the
+	// replica that it comes from.
+	Awaited       bool `protobuf:"varint,5,opt,name=awaited,proto3" json:"awaited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1022,6 +1034,13 @@ func (x *Delivery) GetQueue() uint64 {
 		return x.Queue
 	}
 	return 0
+}
+
+func (x *Delivery) GetAwaited() bool {
+	if x != nil {
+		return x.Awaited
+	}
+	return false
 }
 
 // Credit returns the window of a listener: bytes of deliveries (encoded
@@ -1361,7 +1380,7 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x0fAwaitedResponse\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\tR\x02id\"\xd2\x02\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\xea\x02\n" +
 	"\x04Post\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
@@ -1371,7 +1390,9 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x06number\x18\x06 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05again\x18\a \x01(\bR\x05again\x123\n" +
 	"\tcomponent\x18\b \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x12\n" +
-	"\x04hops\x18\t \x01(\rR\x04hops\"7\n" +
+	"\x04hops\x18\t \x01(\rR\x04hops\x12\x16\n" +
+	"\x06waiter\x18\n" +
+	" \x01(\tR\x06waiter\"7\n" +
 	"\aIngress\x12,\n" +
 	"\x12remote_runtime_url\x18\x01 \x01(\tR\x10remoteRuntimeUrl\"\xa2\x01\n" +
 	"\aOutcome\x12\x1a\n" +
@@ -1379,12 +1400,13 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12/\n" +
 	"\bresponse\x18\x04 \x01(\v2\x13.peerbus.v1.MessageR\bresponse\x12\x14\n" +
-	"\x05field\x18\x05 \x01(\tR\x05field\"\x86\x01\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\"\xa0\x01\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12\x19\n" +
 	"\bleads_to\x18\x03 \x01(\tR\aleadsTo\x12\x14\n" +
-	"\x05queue\x18\x04 \x01(\x04R\x05queue\"\x86\x01\n" +
+	"\x05queue\x18\x04 \x01(\x04R\x05queue\x12\x18\n" +
+	"\aawaited\x18\x05 \x01(\bR\aawaited\"\x86\x01\n" +
 	"\x06Credit\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\rR\x05bytes\x12\x14\n" +
