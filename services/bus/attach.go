@@ -376,7 +376,7 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 // one, wherever it is.
 func (b *Bus) join(s *stream, hello *pb.Hello) (err error) {
 	if s.peer != "" {
-		return b.mesh.enter(s)
+		return b.mesh.enter(s, hello)
 	}
 	s.attachment.Store(hello.GetAttachment())
 	if s.origin, err = b.origins.attach(s, hello.GetOrigin()); err != nil || s.origin == nil {

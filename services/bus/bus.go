@@ -186,7 +186,11 @@ func (b *Bus) admit(p *post) error {
 	case p.sequence == 0:
 		return wrong(fault.New(fault.BadRequest, "wait: a post without a sequence number cannot wait for a response").In("wait"))
 	}
-	return b.requests.add(p)
+	if err := b.requests.add(p); err != nil {
+		return err
+	}
+	b.answerLate(p.request.key)
+	return nil
 }
 
 func errLate(to string) error {
@@ -223,21 +227,8 @@ func (b *Bus) deliver(p *post) {
 		b.metrics.duplicates.Inc()
 		return
 	}
-	if message.IsResponse(p.m) {
-		if q, final := b.requests.answer(p.m); final {
-			q.adopt(p)
-			b.respond(q, p)
-			return
-		} else if q != nil {
-			q.adopt(p)
-			if done, err := b.table.local(p); done {
-				b.settle(p, err)
-			}
-			return
-		}
-		if b.handOver(p) {
-			return
-		}
+	if message.IsResponse(p.m) && b.answers(p) {
+		return
 	}
 	if p.m.To == b.own && b.answerPing(p) {
 		return
@@ -255,6 +246,25 @@ func (b *Bus) deliver(p *post) {
 	if done, err := b.table.route(p); done {
 		b.settle(p, err)
 	}
+}
+
+// answers gives a response to the request that waits for it, here or at another
+// replica; false when none does.
+func (b *Bus) answers(p *post) bool {
+	q, final := b.requests.answer(p.m)
+	switch {
+	case final:
+		q.adopt(p)
+		b.respond(q, p)
+	case q != nil:
+		q.adopt(p)
+		if done, err := b.table.local(p); done {
+			b.settle(p, err)
+		}
+	default:
+		return b.handOver(p)
+	}
+	return true
 }
 
 // pingType is the type of what the bus itself answers, for whoever wants to know

@@ -48,12 +48,8 @@ type flows struct {
 }
 
 func newFlows(b *Bus, now time.Time) *flows {
-	epoch := b.mesh.epoch()
-	if epoch == 0 {
-		epoch = uint64(now.UnixNano()) //nolint:gosec // since 1970
-	}
 	return &flows{
-		bus: b, began: now, epoch: epoch,
+		bus: b, began: now, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
 		seen: arrived{
 			marks: once.New(b.limits.Marks), open: map[messageKey]*post{},
 			refused: newCache[messageKey, error](b.limits.Refusals),

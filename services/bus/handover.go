@@ -43,11 +43,13 @@ func (l *link) await(k message.Key) {
 
 // waits notes that another replica waits for a response.
 func (m *mesh) waits(replica string, k message.Key) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if replica != m.id {
-		m.awaited.put(k, replica)
+	if replica == m.id {
+		return
 	}
+	m.mu.Lock()
+	m.awaited.put(k, replica)
+	m.mu.Unlock()
+	m.bus.answerLate(k)
 }
 
 // waiterOf is the replica that waits for a response, as far as this one knows: that
@@ -150,6 +152,38 @@ func (b *Bus) expectLate(p *post) bool {
 		b.settle(p, err)
 	}
 	return true
+}
+
+// answerLate gives a request that waits from now on the responses that have come before
+// it: its first copy was at a bus that is gone.
+func (b *Bus) answerLate(k message.Key) {
+	for _, p := range b.table.early(k) {
+		p.handed, p.expected = false, false
+		if !b.answers(p) {
+			b.settle(p, nobodyListens(p.m.To))
+		}
+	}
+}
+
+// early takes the responses to a request out of the line in which they wait.
+func (t *table) early(k message.Key) (out []*post) {
+	t.mu.RLock()
+	none := len(t.waiting) == 0
+	t.mu.RUnlock()
+	if none {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pl := t.places[k.From]
+	if pl == nil || pl.line == nil {
+		return nil
+	}
+	out = t.lobby.leaveIf(pl.line, func(p *post) bool { return message.IsResponse(p.m) && message.AnswerKey(p.m) == k })
+	if pl.line.posts.len() == 0 {
+		t.release(pl, nil)
+	}
+	return out
 }
 
 func (m *mesh) handedInboxes() (all []*inbox) {

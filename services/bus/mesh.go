@@ -21,7 +21,7 @@ import (
 
 // Replicas says which buses serve the same runtime. A *members.Group does.
 type Replicas interface {
-	// Self is this bus; its Epoch becomes that of its flows.
+	// Self is this bus.
 	Self() members.Member
 	// Watch calls f with all of a kind, at first and at each change, until ctx is done.
 	Watch(ctx context.Context, kind string, f func([]members.Member)) error
@@ -78,6 +78,7 @@ type replica struct {
 	in     *stream // from it
 	handed *inbox  // of in: for responses that it waits for
 	told   bool    // by in: all that it has
+	epoch  uint64  // of its flows, as in has said
 }
 
 func newMesh(b *Bus, cfg Config) *mesh {
@@ -185,7 +186,7 @@ func (m *mesh) renew() {
 		if p.link != nil {
 			links = append(links, p.link)
 		}
-		if p.link != nil && p.link.up.Load() {
+		if p.here && p.link != nil && p.link.up.Load() {
 			reach = append(reach, p.member)
 		}
 		settled = settled && (!p.here || p.told || p.link != nil && p.link.failed.Load())
@@ -247,14 +248,6 @@ func (m *mesh) wanted(l *link) bool {
 	p.link = nil
 	m.renew()
 	return false
-}
-
-// epoch is that of this replica's flows, as the others know it; 0 without others.
-func (m *mesh) epoch() uint64 {
-	if m == nil {
-		return 0
-	}
-	return m.self.Epoch
 }
 
 // name is that of this replica in its flows: the same after a restart at the same
@@ -404,7 +397,7 @@ func (m *mesh) admit(ctx context.Context, s *stream, hello *pb.Hello) error {
 }
 
 // enter makes a stream that of a replica; an earlier one is ended first.
-func (m *mesh) enter(s *stream) error {
+func (m *mesh) enter(s *stream, hello *pb.Hello) error {
 	for {
 		m.mu.Lock()
 		p := m.peers[s.peer]
@@ -414,7 +407,7 @@ func (m *mesh) enter(s *stream) error {
 		}
 		before := p.in
 		if before == nil {
-			p.in, p.told = s, false
+			p.in, p.told, p.epoch = s, false, hello.GetEpoch()
 			p.handed = s.open(m.handedName(s.peer), m.handedName(s.peer), m.bus.limits.Window, pb.Component_COMPONENT_BUS)
 			m.renew()
 			m.mu.Unlock()

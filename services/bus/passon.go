@@ -90,7 +90,7 @@ func (m *mesh) toEpoch(p *post, epoch uint64, msg *pb.Message, kind string) bool
 	if m == nil || p.hops > 0 {
 		return false
 	}
-	l := m.linkTo(func(other *replica) bool { return other.member.Epoch == epoch })
+	l := m.linkTo(func(other *replica) bool { return other.epoch == epoch })
 	if l == nil {
 		return false
 	}
