@@ -272,7 +272,9 @@ func (s *stream) take() (frame *pb.AttachResponse, sent []handed) {
 	frame = &pb.AttachResponse{}
 	bytes := s.takeOutcomes(frame)
 	taking := s.takeDeliveries(frame, bytes)
-	frame.Settled = s.settling.take()
+	if s.outcomes.len() == 0 { // a post that is settled is kept no more: its outcome comes before
+		frame.Settled = s.settling.take()
+	}
 	s.mu.Unlock()
 	for _, p := range taking.accepted {
 		if done, err := p.decide(nil); done {
