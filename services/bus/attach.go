@@ -184,8 +184,8 @@ func (s *stream) credit(c *pb.Credit) {
 	var verdicts []verdict
 	switch in := s.inboxes[c.GetListener()]; {
 	case in == nil, in.number != c.GetQueue():
-	case in.number != 0 && c.GetCode() >= int32(fault.BadRequest):
-		verdicts = in.refuse(c.GetBytes(), refuse(reasonRemote, fault.Code(c.GetCode()), "%s", c.GetDescription()))
+	case in.number != 0 && c.GetRefused().GetCode() >= int32(fault.BadRequest):
+		verdicts = in.refuse(c.GetBytes(), refuse(reasonRemote, fault.Code(c.GetRefused().GetCode()), "%s", c.GetRefused().GetDescription()))
 	default:
 		settled = in.credit(c.GetBytes())
 	}

@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -71,10 +70,7 @@ func (q *queue) give(f *fromReplica) {
 	l := q.link
 	if f.why != nil {
 		l.credits = q.flush(l.credits)
-		why := fault.From(f.why)
-		l.credits = append(l.credits, &pb.Credit{
-			Listener: q.name, Queue: q.number, Bytes: f.size, Code: int32(why.Code), Description: brief(why.Description), //nolint:gosec // three digits
-		})
+		l.credits = append(l.credits, &pb.Credit{Listener: q.name, Queue: q.number, Bytes: f.size, Refused: outcomeOf(0, f.why)})
 		signal(l.wake)
 		return
 	}
@@ -132,7 +128,7 @@ func (l *link) take(d *pb.Delivery) {
 		return
 	}
 	f.post.handed = handed
-	if d.GetAwaited() {
+	if d.GetFrom().GetAwaited() {
 		l.mesh.waits(l.member.ID, message.KeyOf(m))
 	}
 	switch {
@@ -148,15 +144,15 @@ func (l *link) take(d *pb.Delivery) {
 // has been told so, and keeps it or refuses it.
 func (l *link) enqueue(d *pb.Delivery, handed bool) (f *fromReplica, offered bool) {
 	m, size := d.GetMessage(), proto.Size(d.GetMessage())
-	at := d.GetLeadsTo()
+	at, number := d.GetFrom().GetLeadsTo(), d.GetFrom().GetQueue()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if of := l.listed[at]; !handed && (of == nil || !of.here || of.ending > 0) {
 		return nil, false
 	}
-	q := l.queues[d.GetQueue()]
+	q := l.queues[number]
 	if q == nil {
-		q = &queue{link: l, number: d.GetQueue(), name: d.GetListener()}
+		q = &queue{link: l, number: number, name: d.GetListener()}
 		l.queues[q.number] = q
 	}
 	f = &fromReplica{queue: q, size: uint32(size), since: time.Now()} //nolint:gosec // a message is smaller than 4 GiB

@@ -218,7 +218,7 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	}
 	d := &pb.Delivery{Listener: in.name, Message: m}
 	if in.number != 0 {
-		d.LeadsTo, d.Queue, d.Awaited = in.stub, in.number, p.request != nil || p.awaited
+		d.From = &pb.FromQueue{Queue: in.number, LeadsTo: in.stub, Awaited: p.request != nil || p.awaited}
 	}
 	return d
 }

@@ -48,7 +48,10 @@ func (l *link) pass(p *post, m *pb.Message, kind string) {
 		l.bus.metrics.passed(passedLost)
 		return
 	}
-	l.posts.push(&pb.Post{Message: m, Ingress: p.ingress, Component: p.by.component(), Hops: p.hops + 1, Waiter: waiter})
+	l.posts.push(&pb.Post{
+		Message: m, Ingress: p.ingress,
+		PassedOn: &pb.PassedOn{Component: p.by.component(), Hops: uint32(p.hops) + 1, Waiter: waiter},
+	})
 	l.bytes += size
 	l.bus.metrics.passed(kind)
 	signal(l.wake)
@@ -56,14 +59,14 @@ func (l *link) pass(p *post, m *pb.Message, kind string) {
 
 // takeForward takes what another replica has passed on.
 func (b *Bus) takeForward(in *pb.Post) {
-	m := in.GetMessage()
-	if m.GetFlow() == nil {
+	m, passed := in.GetMessage(), in.GetPassedOn()
+	if m.GetFlow() == nil || passed == nil {
 		return
 	}
-	p := newPost(passedOn{componentOr(in.GetComponent())}, m)
-	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), in.GetHops(), proto.Size(m), true
-	if in.GetWaiter() != "" {
-		b.mesh.waits(in.GetWaiter(), message.AnswerKey(m))
+	p := newPost(passedOn{componentOr(passed.GetComponent())}, m)
+	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), uint8(min(passed.GetHops(), maxHops)), proto.Size(m), true //nolint:gosec // small
+	if passed.GetWaiter() != "" {
+		b.mesh.waits(passed.GetWaiter(), message.AnswerKey(m))
 	}
 	b.flows.arrive(p)
 }

@@ -38,21 +38,22 @@ type post struct {
 	size     int // bytes of the encoded message, once it is admitted
 	sequence uint64
 	number   uint64 // of the poster's posts; 0 when it does not count them
-	again    bool   // it was posted before, on an earlier stream or to an earlier bus
 	wait     pb.Wait
 	timeout  *time.Duration
 	ingress  *pb.Ingress
 	by       poster
-	verified bool      // its source has been approved
 	request  *request  // with WAIT_RESPONSE
 	patience *patience // with WAIT_DELIVERED
-	flowing  bool      // it came in a flow, which bounds how many such there are
-	returned bool      // a listener that was cut off had it in its queue: there it has room
-	meshed   bool      // it came from another replica, whose window bounds how many there are
-	handed   bool      // likewise, as a response that is waited for here
-	expected bool      // likewise, and nobody wanted it
-	awaited  bool      // it is the transmission of a request in a flow
-	hops     uint32    // replicas that have passed it on, of a flow
+
+	again    bool  // it was posted before, on an earlier stream or to an earlier bus
+	verified bool  // its source has been approved
+	flowing  bool  // it came in a flow, which bounds how many such there are
+	returned bool  // a listener that was cut off had it in its queue: there it has room
+	meshed   bool  // it came from another replica, whose window bounds how many there are
+	handed   bool  // it is a response that others were offered, or that one has handed over
+	expected bool  // likewise, and nobody wanted it yet
+	awaited  bool  // it is the transmission of a request in a flow
+	hops     uint8 // replicas that have passed it on, of a flow
 
 	span tracing.Span // until it is settled
 

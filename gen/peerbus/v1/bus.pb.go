@@ -723,13 +723,8 @@ type Post struct {
 	Number uint64 `protobuf:"varint,6,opt,name=number,proto3" json:"number,omitempty"`
 	// It was posted on an earlier stream already.
 	Again bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
-	// Between replicas of the bus: the component that has posted a message of a flow,
-	// which another replica has to take.
-	Component Component `protobuf:"varint,8,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
-	// How many replicas have passed it on.
-	Hops uint32 `protobuf:"varint,9,opt,name=hops,proto3" json:"hops,omitempty"`
-	// Likewise: it is a response that this replica waits for.
-	Waiter        string `protobuf:"bytes,10,opt,name=waiter,proto3" json:"waiter,omitempty"`
+	// Between replicas of the bus: it is of a flow that another one has to take.
+	PassedOn      *PassedOn `protobuf:"bytes,8,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -813,21 +808,72 @@ func (x *Post) GetAgain() bool {
 	return false
 }
 
-func (x *Post) GetComponent() Component {
+func (x *Post) GetPassedOn() *PassedOn {
+	if x != nil {
+		return x.PassedOn
+	}
+	return nil
+}
+
+// PassedOn is what a replica of the bus knows of a message of a flow that it passes on
+// to another one.
+type PassedOn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What has posted it.
+	Component Component `protobuf:"varint,1,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
+	// How many replicas have passed it on, this one among them.
+	Hops uint32 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"`
+	// It is a response that this replica waits for.
+	Waiter        string `protobuf:"bytes,3,opt,name=waiter,proto3" json:"waiter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PassedOn) Reset() {
+	*x = PassedOn{}
+	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PassedOn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PassedOn) ProtoMessage() {}
+
+func (x *PassedOn) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PassedOn.ProtoReflect.Descriptor instead.
+func (*PassedOn) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PassedOn) GetComponent() Component {
 	if x != nil {
 		return x.Component
 	}
 	return Component_COMPONENT_UNSPECIFIED
 }
 
-func (x *Post) GetHops() uint32 {
+func (x *PassedOn) GetHops() uint32 {
 	if x != nil {
 		return x.Hops
 	}
 	return 0
 }
 
-func (x *Post) GetWaiter() string {
+func (x *PassedOn) GetWaiter() string {
 	if x != nil {
 		return x.Waiter
 	}
@@ -846,7 +892,7 @@ type Ingress struct {
 
 func (x *Ingress) Reset() {
 	*x = Ingress{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +904,7 @@ func (x *Ingress) String() string {
 func (*Ingress) ProtoMessage() {}
 
 func (x *Ingress) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +917,7 @@ func (x *Ingress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ingress.ProtoReflect.Descriptor instead.
 func (*Ingress) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{8}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Ingress) GetRemoteRuntimeUrl() string {
@@ -898,7 +944,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +956,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +969,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{9}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Outcome) GetSequence() uint64 {
@@ -967,20 +1013,15 @@ type Delivery struct {
 	// The listener it is for, by which its owner knows it.
 	Listener string   `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
 	Message  *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// Between replicas of the bus: the address of the listener that the name leads to,
-	// when it is another one, and the queue that the message was in.
-	LeadsTo string `protobuf:"bytes,3,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
-	Queue   uint64 `protobuf:"varint,4,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Between replicas of the bus: it is a request that waits for its response at the
-	// replica that it comes from.
-	Awaited       bool `protobuf:"varint,5,opt,name=awaited,proto3" json:"awaited,omitempty"`
+	// Between replicas of the bus.
+	From          *FromQueue `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1033,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1046,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{10}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Delivery) GetListener() string {
@@ -1022,21 +1063,72 @@ func (x *Delivery) GetMessage() *Message {
 	return nil
 }
 
-func (x *Delivery) GetLeadsTo() string {
+func (x *Delivery) GetFrom() *FromQueue {
 	if x != nil {
-		return x.LeadsTo
+		return x.From
 	}
-	return ""
+	return nil
 }
 
-func (x *Delivery) GetQueue() uint64 {
+// FromQueue says where a delivery to another replica of the bus comes from.
+type FromQueue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue that it was in, which tells those of one name apart that were there one
+	// after the other.
+	Queue uint64 `protobuf:"varint,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// The address of the listener that the name leads to.
+	LeadsTo string `protobuf:"bytes,2,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
+	// It is a request that waits for its response at the replica that it comes from.
+	Awaited       bool `protobuf:"varint,3,opt,name=awaited,proto3" json:"awaited,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FromQueue) Reset() {
+	*x = FromQueue{}
+	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FromQueue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FromQueue) ProtoMessage() {}
+
+func (x *FromQueue) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FromQueue.ProtoReflect.Descriptor instead.
+func (*FromQueue) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FromQueue) GetQueue() uint64 {
 	if x != nil {
 		return x.Queue
 	}
 	return 0
 }
 
-func (x *Delivery) GetAwaited() bool {
+func (x *FromQueue) GetLeadsTo() string {
+	if x != nil {
+		return x.LeadsTo
+	}
+	return ""
+}
+
+func (x *FromQueue) GetAwaited() bool {
 	if x != nil {
 		return x.Awaited
 	}
@@ -1049,18 +1141,17 @@ type Credit struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Listener string                 `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
 	Bytes    uint32                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// Between replicas of the bus: as in the Delivery; and with a code from 400 on, the
-	// one message that the bytes are of was refused.
-	Queue         uint64 `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
-	Code          int32  `protobuf:"varint,4,opt,name=code,proto3" json:"code,omitempty"`
-	Description   string `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	// Between replicas of the bus: the queue of the deliveries, and, with a code from
+	// 400 on, that the one message that the bytes are of was refused.
+	Queue         uint64   `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	Refused       *Outcome `protobuf:"bytes,4,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1163,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1176,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{11}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Credit) GetListener() string {
@@ -1109,18 +1200,11 @@ func (x *Credit) GetQueue() uint64 {
 	return 0
 }
 
-func (x *Credit) GetCode() int32 {
+func (x *Credit) GetRefused() *Outcome {
 	if x != nil {
-		return x.Code
+		return x.Refused
 	}
-	return 0
-}
-
-func (x *Credit) GetDescription() string {
-	if x != nil {
-		return x.Description
-	}
-	return ""
+	return nil
 }
 
 type PostRequest struct {
@@ -1136,7 +1220,7 @@ type PostRequest struct {
 
 func (x *PostRequest) Reset() {
 	*x = PostRequest{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1232,7 @@ func (x *PostRequest) String() string {
 func (*PostRequest) ProtoMessage() {}
 
 func (x *PostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1245,7 @@ func (x *PostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostRequest.ProtoReflect.Descriptor instead.
 func (*PostRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{12}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PostRequest) GetMessage() *Message {
@@ -1202,7 +1286,7 @@ type PostResponse struct {
 
 func (x *PostResponse) Reset() {
 	*x = PostResponse{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1298,7 @@ func (x *PostResponse) String() string {
 func (*PostResponse) ProtoMessage() {}
 
 func (x *PostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1311,7 @@ func (x *PostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostResponse.ProtoReflect.Descriptor instead.
 func (*PostResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{13}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PostResponse) GetResponse() *Message {
@@ -1246,7 +1330,7 @@ type ListenRequest struct {
 
 func (x *ListenRequest) Reset() {
 	*x = ListenRequest{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[14]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1342,7 @@ func (x *ListenRequest) String() string {
 func (*ListenRequest) ProtoMessage() {}
 
 func (x *ListenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[14]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1355,7 @@ func (x *ListenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenRequest.ProtoReflect.Descriptor instead.
 func (*ListenRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{14}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListenRequest) GetAddresses() []string {
@@ -1290,7 +1374,7 @@ type ListenResponse struct {
 
 func (x *ListenResponse) Reset() {
 	*x = ListenResponse{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[15]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1386,7 @@ func (x *ListenResponse) String() string {
 func (*ListenResponse) ProtoMessage() {}
 
 func (x *ListenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[15]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1399,7 @@ func (x *ListenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenResponse.ProtoReflect.Descriptor instead.
 func (*ListenResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{15}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListenResponse) GetDeliveries() []*Delivery {
@@ -1380,7 +1464,7 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x0fAwaitedResponse\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\tR\x02id\"\xea\x02\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\xbc\x02\n" +
 	"\x04Post\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
@@ -1388,11 +1472,12 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12-\n" +
 	"\aingress\x18\x05 \x01(\v2\x13.peerbus.v1.IngressR\aingress\x12\x16\n" +
 	"\x06number\x18\x06 \x01(\x04R\x06number\x12\x14\n" +
-	"\x05again\x18\a \x01(\bR\x05again\x123\n" +
-	"\tcomponent\x18\b \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x12\n" +
-	"\x04hops\x18\t \x01(\rR\x04hops\x12\x16\n" +
-	"\x06waiter\x18\n" +
-	" \x01(\tR\x06waiter\"7\n" +
+	"\x05again\x18\a \x01(\bR\x05again\x121\n" +
+	"\tpassed_on\x18\b \x01(\v2\x14.peerbus.v1.PassedOnR\bpassedOn\"k\n" +
+	"\bPassedOn\x123\n" +
+	"\tcomponent\x18\x01 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x12\n" +
+	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x16\n" +
+	"\x06waiter\x18\x03 \x01(\tR\x06waiter\"7\n" +
 	"\aIngress\x12,\n" +
 	"\x12remote_runtime_url\x18\x01 \x01(\tR\x10remoteRuntimeUrl\"\xa2\x01\n" +
 	"\aOutcome\x12\x1a\n" +
@@ -1400,19 +1485,20 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12/\n" +
 	"\bresponse\x18\x04 \x01(\v2\x13.peerbus.v1.MessageR\bresponse\x12\x14\n" +
-	"\x05field\x18\x05 \x01(\tR\x05field\"\xa0\x01\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\"\x80\x01\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12-\n" +
-	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12\x19\n" +
-	"\bleads_to\x18\x03 \x01(\tR\aleadsTo\x12\x14\n" +
-	"\x05queue\x18\x04 \x01(\x04R\x05queue\x12\x18\n" +
-	"\aawaited\x18\x05 \x01(\bR\aawaited\"\x86\x01\n" +
+	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12)\n" +
+	"\x04from\x18\x03 \x01(\v2\x15.peerbus.v1.FromQueueR\x04from\"V\n" +
+	"\tFromQueue\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x19\n" +
+	"\bleads_to\x18\x02 \x01(\tR\aleadsTo\x12\x18\n" +
+	"\aawaited\x18\x03 \x01(\bR\aawaited\"\x7f\n" +
 	"\x06Credit\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\rR\x05bytes\x12\x14\n" +
-	"\x05queue\x18\x03 \x01(\x04R\x05queue\x12\x12\n" +
-	"\x04code\x18\x04 \x01(\x05R\x04code\x12 \n" +
-	"\vdescription\x18\x05 \x01(\tR\vdescription\"\xc0\x01\n" +
+	"\x05queue\x18\x03 \x01(\x04R\x05queue\x12-\n" +
+	"\arefused\x18\x04 \x01(\v2\x13.peerbus.v1.OutcomeR\arefused\"\xc0\x01\n" +
 	"\vPostRequest\x12-\n" +
 	"\amessage\x18\x01 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
 	"\x04wait\x18\x02 \x01(\x0e2\x10.peerbus.v1.WaitR\x04wait\x123\n" +
@@ -1457,7 +1543,7 @@ func file_peerbus_v1_bus_proto_rawDescGZIP() []byte {
 }
 
 var file_peerbus_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_peerbus_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_peerbus_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_peerbus_v1_bus_proto_goTypes = []any{
 	(Component)(0),              // 0: peerbus.v1.Component
 	(Wait)(0),                   // 1: peerbus.v1.Wait
@@ -1469,54 +1555,59 @@ var file_peerbus_v1_bus_proto_goTypes = []any{
 	(*ReplicaChange)(nil),       // 7: peerbus.v1.ReplicaChange
 	(*AwaitedResponse)(nil),     // 8: peerbus.v1.AwaitedResponse
 	(*Post)(nil),                // 9: peerbus.v1.Post
-	(*Ingress)(nil),             // 10: peerbus.v1.Ingress
-	(*Outcome)(nil),             // 11: peerbus.v1.Outcome
-	(*Delivery)(nil),            // 12: peerbus.v1.Delivery
-	(*Credit)(nil),              // 13: peerbus.v1.Credit
-	(*PostRequest)(nil),         // 14: peerbus.v1.PostRequest
-	(*PostResponse)(nil),        // 15: peerbus.v1.PostResponse
-	(*ListenRequest)(nil),       // 16: peerbus.v1.ListenRequest
-	(*ListenResponse)(nil),      // 17: peerbus.v1.ListenResponse
-	(*Range)(nil),               // 18: peerbus.v1.Range
-	(*Message)(nil),             // 19: peerbus.v1.Message
-	(*durationpb.Duration)(nil), // 20: google.protobuf.Duration
+	(*PassedOn)(nil),            // 10: peerbus.v1.PassedOn
+	(*Ingress)(nil),             // 11: peerbus.v1.Ingress
+	(*Outcome)(nil),             // 12: peerbus.v1.Outcome
+	(*Delivery)(nil),            // 13: peerbus.v1.Delivery
+	(*FromQueue)(nil),           // 14: peerbus.v1.FromQueue
+	(*Credit)(nil),              // 15: peerbus.v1.Credit
+	(*PostRequest)(nil),         // 16: peerbus.v1.PostRequest
+	(*PostResponse)(nil),        // 17: peerbus.v1.PostResponse
+	(*ListenRequest)(nil),       // 18: peerbus.v1.ListenRequest
+	(*ListenResponse)(nil),      // 19: peerbus.v1.ListenResponse
+	(*Range)(nil),               // 20: peerbus.v1.Range
+	(*Message)(nil),             // 21: peerbus.v1.Message
+	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
 }
 var file_peerbus_v1_bus_proto_depIdxs = []int32{
 	4,  // 0: peerbus.v1.AttachRequest.hello:type_name -> peerbus.v1.Hello
 	6,  // 1: peerbus.v1.AttachRequest.listeners:type_name -> peerbus.v1.ListenerChange
 	9,  // 2: peerbus.v1.AttachRequest.posts:type_name -> peerbus.v1.Post
-	13, // 3: peerbus.v1.AttachRequest.credits:type_name -> peerbus.v1.Credit
+	15, // 3: peerbus.v1.AttachRequest.credits:type_name -> peerbus.v1.Credit
 	7,  // 4: peerbus.v1.AttachRequest.changes:type_name -> peerbus.v1.ReplicaChange
 	8,  // 5: peerbus.v1.AttachRequest.awaited:type_name -> peerbus.v1.AwaitedResponse
 	5,  // 6: peerbus.v1.AttachResponse.welcome:type_name -> peerbus.v1.Welcome
-	11, // 7: peerbus.v1.AttachResponse.outcomes:type_name -> peerbus.v1.Outcome
-	12, // 8: peerbus.v1.AttachResponse.deliveries:type_name -> peerbus.v1.Delivery
-	18, // 9: peerbus.v1.AttachResponse.settled:type_name -> peerbus.v1.Range
+	12, // 7: peerbus.v1.AttachResponse.outcomes:type_name -> peerbus.v1.Outcome
+	13, // 8: peerbus.v1.AttachResponse.deliveries:type_name -> peerbus.v1.Delivery
+	20, // 9: peerbus.v1.AttachResponse.settled:type_name -> peerbus.v1.Range
 	0,  // 10: peerbus.v1.Hello.component:type_name -> peerbus.v1.Component
 	0,  // 11: peerbus.v1.ReplicaChange.component:type_name -> peerbus.v1.Component
-	19, // 12: peerbus.v1.Post.message:type_name -> peerbus.v1.Message
+	21, // 12: peerbus.v1.Post.message:type_name -> peerbus.v1.Message
 	1,  // 13: peerbus.v1.Post.wait:type_name -> peerbus.v1.Wait
-	20, // 14: peerbus.v1.Post.timeout:type_name -> google.protobuf.Duration
-	10, // 15: peerbus.v1.Post.ingress:type_name -> peerbus.v1.Ingress
-	0,  // 16: peerbus.v1.Post.component:type_name -> peerbus.v1.Component
-	19, // 17: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
-	19, // 18: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
-	19, // 19: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
-	1,  // 20: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
-	20, // 21: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
-	19, // 22: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
-	12, // 23: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
-	2,  // 24: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
-	14, // 25: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
-	16, // 26: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
-	3,  // 27: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
-	15, // 28: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
-	17, // 29: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
-	27, // [27:30] is the sub-list for method output_type
-	24, // [24:27] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	22, // 14: peerbus.v1.Post.timeout:type_name -> google.protobuf.Duration
+	11, // 15: peerbus.v1.Post.ingress:type_name -> peerbus.v1.Ingress
+	10, // 16: peerbus.v1.Post.passed_on:type_name -> peerbus.v1.PassedOn
+	0,  // 17: peerbus.v1.PassedOn.component:type_name -> peerbus.v1.Component
+	21, // 18: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
+	21, // 19: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
+	14, // 20: peerbus.v1.Delivery.from:type_name -> peerbus.v1.FromQueue
+	12, // 21: peerbus.v1.Credit.refused:type_name -> peerbus.v1.Outcome
+	21, // 22: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
+	1,  // 23: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
+	22, // 24: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
+	21, // 25: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
+	13, // 26: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
+	2,  // 27: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
+	16, // 28: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
+	18, // 29: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
+	3,  // 30: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
+	17, // 31: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
+	19, // 32: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
+	30, // [30:33] is the sub-list for method output_type
+	27, // [27:30] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_bus_proto_init() }
@@ -1531,7 +1622,7 @@ func file_peerbus_v1_bus_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_bus_proto_rawDesc), len(file_peerbus_v1_bus_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
