@@ -12,7 +12,8 @@ import (
 )
 
 // Dial makes a connection to a bus or a registry at HOST:PORT, for Config.Conn and for
-// the clients of package peerbusv1. It takes frames as large as a message can be,
+// the clients of package peerbusv1. Several with commas between them, or a name that
+// leads to several addresses, are replicas: each call goes to one that serves. It takes frames as large as a message can be,
 // comes back by itself, and notices a peer that is gone. It is opened when it is first
 // used; calls wait until then, so bound them by their context. Without a config it is
 // plain text, which a runtime takes on loopback.
@@ -21,7 +22,8 @@ func Dial(addr string, config *tls.Config, opts ...grpc.DialOption) (*grpc.Clien
 	if config != nil {
 		creds = credentials.NewTLS(config)
 	}
-	conn, err := grpc.NewClient(addr, append(append(rpc.DialOptions(), grpc.WithTransportCredentials(creds)), opts...)...)
+	target, opts := rpc.Listed(addr, append([]grpc.DialOption{rpc.Spread()}, opts...))
+	conn, err := grpc.NewClient(target, append(append(rpc.DialOptions(), grpc.WithTransportCredentials(creds)), opts...)...)
 	if err != nil {
 		return nil, fault.New(fault.BadRequest, "address %q: %w", addr, err).In("addr")
 	}

@@ -57,7 +57,7 @@ func (s *stream) hello() error {
 	epoch, unsaid := b.out.renew()
 	s.epoch = epoch
 	b.unsaid(unsaid)
-	hello := &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component, Origin: b.origin}
+	hello := &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component, Origin: b.origin, Attachment: uint64(epoch)} //nolint:gosec // it counts up
 	if err := s.Send(&pb.AttachRequest{Hello: hello}); err != nil {
 		return s.why(err)
 	}

@@ -155,7 +155,7 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 func (s *benchSettings) attachment(addr string) (*client.Bus, func(), error) {
-	conn, err := rpc.Dial(addr, s.security)
+	conn, err := rpc.Dial(addr, s.security, rpc.Spread())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,7 +52,7 @@ func (s *runtimeThere) bus(ctx context.Context) []finding {
 }
 
 func (s *runtimeThere) attachOnce(ctx context.Context) (url string, err error) {
-	conn, err := rpc.Dial(s.busAddr, s.security)
+	conn, err := rpc.Dial(s.busAddr, s.security, rpc.Spread())
 	if err != nil {
 		return "", err
 	}

@@ -64,7 +64,7 @@ func (s *clientSettings) attached(ctx context.Context, name string, addresses []
 	if err := s.checkTimeout(); err != nil {
 		return err
 	}
-	conn, err := rpc.Dial(s.busAddr, s.security)
+	conn, err := rpc.Dial(s.busAddr, s.security, rpc.Spread())
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type process struct {
 	tree     run.Tree
 	replicas int // of a bucket of NATS; 0: what the NATS there is has by default
 	services []func(grpc.ServiceRegistrar)
+	server   *rpc.Server // of serveGRPC
 	closers  []func() // connections, ended after the tree
 }
 
@@ -69,8 +70,8 @@ func (p *process) add(name string, register func(grpc.ServiceRegistrar), life ru
 func (p *process) named(service string) *slog.Logger { return p.base.With("service", service) }
 
 // dial makes a connection that lives as long as the process.
-func (p *process) dial(addr string) (*grpc.ClientConn, error) {
-	conn, err := rpc.Dial(addr, p.security)
+func (p *process) dial(addr string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	conn, err := rpc.Dial(addr, p.security, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +105,7 @@ func (p *process) serveGRPC(addrs ...string) error {
 	if err != nil {
 		return err
 	}
+	p.server = srv
 	var listeners []net.Listener
 	for _, addr := range addrs {
 		lis, err := rpc.Listen(addr, p.security, p.log)

@@ -39,7 +39,7 @@ func buildRuntime(ctx context.Context, p *process, s *runtimeSettings) error {
 		return err
 	}
 	conns := peers{bus: conn, registry: conn, p2pstub: conn, nodestub: conn}
-	if err := p.addBus(s, conns); err != nil {
+	if _, err := p.addBus(s, conns, nil); err != nil {
 		return err
 	}
 	if err := p.addNodeStub(s, conns); err != nil {

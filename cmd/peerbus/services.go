@@ -11,6 +11,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // peers are the connections from one service of a runtime to the others. In an
@@ -103,14 +104,15 @@ func (p *process) dialPeers(s *runtimeSettings) (peers, error) {
 	for _, c := range []struct {
 		addr string
 		conn *grpc.ClientConnInterface
+		opts []grpc.DialOption
 	}{
-		{s.busAddr, &conns.bus}, {s.registryAddr, &conns.registry},
-		{s.p2pstubAddr, &conns.p2pstub}, {s.nodestubAddr, &conns.nodestub},
+		{s.busAddr, &conns.bus, []grpc.DialOption{rpc.Spread()}}, {s.registryAddr, &conns.registry, nil},
+		{s.p2pstubAddr, &conns.p2pstub, nil}, {s.nodestubAddr, &conns.nodestub, nil},
 	} {
 		if c.addr == "" {
 			continue
 		}
-		conn, err := p.dial(c.addr)
+		conn, err := p.dial(c.addr, c.opts...)
 		if err != nil {
 			return conns, err
 		}

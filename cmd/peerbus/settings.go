@@ -41,6 +41,7 @@ const (
 	flagContext      = "context"
 	flagOutput       = "output"
 	flagHTTPAddr     = "http-addr"
+	flagNATSURL      = "nats-url"
 )
 
 // securityFlags are the same for every listener and every connection.
@@ -99,6 +100,10 @@ type runtimeSettings struct {
 	grpcAddr     string
 	origins      []string
 
+	replica replicaSettings
+	// p2pstubGiven tells whether p2pstubAddr was given, or is the default.
+	p2pstubGiven func() bool
+
 	dataDir      string
 	natsURL      string
 	natsReplicas int
@@ -121,15 +126,16 @@ func (s *runtimeSettings) commonFlags(f *pflag.FlagSet) {
 }
 
 func (s *runtimeSettings) busFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus")
+	f.StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus; several replicas have commas between them")
 }
 
 func (s *runtimeSettings) registryFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry")
+	f.StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry; several replicas have commas between them")
 }
 
 func (s *runtimeSettings) p2pstubFlag(f *pflag.FlagSet) {
 	f.StringVar(&s.p2pstubAddr, flagP2PStubAddr, defaultP2PStubAddr, "`HOST:PORT` of the p2pstub")
+	s.p2pstubGiven = func() bool { return f.Changed(flagP2PStubAddr) }
 }
 
 func (s *runtimeSettings) nodestubFlag(f *pflag.FlagSet) {
@@ -153,7 +159,7 @@ func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {
 
 // natsFlags are those of a NATS that is not in the process.
 func natsFlags(f *pflag.FlagSet, url *string, replicas *int) {
-	f.StringVar(url, "nats-url", "", "`URL[,URL]` of an existing NATS with JetStream, of as many of its servers as there are; empty for one inside the process")
+	f.StringVar(url, flagNATSURL, "", "`URL[,URL]` of an existing NATS with JetStream, of as many of its servers as there are; empty for one inside the process")
 	f.IntVar(replicas, "nats-replicas", 0, fmt.Sprintf("`NUMBER` of servers of that NATS that keep a copy of the state; 0 for %d in a cluster and 1 on a single server", engine.ClusterReplicas))
 }
 

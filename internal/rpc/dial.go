@@ -3,12 +3,16 @@ package rpc
 import (
 	"context"
 	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // looks at the health of servers, for Spread
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -20,18 +24,44 @@ import (
 const memoryBuffer = 256 << 10
 
 // Dial makes a connection that is opened when it is first used and comes back
-// by itself. Calls wait until it is there; bound them by their context.
+// by itself. Calls wait until it is there; bound them by their context. A target may be
+// several HOST:PORT with commas between them: the first of them that answers is used,
+// until it does so no more.
 func Dial(target string, s Security, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	creds, err := s.clientCredentials()
 	if err != nil {
 		return nil, err
 	}
+	target, opts = Listed(target, opts)
 	opts = append(append(DialOptions(), grpc.WithTransportCredentials(creds)), opts...)
 	conn, err := grpc.NewClient(target, opts...)
 	if err != nil {
 		return nil, fault.New(fault.BadRequest, "address %q: %w", target, err)
 	}
 	return conn, nil
+}
+
+// Listed makes a target of several addresses with commas between them.
+func Listed(target string, opts []grpc.DialOption) (string, []grpc.DialOption) {
+	if !strings.Contains(target, ",") {
+		return target, opts
+	}
+	all := manual.NewBuilderWithScheme("replicas")
+	var state resolver.State
+	for addr := range strings.SplitSeq(target, ",") {
+		addr = strings.TrimSpace(addr)
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{
+			Addresses: []resolver.Address{{Addr: addr, ServerName: addr}}, // each has a certificate of its own
+		})
+	}
+	all.InitialState(state)
+	return all.Scheme() + ":///replicas", append(opts, grpc.WithResolvers(all))
+}
+
+// Spread has the calls of a connection to several servers, or to a name that leads to
+// several, go to those that say that they serve, in turn. It opens a connection to each.
+func Spread() grpc.DialOption {
+	return grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}],"healthCheckConfig":{"serviceName":""}}`)
 }
 
 // DialOptions are those of every connection but its credentials: the size of its

@@ -70,6 +70,10 @@ func NewServer(s Security, log *slog.Logger) (*Server, error) {
 	return srv, nil
 }
 
+// Leave says of each service that it is NOT_SERVING, so that who has several servers to
+// choose from (Spread) takes another one. The server serves on.
+func (s *Server) Leave() { s.health.Shutdown() }
+
 // Serve serves on all listeners until ctx is done. Then it says of each service that it
 // is NOT_SERVING, and stops gracefully within StopTimeout.
 func Serve(ctx context.Context, srv *Server, listeners ...net.Listener) error {

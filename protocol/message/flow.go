@@ -19,9 +19,10 @@ const FlowType = "flow"
 
 // Bounds of what stands in a message for its flow.
 const (
-	MaxOrigin = 64  // bytes
-	MaxAcks   = 16  // in one message
-	MaxRanges = 256 // in one ack, of each kind
+	MaxOrigin  = 64  // bytes
+	MaxReplica = 64  // bytes
+	MaxAcks    = 16  // in one message
+	MaxRanges  = 256 // in one ack, of each kind
 )
 
 // Announces tells whether a list of announcements has flows in it.
@@ -83,6 +84,8 @@ func validateFlow(m *pb.Message) error {
 	switch {
 	case f.Runtime == "":
 		return missing("flow.runtime")
+	case len(f.Replica) > MaxReplica:
+		return fault.New(fault.BadRequest, "flow.replica is longer than %d bytes", MaxReplica)
 	case len(f.Acks) > MaxAcks:
 		return fault.New(fault.BadRequest, "flow has more than %d acks", MaxAcks)
 	}
@@ -116,6 +119,8 @@ type flowJSON struct {
 	Refused  bool          `json:"refused,omitempty"`
 	Origin   []byte        `json:"origin,omitempty"`
 	Number   number        `json:"number,omitempty"`
+	Replica  string        `json:"replica,omitempty"`
+	Receiver number        `json:"receiver,omitempty"`
 }
 
 type ackJSON struct {
@@ -187,6 +192,7 @@ func appendFlow(dst []byte, m *pb.Message) ([]byte, error) {
 	j := flowJSON{
 		Runtime: f.GetRuntime(), Epoch: number(f.GetEpoch()), ID: number(f.GetId()), Sequence: number(f.GetSequence()),
 		Base: number(f.GetBase()), After: number(f.GetAfter()), Refused: f.GetRefused(), Origin: m.Origin, Number: number(m.Number),
+		Replica: f.GetReplica(), Receiver: number(f.GetReceiver()),
 	}
 	for _, a := range f.GetAcks() {
 		j.Acks = append(j.Acks, ackToJSON(a))
@@ -232,6 +238,7 @@ func parseFlow(m *pb.Message, raw []byte) {
 	m.Flow = &pb.Flow{
 		Runtime: j.Runtime, Epoch: uint64(j.Epoch), Id: uint64(j.ID), Sequence: uint64(j.Sequence),
 		Base: uint64(j.Base), After: uint64(j.After), Refused: j.Refused,
+		Replica: j.Replica, Receiver: uint64(j.Receiver),
 	}
 	for _, a := range j.Acks {
 		m.Flow.Acks = append(m.Flow.Acks, ackFromJSON(a))

@@ -14,7 +14,7 @@ func flowMessage() *pb.Message {
 	return &pb.Message{
 		Id: "1", Type: "ping", From: "a", To: "b", Body: []byte(`{"x":1}`), Origin: []byte{1, 2, 255}, Number: 1 << 60,
 		Flow: &pb.Flow{
-			Runtime: "hyperty-runtime://a.example/1", Epoch: 1 << 62, Id: 3, Sequence: 9, Base: 4, After: 7,
+			Runtime: "hyperty-runtime://a.example/1", Epoch: 1 << 62, Id: 3, Sequence: 9, Base: 4, After: 7, Replica: "r1", Receiver: 1 << 61,
 			Acks: []*pb.FlowAck{{
 				Epoch: 5, Id: 6, Receiver: 7, Received: 8, ReceivedBeyond: []*pb.Range{{First: 10, Last: 12}},
 				Dealt: 2, DealtBeyond: []*pb.Range{{First: 4, Last: 4}},

@@ -13,6 +13,9 @@ func (t *table) await(pl *place, in *inbox) []verdict {
 	t.awaitUntil(pl, time.Now().Add(t.limits.ReturnTime), false)
 	var verdicts []verdict
 	for _, p := range in.leaveAll() {
+		if p.dropped() { // the replica that it came from keeps it
+			continue
+		}
 		if p.m.To != pl.address { // it came by a route: whoever posted it there sees to it
 			verdicts = in.lose(verdicts, p, true)
 			continue
@@ -29,9 +32,15 @@ func (t *table) awaitUntil(pl *place, until time.Time, unheard bool) {
 	time.AfterFunc(time.Until(until), func() { t.giveUp(pl.address, until) })
 }
 
-// young tells whether this bus was started a moment ago: listeners that another
-// one had before it may not be back yet.
-func (t *table) young() bool { return time.Since(t.began) < t.limits.ReturnTime }
+// young tells whether this bus was started a moment ago, or another replica was lost
+// then: listeners that were there may not be back yet.
+func (t *table) young() bool { return time.Until(t.settledAt()) > 0 }
+
+// settledAt is when those listeners should be back.
+func (t *table) settledAt() time.Time { return time.Unix(0, t.began.Load()).Add(t.limits.ReturnTime) }
+
+// shaken notes that listeners have been lost, and may come back.
+func (t *table) shaken() { t.began.Store(time.Now().UnixNano()) }
 
 // expect keeps a post for a listener that may come back to a young bus.
 func (t *table) expect(p *post) (done bool, err error) {
@@ -41,7 +50,7 @@ func (t *table) expect(p *post) (done bool, err error) {
 		return offer(p, pl.takers)
 	}
 	pl := t.place(p.m.To)
-	until, fresh := t.began.Add(t.limits.ReturnTime), pl.absent.IsZero()
+	until, fresh := t.settledAt(), pl.absent.IsZero()
 	if fresh {
 		pl.absent = until
 	}

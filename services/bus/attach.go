@@ -23,6 +23,10 @@ type stream struct {
 	metrics *metrics
 	name    string
 	comp    pb.Component
+	// peer is the replica of the bus that the stream is of; empty for any other one.
+	peer string
+	// attachment is which of its client's streams it is.
+	attachment atomic.Uint64
 	// unlimited is set for a Listen call: its listeners give no credit.
 	unlimited bool
 	// origin of its posts; nil when they have none.
@@ -35,8 +39,10 @@ type stream struct {
 
 	// guarded by table.mu
 	listeners map[added]struct{}
+	clients   map[added]string // of another replica: whose listeners they are, when of one client alone
 
 	mu       sync.Mutex
+	opened   uint64            // inboxes of another replica
 	inboxes  map[string]*inbox // by the name that deliveries carry
 	ready    fifo[*inbox]      // in turn; each has something that it may send
 	outcomes fifo[*pb.Outcome]
@@ -135,15 +141,23 @@ func (s *stream) read(ctx context.Context, recv func() (*pb.AttachRequest, error
 		for _, c := range req.Credits {
 			s.credit(c)
 		}
-		for _, c := range req.Listeners {
-			s.change(c)
-		}
-		for _, p := range req.Posts {
-			s.post(p)
+		if s.peer != "" {
+			s.takeReplica(req)
+		} else {
+			s.takeRequest(req)
 		}
 		if err := s.hold(ctx); err != nil {
 			return err
 		}
+	}
+}
+
+func (s *stream) takeRequest(req *pb.AttachRequest) {
+	for _, c := range req.Listeners {
+		s.change(c)
+	}
+	for _, p := range req.Posts {
+		s.post(p)
 	}
 }
 
@@ -167,11 +181,17 @@ func (s *stream) returning() bool {
 func (s *stream) credit(c *pb.Credit) {
 	s.mu.Lock()
 	var settled []*post
-	if in := s.inboxes[c.GetListener()]; in != nil {
+	var verdicts []verdict
+	switch in := s.inboxes[c.GetListener()]; {
+	case in == nil, in.number != c.GetQueue():
+	case in.number != 0 && c.GetRefused().GetCode() >= int32(fault.BadRequest):
+		verdicts = in.refuse(c.GetBytes(), refuse(reasonRemote, fault.Code(c.GetRefused().GetCode()), "%s", c.GetRefused().GetDescription()))
+	default:
 		settled = in.credit(c.GetBytes())
 	}
 	s.mu.Unlock()
 	s.bus.finishAll(settled)
+	s.bus.carryOut(verdicts)
 }
 
 func (s *stream) change(c *pb.ListenerChange) {
@@ -184,7 +204,8 @@ func (s *stream) change(c *pb.ListenerChange) {
 	if err != nil {
 		s.metrics.refused(reasonOf(err))
 	}
-	s.outcome(outcomeOf(c.GetSequence(), err))
+	out := outcomeOf(c.GetSequence(), err)
+	s.bus.mesh.confirm(func() { s.outcome(out) })
 }
 
 func (s *stream) post(in *pb.Post) {
@@ -251,7 +272,9 @@ func (s *stream) take() (frame *pb.AttachResponse, sent []handed) {
 	frame = &pb.AttachResponse{}
 	bytes := s.takeOutcomes(frame)
 	taking := s.takeDeliveries(frame, bytes)
-	frame.Settled = s.settling.take()
+	if s.outcomes.len() == 0 { // a post that is settled is kept no more: its outcome comes before
+		frame.Settled = s.settling.take()
+	}
 	s.mu.Unlock()
 	for _, p := range taking.accepted {
 		if done, err := p.decide(nil); done {
@@ -325,12 +348,15 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 		return fault.New(fault.BadRequest, "the first request has no hello")
 	}
 	s := newStream(b, hello.GetName(), componentOr(hello.GetComponent()))
+	if err := b.mesh.admit(call.Context(), s, hello); err != nil {
+		return err
+	}
 	ctx, leave, err := b.enter(call.Context(), s)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if s.origin, err = b.origins.attach(s, hello.GetOrigin()); err != nil {
+	if err := b.join(s, hello); err != nil {
 		return err
 	}
 	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
@@ -346,6 +372,21 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	return s.serve(ctx,
 		func(ctx context.Context) error { return s.read(ctx, recv) },
 		func(ctx context.Context) error { return s.write(ctx, call.Send) })
+}
+
+// join finds out which client's stream it is, or which replica's, and ends an earlier
+// one, wherever it is.
+func (b *Bus) join(s *stream, hello *pb.Hello) (err error) {
+	if s.peer != "" {
+		return b.mesh.enter(s, hello)
+	}
+	s.attachment.Store(hello.GetAttachment())
+	if s.origin, err = b.origins.attach(s, hello.GetOrigin()); err != nil || s.origin == nil {
+		return err
+	}
+	verdicts, err := b.table.clientHere(s)
+	b.carryOut(verdicts)
+	return err
 }
 
 // serve runs the parts of a call until the first one ends, or the bus does. A

@@ -13,6 +13,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -33,6 +34,10 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Tracer makes the spans; nil for none.
 	Tracer *tracing.Tracer
+	// Replicas are the other buses of the runtime, and Dial makes a connection to one.
+	// Without Replicas there are none.
+	Replicas Replicas
+	Dial     func(members.Member) (*grpc.ClientConn, error)
 }
 
 // Bus routes messages between the listeners of one runtime. Register makes it
@@ -56,6 +61,7 @@ type Bus struct {
 	flows    *flows
 	requests *requests
 	asked    *asked
+	mesh     *mesh // nil without other replicas; so its methods do nothing then
 }
 
 // New makes a bus; Run keeps it in touch with the registry.
@@ -82,6 +88,10 @@ func New(cfg Config) (*Bus, error) {
 	b.sources = newSources(&b.limits, b.ask, b.deliver, b.carryOut)
 	b.requests = newRequests(&b.limits, b.metrics)
 	b.asked = newAsked(b.limits.Traced)
+	if cfg.Replicas != nil {
+		b.mesh = newMesh(b, cfg)
+		b.table.mesh = b.mesh
+	}
 	b.flows = newFlows(b, time.Now())
 	b.table.flows = b.flows
 	if cfg.Metrics != nil {
@@ -97,6 +107,7 @@ func New(cfg Config) (*Bus, error) {
 func (b *Bus) Run(ctx context.Context) error {
 	var flows sync.WaitGroup
 	flows.Go(func() { b.flows.run(ctx) })
+	flows.Go(func() { b.mesh.run(ctx) })
 	err := b.askRegistry(ctx)
 	flows.Wait()
 	b.streams.end()
@@ -175,7 +186,11 @@ func (b *Bus) admit(p *post) error {
 	case p.sequence == 0:
 		return wrong(fault.New(fault.BadRequest, "wait: a post without a sequence number cannot wait for a response").In("wait"))
 	}
-	return b.requests.add(p)
+	if err := b.requests.add(p); err != nil {
+		return err
+	}
+	b.answerLate(p.request.key)
+	return nil
 }
 
 func errLate(to string) error {
@@ -212,18 +227,8 @@ func (b *Bus) deliver(p *post) {
 		b.metrics.duplicates.Inc()
 		return
 	}
-	if message.IsResponse(p.m) {
-		if q, final := b.requests.answer(p.m); final {
-			q.adopt(p)
-			b.respond(q, p)
-			return
-		} else if q != nil {
-			q.adopt(p)
-			if done, err := b.table.local(p); done {
-				b.settle(p, err)
-			}
-			return
-		}
+	if message.IsResponse(p.m) && b.answers(p) {
+		return
 	}
 	if p.m.To == b.own && b.answerPing(p) {
 		return
@@ -241,6 +246,25 @@ func (b *Bus) deliver(p *post) {
 	if done, err := b.table.route(p); done {
 		b.settle(p, err)
 	}
+}
+
+// answers gives a response to the request that waits for it, here or at another
+// replica; false when none does.
+func (b *Bus) answers(p *post) bool {
+	q, final := b.requests.answer(p.m)
+	switch {
+	case final:
+		q.adopt(p)
+		b.respond(q, p)
+	case q != nil:
+		q.adopt(p)
+		if done, err := b.table.local(p); done {
+			b.settle(p, err)
+		}
+	default:
+		return b.handOver(p)
+	}
+	return true
 }
 
 // pingType is the type of what the bus itself answers, for whoever wants to know

@@ -15,6 +15,9 @@ func (f *fifo[T]) len() int { return len(f.items) - f.head }
 // first gives the next one out; the fifo must not be empty.
 func (f *fifo[T]) first() *T { return &f.items[f.head] }
 
+// fromEnd gives the n-th from the end; there must be as many.
+func (f *fifo[T]) fromEnd(n int) *T { return &f.items[len(f.items)-n] }
+
 func (f *fifo[T]) push(v T) {
 	if f.head > 0 && len(f.items) == cap(f.items) && f.head >= len(f.items)/2 {
 		n := copy(f.items, f.items[f.head:])

@@ -265,6 +265,11 @@ func (f *flows) sweep(now time.Time) {
 				f.endIn(rm, number, in)
 			}
 		}
+		for replica, b := range rm.buses {
+			if now.Sub(b.heard) > 2*idleTime {
+				delete(rm.buses, replica)
+			}
+		}
 		if !used[rm] && len(rm.in) == 0 && now.Sub(rm.used) > idleTime {
 			delete(f.remotes, url)
 		}

@@ -29,6 +29,9 @@ type side struct {
 	conns    []*grpc.ClientConn
 	limits   Limits
 
+	roster *roster // of the replicas of its bus; nil when it has one bus
+	seat   *seat
+
 	bus *Bus
 	end func()
 
@@ -108,7 +111,14 @@ func (s *side) routesTo(direct, doubt bool) {
 func (s *side) start() {
 	conn := s.regDoor.conn()
 	s.conns = append(s.conns, conn)
-	b, err := New(Config{RuntimeURL: s.url, Registry: conn, Limits: s.limits, Log: quiet()})
+	cfg := Config{RuntimeURL: s.url, Registry: conn, Limits: s.limits, Log: dbg(s.name)}
+	if s.roster != nil {
+		s.seat = s.roster.seat(fmt.Sprint(s.name, starts.Add(1)))
+		cfg.Log = dbg(s.seat.self.ID)
+		cfg.Replicas, cfg.Dial = s.seat, s.seat.dial
+		s.seat.take(&s.busDoor)
+	}
+	b, err := New(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -129,6 +139,9 @@ func (s *side) start() {
 func (s *side) stop() {
 	s.busDoor.close()
 	s.end()
+	if s.seat != nil {
+		s.roster.drop(s.seat)
+	}
 }
 
 func (s *side) restart() {

@@ -116,13 +116,23 @@ type house struct {
 func newHouse(t testing.TB, l Limits) *house { return newHouseLog(t, l, quiet()) }
 
 func newHouseLog(t testing.TB, l Limits, log *slog.Logger) *house {
+	return newHouseOf(t, l, log, nil)
+}
+
+// newHouseOf is newHouse of a replica, when it has a seat.
+func newHouseOf(t testing.TB, l Limits, log *slog.Logger, s *seat) *house {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	h := &house{t: t, registry: newRegistry(), metrics: prometheus.NewRegistry(), ctx: ctx}
 	h.busDoor.t, h.regDoor.t = t, t
 	h.regDoor.open(func(s *grpc.Server) { pb.RegisterRegistryServer(s, h.registry) })
 	conn := h.regDoor.conn()
 	var err error
-	h.bus, err = New(Config{RuntimeURL: runtimeURL, Registry: conn, Limits: l, Log: log, Metrics: h.metrics})
+	cfg := Config{RuntimeURL: runtimeURL, Registry: conn, Limits: l, Log: log, Metrics: h.metrics}
+	if s != nil {
+		cfg.Replicas, cfg.Dial = s, s.dial
+		s.take(&h.busDoor)
+	}
+	h.bus, err = New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

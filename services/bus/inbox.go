@@ -29,6 +29,11 @@ type inbox struct {
 	// stub is the address of the listener that the name leads to. A message
 	// whose via it is came in there, and does not go back.
 	stub string
+	// comp is what the listener is of: its stream's, or, when that is of another
+	// replica, what is attached there.
+	comp pb.Component
+	// number tells the queues for another replica apart; 0 otherwise.
+	number uint64
 
 	// guarded by stream.mu
 	window   int // bytes that may be under way
@@ -150,7 +155,7 @@ func (in *inbox) enqueue(p *post) {
 	in.bytes += p.size
 	in.stream.queued += p.cost()
 	in.stream.metrics.delivered(in.stream.comp)
-	p.went(in.stream.comp)
+	p.went(in.comp)
 	in.arm()
 }
 
@@ -211,13 +216,17 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	if l := in.stream.limits; in.stuck && in.bytes <= l.QueueBytes/2 && in.queue.len() <= l.QueueMessages/2 {
 		in.stuck = false
 	}
-	return &pb.Delivery{Listener: in.name, Message: m}
+	d := &pb.Delivery{Listener: in.name, Message: m}
+	if in.number != 0 {
+		d.From = &pb.FromQueue{Queue: in.number, LeadsTo: in.stub, Awaited: p.request != nil || p.awaited}
+	}
+	return d
 }
 
 // hand gives a post's message as its listener gets it. A stub is on its way only, and
-// says so itself.
+// says so itself; so is another replica.
 func (in *inbox) hand(p *post) (*pb.Message, handed) {
-	if isStub(in.stream.comp) {
+	if isStub(in.stream.comp) || in.stream.peer != "" {
 		return p.m, handed{post: p}
 	}
 	if p.m.Trace == nil {
@@ -243,6 +252,22 @@ func (in *inbox) credit(bytes uint32) (settled []*post) {
 	}
 	in.arm()
 	return settled
+}
+
+// refuse takes the word of another replica that the next post, of so many bytes, was
+// refused there. Of any other number it is a credit.
+func (in *inbox) refuse(bytes uint32, why error) (verdicts []verdict) {
+	if in.given > 0 || in.sent.len() == 0 || in.sent.first().size() != int(bytes) {
+		for _, p := range in.credit(bytes) {
+			verdicts = append(verdicts, verdict{post: p, done: true})
+		}
+		return verdicts
+	}
+	h := in.sent.pop()
+	in.underWay -= h.size()
+	h.end(why)
+	in.arm()
+	return lose(verdicts, h.post, why)
 }
 
 // impatient runs when the first of the overflow may have waited long enough.
@@ -285,7 +310,7 @@ func (in *inbox) close() (verdicts []verdict, hungry map[*outflow]struct{}) {
 	verdicts = in.dismiss(in.gone())
 	for _, h := range in.sent.drain() {
 		h.end(in.gone())
-		verdicts = in.lose(verdicts, h.post, s.comp == pb.Component_COMPONENT_APPLICATION)
+		verdicts = in.lose(verdicts, h.post, in.comp == pb.Component_COMPONENT_APPLICATION)
 	}
 	for _, p := range in.queue.drain() {
 		s.queued -= p.cost()
@@ -308,10 +333,19 @@ func (in *inbox) end() {
 
 // lose counts a post that this listener will not deal with.
 func (in *inbox) lose(verdicts []verdict, p *post, refused bool) []verdict {
+	if refused {
+		return lose(verdicts, p, in.gone())
+	}
+	return lose(verdicts, p, nil)
+}
+
+// lose counts a post that a listener will not deal with, for a reason, or, without one,
+// that may have left already.
+func lose(verdicts []verdict, p *post, why error) []verdict {
 	switch {
 	case !p.lost():
-	case refused && !p.served.Load():
-		return append(verdicts, verdict{post: p, err: in.gone()})
+	case why != nil && !p.served.Load():
+		return append(verdicts, verdict{post: p, err: why})
 	default:
 		return append(verdicts, verdict{post: p, done: true})
 	}

@@ -20,6 +20,9 @@ type inflow struct {
 	flows  *flows
 	remote *remoteRuntime
 	id     flow.ID
+	// self names the receiver, and replica the bus of the remote runtime that sends.
+	self    uint64
+	replica string
 
 	order sync.Mutex // held while messages are handed on
 
@@ -67,9 +70,9 @@ func (f *flows) arrive(p *post) {
 		f.refused(p)
 		return
 	case len(m.Flow.Acks) > 0:
-		f.ackedBy(m.Flow)
+		f.ackedBy(p)
 	}
-	if m.Flow.Id > 0 {
+	if m.Flow.Id > 0 && !f.bus.mesh.toOwner(p) {
 		f.data(p)
 	}
 }
@@ -78,7 +81,11 @@ func (f *flows) arrive(p *post) {
 // message that has turned out to be a plain one it is the answer to its sender.
 func (f *flows) refused(p *post) {
 	m := p.m
-	if m.Flow.Runtime != f.bus.runtimeURL || m.Flow.Epoch != f.epoch {
+	if m.Flow.Runtime != f.bus.runtimeURL {
+		return
+	}
+	if m.Flow.Epoch != f.epoch {
+		f.bus.mesh.toEpoch(p, m.Flow.Epoch, m, passedRefusal)
 		return
 	}
 	_, err := message.Result(m)
@@ -98,10 +105,12 @@ func (f *flows) refused(p *post) {
 	f.bus.verify(answer)
 }
 
-func (f *flows) ackedBy(fl *pb.Flow) {
+func (f *flows) ackedBy(p *post) {
+	fl := p.m.Flow
 	for _, a := range fl.Acks {
-		if a.GetEpoch() != f.epoch {
-			continue // of the bus before this one
+		if a.GetEpoch() != f.epoch { // of another replica, or of the bus before this one
+			f.bus.mesh.toEpoch(p, a.GetEpoch(), ackAlone(p.m, a), passedAck)
+			continue
 		}
 		f.mu.Lock()
 		out := f.out[a.GetId()]
@@ -113,6 +122,13 @@ func (f *flows) ackedBy(fl *pb.Flow) {
 			out.acked(a)
 		}
 	}
+}
+
+// ackAlone is a message with one of its acks alone.
+func ackAlone(m *pb.Message, a *pb.FlowAck) *pb.Message {
+	m = message.Share(m)
+	m.Flow = &pb.Flow{Runtime: m.Flow.Runtime, Epoch: m.Flow.Epoch, Acks: []*pb.FlowAck{a}}
+	return m
 }
 
 // belongs tells whether a runtime may ack a flow. A provisional one becomes that
@@ -150,33 +166,62 @@ func (f *flows) in(fl *pb.Flow) *inflow {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rm := f.remoteOf(fl.Runtime)
-	if rm == nil || !f.isNow(rm, fl.Epoch) {
+	if rm == nil || !f.isNow(rm, fl) {
 		return nil
 	}
 	rm.announced.Store(true)
 	in := rm.in[fl.Id]
+	if in != nil && fl.Receiver > in.self && fl.Receiver < latest {
+		// Another replica has taken it meanwhile: what this one has is old.
+		f.endIn(rm, fl.Id, in)
+		in = nil
+	}
 	if in == nil && f.roomFor(rm) {
 		in = f.newIn(rm, fl)
 	}
 	return in
 }
 
-// isNow tells whether an epoch is that of a runtime's bus. One of a newer bus ends
-// all of those before. So does an older one once nothing has come of the newer for a
-// long time: that one's clock was wrong.
-func (f *flows) isNow(rm *remoteRuntime, epoch uint64) bool {
+// latest is the latest receiver that is believed to have been there.
+const latest = 1 << 63
+
+// isNow tells whether a flow is of an epoch that is that of a runtime's bus, or of one
+// of its replicas. One of a newer bus ends all of those before, of the same replica. So
+// does an older one once nothing has come of the newer for a long time: that one's clock
+// was wrong.
+func (f *flows) isNow(rm *remoteRuntime, fl *pb.Flow) bool {
 	now := time.Now()
-	if epoch < rm.epoch && now.Sub(rm.heard) < idleTime {
+	b, ok := rm.buses[fl.Replica]
+	if !ok && len(rm.buses) >= f.bus.limits.RemoteReplicas {
 		return false
 	}
-	if epoch != rm.epoch {
-		rm.epoch = epoch
+	if fl.Epoch < b.epoch && now.Sub(b.heard) < idleTime {
+		return false
+	}
+	if fl.Epoch != b.epoch {
+		for number, in := range rm.in {
+			if in.replica == fl.Replica {
+				f.endIn(rm, number, in)
+			}
+		}
+	}
+	rm.buses[fl.Replica] = remoteBus{fl.Epoch, now}
+	return true
+}
+
+// rehome ends the flows that another replica takes from now on: what is not dealt with
+// is sent again, to that one. If this one takes them again, it is a later receiver.
+func (f *flows) rehome() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for url, rm := range f.remotes {
+		if f.bus.mesh.owns(url) {
+			continue
+		}
 		for number, in := range rm.in {
 			f.endIn(rm, number, in)
 		}
 	}
-	rm.heard = now
-	return true
 }
 
 // roomFor tells whether there may be one more flow from a runtime. One that is idle
@@ -197,8 +242,11 @@ func (f *flows) roomFor(rm *remoteRuntime) bool {
 // place of another has nothing of what that one had.
 func (f *flows) newIn(rm *remoteRuntime, fl *pb.Flow) *inflow {
 	self := f.epoch + uint64(time.Since(f.began)) //nolint:gosec // not before it
+	if fl.Receiver < latest {                     // the one before may be of another replica, with another clock
+		self = max(self, fl.Receiver+1)
+	}
 	in := &inflow{
-		flows: f, remote: rm, id: flow.ID{Epoch: fl.Epoch, Number: fl.Id},
+		flows: f, remote: rm, id: flow.ID{Epoch: fl.Epoch, Number: fl.Id}, self: self, replica: fl.Replica,
 		receiver: flow.NewReceiver(self, f.bus.limits.Flow),
 	}
 	rm.in[fl.Id] = in

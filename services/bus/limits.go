@@ -93,9 +93,27 @@ type Limits struct {
 	// FlowBytes bounds what has come in all flows and is not dealt with, in bytes.
 	// Default 256 MiB; past it what comes is dropped, and sent again by its bus.
 	FlowBytes int
+	// RemoteReplicas is of how many replicas of a remote runtime's bus there may be
+	// flows. Default 64, more than a runtime has.
+	RemoteReplicas int
 	// Marks is how many pairs of sender and receiver in other runtimes are known by
 	// the last number that came (Message.number). Default 65,536.
 	Marks int
+
+	// JoinTime is how long a replica waits for the others: to tell it what they have
+	// before it takes clients, to be told of a new listener before its client is, and
+	// to be known as a member. Default 3 s: they answer in milliseconds, and one that
+	// does not is not waited for.
+	JoinTime time.Duration
+	// DrainTime is how long a replica that is told to stop takes to hand over what it
+	// keeps. Default 5 s.
+	DrainTime time.Duration
+	// ReplicaBytes bounds the queues of all listeners at another replica together.
+	// Default 256 MiB; what is over it is refused at once.
+	ReplicaBytes int
+	// PassBytes bounds what waits to be passed on to another replica, of flows. Default
+	// 8 MiB; past it what comes is dropped, and sent again by its flow.
+	PassBytes int
 
 	// Traced is how many requests that are in a trace, and not answered yet, are known
 	// so that their answers are in it. Default 4,096, of at most tracedBytes each; the
@@ -144,8 +162,13 @@ func DefaultLimits() Limits {
 		Flow:            flow.DefaultLimits(),
 		Flows:           16_384,
 		RemoteFlows:     1024,
+		RemoteReplicas:  64,
 		FlowBytes:       256 << 20,
 		Marks:           65_536,
+		JoinTime:        3 * time.Second,
+		DrainTime:       5 * time.Second,
+		ReplicaBytes:    256 << 20,
+		PassBytes:       8 << 20,
 		Traced:          4096,
 		Requests:        65_536,
 		RequestTime:     15 * time.Second,
@@ -178,6 +201,9 @@ func (l Limits) orDefaults() Limits {
 		{&l.Refusals, &d.Refusals},
 		{&l.Flows, &d.Flows},
 		{&l.RemoteFlows, &d.RemoteFlows},
+		{&l.RemoteReplicas, &d.RemoteReplicas},
+		{&l.ReplicaBytes, &d.ReplicaBytes},
+		{&l.PassBytes, &d.PassBytes},
 		{&l.FlowBytes, &d.FlowBytes},
 		{&l.Marks, &d.Marks},
 		{&l.Requests, &d.Requests},
@@ -193,6 +219,8 @@ func (l Limits) orDefaults() Limits {
 		{&l.AskAgain, &d.AskAgain},
 		{&l.ReturnTime, &d.ReturnTime},
 		{&l.OriginTime, &d.OriginTime},
+		{&l.JoinTime, &d.JoinTime},
+		{&l.DrainTime, &d.DrainTime},
 		{&l.RequestTime, &d.RequestTime},
 		{&l.MaxRequestTime, &d.MaxRequestTime},
 	} {

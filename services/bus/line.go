@@ -86,6 +86,25 @@ func (l *lobby) leaveWhile(ln *line, meant func(*post) bool) (out []*post) {
 	return out
 }
 
+// leaveIf takes out all that are meant.
+func (l *lobby) leaveIf(ln *line, meant func(*post) bool) (out []*post) {
+	var stay []waiting
+	for _, w := range ln.posts.drain() {
+		if !meant(w.post) {
+			stay = append(stay, w)
+			continue
+		}
+		ln.bytes -= w.post.cost()
+		l.bytes -= w.post.cost()
+		l.posts--
+		out = append(out, w.post)
+	}
+	for _, w := range stay {
+		ln.posts.push(w)
+	}
+	return out
+}
+
 // expired takes out those whose time is over, and sets the timer for the next.
 func (l *lobby) expired(ln *line, now time.Time) []*post {
 	var over []*post

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -27,8 +28,14 @@ type table struct {
 	lobby     lobby
 	waiting   map[*place]struct{} // places that have a line
 
-	flows *flows // set once, before anything is routed
-	began time.Time
+	flows *flows       // set once, before anything is routed
+	mesh  *mesh        // likewise; nil when there are no other replicas
+	began atomic.Int64 // when the bus did, or another replica was lost, in ns since 1970
+
+	// What other replicas are told, and what they have told.
+	shared  map[added]*shared
+	clients map[string]whereabouts
+	cutting bool // the listener that is being removed was cut off at another replica
 }
 
 // place is what is known about one address. It is there as long as anything is.
@@ -63,12 +70,15 @@ type alias struct {
 const aliasDepth = 4
 
 func newTable(l *Limits, m *metrics, ask *asker, carryOut func([]verdict)) *table {
-	return &table{
+	t := &table{
 		limits: l, metrics: m, ask: ask, carryOut: carryOut,
 		places: map[string]*place{}, routes: newCache[string, *route](l.Routes),
 		homes: newCache[string, string](l.Routes),
-		lobby: lobby{limits: l}, waiting: map[*place]struct{}{}, began: time.Now(),
+		lobby: lobby{limits: l}, waiting: map[*place]struct{}{},
+		shared: map[added]*shared{}, clients: map[string]whereabouts{},
 	}
+	t.shaken()
+	return t
 }
 
 // place gives what is known about an address, and makes it if there is nothing.
@@ -135,7 +145,8 @@ func (t *table) add(s *stream, c *pb.ListenerChange) ([]verdict, error) {
 	}
 	s.listeners[key] = struct{}{}
 	t.listeners++
-	return t.insert(s, c), nil
+	t.share(s, c)
+	return t.insert(s, c, s.comp), nil
 }
 
 // mayLead refuses an alias that would close a circle, or a row of too many.
@@ -174,7 +185,7 @@ func (t *table) above(pl *place) (longest int) {
 	return longest
 }
 
-func (t *table) insert(s *stream, c *pb.ListenerChange) []verdict {
+func (t *table) insert(s *stream, c *pb.ListenerChange, comp pb.Component) []verdict {
 	window := t.window(c)
 	if c.GetAddress() == anyAddress {
 		s.setStar(window)
@@ -182,7 +193,7 @@ func (t *table) insert(s *stream, c *pb.ListenerChange) []verdict {
 	}
 	pl := t.place(c.GetAddress())
 	if c.GetLeadsTo() == "" {
-		pl.own = append(pl.own, s.open(pl.address, pl.address, window))
+		pl.own = append(pl.own, s.open(pl.address, pl.address, window, comp))
 		pl.absent = time.Time{}
 		return t.refresh(pl)
 	}
@@ -211,7 +222,7 @@ func (t *table) remove(s *stream, address, leadsTo string) ([]verdict, error) {
 		return nil, refuse(reasonNoListener, 404, "%s is not listened to", address)
 	}
 	delete(s.listeners, key)
-	return t.drop(s, address, leadsTo), nil
+	return t.drop(s, key, false), nil
 }
 
 // removeAll takes all listeners of a stream away, and lets it add none.
@@ -219,15 +230,19 @@ func (t *table) removeAll(s *stream) []verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var verdicts []verdict
+	returning := s.returning()
 	for key := range s.listeners {
-		verdicts = append(verdicts, t.drop(s, key.address, key.leadsTo)...)
+		verdicts = append(verdicts, t.drop(s, key, returning)...)
 	}
 	s.listeners = nil
 	return verdicts
 }
 
-func (t *table) drop(s *stream, address, leadsTo string) []verdict {
+// drop takes a listener away; returning says that it was cut off, and may come back.
+func (t *table) drop(s *stream, key added, returning bool) []verdict {
+	address, leadsTo := key.address, key.leadsTo
 	t.listeners--
+	t.unshare(s, key, returning)
 	if address == anyAddress {
 		s.setStar(0)
 		return nil
@@ -253,7 +268,7 @@ func (t *table) drop(s *stream, address, leadsTo string) []verdict {
 // leave closes the inbox of a listener that is not at a place any more. The last one
 // may come back.
 func (t *table) leave(pl *place, in *inbox) []verdict {
-	if len(pl.own)+len(pl.through) == 0 && in.stream.returning() {
+	if len(pl.own)+len(pl.through) == 0 && t.returning(in) {
 		return t.await(pl, in)
 	}
 	return t.shut(in)
@@ -280,6 +295,7 @@ func (t *table) refresh(pl *place) []verdict {
 	}
 	t.flows.moved(pl.address)
 	if len(pl.takers) > 0 {
+		t.mesh.look()
 		verdicts = append(verdicts, t.retry(pl)...)
 		for _, waiting := range slices.Collect(maps.Keys(pl.parked)) {
 			verdicts = append(verdicts, t.retry(waiting)...)
@@ -330,7 +346,7 @@ func (pl *place) leadTo(own *inbox, before map[*stream]*inbox) *inbox {
 	}
 	in := before[s]
 	if in == nil || in.stub != own.stub {
-		in = s.open(pl.address, own.stub, own.window)
+		in = s.open(pl.address, own.stub, own.window, own.comp)
 	}
 	pl.led[s] = in
 	return in
@@ -338,7 +354,7 @@ func (pl *place) leadTo(own *inbox, before map[*stream]*inbox) *inbox {
 
 // open makes an inbox of the stream. For a name other than the listener's own,
 // the window of `*` counts, when there is one.
-func (s *stream) open(name, stub string, window int) *inbox {
+func (s *stream) open(name, stub string, window int, comp pb.Component) *inbox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if name != stub && s.star > 0 {
@@ -347,7 +363,11 @@ func (s *stream) open(name, stub string, window int) *inbox {
 	if s.unlimited {
 		window = unlimited
 	}
-	in := &inbox{stream: s, name: name, stub: stub, window: window}
+	in := &inbox{stream: s, name: name, stub: stub, window: window, comp: comp}
+	if s.peer != "" {
+		s.opened++
+		in.number = s.opened
+	}
 	s.inboxes[name] = in
 	return in
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // metrics of a bus. Labels are components (application, registry, p2p_stub,
-// node_stub), reasons of post.go, and results of requests.
+// node_stub, replica), reasons of post.go, results of requests, and kinds of passon.go.
 type metrics struct {
-	postedBy     [5]prometheus.Counter // by component
-	deliveredTo  [5]prometheus.Counter
+	postedBy     [6]prometheus.Counter // by component
+	deliveredTo  [6]prometheus.Counter
 	refusals     *prometheus.CounterVec
 	requests     *prometheus.CounterVec
 	stuck        prometheus.Counter
@@ -24,6 +24,7 @@ type metrics struct {
 	duplicates   prometheus.Counter
 	sentBy       [4]prometheus.Counter // by path
 	again        prometheus.Counter
+	passedOn     *prometheus.CounterVec
 	tally        *tally
 	all          []prometheus.Collector
 }
@@ -55,8 +56,13 @@ func newMetrics() *metrics {
 		m.postedBy[c] = posted.WithLabelValues(label(pb.Component(c)))
 		m.deliveredTo[c] = delivered.WithLabelValues(label(pb.Component(c)))
 	}
+	m.passedOn = vec("passed_on_total",
+		"What stubs had from other runtimes for another replica, by kind: message, ack, refusal; lost is what could not be passed on.", "kind")
+	for _, kind := range passedKinds {
+		m.passedOn.WithLabelValues(kind)
+	}
 	m.all = []prometheus.Collector{
-		posted, delivered, m.refusals, m.requests, m.stuck, m.holds, m.questions, m.routeChanges, m.registry,
+		m.passedOn, posted, delivered, m.refusals, m.requests, m.stuck, m.holds, m.questions, m.routeChanges, m.registry,
 		m.duplicates, m.again, sent,
 	}
 	m.all = append(m.all, m.tally.all...)
@@ -72,8 +78,11 @@ func newMetrics() *metrics {
 // label is a component's name in metrics and traces. What the bus says itself
 // has no component.
 func label(c pb.Component) string {
-	if c == pb.Component_COMPONENT_UNSPECIFIED {
+	switch c {
+	case pb.Component_COMPONENT_UNSPECIFIED:
 		return "bus"
+	case pb.Component_COMPONENT_BUS:
+		return "replica"
 	}
 	return strings.ToLower(strings.TrimPrefix(c.String(), "COMPONENT_"))
 }
@@ -88,6 +97,7 @@ func vec(name, help, label string) *prometheus.CounterVec {
 
 func (m *metrics) posted(c pb.Component)    { m.postedBy[c].Inc() }
 func (m *metrics) delivered(c pb.Component) { m.deliveredTo[c].Inc() }
+func (m *metrics) passed(kind string)       { m.passedOn.WithLabelValues(kind).Inc() }
 func (m *metrics) refused(reason string)    { m.refusals.WithLabelValues(reason).Inc() }
 
 // transmitted counts a message of a flow that has been put into the queues of ways.
@@ -123,6 +133,7 @@ func (m *metrics) register(r prometheus.Registerer, b *Bus) error {
 		{"flows_out", "Flows to other runtimes.", func() int { out, _ := b.flows.sizes(); return out }},
 		{"flows_in", "Flows from other runtimes.", func() int { _, in := b.flows.sizes(); return in }},
 		{"flow_waiting_messages", "Messages that wait for room in a flow to another runtime.", b.flows.waiting},
+		{"replicas_connected", "Other replicas of the bus that are linked both ways; 0 when there are none.", b.mesh.connected},
 		{"requests_open", "Requests that wait for their response.", b.requests.count},
 	} {
 		m.all = append(m.all, prometheus.NewGaugeFunc(

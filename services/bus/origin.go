@@ -59,7 +59,10 @@ func (t *origins) attach(s *stream, id []byte) (*origin, error) {
 	return o, err
 }
 
-var errReplaced = fault.New(fault.Conflict, "its client has attached anew")
+var (
+	errReplaced = fault.New(fault.Conflict, "its client has attached anew")
+	errMoved    = fault.New(fault.Conflict, "its client has attached to another replica of the bus")
+)
 
 // enter makes a stream that of an origin; before is the one that was.
 func (t *origins) enter(s *stream, id []byte) (o *origin, before *stream, err error) {

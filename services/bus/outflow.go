@@ -187,6 +187,9 @@ func (o *outflow) pump() {
 func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 	p := newPost(itself{}, o.message(tx))
 	p.size = proto.Size(p.m)
+	if q, ok := tx.Value.(*post); ok {
+		p.awaited = q.request != nil
+	}
 	sent := flow.Path(0)
 	for _, way := range []struct {
 		path flow.Path
@@ -221,6 +224,7 @@ func (o *outflow) message(tx flow.Transmission) *pb.Message {
 	m.Flow = &pb.Flow{
 		Runtime: b.runtimeURL, Epoch: o.id.Epoch, Id: o.id.Number,
 		Sequence: tx.Sequence, Base: tx.Base, After: tx.After,
+		Replica: b.mesh.name(), Receiver: tx.Receiver,
 	}
 	return m
 }
@@ -386,10 +390,17 @@ func (o *outflow) close() {
 	}
 }
 
-// taker gives the inbox of a way; nil when nobody listens there.
+// taker gives the inbox of a way, that of a stub at this replica if there is one; nil
+// when nobody listens there.
 func (t *table) taker(address string) *inbox {
-	if pl := t.places[address]; pl != nil && len(pl.takers) > 0 {
-		return pl.takers[0]
+	pl := t.places[address]
+	if pl == nil || len(pl.takers) == 0 {
+		return nil
 	}
-	return nil
+	for _, in := range pl.takers {
+		if in.stream.peer == "" {
+			return in
+		}
+	}
+	return pl.takers[0]
 }

@@ -29,6 +29,7 @@ type request struct {
 	timer *time.Timer
 	began time.Time
 	over  atomic.Bool // it has been taken out
+	told  atomic.Bool // the other replicas have been told of it
 }
 
 func newRequests(l *Limits, m *metrics) *requests {
@@ -75,6 +76,13 @@ func (r *requests) take(q *request) bool {
 	q.timer.Stop()
 	delete(r.open, q.key)
 	return true
+}
+
+// waits tells whether a request is open.
+func (r *requests) waits(k message.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.open[k] != nil
 }
 
 func (r *requests) timeout(q *request) {

@@ -38,16 +38,22 @@ type post struct {
 	size     int // bytes of the encoded message, once it is admitted
 	sequence uint64
 	number   uint64 // of the poster's posts; 0 when it does not count them
-	again    bool   // it was posted before, on an earlier stream or to an earlier bus
 	wait     pb.Wait
 	timeout  *time.Duration
 	ingress  *pb.Ingress
 	by       poster
-	verified bool      // its source has been approved
 	request  *request  // with WAIT_RESPONSE
 	patience *patience // with WAIT_DELIVERED
-	flowing  bool      // it came in a flow, which bounds how many such there are
-	returned bool      // a listener that was cut off had it in its queue: there it has room
+
+	again    bool  // it was posted before, on an earlier stream or to an earlier bus
+	verified bool  // its source has been approved
+	flowing  bool  // it came in a flow, which bounds how many such there are
+	returned bool  // a listener that was cut off had it in its queue: there it has room
+	meshed   bool  // it came from another replica, whose window bounds how many there are
+	handed   bool  // it is a response that others were offered, or that one has handed over
+	expected bool  // likewise, and nobody wanted it yet
+	awaited  bool  // it is the transmission of a request in a flow
+	hops     uint8 // replicas that have passed it on, of a flow
 
 	span tracing.Span // until it is settled
 
@@ -100,7 +106,7 @@ func (p *post) mayBeEarly() bool { return p.again || p.flowing }
 
 // roomy tells whether a listener's queue takes it however full it is: what there
 // can be of it is bounded elsewhere.
-func (p *post) roomy() bool { return p.flowing || p.returned }
+func (p *post) roomy() bool { return p.flowing || p.returned || p.meshed }
 
 // dealt counts one listener that has dealt with it. The last one tells that the
 // post is settled.

@@ -26,7 +26,7 @@ func (t *table) route(p *post) (done bool, err error) {
 	t.mu.RLock()
 	w, ok := t.way(p)
 	if ok {
-		done, err = w.offer(p)
+		done, err = t.send(w, p)
 	}
 	t.mu.RUnlock()
 	if !ok {
@@ -48,6 +48,15 @@ func (t *table) onward(p *post) (done bool, err error) {
 	}
 	if w.flow != nil {
 		t.flows.wake(w.flow)
+	}
+	return t.send(w, p)
+}
+
+// send offers a post to its way. Of a request that leaves this replica the others are
+// told first: its response may come to any of them.
+func (t *table) send(w way, p *post) (done bool, err error) {
+	if t.mesh != nil && p.request != nil && w.leaves() {
+		t.mesh.await(p.request)
 	}
 	return w.offer(p)
 }
@@ -217,7 +226,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
 		return nil
 	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() && pl.line.posts.len() > 0 && pl.line.posts.first().post.mayBeEarly():
-		t.awaitUntil(pl, t.began.Add(t.limits.ReturnTime), true)
+		t.awaitUntil(pl, t.settledAt(), true)
 		return nil
 	}
 	return t.fail(pl, why)

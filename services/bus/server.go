@@ -26,6 +26,9 @@ func (b *Bus) Register(r grpc.ServiceRegistrar) { pb.RegisterMessageBusServer(r,
 func (s server) Attach(call pb.MessageBus_AttachServer) error { return s.bus.attach(call) }
 
 func (s server) Post(ctx context.Context, req *pb.PostRequest) (*pb.PostResponse, error) {
+	if err := s.bus.mesh.joined(ctx); err != nil {
+		return nil, err
+	}
 	ctx, leave, err := s.bus.streams.enter(ctx, &s.bus.streams.calls, s.bus.limits.Calls)
 	if err != nil {
 		return nil, err
@@ -124,6 +127,9 @@ func (b *Bus) listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) err
 	if len(req.GetAddresses()) == 0 {
 		return address.Missing("address")
 	}
+	if err := b.mesh.joined(call.Context()); err != nil {
+		return err
+	}
 	s := newStream(b, "listen", pb.Component_COMPONENT_APPLICATION)
 	s.unlimited = true
 	ctx, leave, err := b.enter(call.Context(), s)
@@ -135,6 +141,13 @@ func (b *Bus) listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) err
 		if err := b.addListener(s, &pb.ListenerChange{Address: a}); err != nil {
 			return fault.From(err)
 		}
+	}
+	told := make(chan struct{})
+	b.mesh.confirm(func() { close(told) })
+	select {
+	case <-told:
+	case <-ctx.Done():
+		return endOf(context.Cause(ctx))
 	}
 	if err := call.SendHeader(metadata.MD{}); err != nil {
 		return err

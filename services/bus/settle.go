@@ -48,6 +48,9 @@ func (b *Bus) settle(p *post, err error) {
 		}
 		return
 	}
+	if b.lastResort(p, err) {
+		return
+	}
 	b.metrics.refused(reasonOf(err))
 	b.traceRefused(p, err)
 	switch {
@@ -56,7 +59,7 @@ func (b *Bus) settle(p *post, err error) {
 			b.metrics.request("refused")
 			p.tell(outcomeOf(p.sequence, err))
 		}
-	case p.flowing: // the bus that it came from is told, and tells its sender
+	case p.flowing, p.meshed: // the bus that it came from is told, and tells its sender
 	case p.sequence != 0 && !p.answered.Load():
 		p.tell(outcomeOf(p.sequence, err))
 	case p.m != nil && !message.IsResponse(p.m):

@@ -16,11 +16,12 @@ type streams struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	mu    sync.Mutex
-	open  int // Attach and Listen
-	all   map[*stream]struct{}
-	calls int // Post
-	over  bool
+	mu      sync.Mutex
+	open    int // Attach and Listen
+	all     map[*stream]struct{}
+	calls   int  // Post
+	leaving bool // those of other replicas alone come in
+	over    bool
 }
 
 func newStreams(l *Limits) *streams {
@@ -70,15 +71,20 @@ func (s *streams) count() int {
 	return s.open
 }
 
-// note adds a stream to those that are looked at by metrics, or takes it out.
-func (s *streams) note(one *stream, on bool) {
+// note adds a stream to those that are there, or takes it out; false when it must not
+// come.
+func (s *streams) note(one *stream, on bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if on {
-		s.all[one] = struct{}{}
-	} else {
+	switch {
+	case !on:
 		delete(s.all, one)
+	case s.leaving && one.peer == "":
+		return false
+	default:
+		s.all[one] = struct{}{}
 	}
+	return true
 }
 
 // here are the streams that are open.
@@ -94,8 +100,11 @@ func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave
 	if err != nil {
 		return nil, nil, err
 	}
-	b.streams.note(s, true)
 	ctx, s.cancel = context.WithCancelCause(ctx)
+	if !b.streams.note(s, true) {
+		end()
+		return nil, nil, errStopping
+	}
 	b.log.Info("attached", "name", s.name, "component", label(s.comp))
 	return ctx, func() {
 		s.cancel(nil)
@@ -103,8 +112,10 @@ func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave
 			b.requests.abandon(s)
 		}
 		b.carryOut(b.table.removeAll(s))
+		b.mesh.leave(s)
 		b.streams.note(s, false)
 		s.origin.detach(s)
+		b.table.clientGone(s)
 		close(s.gone)
 		b.log.Info("detached", "name", s.name, "component", label(s.comp))
 		end()

@@ -81,7 +81,7 @@ func (t *table) retry(pl *place) []verdict {
 	if w.flow != nil {
 		t.flows.wake(w.flow)
 	}
-	return t.release(pl, w.offer)
+	return t.release(pl, func(p *post) (bool, error) { return t.send(w, p) })
 }
 
 // release ends a line: each that stood in it goes where forward takes it.

@@ -17,10 +17,15 @@ type remoteRuntime struct {
 
 	// guarded by flows.mu
 	out   *outflow
-	epoch uint64    // of its bus: what is older is over
-	heard time.Time // when something of that epoch came last
+	buses map[string]remoteBus // by Flow.replica
 	in    map[uint64]*inflow
 	used  time.Time
+}
+
+// remoteBus is the bus of a remote runtime, or one of its replicas.
+type remoteBus struct {
+	epoch uint64    // what is older is over
+	heard time.Time // when something of that epoch came last
 }
 
 // ways are the listeners that lead to a runtime; empty where there is none.
@@ -48,7 +53,7 @@ func (f *flows) remoteOf(url string) *remoteRuntime {
 		if len(f.remotes) >= f.bus.limits.Flows || f.over {
 			return nil
 		}
-		rm = &remoteRuntime{url: url, in: map[uint64]*inflow{}}
+		rm = &remoteRuntime{url: url, buses: map[string]remoteBus{}, in: map[uint64]*inflow{}}
 		f.remotes[url] = rm
 		f.ask(rm)
 	}

@@ -32,6 +32,8 @@ const (
 	Component_COMPONENT_REGISTRY    Component = 2
 	Component_COMPONENT_P2P_STUB    Component = 3
 	Component_COMPONENT_NODE_STUB   Component = 4
+	// Another replica of the bus.
+	Component_COMPONENT_BUS Component = 5
 )
 
 // Enum value maps for Component.
@@ -42,6 +44,7 @@ var (
 		2: "COMPONENT_REGISTRY",
 		3: "COMPONENT_P2P_STUB",
 		4: "COMPONENT_NODE_STUB",
+		5: "COMPONENT_BUS",
 	}
 	Component_value = map[string]int32{
 		"COMPONENT_UNSPECIFIED": 0,
@@ -49,6 +52,7 @@ var (
 		"COMPONENT_REGISTRY":    2,
 		"COMPONENT_P2P_STUB":    3,
 		"COMPONENT_NODE_STUB":   4,
+		"COMPONENT_BUS":         5,
 	}
 )
 
@@ -137,11 +141,14 @@ func (Wait) EnumDescriptor() ([]byte, []int) {
 }
 
 type AttachRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hello         *Hello                 `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`
-	Listeners     []*ListenerChange      `protobuf:"bytes,2,rep,name=listeners,proto3" json:"listeners,omitempty"`
-	Posts         []*Post                `protobuf:"bytes,3,rep,name=posts,proto3" json:"posts,omitempty"`
-	Credits       []*Credit              `protobuf:"bytes,4,rep,name=credits,proto3" json:"credits,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Hello     *Hello                 `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`
+	Listeners []*ListenerChange      `protobuf:"bytes,2,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	Posts     []*Post                `protobuf:"bytes,3,rep,name=posts,proto3" json:"posts,omitempty"`
+	Credits   []*Credit              `protobuf:"bytes,4,rep,name=credits,proto3" json:"credits,omitempty"`
+	// Of another replica of the bus: what there is at it, and what it waits for.
+	Changes       []*ReplicaChange   `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	Awaited       []*AwaitedResponse `protobuf:"bytes,6,rep,name=awaited,proto3" json:"awaited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +207,20 @@ func (x *AttachRequest) GetPosts() []*Post {
 func (x *AttachRequest) GetCredits() []*Credit {
 	if x != nil {
 		return x.Credits
+	}
+	return nil
+}
+
+func (x *AttachRequest) GetChanges() []*ReplicaChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *AttachRequest) GetAwaited() []*AwaitedResponse {
+	if x != nil {
+		return x.Awaited
 	}
 	return nil
 }
@@ -282,7 +303,13 @@ type Hello struct {
 	Component Component `protobuf:"varint,2,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
 	// The origin of this client's posts (Message.origin), the same on each stream
 	// that it opens. Empty: its posts have no number.
-	Origin        []byte `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin []byte `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Which of the streams with this origin it is; the first is 1. A client is where
+	// its latest one is.
+	Attachment uint64 `protobuf:"varint,4,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	// With COMPONENT_BUS: which replica it is, and the epoch of its flows.
+	Replica       string `protobuf:"bytes,5,opt,name=replica,proto3" json:"replica,omitempty"`
+	Epoch         uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -336,6 +363,27 @@ func (x *Hello) GetOrigin() []byte {
 		return x.Origin
 	}
 	return nil
+}
+
+func (x *Hello) GetAttachment() uint64 {
+	if x != nil {
+		return x.Attachment
+	}
+	return 0
+}
+
+func (x *Hello) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *Hello) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
 }
 
 type Welcome struct {
@@ -468,6 +516,194 @@ func (x *ListenerChange) GetWindow() uint32 {
 	return 0
 }
 
+// ReplicaChange tells another replica of the bus what has changed at this one: a
+// listener (with an address), a client (with an attachment), or that it has been told
+// all that there was when the stream began.
+type ReplicaChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in ListenerChange, and so are the next four.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Address  string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	LeadsTo  string `protobuf:"bytes,3,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
+	Remove   bool   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`
+	Window   uint32 `protobuf:"varint,5,opt,name=window,proto3" json:"window,omitempty"`
+	// With remove: its client was cut off, and may come back, at any replica. Whoever
+	// keeps messages for it keeps on.
+	Returning bool `protobuf:"varint,6,opt,name=returning,proto3" json:"returning,omitempty"`
+	// What the listener is of.
+	Component Component `protobuf:"varint,7,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
+	// The origin of the client that has attached, or whose listener it is, when it is
+	// of one client alone.
+	Client []byte `protobuf:"bytes,8,opt,name=client,proto3" json:"client,omitempty"`
+	// As in Hello; with remove, the client has gone.
+	Attachment    uint64 `protobuf:"varint,9,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Complete      bool   `protobuf:"varint,10,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaChange) Reset() {
+	*x = ReplicaChange{}
+	mi := &file_peerbus_v1_bus_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaChange) ProtoMessage() {}
+
+func (x *ReplicaChange) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_bus_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaChange.ProtoReflect.Descriptor instead.
+func (*ReplicaChange) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReplicaChange) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ReplicaChange) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ReplicaChange) GetLeadsTo() string {
+	if x != nil {
+		return x.LeadsTo
+	}
+	return ""
+}
+
+func (x *ReplicaChange) GetRemove() bool {
+	if x != nil {
+		return x.Remove
+	}
+	return false
+}
+
+func (x *ReplicaChange) GetWindow() uint32 {
+	if x != nil {
+		return x.Window
+	}
+	return 0
+}
+
+func (x *ReplicaChange) GetReturning() bool {
+	if x != nil {
+		return x.Returning
+	}
+	return false
+}
+
+func (x *ReplicaChange) GetComponent() Component {
+	if x != nil {
+		return x.Component
+	}
+	return Component_COMPONENT_UNSPECIFIED
+}
+
+func (x *ReplicaChange) GetClient() []byte {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *ReplicaChange) GetAttachment() uint64 {
+	if x != nil {
+		return x.Attachment
+	}
+	return 0
+}
+
+func (x *ReplicaChange) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// AwaitedResponse is a request that waits for its response at the replica that says
+// so. Whichever replica the response comes to hands it over.
+type AwaitedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitedResponse) Reset() {
+	*x = AwaitedResponse{}
+	mi := &file_peerbus_v1_bus_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitedResponse) ProtoMessage() {}
+
+func (x *AwaitedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_bus_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitedResponse.ProtoReflect.Descriptor instead.
+func (*AwaitedResponse) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AwaitedResponse) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *AwaitedResponse) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *AwaitedResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // Post hands one message to the bus.
 type Post struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -486,14 +722,16 @@ type Post struct {
 	// again on a new stream, with all others that are not, in their order.
 	Number uint64 `protobuf:"varint,6,opt,name=number,proto3" json:"number,omitempty"`
 	// It was posted on an earlier stream already.
-	Again         bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
+	Again bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
+	// Between replicas of the bus: it is of a flow that another one has to take.
+	PassedOn      *PassedOn `protobuf:"bytes,8,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Post) Reset() {
 	*x = Post{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[5]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +743,7 @@ func (x *Post) String() string {
 func (*Post) ProtoMessage() {}
 
 func (x *Post) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[5]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +756,7 @@ func (x *Post) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Post.ProtoReflect.Descriptor instead.
 func (*Post) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{5}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Post) GetSequence() uint64 {
@@ -570,6 +808,78 @@ func (x *Post) GetAgain() bool {
 	return false
 }
 
+func (x *Post) GetPassedOn() *PassedOn {
+	if x != nil {
+		return x.PassedOn
+	}
+	return nil
+}
+
+// PassedOn is what a replica of the bus knows of a message of a flow that it passes on
+// to another one.
+type PassedOn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What has posted it.
+	Component Component `protobuf:"varint,1,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
+	// How many replicas have passed it on, this one among them.
+	Hops uint32 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"`
+	// It is a response that this replica waits for.
+	Waiter        string `protobuf:"bytes,3,opt,name=waiter,proto3" json:"waiter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PassedOn) Reset() {
+	*x = PassedOn{}
+	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PassedOn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PassedOn) ProtoMessage() {}
+
+func (x *PassedOn) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PassedOn.ProtoReflect.Descriptor instead.
+func (*PassedOn) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PassedOn) GetComponent() Component {
+	if x != nil {
+		return x.Component
+	}
+	return Component_COMPONENT_UNSPECIFIED
+}
+
+func (x *PassedOn) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
+func (x *PassedOn) GetWaiter() string {
+	if x != nil {
+		return x.Waiter
+	}
+	return ""
+}
+
 // Ingress says where a stub had a message from.
 type Ingress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -582,7 +892,7 @@ type Ingress struct {
 
 func (x *Ingress) Reset() {
 	*x = Ingress{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[6]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +904,7 @@ func (x *Ingress) String() string {
 func (*Ingress) ProtoMessage() {}
 
 func (x *Ingress) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[6]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +917,7 @@ func (x *Ingress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ingress.ProtoReflect.Descriptor instead.
 func (*Ingress) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{6}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Ingress) GetRemoteRuntimeUrl() string {
@@ -634,7 +944,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[7]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +956,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[7]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +969,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{7}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Outcome) GetSequence() uint64 {
@@ -701,15 +1011,17 @@ func (x *Outcome) GetField() string {
 type Delivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The listener it is for, by which its owner knows it.
-	Listener      string   `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
-	Message       *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Listener string   `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	Message  *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Between replicas of the bus.
+	From          *FromQueue `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +1033,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[8]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +1046,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{8}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Delivery) GetListener() string {
@@ -751,19 +1063,95 @@ func (x *Delivery) GetMessage() *Message {
 	return nil
 }
 
+func (x *Delivery) GetFrom() *FromQueue {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+// FromQueue says where a delivery to another replica of the bus comes from.
+type FromQueue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue that it was in, which tells those of one name apart that were there one
+	// after the other.
+	Queue uint64 `protobuf:"varint,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// The address of the listener that the name leads to.
+	LeadsTo string `protobuf:"bytes,2,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
+	// It is a request that waits for its response at the replica that it comes from.
+	Awaited       bool `protobuf:"varint,3,opt,name=awaited,proto3" json:"awaited,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FromQueue) Reset() {
+	*x = FromQueue{}
+	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FromQueue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FromQueue) ProtoMessage() {}
+
+func (x *FromQueue) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FromQueue.ProtoReflect.Descriptor instead.
+func (*FromQueue) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FromQueue) GetQueue() uint64 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
+func (x *FromQueue) GetLeadsTo() string {
+	if x != nil {
+		return x.LeadsTo
+	}
+	return ""
+}
+
+func (x *FromQueue) GetAwaited() bool {
+	if x != nil {
+		return x.Awaited
+	}
+	return false
+}
+
 // Credit returns the window of a listener: bytes of deliveries (encoded
 // messages) that it has dealt with, in their order. It settles them.
 type Credit struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Listener      string                 `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
-	Bytes         uint32                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Listener string                 `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	Bytes    uint32                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Between replicas of the bus: the queue of the deliveries, and, with a code from
+	// 400 on, that the one message that the bytes are of was refused.
+	Queue         uint64   `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	Refused       *Outcome `protobuf:"bytes,4,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +1163,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[9]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1176,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{9}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Credit) GetListener() string {
@@ -805,6 +1193,20 @@ func (x *Credit) GetBytes() uint32 {
 	return 0
 }
 
+func (x *Credit) GetQueue() uint64 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
+func (x *Credit) GetRefused() *Outcome {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
 type PostRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Message *Message               `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
@@ -818,7 +1220,7 @@ type PostRequest struct {
 
 func (x *PostRequest) Reset() {
 	*x = PostRequest{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +1232,7 @@ func (x *PostRequest) String() string {
 func (*PostRequest) ProtoMessage() {}
 
 func (x *PostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[10]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +1245,7 @@ func (x *PostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostRequest.ProtoReflect.Descriptor instead.
 func (*PostRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{10}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PostRequest) GetMessage() *Message {
@@ -884,7 +1286,7 @@ type PostResponse struct {
 
 func (x *PostResponse) Reset() {
 	*x = PostResponse{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1298,7 @@ func (x *PostResponse) String() string {
 func (*PostResponse) ProtoMessage() {}
 
 func (x *PostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[11]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1311,7 @@ func (x *PostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostResponse.ProtoReflect.Descriptor instead.
 func (*PostResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{11}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PostResponse) GetResponse() *Message {
@@ -928,7 +1330,7 @@ type ListenRequest struct {
 
 func (x *ListenRequest) Reset() {
 	*x = ListenRequest{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1342,7 @@ func (x *ListenRequest) String() string {
 func (*ListenRequest) ProtoMessage() {}
 
 func (x *ListenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[12]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1355,7 @@ func (x *ListenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenRequest.ProtoReflect.Descriptor instead.
 func (*ListenRequest) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{12}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListenRequest) GetAddresses() []string {
@@ -972,7 +1374,7 @@ type ListenResponse struct {
 
 func (x *ListenResponse) Reset() {
 	*x = ListenResponse{}
-	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1386,7 @@ func (x *ListenResponse) String() string {
 func (*ListenResponse) ProtoMessage() {}
 
 func (x *ListenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_bus_proto_msgTypes[13]
+	mi := &file_peerbus_v1_bus_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1399,7 @@ func (x *ListenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenResponse.ProtoReflect.Descriptor instead.
 func (*ListenResponse) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{13}
+	return file_peerbus_v1_bus_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListenResponse) GetDeliveries() []*Delivery {
@@ -1012,23 +1414,30 @@ var File_peerbus_v1_bus_proto protoreflect.FileDescriptor
 const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\n" +
 	"\x14peerbus/v1/bus.proto\x12\n" +
-	"peerbus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18peerbus/v1/message.proto\"\xc8\x01\n" +
+	"peerbus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18peerbus/v1/message.proto\"\xb4\x02\n" +
 	"\rAttachRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x11.peerbus.v1.HelloR\x05hello\x128\n" +
 	"\tlisteners\x18\x02 \x03(\v2\x1a.peerbus.v1.ListenerChangeR\tlisteners\x12&\n" +
 	"\x05posts\x18\x03 \x03(\v2\x10.peerbus.v1.PostR\x05posts\x12,\n" +
-	"\acredits\x18\x04 \x03(\v2\x12.peerbus.v1.CreditR\acredits\"\xd3\x01\n" +
+	"\acredits\x18\x04 \x03(\v2\x12.peerbus.v1.CreditR\acredits\x123\n" +
+	"\achanges\x18\x05 \x03(\v2\x19.peerbus.v1.ReplicaChangeR\achanges\x125\n" +
+	"\aawaited\x18\x06 \x03(\v2\x1b.peerbus.v1.AwaitedResponseR\aawaited\"\xd3\x01\n" +
 	"\x0eAttachResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x13.peerbus.v1.WelcomeR\awelcome\x12/\n" +
 	"\boutcomes\x18\x02 \x03(\v2\x13.peerbus.v1.OutcomeR\boutcomes\x124\n" +
 	"\n" +
 	"deliveries\x18\x03 \x03(\v2\x14.peerbus.v1.DeliveryR\n" +
 	"deliveries\x12+\n" +
-	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"h\n" +
+	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"\xb8\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x16\n" +
-	"\x06origin\x18\x03 \x01(\fR\x06origin\"*\n" +
+	"\x06origin\x18\x03 \x01(\fR\x06origin\x12\x1e\n" +
+	"\n" +
+	"attachment\x18\x04 \x01(\x04R\n" +
+	"attachment\x12\x18\n" +
+	"\areplica\x18\x05 \x01(\tR\areplica\x12\x14\n" +
+	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\"*\n" +
 	"\aWelcome\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
 	"runtimeUrl\"\x91\x01\n" +
@@ -1037,7 +1446,25 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
 	"\bleads_to\x18\x03 \x01(\tR\aleadsTo\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
-	"\x06window\x18\x05 \x01(\rR\x06window\"\x89\x02\n" +
+	"\x06window\x18\x05 \x01(\rR\x06window\"\xb7\x02\n" +
+	"\rReplicaChange\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
+	"\bleads_to\x18\x03 \x01(\tR\aleadsTo\x12\x16\n" +
+	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x16\n" +
+	"\x06window\x18\x05 \x01(\rR\x06window\x12\x1c\n" +
+	"\treturning\x18\x06 \x01(\bR\treturning\x123\n" +
+	"\tcomponent\x18\a \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x16\n" +
+	"\x06client\x18\b \x01(\fR\x06client\x12\x1e\n" +
+	"\n" +
+	"attachment\x18\t \x01(\x04R\n" +
+	"attachment\x12\x1a\n" +
+	"\bcomplete\x18\n" +
+	" \x01(\bR\bcomplete\"E\n" +
+	"\x0fAwaitedResponse\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\xbc\x02\n" +
 	"\x04Post\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
@@ -1045,7 +1472,12 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12-\n" +
 	"\aingress\x18\x05 \x01(\v2\x13.peerbus.v1.IngressR\aingress\x12\x16\n" +
 	"\x06number\x18\x06 \x01(\x04R\x06number\x12\x14\n" +
-	"\x05again\x18\a \x01(\bR\x05again\"7\n" +
+	"\x05again\x18\a \x01(\bR\x05again\x121\n" +
+	"\tpassed_on\x18\b \x01(\v2\x14.peerbus.v1.PassedOnR\bpassedOn\"k\n" +
+	"\bPassedOn\x123\n" +
+	"\tcomponent\x18\x01 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x12\n" +
+	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x16\n" +
+	"\x06waiter\x18\x03 \x01(\tR\x06waiter\"7\n" +
 	"\aIngress\x12,\n" +
 	"\x12remote_runtime_url\x18\x01 \x01(\tR\x10remoteRuntimeUrl\"\xa2\x01\n" +
 	"\aOutcome\x12\x1a\n" +
@@ -1053,13 +1485,20 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12/\n" +
 	"\bresponse\x18\x04 \x01(\v2\x13.peerbus.v1.MessageR\bresponse\x12\x14\n" +
-	"\x05field\x18\x05 \x01(\tR\x05field\"U\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\"\x80\x01\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12-\n" +
-	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\":\n" +
+	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12)\n" +
+	"\x04from\x18\x03 \x01(\v2\x15.peerbus.v1.FromQueueR\x04from\"V\n" +
+	"\tFromQueue\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x19\n" +
+	"\bleads_to\x18\x02 \x01(\tR\aleadsTo\x12\x18\n" +
+	"\aawaited\x18\x03 \x01(\bR\aawaited\"\x7f\n" +
 	"\x06Credit\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xc0\x01\n" +
+	"\x05bytes\x18\x02 \x01(\rR\x05bytes\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\x04R\x05queue\x12-\n" +
+	"\arefused\x18\x04 \x01(\v2\x13.peerbus.v1.OutcomeR\arefused\"\xc0\x01\n" +
 	"\vPostRequest\x12-\n" +
 	"\amessage\x18\x01 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
 	"\x04wait\x18\x02 \x01(\x0e2\x10.peerbus.v1.WaitR\x04wait\x123\n" +
@@ -1072,13 +1511,14 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x0eListenResponse\x124\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x14.peerbus.v1.DeliveryR\n" +
-	"deliveries*\x8a\x01\n" +
+	"deliveries*\x9d\x01\n" +
 	"\tComponent\x12\x19\n" +
 	"\x15COMPONENT_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15COMPONENT_APPLICATION\x10\x01\x12\x16\n" +
 	"\x12COMPONENT_REGISTRY\x10\x02\x12\x16\n" +
 	"\x12COMPONENT_P2P_STUB\x10\x03\x12\x17\n" +
-	"\x13COMPONENT_NODE_STUB\x10\x04*V\n" +
+	"\x13COMPONENT_NODE_STUB\x10\x04\x12\x11\n" +
+	"\rCOMPONENT_BUS\x10\x05*V\n" +
 	"\x04Wait\x12\x14\n" +
 	"\x10WAIT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rWAIT_ACCEPTED\x10\x01\x12\x11\n" +
@@ -1103,7 +1543,7 @@ func file_peerbus_v1_bus_proto_rawDescGZIP() []byte {
 }
 
 var file_peerbus_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_peerbus_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_peerbus_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_peerbus_v1_bus_proto_goTypes = []any{
 	(Component)(0),              // 0: peerbus.v1.Component
 	(Wait)(0),                   // 1: peerbus.v1.Wait
@@ -1112,51 +1552,62 @@ var file_peerbus_v1_bus_proto_goTypes = []any{
 	(*Hello)(nil),               // 4: peerbus.v1.Hello
 	(*Welcome)(nil),             // 5: peerbus.v1.Welcome
 	(*ListenerChange)(nil),      // 6: peerbus.v1.ListenerChange
-	(*Post)(nil),                // 7: peerbus.v1.Post
-	(*Ingress)(nil),             // 8: peerbus.v1.Ingress
-	(*Outcome)(nil),             // 9: peerbus.v1.Outcome
-	(*Delivery)(nil),            // 10: peerbus.v1.Delivery
-	(*Credit)(nil),              // 11: peerbus.v1.Credit
-	(*PostRequest)(nil),         // 12: peerbus.v1.PostRequest
-	(*PostResponse)(nil),        // 13: peerbus.v1.PostResponse
-	(*ListenRequest)(nil),       // 14: peerbus.v1.ListenRequest
-	(*ListenResponse)(nil),      // 15: peerbus.v1.ListenResponse
-	(*Range)(nil),               // 16: peerbus.v1.Range
-	(*Message)(nil),             // 17: peerbus.v1.Message
-	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
+	(*ReplicaChange)(nil),       // 7: peerbus.v1.ReplicaChange
+	(*AwaitedResponse)(nil),     // 8: peerbus.v1.AwaitedResponse
+	(*Post)(nil),                // 9: peerbus.v1.Post
+	(*PassedOn)(nil),            // 10: peerbus.v1.PassedOn
+	(*Ingress)(nil),             // 11: peerbus.v1.Ingress
+	(*Outcome)(nil),             // 12: peerbus.v1.Outcome
+	(*Delivery)(nil),            // 13: peerbus.v1.Delivery
+	(*FromQueue)(nil),           // 14: peerbus.v1.FromQueue
+	(*Credit)(nil),              // 15: peerbus.v1.Credit
+	(*PostRequest)(nil),         // 16: peerbus.v1.PostRequest
+	(*PostResponse)(nil),        // 17: peerbus.v1.PostResponse
+	(*ListenRequest)(nil),       // 18: peerbus.v1.ListenRequest
+	(*ListenResponse)(nil),      // 19: peerbus.v1.ListenResponse
+	(*Range)(nil),               // 20: peerbus.v1.Range
+	(*Message)(nil),             // 21: peerbus.v1.Message
+	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
 }
 var file_peerbus_v1_bus_proto_depIdxs = []int32{
 	4,  // 0: peerbus.v1.AttachRequest.hello:type_name -> peerbus.v1.Hello
 	6,  // 1: peerbus.v1.AttachRequest.listeners:type_name -> peerbus.v1.ListenerChange
-	7,  // 2: peerbus.v1.AttachRequest.posts:type_name -> peerbus.v1.Post
-	11, // 3: peerbus.v1.AttachRequest.credits:type_name -> peerbus.v1.Credit
-	5,  // 4: peerbus.v1.AttachResponse.welcome:type_name -> peerbus.v1.Welcome
-	9,  // 5: peerbus.v1.AttachResponse.outcomes:type_name -> peerbus.v1.Outcome
-	10, // 6: peerbus.v1.AttachResponse.deliveries:type_name -> peerbus.v1.Delivery
-	16, // 7: peerbus.v1.AttachResponse.settled:type_name -> peerbus.v1.Range
-	0,  // 8: peerbus.v1.Hello.component:type_name -> peerbus.v1.Component
-	17, // 9: peerbus.v1.Post.message:type_name -> peerbus.v1.Message
-	1,  // 10: peerbus.v1.Post.wait:type_name -> peerbus.v1.Wait
-	18, // 11: peerbus.v1.Post.timeout:type_name -> google.protobuf.Duration
-	8,  // 12: peerbus.v1.Post.ingress:type_name -> peerbus.v1.Ingress
-	17, // 13: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
-	17, // 14: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
-	17, // 15: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
-	1,  // 16: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
-	18, // 17: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
-	17, // 18: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
-	10, // 19: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
-	2,  // 20: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
-	12, // 21: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
-	14, // 22: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
-	3,  // 23: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
-	13, // 24: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
-	15, // 25: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
-	23, // [23:26] is the sub-list for method output_type
-	20, // [20:23] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	9,  // 2: peerbus.v1.AttachRequest.posts:type_name -> peerbus.v1.Post
+	15, // 3: peerbus.v1.AttachRequest.credits:type_name -> peerbus.v1.Credit
+	7,  // 4: peerbus.v1.AttachRequest.changes:type_name -> peerbus.v1.ReplicaChange
+	8,  // 5: peerbus.v1.AttachRequest.awaited:type_name -> peerbus.v1.AwaitedResponse
+	5,  // 6: peerbus.v1.AttachResponse.welcome:type_name -> peerbus.v1.Welcome
+	12, // 7: peerbus.v1.AttachResponse.outcomes:type_name -> peerbus.v1.Outcome
+	13, // 8: peerbus.v1.AttachResponse.deliveries:type_name -> peerbus.v1.Delivery
+	20, // 9: peerbus.v1.AttachResponse.settled:type_name -> peerbus.v1.Range
+	0,  // 10: peerbus.v1.Hello.component:type_name -> peerbus.v1.Component
+	0,  // 11: peerbus.v1.ReplicaChange.component:type_name -> peerbus.v1.Component
+	21, // 12: peerbus.v1.Post.message:type_name -> peerbus.v1.Message
+	1,  // 13: peerbus.v1.Post.wait:type_name -> peerbus.v1.Wait
+	22, // 14: peerbus.v1.Post.timeout:type_name -> google.protobuf.Duration
+	11, // 15: peerbus.v1.Post.ingress:type_name -> peerbus.v1.Ingress
+	10, // 16: peerbus.v1.Post.passed_on:type_name -> peerbus.v1.PassedOn
+	0,  // 17: peerbus.v1.PassedOn.component:type_name -> peerbus.v1.Component
+	21, // 18: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
+	21, // 19: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
+	14, // 20: peerbus.v1.Delivery.from:type_name -> peerbus.v1.FromQueue
+	12, // 21: peerbus.v1.Credit.refused:type_name -> peerbus.v1.Outcome
+	21, // 22: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
+	1,  // 23: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
+	22, // 24: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
+	21, // 25: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
+	13, // 26: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
+	2,  // 27: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
+	16, // 28: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
+	18, // 29: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
+	3,  // 30: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
+	17, // 31: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
+	19, // 32: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
+	30, // [30:33] is the sub-list for method output_type
+	27, // [27:30] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_bus_proto_init() }
@@ -1171,7 +1622,7 @@ func file_peerbus_v1_bus_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_bus_proto_rawDesc), len(file_peerbus_v1_bus_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

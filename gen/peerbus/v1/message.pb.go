@@ -361,7 +361,7 @@ type Flow struct {
 	// for `acks`.
 	Runtime string `protobuf:"bytes,1,opt,name=runtime,proto3" json:"runtime,omitempty"`
 	// When the sender's bus was started, in nanoseconds since 1970. Flows of a
-	// later one take the place of all before it.
+	// later one take the place of all before it, of the same replica.
 	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Tells the flows of one bus apart.
 	Id uint64 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
@@ -376,7 +376,12 @@ type Flow struct {
 	Acks []*FlowAck `protobuf:"bytes,6,rep,name=acks,proto3" json:"acks,omitempty"`
 	// A response of a Message Node, and not of a bus: the message with `sequence`
 	// was not relayed. Its code says why.
-	Refused       bool `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused bool `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Which of several buses of its runtime sends this; empty: it has one alone.
+	Replica string `protobuf:"bytes,9,opt,name=replica,proto3" json:"replica,omitempty"`
+	// With a message that is sent again: the receiver that has acknowledged the flow
+	// last. A later one says that it is later.
+	Receiver      uint64 `protobuf:"varint,10,opt,name=receiver,proto3" json:"receiver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +470,20 @@ func (x *Flow) GetRefused() bool {
 		return x.Refused
 	}
 	return false
+}
+
+func (x *Flow) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *Flow) GetReceiver() uint64 {
+	if x != nil {
+		return x.Receiver
+	}
+	return 0
 }
 
 // FlowAck says what a bus has of one flow. Each says everything, so that a lost
@@ -778,7 +797,7 @@ const file_peerbus_v1_message_proto_rawDesc = "" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\tR\x02at\x12\x14\n" +
 	"\x05event\x18\x03 \x01(\tR\x05event\x12\x12\n" +
-	"\x04time\x18\x04 \x01(\x03R\x04time\"\xcf\x01\n" +
+	"\x04time\x18\x04 \x01(\x03R\x04time\"\x85\x02\n" +
 	"\x04Flow\x12\x18\n" +
 	"\aruntime\x18\x01 \x01(\tR\aruntime\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x0e\n" +
@@ -787,7 +806,10 @@ const file_peerbus_v1_message_proto_rawDesc = "" +
 	"\x04base\x18\x05 \x01(\x04R\x04base\x12\x14\n" +
 	"\x05after\x18\b \x01(\x04R\x05after\x12'\n" +
 	"\x04acks\x18\x06 \x03(\v2\x13.peerbus.v1.FlowAckR\x04acks\x12\x18\n" +
-	"\arefused\x18\a \x01(\bR\arefused\"\xa4\x02\n" +
+	"\arefused\x18\a \x01(\bR\arefused\x12\x18\n" +
+	"\areplica\x18\t \x01(\tR\areplica\x12\x1a\n" +
+	"\breceiver\x18\n" +
+	" \x01(\x04R\breceiver\"\xa4\x02\n" +
 	"\aFlowAck\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x1a\n" +

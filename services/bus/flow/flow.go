@@ -76,6 +76,9 @@ type Transmission struct {
 	Place
 	Path  Path // the way or ways
 	Again bool // it has been sent before
+	// Receiver is the latest one that has acknowledged the flow, when this is sent
+	// again or asks; 0: there was none. A receiver in its place has to be a later one.
+	Receiver uint64
 	// Value is that of the Item. Nil: the message has no body and is of type
 	// `flow`, and the receiver has to be told of the Place alone.
 	Value any

@@ -27,7 +27,7 @@ func (s *Sender) ask(at time.Duration, ways Path) Transmission {
 	if pos := s.kept.find(s.question.hole); pos >= 0 {
 		p = s.place(pos, s.question.hole)
 	}
-	return Transmission{Place: p, Path: ways, Again: s.question.times > 1}
+	return Transmission{Place: p, Path: ways, Again: s.question.times > 1, Receiver: s.peer.receiver}
 }
 
 // unasked has the question asked again that no way could take.

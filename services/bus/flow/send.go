@@ -79,6 +79,9 @@ func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Tran
 	if m.tries == 0 {
 		m.since = at
 	}
+	if t.Again {
+		t.Receiver = s.peer.receiver
+	}
 	m.tries++
 	s.order++
 	for i := range s.transits {

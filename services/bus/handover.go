@@ -1,0 +1,198 @@
+package bus
+
+import (
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// Responses that come to another replica than the one where their request waits. That
+// one tells the others before the request leaves it; whoever has the response hands it
+// over, with credit like any delivery.
+
+// leaves tells whether a post leaves this replica that way.
+func (w way) leaves() bool {
+	if w.flow != nil {
+		return true
+	}
+	for _, in := range w.takers {
+		if in.stream.peer != "" || isStub(in.comp) {
+			return true
+		}
+	}
+	return false
+}
+
+// await tells the others that a response is waited for here, once.
+func (m *mesh) await(q *request) {
+	if q.told.Swap(true) {
+		return
+	}
+	for _, l := range *m.links.Load() {
+		l.await(q.key)
+	}
+}
+
+func (l *link) await(k message.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.up.Load() && len(l.awaited) < l.bus.limits.Requests {
+		l.awaited = append(l.awaited, &pb.AwaitedResponse{From: k.From, To: k.To, Id: k.ID})
+		signal(l.wake)
+	}
+}
+
+// waits notes that another replica waits for a response.
+func (m *mesh) waits(replica string, k message.Key) {
+	if replica == m.id {
+		return
+	}
+	m.mu.Lock()
+	m.awaited.put(k, replica)
+	m.mu.Unlock()
+	m.bus.answerLate(k)
+}
+
+// waiterOf is the replica that waits for a response, as far as this one knows: that
+// goes with it, in case that its word is still under way to the other one.
+func (m *mesh) waiterOf(msg *pb.Message) string {
+	if !message.IsResponse(msg) {
+		return ""
+	}
+	key := message.AnswerKey(msg)
+	if m.bus.requests.waits(key) {
+		return m.id
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id, _ := m.awaited.get(key)
+	return id
+}
+
+// waiter gives the inbox of the replica that waits for a response; nil when none does.
+func (m *mesh) waiter(response *pb.Message) *inbox {
+	key := message.AnswerKey(response)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id, ok := m.awaited.get(key)
+	if !ok {
+		return nil
+	}
+	if code, err := message.Result(response); err != nil || code >= 200 {
+		m.awaited.delete(key)
+	}
+	if p := m.peers[id]; p != nil {
+		return p.handed
+	}
+	return nil
+}
+
+// handOver gives a response to the replica that waits for it. One that has come from
+// another replica so, and too late, is for the listeners of its address.
+func (b *Bus) handOver(p *post) bool {
+	switch {
+	case b.mesh == nil:
+		return false
+	case p.handed && p.meshed:
+		done, err := b.table.toListeners(p)
+		if done {
+			b.settle(p, err)
+		}
+		return true
+	case p.handed:
+		return false
+	}
+	if in := b.mesh.waiter(p.m); in != nil {
+		b.offer(p, []*inbox{in})
+		return true
+	}
+	// What nobody listens to here may wait for its listener to come back: another
+	// replica may want it now.
+	return p.ingress != nil && !b.table.heard(p.m.To) && b.lastResort(p, nobodyListens(p.m.To))
+}
+
+// toListeners offers a post to the listeners of its address, wherever they are.
+func (t *table) toListeners(p *post) (done bool, err error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if pl := t.places[p.m.To]; pl != nil && pl.line == nil && len(pl.takers) > 0 {
+		return offer(p, pl.takers)
+	}
+	return true, nobodyListens(p.m.To)
+}
+
+// lastResort gives a response that nobody here wants to all other replicas: their word
+// that one of them waits for it may have been lost.
+func (b *Bus) lastResort(p *post, why error) bool {
+	if b.mesh == nil || p.m == nil || !message.IsResponse(p.m) || p.meshed || p.expected {
+		return false
+	}
+	if p.handed {
+		return b.expectLate(p)
+	}
+	if reasonOf(why) != reasonNoListener {
+		return false
+	}
+	all := b.mesh.handedInboxes()
+	if len(all) == 0 {
+		return false
+	}
+	p.handed = true
+	b.offer(p, all)
+	return true
+}
+
+// expectLate keeps a response that no replica wants, while one that was lost may have
+// had its request: that is posted again.
+func (b *Bus) expectLate(p *post) bool {
+	p.expected = true
+	if !p.flowing || !b.table.young() {
+		return false
+	}
+	if done, err := b.table.expect(p); done {
+		b.settle(p, err)
+	}
+	return true
+}
+
+// answerLate gives a request that waits from now on the responses that have come before
+// it: its first copy was at a bus that is gone.
+func (b *Bus) answerLate(k message.Key) {
+	for _, p := range b.table.early(k) {
+		p.handed, p.expected = false, false
+		if !b.answers(p) {
+			b.settle(p, nobodyListens(p.m.To))
+		}
+	}
+}
+
+// early takes the responses to a request out of the line in which they wait.
+func (t *table) early(k message.Key) (out []*post) {
+	t.mu.RLock()
+	none := len(t.waiting) == 0
+	t.mu.RUnlock()
+	if none {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pl := t.places[k.From]
+	if pl == nil || pl.line == nil {
+		return nil
+	}
+	out = t.lobby.leaveIf(pl.line, func(p *post) bool { return message.IsResponse(p.m) && message.AnswerKey(p.m) == k })
+	if pl.line.posts.len() == 0 {
+		t.release(pl, nil)
+	}
+	return out
+}
+
+func (m *mesh) handedInboxes() (all []*inbox) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		if p.handed != nil {
+			all = append(all, p.handed)
+		}
+	}
+	return all
+}

@@ -1,0 +1,323 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/members"
+	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// link is the stream by which this bus is attached to another replica: it tells it
+// what listeners it has, takes what comes for them (deliveries.go), and passes on what
+// the other one has to take. Its reader is the goroutine of run.
+type link struct {
+	mesh   *mesh
+	bus    *Bus
+	member members.Member
+	failed atomic.Bool   // it could not be made, or broke
+	up     atomic.Bool   // the other one has been told all, or will be, on a stream that is there
+	wake   chan struct{} // has a token when there may be something to send
+
+	taking sync.Mutex // held while deliveries are offered, so that they keep their order
+
+	mu       sync.Mutex
+	changes  fifo[*pb.ReplicaChange] // to be sent
+	unacked  fifo[*pb.ReplicaChange] // in the order in which they were told
+	sequence uint64                  // the last one told
+	complete bool                    // the other one has confirmed the end of the snapshot
+	confirms fifo[toConfirm]
+	listed   map[string]*listed // own listeners, as the other one knows them
+	queues   map[uint64]*queue  // of the other one, from which deliveries are not dealt with
+	dirty    []*queue           // that have credit to give
+	credits  []*pb.Credit
+	awaited  []*pb.AwaitedResponse
+	posts    fifo[*pb.Post]
+	bytes    int // of posts
+}
+
+// listed is a listener that the other replica has been told of.
+type listed struct {
+	here bool
+	// ending is how often it has gone that the other one does not know yet: what comes
+	// until it does is for one that is gone.
+	ending int
+}
+
+// toConfirm is what waits until a change has been taken; 0: the snapshot.
+type toConfirm struct {
+	sequence uint64
+	c        *confirmation
+}
+
+func newLink(m *mesh, to members.Member) *link {
+	l := &link{mesh: m, bus: m.bus, member: to, wake: make(chan struct{}, 1)}
+	l.clear()
+	return l
+}
+
+// run keeps the link up while the other replica is a member.
+func (l *link) run(ctx context.Context) {
+	defer l.reset()
+	conn, err := l.mesh.dial(l.member)
+	if err != nil {
+		l.bus.log.Error("another replica cannot be dialled", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
+		l.failed.Store(true)
+		l.mesh.renewed()
+		for l.mesh.wanted(l) && ctx.Err() == nil {
+			sleep(ctx, retry.DefaultMax)
+		}
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	var backoff retry.Backoff
+	for l.mesh.wanted(l) {
+		err := l.stream(ctx, conn)
+		was := l.up.Load()
+		l.reset()
+		if ctx.Err() != nil {
+			continue
+		}
+		l.failed.Store(true)
+		l.mesh.renewed()
+		if was {
+			backoff.Reset()
+			l.bus.log.Warn("the link to another replica broke", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
+		}
+		if backoff.Wait(ctx) != nil {
+			continue
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// stream attaches to the other replica, tells all, and serves until the stream ends.
+func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	call, err := pb.NewMessageBusClient(conn).Attach(ctx, grpc.WaitForReady(false))
+	if err != nil {
+		return err
+	}
+	hello := &pb.Hello{Name: "bus", Component: pb.Component_COMPONENT_BUS, Replica: l.mesh.id, Epoch: l.bus.flows.epoch}
+	if err := call.Send(&pb.AttachRequest{Hello: hello}); err != nil {
+		return endOfCall(call, err)
+	}
+	first, err := call.Recv()
+	if err != nil {
+		return err
+	}
+	if url := first.GetWelcome().GetRuntimeUrl(); url != l.bus.runtimeURL {
+		return fault.New(fault.Conflict, "it is of the runtime %q", url)
+	}
+	l.bus.table.snapshot(l)
+	l.failed.Store(false)
+	l.mesh.renewed()
+	l.bus.log.Info("linked to another replica", "replica", l.member.ID, "endpoint", l.member.Addr)
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer cancel()
+	writer.Go(func() {
+		defer cancel()
+		l.write(ctx, call)
+	})
+	return l.read(call)
+}
+
+func endOfCall(call pb.MessageBus_AttachClient, err error) error {
+	if _, why := call.Recv(); why != nil {
+		return why
+	}
+	return err
+}
+
+func (l *link) read(call pb.MessageBus_AttachClient) error {
+	for {
+		resp, err := call.Recv()
+		if err != nil {
+			return err
+		}
+		for _, o := range resp.GetOutcomes() {
+			if err := l.taken(o); err != nil {
+				return err
+			}
+		}
+		for _, d := range resp.GetDeliveries() {
+			l.take(d)
+		}
+	}
+}
+
+// write sends what is queued until the stream ends, which is the reader's to tell.
+func (l *link) write(ctx context.Context, call pb.MessageBus_AttachClient) {
+	for {
+		req := l.next()
+		if req == nil {
+			select {
+			case <-l.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if call.Send(req) != nil {
+			return
+		}
+	}
+}
+
+// changesAFrame bounds a frame of changes: addresses are long.
+const changesAFrame = 256
+
+// next takes a frame of what is queued; nil when there is nothing. Credit comes before
+// changes, as it may be for a listener that one of them takes away.
+func (l *link) next() *pb.AttachRequest {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, q := range l.dirty {
+		l.credits = q.flush(l.credits)
+		q.dirty = false
+	}
+	req := &pb.AttachRequest{Credits: l.credits, Awaited: l.awaited}
+	l.dirty, l.credits, l.awaited = nil, nil, nil
+	for l.changes.len() > 0 && len(req.Changes) < changesAFrame {
+		req.Changes = append(req.Changes, l.changes.pop())
+	}
+	bytes := 0
+	for l.posts.len() > 0 && len(req.Posts) < message.MaxFrames {
+		size := proto.Size((*l.posts.first()).GetMessage())
+		if bytes > 0 && bytes+size > frameBytes {
+			break
+		}
+		req.Posts = append(req.Posts, l.posts.pop())
+		bytes += size
+		l.bytes -= size
+	}
+	if len(req.Credits)+len(req.Awaited)+len(req.Changes)+len(req.Posts) == 0 {
+		return nil
+	}
+	if l.changes.len()+l.posts.len() > 0 {
+		signal(l.wake)
+	}
+	return req
+}
+
+// begin has all told that there is at the beginning of a stream, and then what is told
+// with tell. The table is locked.
+func (l *link) begin(all []*pb.ReplicaChange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.up.Store(true)
+	for _, c := range all {
+		l.queue(c)
+	}
+}
+
+// tell queues a change, if a stream is there. The table is locked.
+func (l *link) tell(c *pb.ReplicaChange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.up.Load() {
+		l.queue(c)
+	}
+}
+
+func (l *link) queue(c *pb.ReplicaChange) {
+	c = proto.CloneOf(c) // each link has its own numbers
+	l.sequence++
+	c.Sequence = l.sequence
+	l.changes.push(c)
+	l.unacked.push(c)
+	signal(l.wake)
+	if c.GetAddress() == "" || c.GetLeadsTo() != "" {
+		return
+	}
+	of := l.listed[c.Address]
+	if of == nil {
+		of = &listed{}
+		l.listed[c.Address] = of
+	}
+	of.here = !c.GetRemove()
+	if c.GetRemove() {
+		of.ending++
+	}
+}
+
+// taken notes that the other replica has taken the next change.
+func (l *link) taken(o *pb.Outcome) error {
+	l.mu.Lock()
+	if l.unacked.len() == 0 || (*l.unacked.first()).Sequence != o.GetSequence() {
+		l.mu.Unlock()
+		return fault.New(fault.Internal, "an outcome came for change %d, which is not the next", o.GetSequence())
+	}
+	c := l.unacked.pop()
+	if of := l.listed[c.GetAddress()]; of != nil && c.GetRemove() && c.GetLeadsTo() == "" {
+		if of.ending--; of.ending == 0 && !of.here {
+			delete(l.listed, c.Address)
+		}
+	}
+	l.complete = l.complete || c.GetComplete()
+	var confirmed []*confirmation
+	for l.complete && l.confirms.len() > 0 && l.confirms.first().sequence <= c.Sequence {
+		confirmed = append(confirmed, l.confirms.pop().c)
+	}
+	l.mu.Unlock()
+	for _, one := range confirmed {
+		one.done()
+	}
+	return nil
+}
+
+// confirm has something confirmed once the other replica has taken all that it has been
+// told up to now.
+func (l *link) confirm(c *confirmation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.complete && l.unacked.len() == 0 || l.failed.Load() {
+		return
+	}
+	c.left.Add(1)
+	l.confirms.push(toConfirm{l.sequence, c})
+}
+
+// reset forgets what was of a stream that has ended.
+func (l *link) reset() {
+	l.mu.Lock()
+	l.up.Store(false)
+	confirms := l.confirms.drain()
+	l.clear()
+	l.mu.Unlock()
+	for _, one := range confirms {
+		one.c.done()
+	}
+}
+
+func (l *link) clear() {
+	for _, q := range l.queues {
+		q.over = true
+	}
+	l.changes, l.unacked, l.confirms, l.posts = fifo[*pb.ReplicaChange]{}, fifo[*pb.ReplicaChange]{}, fifo[toConfirm]{}, fifo[*pb.Post]{}
+	l.listed, l.queues = map[string]*listed{}, map[uint64]*queue{}
+	l.dirty, l.credits, l.awaited = nil, nil, nil
+	l.sequence, l.bytes, l.complete = 0, 0, false
+}
+
+// String is for the log.
+func (l *link) String() string { return fmt.Sprintf("%s at %s", l.member.ID, l.member.Addr) }

@@ -1,0 +1,448 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/members"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// roster is who is a member, and behind which door.
+type roster struct {
+	mu      sync.Mutex
+	seats   []*seat // in the order in which they came
+	changed chan struct{}
+}
+
+func newRoster() *roster { return &roster{changed: make(chan struct{})} }
+
+// seat is one member: what a bus has for its Replicas.
+type seat struct {
+	roster *roster
+	self   members.Member
+	door   *door
+}
+
+var starts atomic.Uint64
+
+func (r *roster) seat(id string) *seat {
+	return &seat{roster: r, self: members.Member{
+		Kind: Kind, ID: id, Addr: id + ".example:1",
+	}}
+}
+
+// take makes a seat that of a bus that is behind a door.
+func (s *seat) take(d *door) {
+	s.door = d
+	s.roster.change(func() { s.roster.seats = append(s.roster.seats, s) })
+}
+
+func (r *roster) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// drop takes a member away.
+func (r *roster) drop(s *seat) {
+	r.change(func() {
+		for i, one := range r.seats {
+			if one == s {
+				r.seats = append(r.seats[:i:i], r.seats[i+1:]...)
+				return
+			}
+		}
+	})
+}
+
+func (s *seat) Self() members.Member { return s.self }
+
+func (s *seat) Leave() { s.roster.change(func() { s.self.Leaving = true }) }
+
+func (s *seat) Watch(ctx context.Context, kind string, f func([]members.Member)) error {
+	for {
+		s.roster.mu.Lock()
+		var all []members.Member
+		for _, one := range s.roster.seats {
+			if one.self.Kind == kind {
+				all = append(all, one.self)
+			}
+		}
+		changed := s.roster.changed
+		s.roster.mu.Unlock()
+		f(all)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *seat) dial(m members.Member) (*grpc.ClientConn, error) {
+	s.roster.mu.Lock()
+	defer s.roster.mu.Unlock()
+	for _, one := range s.roster.seats {
+		if one.self.ID == m.ID {
+			return one.door.conn(), nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "%s is not there", m.ID)
+}
+
+// cluster is the replicas of the bus of one runtime.
+type cluster struct {
+	t      testing.TB
+	limits Limits
+	roster *roster
+	all    []*replicaHouse
+	count  int
+}
+
+type replicaHouse struct {
+	*house
+	seat *seat
+}
+
+func newCluster(t testing.TB, l Limits, n int) *cluster {
+	c := &cluster{t: t, limits: l, roster: newRoster()}
+	for range n {
+		c.add()
+	}
+	return c
+}
+
+// add starts one more replica, and waits until all are linked.
+func (c *cluster) add() *replicaHouse {
+	c.count++
+	s := c.roster.seat(fmt.Sprint("bus-", c.count))
+	h := &replicaHouse{newHouseOf(c.t, c.limits, quiet(), s), s}
+	c.all = append(c.all, h)
+	c.linked()
+	return h
+}
+
+func (c *cluster) linked() {
+	for _, h := range c.all {
+		h.until("the links of "+h.seat.self.ID, func() bool { return h.bus.mesh.connected() == len(c.all)-1 })
+	}
+}
+
+// kill ends a replica without a word; others notice by its streams first.
+func (c *cluster) kill(i int) {
+	h := c.all[i]
+	c.all = append(c.all[:i:i], c.all[i+1:]...)
+	h.busDoor.close()
+	h.end()
+	c.roster.drop(h.seat)
+}
+
+// roamer is a client that can be moved from one replica to another.
+type roamer struct {
+	*client.Bus
+	at   atomic.Pointer[replicaHouse]
+	mu   sync.Mutex
+	conn net.Conn
+}
+
+func (c *cluster) roam(h *replicaHouse) *roamer {
+	r := &roamer{}
+	r.at.Store(h)
+	conn, err := grpc.NewClient("passthrough:///roamer", grpc.WithContextDialer(r.dial),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(rpc.MaxFrame), grpc.MaxCallSendMsgSize(rpc.MaxFrame)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: time.Millisecond, Multiplier: 1, MaxDelay: time.Millisecond},
+			MinConnectTimeout: 5 * time.Second,
+		}))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if r.Bus, err = client.New(client.Config{Conn: conn, Name: "roamer", Log: quiet()}); err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = r.Run(ctx)
+	}()
+	c.t.Cleanup(func() {
+		cancel()
+		<-done
+		_ = conn.Close()
+	})
+	if _, err := r.Ready(h.ctx); err != nil {
+		c.t.Fatal(err)
+	}
+	return r
+}
+
+func (r *roamer) dial(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := r.at.Load().busDoor.dial(ctx, addr)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conn = conn
+	return conn, err
+}
+
+// move has it lose its connection, and attach to another replica.
+func (r *roamer) move(h *replicaHouse) {
+	r.at.Store(h)
+	r.mu.Lock()
+	conn := r.conn
+	r.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// ids checks that numbered messages come once each, and in order.
+func ids(t testing.TB, ctx context.Context, got chan *pb.Message, n int) {
+	t.Helper()
+	for i := range n {
+		select {
+		case m := <-got:
+			if want := message.NumberID(int64(i)); m.Id != want {
+				t.Fatalf("message %s came, want %s", m.Id, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("message %d did not come", i)
+		}
+	}
+}
+
+func nothingElse(t testing.TB, got chan *pb.Message) {
+	t.Helper()
+	select {
+	case m := <-got:
+		t.Errorf("message %s came besides", m.Id)
+	default:
+	}
+}
+
+func TestAListenerAtAnotherReplicaGetsAllInOrder(t *testing.T) {
+	c := newCluster(t, Limits{}, 2)
+	a, b := c.all[0], c.all[1]
+	got := b.listen(b.app(), carol)
+	app := a.app()
+	const n = 5000
+	for i := range n {
+		if err := app.Send(a.ctx, numbered(alice, carol, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids(t, a.ctx, got, n)
+	if err := app.Post(a.ctx, numbered(alice, carol, n), client.Delivered()); err != nil {
+		t.Fatal(err)
+	}
+	if m := b.next(got); m.Id != message.NumberID(n) {
+		t.Errorf("got %s", m.Id)
+	}
+	if _, err := pb.NewMessageBusClient(a.conn()).Post(a.ctx, &pb.PostRequest{Message: ping(alice, carol), Wait: pb.Wait_WAIT_DELIVERED}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhoListensIsKnownEverywhereOnceItIsTold(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	a, b := c.all[0], c.all[1]
+	one, two := a.app(), b.app()
+	for i := range 200 {
+		address := fmt.Sprintf("hyperty://a.example/%d", i)
+		l, err := two.Listen(b.ctx, address, func(context.Context, *pb.Message) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := one.Post(a.ctx, ping(alice, address)); err != nil {
+			t.Fatalf("listener %d: %v", i, err)
+		}
+		if err := l.Close(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.until("the listeners are gone", func() bool { return a.bus.table.size().listeners == 0 })
+}
+
+func TestAllReplicasListenersGetEachMessageOnce(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	var got []chan *pb.Message
+	for _, h := range c.all {
+		got = append(got, h.listen(h.app(), carol), h.listen(h.app(), carol))
+	}
+	app := c.all[1].app()
+	for i := range 300 {
+		if err := app.Post(c.all[1].ctx, numbered(alice, carol, i), client.Delivered()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, g := range got {
+		ids(t, c.all[1].ctx, g, 300)
+		nothingElse(t, g)
+	}
+}
+
+func TestASlowListenerAtAnotherReplicaHoldsUpItsPostersAlone(t *testing.T) {
+	l := DefaultLimits()
+	l.FullTime = 200 * time.Millisecond
+	c := newCluster(t, l, 2)
+	a, b := c.all[0], c.all[1]
+	free := make(chan struct{})
+	slow := make(chan *pb.Message, 100_000)
+	if _, err := b.app().Listen(b.ctx, carol, func(_ context.Context, m *pb.Message) {
+		<-free
+		slow <- m
+	}); err != nil {
+		t.Fatal(err)
+	}
+	quick := b.listen(b.app(), bob)
+	app := a.app()
+	body := fmt.Appendf(nil, `{"value":%q}`, strings.Repeat("x", 10_000))
+	taken := 0
+	for ; ; taken++ {
+		m := numbered(alice, carol, taken)
+		m.Body = body
+		err := app.Post(a.ctx, m)
+		if fault.CodeOf(err) == fault.TooMany {
+			break
+		}
+		if err != nil || taken > 10_000 {
+			t.Fatalf("post %d: %v", taken, err)
+		}
+	}
+	for i := range 100 {
+		if err := app.Post(a.ctx, numbered(alice, bob, i), client.Delivered()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids(t, a.ctx, quick, 100)
+	close(free)
+	ids(t, a.ctx, slow, taken)
+	nothingElse(t, slow)
+}
+
+func TestAClosedListenerAtAnotherReplicaIsGone(t *testing.T) {
+	c := newCluster(t, Limits{}, 2)
+	a, b := c.all[0], c.all[1]
+	in := make(chan struct{}, 10)
+	app, stop := b.attach(pb.Component_COMPONENT_APPLICATION)
+	if _, err := app.Listen(b.ctx, carol, func(ctx context.Context, _ *pb.Message) {
+		in <- struct{}{}
+		<-ctx.Done()
+		client.Abandon(ctx)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	one := a.app()
+	outcome, err := one.Start(a.ctx, ping(alice, carol), pb.Wait_WAIT_DELIVERED, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-in
+	stop()
+	if _, err := outcome(a.ctx); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("what it had not dealt with ended with %v, want 503", err)
+	}
+	if err := one.Post(a.ctx, ping(alice, carol)); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("a post gave %v, want 404", err)
+	}
+}
+
+// traffic posts numbered messages from one client to another; meanwhile is called now and
+// then. Each has to come once and in order.
+func traffic(t *testing.T, from, to *roamer, n int, meanwhile func(i int)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	got := make(chan *pb.Message, n+1000)
+	if _, err := to.Listen(ctx, carol, func(_ context.Context, m *pb.Message) { got <- m }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.Listen(ctx, alice, func(_ context.Context, m *pb.Message) {
+		t.Errorf("message %s was refused: %s", m.Id, m.Body)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan struct{}, 1000) // no more than what a line takes
+	for i := range n {
+		if i%100 == 50 {
+			meanwhile(i / 100)
+		}
+		sent <- struct{}{}
+		outcome, err := from.Start(ctx, numbered(alice, carol, i), pb.Wait_WAIT_DELIVERED, time.Minute)
+		if err != nil {
+			t.Fatalf("post %d: %v", i, err)
+		}
+		go func() {
+			if _, err := outcome(ctx); err != nil {
+				t.Errorf("message %d was not delivered: %v", i, err)
+			}
+			<-sent
+		}()
+	}
+	ids(t, ctx, got, n)
+	if err := from.Post(ctx, numbered(alice, carol, n), client.Delivered()); err != nil {
+		t.Errorf("the last one: %v", err)
+	}
+	if last := <-got; last.Id != message.NumberID(int64(n)) {
+		t.Errorf("the last one is %s", last.Id)
+	}
+	nothingElse(t, got)
+}
+
+func TestAListenerMovesUnderTraffic(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	from, to := c.roam(c.all[0]), c.roam(c.all[1])
+	traffic(t, from, to, 2000, func(i int) { to.move(c.all[i%3]) })
+}
+
+func TestASenderMovesUnderTraffic(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	from, to := c.roam(c.all[0]), c.roam(c.all[1])
+	traffic(t, from, to, 2000, func(i int) { from.move(c.all[i%3]) })
+}
+
+func TestBothMoveUnderTraffic(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	from, to := c.roam(c.all[0]), c.roam(c.all[1])
+	traffic(t, from, to, 2000, func(i int) {
+		from.move(c.all[i%3])
+		to.move(c.all[(i*7+1)%3])
+	})
+}
+
+func TestReplicasAreKilledUnderTraffic(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	from, to := c.roam(c.all[0]), c.roam(c.all[1])
+	clients := []*roamer{from, to}
+	traffic(t, from, to, 4000, func(i int) {
+		if i%4 != 0 {
+			return
+		}
+		dead := c.all[i/4%3]
+		for k, r := range clients {
+			if r.at.Load() == dead {
+				r.at.Store(c.all[(i/4+1+k)%3])
+			}
+		}
+		c.kill(i / 4 % 3)
+		c.add()
+	})
+}
