@@ -39,6 +39,7 @@ const (
 	flagContext      = "context"
 	flagOutput       = "output"
 	flagHTTPAddr     = "http-addr"
+	flagNATSURL      = "nats-url"
 )
 
 // securityFlags are the same for every listener and every connection.
@@ -97,6 +98,10 @@ type runtimeSettings struct {
 	grpcAddr     string
 	origins      []string
 
+	replica replicaSettings
+	// p2pstubGiven tells whether p2pstubAddr was given, or is the default.
+	p2pstubGiven func() bool
+
 	dataDir string
 	natsURL string
 	p2p     string
@@ -122,11 +127,12 @@ func (s *runtimeSettings) busFlag(f *pflag.FlagSet) {
 }
 
 func (s *runtimeSettings) registryFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry")
+	f.StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry; several replicas have commas between them")
 }
 
 func (s *runtimeSettings) p2pstubFlag(f *pflag.FlagSet) {
 	f.StringVar(&s.p2pstubAddr, flagP2PStubAddr, defaultP2PStubAddr, "`HOST:PORT` of the p2pstub")
+	s.p2pstubGiven = func() bool { return f.Changed(flagP2PStubAddr) }
 }
 
 func (s *runtimeSettings) nodestubFlag(f *pflag.FlagSet) {
@@ -143,7 +149,7 @@ func (s *runtimeSettings) gatewayFlags(f *pflag.FlagSet) {
 
 func (s *runtimeSettings) storeFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
-	f.StringVar(&s.natsURL, "nats-url", "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
+	f.StringVar(&s.natsURL, flagNATSURL, "", "`URL` of an existing NATS with JetStream; empty for one inside the process")
 	f.StringVar(&s.p2p, "p2p", "always", "when to set up direct connections: always, on-request or never")
 	f.BoolVar(&s.hideChanges, "hide-changes", false, "do not tell other runtimes what is registered here")
 }

@@ -3,12 +3,15 @@ package rpc
 import (
 	"context"
 	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -20,11 +23,16 @@ import (
 const memoryBuffer = 256 << 10
 
 // Dial makes a connection that is opened when it is first used and comes back
-// by itself. Calls wait until it is there; bound them by their context.
+// by itself. Calls wait until it is there; bound them by their context. A target may be
+// several HOST:PORT with commas between them: the first of them that answers is used,
+// until it does so no more.
 func Dial(target string, s Security, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	creds, err := s.clientCredentials()
 	if err != nil {
 		return nil, err
+	}
+	if strings.Contains(target, ",") {
+		target, opts = listed(target, opts)
 	}
 	opts = append(append(DialOptions(), grpc.WithTransportCredentials(creds)), opts...)
 	conn, err := grpc.NewClient(target, opts...)
@@ -32,6 +40,20 @@ func Dial(target string, s Security, opts ...grpc.DialOption) (*grpc.ClientConn,
 		return nil, fault.New(fault.BadRequest, "address %q: %w", target, err)
 	}
 	return conn, nil
+}
+
+// listed makes a target of several addresses.
+func listed(target string, opts []grpc.DialOption) (string, []grpc.DialOption) {
+	all := manual.NewBuilderWithScheme("replicas")
+	var state resolver.State
+	for addr := range strings.SplitSeq(target, ",") {
+		addr = strings.TrimSpace(addr)
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{
+			Addresses: []resolver.Address{{Addr: addr, ServerName: addr}}, // each has a certificate of its own
+		})
+	}
+	all.InitialState(state)
+	return all.Scheme() + ":///replicas", append(opts, grpc.WithResolvers(all))
 }
 
 // DialOptions are those of every connection but its credentials: the size of its

@@ -9,6 +9,9 @@ import (
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
+// Kind is what the replicas of p2pstub announce themselves as.
+const Kind = "p2pstub"
+
 // What a stub does where it is one of several replicas of a runtime.
 
 // heed takes the number of a registry's term. One that is older than another that

@@ -29,12 +29,13 @@ type Config struct {
 	RuntimeURL string
 	Policy     Policy
 	// P2PStub, NodeStub and Bus are connections to the other services of the
-	// runtime. They may come up later. With a Group there is no P2PStub.
+	// runtime. They may come up later. Without a P2PStub there are those that
+	// announce themselves in the Group.
 	P2PStub  pb.P2PStubClient
 	NodeStub pb.NodeStubClient
 	Bus      grpc.ClientConnInterface
 	// Group is the replicas of the runtime's services, and Dial makes a connection to
-	// one of them, and what ends it. Nil: there is one registry and one p2pstub.
+	// one of them, and what ends it. Nil: there is one registry.
 	Group *members.Group
 	Dial  func(members.Member) (conn grpc.ClientConnInterface, hangUp func(), err error)
 	// Engine has the store. It stays the caller's.
@@ -106,8 +107,8 @@ func newRegistry(cfg Config, m *metrics) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if (cfg.P2PStub == nil) == (cfg.Group == nil) || cfg.NodeStub == nil || cfg.Engine == nil {
-		return nil, fault.New(fault.BadRequest, "registry: NodeStub, Engine, and either P2PStub or Group must be set")
+	if cfg.P2PStub == nil && cfg.Group == nil || cfg.NodeStub == nil || cfg.Engine == nil {
+		return nil, fault.New(fault.BadRequest, "registry: NodeStub, Engine, and P2PStub or Group must be set")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -241,13 +242,13 @@ func (r *Registry) restore(all *saved) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Now()
-	if r.cfg.Group == nil {
+	if !r.several() {
 		r.p2p[""] = &p2pStub{client: r.cfg.P2PStub, handler: r.handler, part: KindP2PStub}
 	} else {
 		r.known.attended = []string{r.handler, address.Registry(r.rules.own)}
 	}
 	for _, c := range all.connections {
-		if r.cfg.Group == nil {
+		if !r.several() {
 			c.Replica, c.Successor.Replica = "", ""
 		}
 		switch {
@@ -255,7 +256,7 @@ func (r *Registry) restore(all *saved) {
 			c.Phase, c.deadline = settingUp, now.Add(r.limits.Setup)
 		case c.Phase == restarting:
 			c.deadline = now.Add(r.limits.RestartWait)
-		case c.Role == handler && c.Stub != "" && r.cfg.Group == nil:
+		case c.Role == handler && c.Stub != "" && !r.several():
 			c.Stub = r.handler
 		}
 		if c.State == status.Live {

@@ -20,7 +20,7 @@ const subscribeBatch = 128
 // stubs, it takes what comes to the runtime's handler too.
 func (r *Registry) listen(ctx context.Context) error {
 	own := address.Registry(r.rules.own)
-	if r.cfg.Group != nil && !r.listenAt(ctx, r.handler, r.takeForHandler) {
+	if r.several() && !r.listenAt(ctx, r.handler, r.takeForHandler) {
 		return nil
 	}
 	for _, addr := range []string{own, own + "/"} {

@@ -37,6 +37,9 @@ type p2pStub struct {
 	done chan struct{}      // closed when follow has ended
 }
 
+// several tells whether the P2P stubs are those that announce themselves.
+func (r *Registry) several() bool { return r.cfg.P2PStub == nil }
+
 func (p *p2pStub) usable() bool { return p.seen && !p.leaving }
 
 // handlerAt is the address of a replica's handler stub: below that of the runtime,
@@ -50,7 +53,7 @@ func handlerAt(public, id string) string {
 
 // watchP2P follows what the P2P stubs have.
 func (r *Registry) watchP2P(ctx context.Context) error {
-	if only := r.p2p[""]; r.cfg.Group == nil {
+	if only := r.p2p[""]; !r.several() {
 		return r.follow(ctx, only)
 	}
 	err := r.cfg.Group.Watch(ctx, KindP2PStub, func(all []members.Member) { r.takeMembers(ctx, all) })
@@ -150,7 +153,7 @@ func (r *Registry) meet(ctx context.Context, id string, m members.Member) {
 func (r *Registry) follow(ctx context.Context, p *p2pStub) error {
 	missed := false // it was seen until a moment ago
 	return r.keepWatching(ctx, p.part, func(ctx context.Context) error {
-		hasty := missed && r.cfg.Group != nil
+		hasty := missed && r.several()
 		err := r.watchOnce(ctx, p, hasty)
 		if ctx.Err() != nil {
 			return err
@@ -281,7 +284,7 @@ func (r *Registry) tryAgain() {
 // placeLocked gives the replica for what is to be set up with a remote runtime: the
 // one that has something with it, or its owner.
 func (r *Registry) placeLocked(remote string) (*p2pStub, error) {
-	if r.cfg.Group == nil {
+	if !r.several() {
 		return r.p2p[""], nil
 	}
 	c := r.known.table.get(remote)
