@@ -95,21 +95,35 @@ func (s *Server) Watch(r *pb.P2PStubWatchRequest, stream grpc.ServerStreamingSer
 	}
 	leaving := s.stub.leaving
 	for {
+		var p *pb.Peer
+		open := true
 		select {
 		case <-leaving:
-			leaving = nil
-			if err := stream.Send(&pb.P2PStubWatchResponse{Leaving: true}); err != nil {
-				return err
-			}
-		case p, ok := <-w.changes:
-			if !ok {
-				return fault.New(fault.Unavailable, "the watch has ended: it was too slow, or the P2P stub stops")
-			}
-			if err := stream.Send(&pb.P2PStubWatchResponse{Peers: []*pb.Peer{p}}); err != nil {
-				return err
-			}
+		case p, open = <-w.changes:
 		case <-stream.Context().Done():
 			return nil
 		}
+		if leaving, err = tellLeaving(stream, leaving); err != nil {
+			return err
+		}
+		if !open {
+			return fault.New(fault.Unavailable, "the watch has ended: it was too slow, or the P2P stub stops")
+		}
+		if p == nil {
+			continue
+		}
+		if err := stream.Send(&pb.P2PStubWatchResponse{Peers: []*pb.Peer{p}}); err != nil {
+			return err
+		}
+	}
+}
+
+// tellLeaving tells, once, that the stub leaves, before what comes of that.
+func tellLeaving(stream grpc.ServerStreamingServer[pb.P2PStubWatchResponse], leaving <-chan struct{}) (<-chan struct{}, error) {
+	select {
+	case <-leaving:
+		return nil, stream.Send(&pb.P2PStubWatchResponse{Leaving: true})
+	default:
+		return leaving, nil
 	}
 }

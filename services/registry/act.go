@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -111,6 +112,9 @@ func (r *Registry) deployRequester(ctx context.Context, remote string, e effect,
 			RemoteRuntimeUrl: remote, P2PHandler: handlerURL, Replace: e.beside, Term: r.term(),
 		})
 	}
+	if errors.Is(err, errDeposed) {
+		return
+	}
 	if err != nil {
 		r.notDeployed(remote, e, err)
 		return
@@ -129,7 +133,7 @@ func (r *Registry) deployStub(ctx context.Context, at *p2pStub, req *pb.P2PStubD
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
 	_, err := at.client.Deploy(ctx, req)
-	return err
+	return r.heed(err)
 }
 
 // disposeOf closes a stub's peer connection; a requester goes with it, and all
@@ -159,8 +163,8 @@ func (r *Registry) closeStub(ctx context.Context, replica string, req *pb.P2PStu
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
-	_, err = at.client.Close(ctx, req)
-	return err
+	_, err = at.client.Close(ctx, req, grpc.WaitForReady(!r.several())) // what is to follow elsewhere does not wait
+	return r.heed(err)
 }
 
 // drain lets a connection go that has been replaced: nothing leads over it any

@@ -143,7 +143,11 @@ func (s *replicaServer) Connect(ctx context.Context, req *pb.ConnectRequest) (*p
 }
 
 func (s *replicaServer) Disconnect(ctx context.Context, req *pb.DisconnectRequest) (*pb.DisconnectResponse, error) {
-	return answer(ctx, s.r, req, pb.RegistryServer.Disconnect, pb.RegistryClient.Disconnect)
+	resp, err := answer(ctx, s.r, req, pb.RegistryServer.Disconnect, pb.RegistryClient.Disconnect)
+	if err == nil && s.r.standsBy() {
+		s.r.standby.awaitEnd(ctx, req.Connection)
+	}
+	return resp, err
 }
 
 func (s *replicaServer) Routes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.RoutesResponse]) error {

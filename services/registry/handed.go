@@ -2,7 +2,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"google.golang.org/grpc"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -55,7 +58,7 @@ func (r *Registry) takeInvitation(ctx context.Context, m *pb.Message) {
 	r.lanes.settle(ctx, remote)
 	r.lanes.put(remote, func(ctx context.Context) {
 		defer func() { <-r.handing }()
-		if err := r.hand(ctx, remote, m); err != nil && ctx.Err() == nil {
+		if err := r.hand(ctx, remote, m); err != nil && ctx.Err() == nil && !errors.Is(err, errDeposed) {
 			r.log.Debug("an invitation is not handed on", "remote", remote, "error", err)
 			r.respond(ctx, message.Refuse(m, err))
 		}
@@ -90,7 +93,9 @@ func (r *Registry) hand(ctx context.Context, remote string, m *pb.Message) error
 		}
 		r.mu.Unlock()
 		if err == nil {
-			_, err = at.client.Take(ctx, &pb.P2PStubTakeRequest{StubUrl: at.handler, Message: m, Term: r.term()})
+			_, err = at.client.Take(ctx, &pb.P2PStubTakeRequest{StubUrl: at.handler, Message: m, Term: r.term()},
+				grpc.WaitForReady(false)) // one that is gone holds up nobody
+			err = r.heed(err)
 		}
 		switch fault.CodeOf(err) {
 		case fault.Unavailable, fault.NotFound: // it stops, or its handler stub is not deployed yet

@@ -197,7 +197,7 @@ func (m *metrics) watch(reg prometheus.Registerer) error {
 		name, help string
 		value      func(*Registry) int
 	}{
-		{"buses", "Streams of buses.", func(r *Registry) int { return len(r.buses) }},
+		{"buses", "Streams of buses, and of replicas that stand by.", func(r *Registry) int { return len(r.buses) }},
 		{"watchers", "Streams of those who watch connections.", func(r *Registry) int { return len(r.watchers) }},
 		{"lookups_open", "Look-ups in domain registries that are under way.", func(r *Registry) int { return len(r.lookups) }},
 		{"waiting_questions", "Questions of buses that wait for a Message Node stub or a look-up.", (*Registry).waitingLocked},

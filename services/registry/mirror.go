@@ -80,11 +80,12 @@ func (s *standby) followStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watch, and waits for no answer as Stop does
 	w, err := store.kv.Watch(ctx, registrationKey+"*")
 	if err != nil {
 		return storeError(err)
 	}
-	defer func() { _ = w.Stop() }() // it ends with its context
 	fresh := map[string]*registration{}
 	for {
 		select {
@@ -157,6 +158,20 @@ func (s *standby) awaitConnection(ctx context.Context, id string) {
 	_ = s.await(ctx, func(m *mirror) bool { return m.table[id] != nil }) // likewise
 }
 
+func (s *standby) awaitEnd(ctx context.Context, idOrRemote string) {
+	_ = s.await(ctx, func(m *mirror) bool { return m.find(idOrRemote) == nil }) // likewise
+}
+
+// find gives an entry by its id or its remote runtime; nil when there is none.
+func (m *mirror) find(idOrRemote string) *pb.Connection {
+	for _, c := range m.table {
+		if c.Id == idOrRemote || c.RemoteRuntimeUrl == idOrRemote {
+			return c
+		}
+	}
+	return nil
+}
+
 // registrations gives what is registered of a kind, sorted by address.
 func (s *standby) registrations(ctx context.Context, kind pb.RegistrationKind) ([]*pb.Registration, error) {
 	if err := s.await(ctx, func(m *mirror) bool { return m.read }); err != nil {
@@ -194,14 +209,13 @@ func (s *standby) connection(ctx context.Context, idOrRemote string) (*pb.Connec
 	if err := address.Check("connection", idOrRemote); err != nil {
 		return nil, err
 	}
-	all, err := s.connections(ctx)
-	if err != nil {
+	if err := s.await(ctx, func(m *mirror) bool { return m.tabled }); err != nil {
 		return nil, err
 	}
-	for _, c := range all {
-		if c.Id == idOrRemote || c.RemoteRuntimeUrl == idOrRemote {
-			return c, nil
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.mirror.find(idOrRemote); c != nil {
+		return c, nil
 	}
 	return nil, fault.New(fault.NotFound, "there is no connection %q", idOrRemote).In("connection")
 }

@@ -183,7 +183,7 @@ func (r *Registry) watchOnce(ctx context.Context, p *p2pStub, hasty bool) error 
 	for {
 		resp, err := stream.Recv()
 		if err != nil {
-			return err
+			return r.heed(err)
 		}
 		if resp.Snapshot {
 			begun()
@@ -332,6 +332,16 @@ func (r *Registry) term() uint64 {
 		return 0
 	}
 	return r.store.number
+}
+
+// heed takes the answer of a P2P stub. One that knows of a newer term tells that this
+// registry leads no more.
+func (r *Registry) heed(err error) error {
+	if f := fault.From(err); err != nil && f.Code == fault.Conflict && f.Field == "term" {
+		r.depose()
+		return errDeposed
+	}
+	return err
 }
 
 // deployHandler makes a replica's handler stub, as long as that is the same.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -106,9 +107,11 @@ func (s *store) write(ctx context.Context, key string, value []byte, header nats
 			return nil
 		case !isWrongSequence(err):
 			return storeError(err)
-		case s.isOver(ctx) || tries == fencedTries:
+		case s.isOver(ctx):
 			s.deposed()
 			return errDeposed
+		case tries == fencedTries:
+			return storeError(fmt.Errorf("a write is refused although the term goes on (a NATS server before 2.12 may not compare with another key): %w", err))
 		}
 		if wait.Wait(ctx) != nil {
 			return storeError(err)
@@ -120,7 +123,7 @@ func (s *store) write(ctx context.Context, key string, value []byte, header nats
 // next write tells.
 func (s *store) isOver(ctx context.Context) bool {
 	e, err := s.kv.Get(ctx, termKey)
-	return err == nil && e.Revision() > s.revision
+	return errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && e.Revision() > s.revision
 }
 
 func (s *store) subject(key string) string { return "$KV." + s.kv.Bucket() + "." + key }

@@ -91,7 +91,8 @@ func (r *Registry) closePeer(ctx context.Context, at *p2pStub, p *pb.Peer, reaso
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
-	if _, err := at.client.Close(ctx, req); err != nil {
+	_, err := at.client.Close(ctx, req)
+	if r.heed(err) != nil {
 		r.log.Debug("a peer connection cannot be closed now", "stub", p.StubUrl, "error", err)
 	}
 }
