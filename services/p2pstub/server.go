@@ -93,7 +93,7 @@ func (s *Server) Watch(r *pb.P2PStubWatchRequest, stream grpc.ServerStreamingSer
 	if err := stream.Send(snapshot); err != nil {
 		return err
 	}
-	leaving := s.stub.leaving
+	var leaving <-chan struct{} = s.stub.leaving
 	for {
 		var p *pb.Peer
 		open := true

@@ -72,6 +72,13 @@ func NewReplica(cfg Config) (*Replica, error) {
 func (r *Replica) Run(ctx context.Context) error {
 	return run.All(ctx,
 		func(ctx context.Context) error { return r.cfg.Group.Lead(ctx, r.lead) },
+		r.standBy,
+	)
+}
+
+// standBy keeps what this registry needs to answer while it does not lead.
+func (r *Replica) standBy(ctx context.Context) error {
+	return run.All(ctx,
 		func(ctx context.Context) error {
 			defer r.follow(members.Member{}, false)
 			return r.cfg.Group.WatchLeader(ctx, Kind, r.follow)
