@@ -50,7 +50,7 @@ type replicated struct {
 	addrs  map[string]string         // of each
 }
 
-func startReplicated(t *testing.T, s *local.System, id string, node *local.Node) *replicated {
+func startReplicated(t *testing.T, s *local.System, id string, node *local.Node, extra ...string) *replicated {
 	t.Helper()
 	addrs, err := local.FreeAddrs(7)
 	if err != nil {
@@ -70,7 +70,7 @@ func startReplicated(t *testing.T, s *local.System, id string, node *local.Node)
 	for i := range 2 {
 		name := fmt.Sprint("registry ", i+1)
 		r.addrs[name] = addrs[2+i]
-		r.parts[name] = r.start("registry", slices.Concat(common, nats, []string{"--registry-addr", addrs[2+i], "--nodestub-addr", r.NodeAddr})...)
+		r.parts[name] = r.start("registry", slices.Concat(common, nats, extra, []string{"--registry-addr", addrs[2+i], "--nodestub-addr", r.NodeAddr})...)
 		name = fmt.Sprint("p2pstub ", i+1)
 		r.addrs[name] = addrs[4+i]
 		r.parts[name] = r.start("p2pstub", slices.Concat(common, nats, []string{"--p2pstub-addr", addrs[4+i], "--advertise", "127.0.0.1"})...)
@@ -278,6 +278,48 @@ func TestReplicasOfRegistryAndP2PStub(t *testing.T) {
 	}
 	there.end(t)
 	back.end(t)
+	if all := connections(t, bob); len(all) != 1 {
+		t.Errorf("the other runtime has %d entries: %v", len(all), all)
+	}
+}
+
+// A runtime that sets up nothing itself is invited: whoever leads takes the invitation,
+// and one p2pstub has the connection, also when the one before has just gone.
+func TestReplicasAreInvited(t *testing.T) {
+	s := newSystem(t)
+	node := startNode(t, s)
+	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
+	alice := startReplicated(t, s, "alice", node, "--p2p", "never")
+	for _, r := range []*local.Runtime{alice.Runtime, bob} {
+		if err := r.Ready(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aliceURL, bobURL := register(t, alice.Runtime, "alice"), register(t, bob, "bob")
+	there := sendAlong(t, attachTo(t, bob), attachTo(t, alice.Runtime), bobURL, aliceURL)
+	invited := func() string {
+		c := alice.liveAtOneThatRuns(testContext(t), bob.URL)
+		if c.Role != pb.ConnectionRole_CONNECTION_ROLE_HANDLER {
+			t.Errorf("alice has set it up: %v", c)
+		}
+		return alice.has(c)
+	}
+	name := invited()
+	if err := alice.parts[name].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if other := invited(); other == name {
+		t.Errorf("%s has it, which is stopped", other)
+	}
+	// While nobody leads the invitation waits.
+	alice.parts[alice.leading(testContext(t))].Kill()
+	if _, err := pb.NewRegistryClient(bob.Registry).Disconnect(testContext(t), &pb.DisconnectRequest{Connection: alice.URL}); err != nil {
+		t.Fatal(err)
+	}
+	waitConnection(t, bob, alice.URL, live)
+	invited()
+	there.goesOn(t)
+	there.end(t)
 	if all := connections(t, bob); len(all) != 1 {
 		t.Errorf("the other runtime has %d entries: %v", len(all), all)
 	}
