@@ -36,7 +36,7 @@ func p2pstubCommand() *cobra.Command {
 			if s.natsURL != "" {
 				return p.addP2PStubReplica(ctx, s, conns)
 			}
-			if _, err := p.addP2PStub(s, conns); err != nil {
+			if _, err := p.addP2PStub(s, conns, ""); err != nil {
 				return err
 			}
 			return p.serve(s, s.p2pstubAddr)
@@ -54,7 +54,7 @@ func (p *process) addP2PStubReplica(ctx context.Context, s *runtimeSettings, con
 	if err != nil {
 		return err
 	}
-	stub, err := p.addP2PStub(s, conns)
+	stub, err := p.addP2PStub(s, conns, group.Self().ID)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,8 @@ func (p *process) addP2PStubReplica(ctx context.Context, s *runtimeSettings, con
 	return nil
 }
 
-func (p *process) addP2PStub(s *runtimeSettings, conns peers) (*p2pstub.Stub, error) {
+// addP2PStub adds the p2pstub of a runtime, or a replica of it.
+func (p *process) addP2PStub(s *runtimeSettings, conns peers, replica string) (*p2pstub.Stub, error) {
 	servers, err := parseICEServers(s.iceServers)
 	if err == nil {
 		err = checkPaths(s.paths)
@@ -85,7 +86,7 @@ func (p *process) addP2PStub(s *runtimeSettings, conns peers) (*p2pstub.Stub, er
 		advertise = append(advertise, ip)
 	}
 	stub, err := p2pstub.New(p2pstub.Config{
-		RuntimeURL: s.runtimeURL, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise, Limits: s.paths,
+		RuntimeURL: s.runtimeURL, Replica: replica, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise, Limits: s.paths,
 		Log: p.named("p2pstub"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {

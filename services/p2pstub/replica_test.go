@@ -172,3 +172,19 @@ func TestLeave(t *testing.T) {
 		t.Errorf("Take: %v", err)
 	}
 }
+
+// A registry that looks for another replica at this one's address is told so.
+func TestWatchOfAnotherReplica(t *testing.T) {
+	w := newWorld()
+	w.configure = func(c *Config) { c.Replica = "one" }
+	a := w.join(t, alice, testLimits())
+	for replica, want := range map[string]fault.Code{"two": fault.Unavailable, "one": fault.OK, "": fault.OK} {
+		stream, err := a.api.Watch(t.Context(), &pb.P2PStubWatchRequest{Replica: replica})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if fault.CodeOf(err) != want {
+			t.Errorf("%q: %v", replica, err)
+		}
+	}
+}

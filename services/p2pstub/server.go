@@ -85,6 +85,9 @@ func (s *Server) Watch(r *pb.P2PStubWatchRequest, stream grpc.ServerStreamingSer
 	if err := s.stub.heed(r.Term); err != nil {
 		return err
 	}
+	if own := s.stub.cfg.Replica; own != r.Replica && own != "" && r.Replica != "" {
+		return fault.New(fault.Unavailable, "this is the replica %s by now", own).In("replica")
+	}
 	snapshot, w, err := s.stub.watch()
 	if err != nil {
 		return fault.From(err)

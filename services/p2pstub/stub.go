@@ -29,6 +29,8 @@ type ICEServer = rtc.ICEServer
 type Config struct {
 	// RuntimeURL is the runtime whose connections these are.
 	RuntimeURL string
+	// Replica tells it from other p2pstubs of the runtime; empty for the only one.
+	Replica string
 	// Bus is the connection to the bus. It stays the caller's.
 	Bus grpc.ClientConnInterface
 	// ICEServers help where the runtimes cannot reach each other directly; none

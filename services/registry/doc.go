@@ -53,9 +53,9 @@
 // (term.go): it begins with a write that shuts all registries before it out of the
 // store and of the P2P stubs, and with reading the store, as after a restart.
 //
-//	 bus ── Routes ──► standby ── Routes, WatchConnections, ──► leader ─┬─ Watch, Deploy, ─► p2pstub 1
-//	                     │        calls that change something     │     └─ Take ───────────► p2pstub 2
-//	                     └──────── registrations ─────────► store ◄┘
+//	bus ── Routes ──► standby ── Routes, WatchConnections, ──► leader ─┬─ Watch, Deploy ──► p2pstub 1
+//	                     │       calls that change something     │     └─ Take ───────────► p2pstub 2
+//	                     └─────── registrations ────────► store ◄┘
 //
 // A standby (standby.go) answers routes and sources that it knows (relayed.go), the
 // table and registrations (mirror.go), and forwards the rest (forward.go). While nobody

@@ -110,10 +110,11 @@ type stubReplica struct {
 	name string
 
 	// guarded by the world's mutex
-	term    uint64
-	stubs   map[string]*pb.P2PStubDeployRequest
-	peers   map[string]*pb.Peer // by remote runtime
-	watches map[chan *pb.P2PStubWatchResponse]struct{}
+	term     uint64
+	mistaken int // for another replica
+	stubs    map[string]*pb.P2PStubDeployRequest
+	peers    map[string]*pb.Peer // by remote runtime
+	watches  map[chan *pb.P2PStubWatchResponse]struct{}
 
 	stop func() // its server, and its membership with it
 	halt func() // its server alone
@@ -184,6 +185,12 @@ func (s *stubReplica) Watch(req *pb.P2PStubWatchRequest, stream grpc.ServerStrea
 	if err := s.heed(req.Term); err != nil {
 		s.w.mu.Unlock()
 		return err
+	}
+	if req.Replica != s.name {
+		s.mistaken++
+		s.w.noteLocked(s.name + " is taken for " + req.Replica)
+		s.w.mu.Unlock()
+		return fault.New(fault.Unavailable, "this is the replica %s", s.name)
 	}
 	for url := range s.stubs {
 		snapshot.Stubs = append(snapshot.Stubs, url)

@@ -461,3 +461,26 @@ func TestTheHandlerIsAboutToBeListenedTo(t *testing.T) {
 		t.Errorf("the route of another one is %v", route)
 	}
 }
+
+// A process that was started again at the address of another replica is not taken for
+// that one, although the other's membership lasts a while.
+func TestAnotherReplicaAtTheSameAddress(t *testing.T) {
+	b := newBed(t)
+	s := b.stub("s1")
+	if _, stop := b.join(KindP2PStub, "old"); stop == nil {
+		t.Fatal("it has not joined")
+	}
+	b.mu.Lock()
+	b.serving["old:1"] = b.serving["s1:1"]
+	b.mu.Unlock()
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	s.has(handler, "")
+	b.until("the other one is asked for", func() bool { return s.mistaken > 0 })
+	remote, addr := owned(b, "old", "s1", "old")
+	connect(t, r.api, addr)
+	b.live(t, running, s, remote)
+	if c := running.state(t, remote, status.Live); c.Replica != "s1" {
+		t.Errorf("the entry is %v", c)
+	}
+}

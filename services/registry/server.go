@@ -177,7 +177,10 @@ func (r *Registry) describe() *pb.GetRuntimeResponse {
 		resp.Nodes = append(resp.Nodes, n)
 	}
 	slices.SortFunc(resp.Nodes, func(a, b *pb.NodeSession) int { return strings.Compare(a.Domain, b.Domain) })
-	for _, p := range r.parts {
+	for key, p := range r.parts {
+		if name := r.partNameLocked(key); name != key {
+			p = &pb.ComponentStatus{Name: name, Connected: p.Connected, Reason: p.Reason}
+		}
 		resp.Components = append(resp.Components, p)
 	}
 	slices.SortFunc(resp.Components, func(a, b *pb.ComponentStatus) int { return strings.Compare(a.Name, b.Name) })

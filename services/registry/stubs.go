@@ -29,7 +29,7 @@ type p2pStub struct {
 	member  members.Member // the zero one: there is but one p2pstub
 	client  pb.P2PStubClient
 	handler string // address of its handler stub
-	part    string // its name among the components
+	part    string // its key among the components
 	seen    bool   // it says what it has
 	leaving bool   // it is told to stop
 
@@ -112,6 +112,20 @@ func (r *Registry) noStubLocked(none bool) {
 	}
 }
 
+// partOf is the name of a replica among the components.
+func partOf(m members.Member) string { return KindP2PStub + " " + m.Addr }
+
+// partNameLocked is what a component is called. Of a replica that was started again
+// there can be two for a moment.
+func (r *Registry) partNameLocked(key string) string {
+	for _, p := range r.p2p {
+		if p.part == key && p.member.Addr != "" {
+			return partOf(p.member)
+		}
+	}
+	return key
+}
+
 // meet begins to follow a replica, or notes that it leaves.
 func (r *Registry) meet(ctx context.Context, id string, m members.Member) {
 	r.mu.Lock()
@@ -130,7 +144,7 @@ func (r *Registry) meet(ctx context.Context, id string, m members.Member) {
 	}
 	p = &p2pStub{
 		member: m, client: pb.NewP2PStubClient(conn), handler: handlerAt(r.handler, id),
-		part: KindP2PStub + " " + m.Addr, done: make(chan struct{}),
+		part: partOf(m) + " " + id, done: make(chan struct{}),
 	}
 	var own context.Context
 	own, p.stop = context.WithCancel(ctx)
@@ -176,7 +190,7 @@ func (r *Registry) watchOnce(ctx context.Context, p *p2pStub, hasty bool) error 
 		begun = time.AfterFunc(r.limits.ReplicaWait, cancel).Stop
 	}
 	defer begun()
-	stream, err := p.client.Watch(ctx, &pb.P2PStubWatchRequest{Term: r.term()}, grpc.WaitForReady(!hasty))
+	stream, err := p.client.Watch(ctx, &pb.P2PStubWatchRequest{Term: r.term(), Replica: p.member.ID}, grpc.WaitForReady(!hasty))
 	if err != nil {
 		return err
 	}

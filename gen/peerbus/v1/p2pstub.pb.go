@@ -272,8 +272,11 @@ func (*P2PStubCloseResponse) Descriptor() ([]byte, []int) {
 }
 
 type P2PStubWatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Term  uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	// The replica that is meant: another process may be at its address by now. Empty:
+	// any.
+	Replica       string `protobuf:"bytes,2,opt,name=replica,proto3" json:"replica,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +316,13 @@ func (x *P2PStubWatchRequest) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *P2PStubWatchRequest) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
 }
 
 type P2PStubWatchResponse struct {
@@ -675,9 +685,10 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\x12remote_runtime_url\x18\x02 \x01(\tR\x10remoteRuntimeUrl\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\"\x16\n" +
-	"\x14P2PStubCloseResponse\")\n" +
+	"\x14P2PStubCloseResponse\"C\n" +
 	"\x13P2PStubWatchRequest\x12\x12\n" +
-	"\x04term\x18\x01 \x01(\x04R\x04term\"\x8a\x01\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
+	"\areplica\x18\x02 \x01(\tR\areplica\"\x8a\x01\n" +
 	"\x14P2PStubWatchResponse\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\bR\bsnapshot\x12\x14\n" +
 	"\x05stubs\x18\x02 \x03(\tR\x05stubs\x12&\n" +
