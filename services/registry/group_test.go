@@ -112,6 +112,7 @@ type stubReplica struct {
 	// guarded by the world's mutex
 	term     uint64
 	mistaken int // for another replica
+	away     bool
 	stubs    map[string]*pb.P2PStubDeployRequest
 	peers    map[string]*pb.Peer // by remote runtime
 	watches  map[chan *pb.P2PStubWatchResponse]struct{}
@@ -186,6 +187,11 @@ func (s *stubReplica) Watch(req *pb.P2PStubWatchRequest, stream grpc.ServerStrea
 		s.w.mu.Unlock()
 		return err
 	}
+	if s.away {
+		s.w.noteLocked(s.name + " is away")
+		s.w.mu.Unlock()
+		return fault.New(fault.Unavailable, "away")
+	}
 	if req.Replica != s.name {
 		s.mistaken++
 		s.w.noteLocked(s.name + " is taken for " + req.Replica)
@@ -210,12 +216,25 @@ func (s *stubReplica) Watch(req *pb.P2PStubWatchRequest, stream grpc.ServerStrea
 	for {
 		select {
 		case r := <-ch:
+			if r == nil {
+				return fault.New(fault.Unavailable, "the stream breaks")
+			}
 			if err := stream.Send(r); err != nil {
 				return err
 			}
 		case <-stream.Context().Done():
 			return nil
 		}
+	}
+}
+
+// goAway breaks its streams, and refuses others until it is back.
+func (s *stubReplica) goAway(away bool) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.away = away
+	for ch := range s.watches {
+		ch <- nil
 	}
 }
 

@@ -484,3 +484,30 @@ func TestAnotherReplicaAtTheSameAddress(t *testing.T) {
 		t.Errorf("the entry is %v", c)
 	}
 }
+
+// A P2P stub that was away for a moment keeps what it has; where that was set up
+// elsewhere meanwhile, it is closed.
+func TestAP2PStubComesBack(t *testing.T) {
+	b := newBed(t)
+	s1, s2 := b.stub("s1"), b.stub("s2")
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	s1.has(handler, "")
+	s2.has(handler, "")
+	remote, addr := owned(b, "s1", "s1", "s2")
+	connect(t, r.api, addr)
+	stub := b.live(t, running, s1, remote)
+	s1.goAway(false) // the stream breaks, and is back at once
+	b.saw("s1 watched")
+	b.saw("s1 watched")
+	if c := running.state(t, remote, status.Live); c.Replica != "s1" || c.StubUrl != stub {
+		t.Errorf("the entry is %v", c)
+	}
+	s1.goAway(true)
+	b.live(t, running, s2, remote)
+	s1.goAway(false)
+	b.saw("s1 close " + stub + " ")
+	if c := running.state(t, remote, status.Live); c.Replica != "s2" {
+		t.Errorf("the entry is %v", c)
+	}
+}

@@ -180,6 +180,8 @@ func (r *Registry) adopt(ctx context.Context, at *p2pStub, snapshot *pb.P2PStubW
 		state := status.FromProto(p.State)
 		switch {
 		case p.Gone || r.isStubOf(p.RemoteRuntimeUrl, p.StubUrl):
+		case r.isElsewhere(p.RemoteRuntimeUrl, at):
+			r.closePeer(ctx, at, p, "another P2P stub has the connection by now")
 		case state == status.Live:
 			r.takePeer(ctx, at, p, inSnapshot)
 			adopted[p.StubUrl] = true
