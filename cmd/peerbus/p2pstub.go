@@ -26,44 +26,74 @@ func p2pstubCommand() *cobra.Command {
 			s.p2pstubFlag(c.Flags())
 			s.busFlag(c.Flags())
 			s.webrtcFlags(c.Flags())
+			s.replicaFlags(c.Flags())
 		},
-		func(_ context.Context, p *process, s *runtimeSettings) error {
+		func(ctx context.Context, p *process, s *runtimeSettings) error {
 			conns, err := p.dialPeers(s)
 			if err != nil {
 				return err
 			}
-			if err := p.addP2PStub(s, conns); err != nil {
+			if s.natsURL != "" {
+				return p.addP2PStubReplica(ctx, s, conns)
+			}
+			if _, err := p.addP2PStub(s, conns, ""); err != nil {
 				return err
 			}
 			return p.serve(s, s.p2pstubAddr)
 		})
 }
 
-func (p *process) addP2PStub(s *runtimeSettings, conns peers) error {
+// addP2PStubReplica adds one of several, which the registry finds. It hands over what
+// it has before it stops.
+func (p *process) addP2PStubReplica(ctx context.Context, s *runtimeSettings, conns peers) error {
+	nats, err := p.openStore(ctx, "", s.natsURL, "p2pstub "+s.runtimeURL)
+	if err != nil {
+		return err
+	}
+	group, err := p.join(s, nats, p2pstub.Kind, s.p2pstubAddr)
+	if err != nil {
+		return err
+	}
+	stub, err := p.addP2PStub(s, conns, group.Self().ID)
+	if err != nil {
+		return err
+	}
+	if err := p.serve(s, s.p2pstubAddr); err != nil {
+		return err
+	}
+	p.leaveFirst("connections", func() {
+		group.Leave()
+		stub.Leave()
+	})
+	return nil
+}
+
+// addP2PStub adds the p2pstub of a runtime, or a replica of it.
+func (p *process) addP2PStub(s *runtimeSettings, conns peers, replica string) (*p2pstub.Stub, error) {
 	servers, err := parseICEServers(s.iceServers)
 	if err == nil {
 		err = checkPaths(s.paths)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var advertise []netip.Addr
 	for _, text := range s.advertise {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {
-			return fault.New(fault.BadRequest, "advertise: %w", err)
+			return nil, fault.New(fault.BadRequest, "advertise: %w", err)
 		}
 		advertise = append(advertise, ip)
 	}
 	stub, err := p2pstub.New(p2pstub.Config{
-		RuntimeURL: s.runtimeURL, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise, Limits: s.paths,
+		RuntimeURL: s.runtimeURL, Replica: replica, Bus: conns.bus, ICEServers: servers, UDPPort: s.udpPort, AdvertiseIPs: advertise, Limits: s.paths,
 		Log: p.named("p2pstub"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.add("p2pstub", stub.Register, stub.Run)
-	return nil
+	return stub, nil
 }
 
 // pathFlags say when a path is given up, and when a connection is replaced.

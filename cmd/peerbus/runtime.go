@@ -48,7 +48,7 @@ func buildRuntime(ctx context.Context, p *process, s *runtimeSettings) error {
 	if err := p.addRegistry(ctx, s, conns); err != nil {
 		return err
 	}
-	if err := p.addP2PStub(s, conns); err != nil {
+	if _, err := p.addP2PStub(s, conns, ""); err != nil {
 		return err
 	}
 	if s.httpAddr != "" {

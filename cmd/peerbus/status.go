@@ -59,8 +59,12 @@ func (s *clientSettings) waitReady(ctx context.Context) error {
 
 func printStatus(cmd *cobra.Command, r *pb.GetRuntimeResponse) error {
 	w := cmd.OutOrStdout()
-	_, err := fmt.Fprintf(w, "runtime       %s\nhandler stub  %s\nregistered    %d\nconnections   %d\nversion       %s\n\n",
-		r.RuntimeUrl, r.P2PHandlerUrl, r.Registrations, r.Connections, r.Version)
+	leader := ""
+	if r.LeaderAddr != "" {
+		leader = "leads         " + r.LeaderAddr + "\n"
+	}
+	_, err := fmt.Fprintf(w, "runtime       %s\n%shandler stub  %s\nregistered    %d\nconnections   %d\nversion       %s\n\n",
+		r.RuntimeUrl, leader, r.P2PHandlerUrl, r.Registrations, r.Connections, r.Version)
 	if err != nil {
 		return err
 	}

@@ -160,11 +160,12 @@ func (g *Group) remove() {
 
 // follow applies what comes through the bucket until ctx is done.
 func (g *Group) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watch, and waits for no answer as Stop does
 	w, err := g.kv.WatchAll(ctx)
 	if err != nil {
 		return fault.New(fault.Unavailable, "watching %s: %w", g.bucket, err)
 	}
-	defer func() { _ = w.Stop() }() // it ends with its context
 	for {
 		select {
 		case <-ctx.Done():

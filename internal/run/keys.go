@@ -57,7 +57,7 @@ var Keys = map[string]string{
 	"records":    "DTLS records that were sent",
 
 	// Of the process.
-	"addr":     "HOST:PORT that it listens on",
+	"addr":     "HOST:PORT that it listens on, or at which a replica is reached",
 	"endpoint": "where it connects to",
 	"server":   "of NATS, likewise",
 	"subject":  "of NATS",

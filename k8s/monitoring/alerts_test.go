@@ -161,6 +161,7 @@ var trials = map[string]trial{
 		`peerbus_bus_flow_retransmissions_total{W} 0+5x60
 		 peerbus_bus_flow_sent_total{W,path="direct"} 0+100x60`,
 	},
+	"PeerbusNobodyLeads":  {`peerbus_registry_leads{W} 0x60`, `peerbus_registry_leads{W} 0 1x60`},
 	"PeerbusRegistryAway": {`peerbus_bus_registry_connected{W} 0x60`, `peerbus_bus_registry_connected{W} 0 1 0 1x60`},
 	"PeerbusResolveSlow": {
 		`peerbus_registry_resolve_seconds_bucket{W,le="1"} 0+1x60

@@ -12,6 +12,7 @@ import (
 // deployed is a stub that has an address on the bus.
 type deployed struct {
 	url      string
+	public   string // what others know it by: url, but for the handler of one replica of several
 	role     role
 	peer     *peer // a requester's only one
 	listener *client.Listener
@@ -48,7 +49,7 @@ func (s *Stub) reserve(d *deployed) (there bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return false, fault.New(fault.Unavailable, "the P2P stub stops")
+		return false, errStops
 	}
 	if s.stubs[d.url] != nil {
 		return true, nil
@@ -102,7 +103,7 @@ func (s *Stub) connect(d *deployed, to target) error {
 // newPeer makes a peer, which add starts. The mutex is held.
 func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 	if s.stopping {
-		return nil, fault.New(fault.Unavailable, "the P2P stub stops")
+		return nil, errStops
 	}
 	if len(s.all) >= s.limits.Peers {
 		return nil, fault.New(fault.TooMany, "there are %d peer connections already", len(s.all))
@@ -111,7 +112,7 @@ func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 		return nil, fault.New(fault.TooMany, "there are %d set-ups of others under way already", s.invited)
 	}
 	p := &peer{
-		stub: s, url: d.url, role: d.role, remote: remote, invitee: invitee, began: time.Now(),
+		stub: s, url: d.url, public: d.public, role: d.role, remote: remote, invitee: invitee, began: time.Now(),
 		log:   s.log.With("stub", d.url, "remote", remote),
 		inbox: make(chan func(), s.limits.Inbox), done: make(chan struct{}),
 		info: &pb.Peer{StubUrl: d.url, Role: d.role.proto(), RemoteRuntimeUrl: remote},

@@ -22,6 +22,16 @@
 // older peer gets is complete: the description with all candidates in it, in the
 // answer to its subscription and, when it is the answer, in one update besides.
 //
+// # One of several
+//
+// A runtime may have several p2pstubs. The registry that leads watches all of them,
+// and has what is for one remote runtime at one of them. The handler stub of a replica
+// has an address of its own (deployed.url), by which the bus and the registry know it,
+// and goes outside by the one that the runtime's registrations name (deployed.public).
+// What comes to that one is handed over by the registry (Take). What a registry wants
+// whose term is over is refused (replica.go). Before a replica stops it says that it
+// leaves, and closes what it has, so that the registry has it set up at another one.
+//
 // # Who owns what
 //
 //	Stub ── stubs, peers, mini bus, watchers (one mutex, no I/O under it)

@@ -17,7 +17,7 @@ func (p *peer) observe() {
 	object := p.observer.URL()
 	p.log.Debug("connection object", "role", "observer", "object", object)
 	p.reading = true
-	subscribe := p.observer.Subscribe(address.SyncManager(p.stub.runtime.Text), p.url, []string{framing.PeerBus})
+	subscribe := p.observer.Subscribe(address.SyncManager(p.stub.runtime.Text), p.public, []string{framing.PeerBus})
 	p.background(func(ctx context.Context) {
 		if err := p.listen(ctx, object+address.ChangesSuffix, p.changed); err != nil {
 			p.log.Debug("updates of the other side cannot be listened to", "error", err)

@@ -23,6 +23,7 @@ type peer struct {
 	// Set when it is made.
 	stub     *Stub
 	url      string // the stub's address
+	public   string // the one that others know
 	role     role
 	remote   string // URL of the remote runtime
 	invitee  string // the other side's stub

@@ -173,7 +173,7 @@ func (p *peer) invite() {
 	description := p.rtc.Description()
 	reporter, err := datasync.NewReporter(datasync.Object{
 		URL: p.object, Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema(p.stub.runtime.Domain),
-		Reporter: p.url, Runtime: p.stub.runtime.Text,
+		Reporter: p.public, Runtime: p.stub.runtime.Text,
 	}, p.data(description), p.stub.now())
 	if err != nil {
 		p.must("Connection object", err)
@@ -182,7 +182,7 @@ func (p *peer) invite() {
 	p.reporter = reporter
 	p.log.Debug("connection object", "role", "reporter", "object", p.object)
 	// The stub's own address, too: the other side's invitation comes to it.
-	p.send(p.subscription(p.stub.runtime.Domain, p.object, p.object+address.SubscriptionSuffix, p.url))
+	p.send(p.subscription(p.stub.runtime.Domain, p.object, p.object+address.SubscriptionSuffix, p.public))
 	m := reporter.Invite(p.invitee)
 	p.log.Debug("invitation sent", "object", p.object, "to", p.invitee, "fast", true)
 	p.background(func(ctx context.Context) {
@@ -199,7 +199,7 @@ func (p *peer) invite() {
 // in it.
 func (p *peer) data(d datasync.Description) datasync.Connection {
 	return datasync.Connection{
-		Runtime: p.stub.runtime.Text, Owner: p.url, Description: &d, Candidates: []datasync.Candidate{},
+		Runtime: p.stub.runtime.Text, Owner: p.public, Description: &d, Candidates: []datasync.Candidate{},
 		Framing: []string{framing.PeerBus}, Flow: []string{message.FlowV1}, Heartbeat: true, Replaces: p.replaces,
 	}
 }
@@ -217,8 +217,8 @@ func answeredBy(err error) event {
 // for it.
 func (p *peer) subscription(domain string, addresses ...string) *pb.Message {
 	return &pb.Message{
-		Id: newID(), Type: message.Subscribe, From: p.url, To: address.SubscriptionManager(domain), Source: p.url,
-		Body: message.MarshalBody(map[string]any{"resources": addresses, "source": p.url}),
+		Id: newID(), Type: message.Subscribe, From: p.public, To: address.SubscriptionManager(domain), Source: p.public,
+		Body: message.MarshalBody(map[string]any{"resources": addresses, "source": p.public}),
 	}
 }
 

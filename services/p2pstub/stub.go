@@ -29,6 +29,8 @@ type ICEServer = rtc.ICEServer
 type Config struct {
 	// RuntimeURL is the runtime whose connections these are.
 	RuntimeURL string
+	// Replica tells it from other p2pstubs of the runtime; empty for the only one.
+	Replica string
 	// Bus is the connection to the bus. It stays the caller's.
 	Bus grpc.ClientConnInterface
 	// ICEServers help where the runtimes cannot reach each other directly; none
@@ -61,6 +63,7 @@ type Stub struct {
 	runtime   address.URL
 	bus       *client.Bus
 	addresses *addresses
+	leaving   chan struct{}   // closed by Leave
 	ready     chan struct{}   // closed once engine and last are set
 	engine    *rtc.Engine     // set by Run
 	last      context.Context // for what must still be said while Run ends
@@ -77,9 +80,13 @@ type Stub struct {
 	minibus  map[string]*lead     // by p2p connection URL
 	watchers watchers
 	lastTime time.Time
+	term     uint64 // the highest that a registry has said
 }
 
-var errClosed = fault.New(fault.Unavailable, "the P2P connection is closed")
+var (
+	errClosed = fault.New(fault.Unavailable, "the P2P connection is closed")
+	errStops  = fault.New(fault.Unavailable, "the P2P stub stops")
+)
 
 // New makes a stub; Run starts it.
 func New(cfg Config) (*Stub, error) {
@@ -100,7 +107,7 @@ func New(cfg Config) (*Stub, error) {
 	s := &Stub{
 		cfg: cfg, limits: limits, log: cfg.Log, metrics: m, runtime: runtime, bus: bus,
 		point:     cfg.Tracer.Point("p2pstub", runtime.Text),
-		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), ready: make(chan struct{}),
+		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), leaving: make(chan struct{}), ready: make(chan struct{}),
 		stubs: map[string]*deployed{}, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
 		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m},
 	}
@@ -142,16 +149,10 @@ func (s *Stub) keepPeers(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping = true
 	s.watchers.end()
-	peers := make([]*peer, 0, len(s.all))
-	for p := range s.all {
-		peers = append(peers, p)
-	}
 	s.mu.Unlock()
 	hurry := time.AfterFunc(s.limits.Stop, s.endLast) // a bus that is away holds up no stop
 	defer hurry.Stop()
-	for _, p := range peers {
-		p.tell(event{kind: closed, reason: "the P2P stub stops"})
-	}
+	s.closeAll()
 	s.work.Wait()
 	stop, cancel := context.WithTimeout(s.last, s.limits.Stop)
 	defer cancel()

@@ -61,7 +61,7 @@ func (p *peer) received(c *channel, got framing.Received) {
 	c.stop(got.Cancelled)
 	for _, one := range got.GivenUp {
 		if c.tell(one); c.framing != framing.PeerBus {
-			_, _ = c.add(framing.CancelMessage(p.url, p.invitee, one)) // a full queue: it goes on sending
+			_, _ = c.add(framing.CancelMessage(p.public, p.invitee, one)) // a full queue: it goes on sending
 		}
 	}
 }
@@ -73,7 +73,7 @@ func (p *peer) take(c *channel, m *pb.Message) {
 		p.answerPeer(c, m, err)
 		return
 	}
-	if m.To == p.url {
+	if m.To == p.url || m.To == p.public {
 		p.stub.metrics.drop(dropStub)
 		p.answerPeer(c, m, fault.New(fault.BadRequest, "a P2P stub takes no %s over its data channel", m.Type))
 		return

@@ -62,7 +62,7 @@ func (s *Stub) watch() (*pb.P2PStubWatchResponse, *watcher, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return nil, nil, fault.New(fault.Unavailable, "the P2P stub stops")
+		return nil, nil, errStops
 	}
 	w, err := s.watchers.add()
 	if err != nil {

@@ -2,9 +2,11 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -16,11 +18,18 @@ import (
 // act stores an entry, and then does what the machine wants. It runs in the
 // entry's lane.
 func (r *Registry) act(ctx context.Context, remote string, c connection, effects []effect) {
-	r.save(ctx, remote, c)
+	err := r.save(ctx, remote, c)
+	if errors.Is(err, errDeposed) {
+		return // another registry acts
+	}
 	for _, e := range effects {
 		switch e.kind {
 		case deploy:
-			r.deployRequester(ctx, remote, e.stub, c.Handler, e.beside)
+			if err != nil && r.cfg.Group != nil { // another registry may not know of it
+				r.notDeployed(remote, e, err)
+				continue
+			}
+			r.deployRequester(ctx, remote, e, c.Handler)
 		case dispose:
 			if e.beside {
 				r.lanes.spawn(func(ctx context.Context) { r.drain(ctx, remote, e) })
@@ -48,7 +57,7 @@ func (r *Registry) act(ctx context.Context, remote string, c connection, effects
 
 // save writes an entry. A store that does not take it is reported, and the
 // connection goes on: after a restart the P2P stub tells what is up.
-func (r *Registry) save(ctx context.Context, remote string, c connection) {
+func (r *Registry) save(ctx context.Context, remote string, c connection) error {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
 	var err error
@@ -61,6 +70,7 @@ func (r *Registry) save(ctx context.Context, remote string, c connection) {
 		r.metrics.storeErrors.Inc()
 		r.log.Warn("an entry of the p2pConnection table is not stored", "remote", remote, "error", err)
 	}
+	return err
 }
 
 // savePlacesLocked writes down where addresses are, beside everything else. What the
@@ -90,42 +100,50 @@ func (r *Registry) savePlacesLocked() {
 // before it has one, and its address is subscribed at our own node before it can
 // invite anyone (wire contract, section 7, step 1). One beside a connection that is
 // live replaces it.
-func (r *Registry) deployRequester(ctx context.Context, remote, stub, handlerURL string, beside bool) {
-	err := r.listenToStub(ctx, stub, requester)
+func (r *Registry) deployRequester(ctx context.Context, remote string, e effect, handlerURL string) {
+	at, err := r.stubAt(e.replica)
 	if err == nil {
-		r.lanes.spawn(func(ctx context.Context) { r.subscribeRequester(ctx, remote, stub) })
-		err = r.deployStub(ctx, &pb.P2PStubDeployRequest{
-			RuntimeUrl: r.rules.own, StubUrl: stub, Role: requester,
-			RemoteRuntimeUrl: remote, P2PHandler: handlerURL, Replace: beside,
+		err = r.listenToStub(ctx, e.stub, requester, e.replica)
+	}
+	if err == nil {
+		r.lanes.spawn(func(ctx context.Context) { r.subscribeRequester(ctx, remote, e.stub) })
+		err = r.deployStub(ctx, at, &pb.P2PStubDeployRequest{
+			RuntimeUrl: r.rules.own, StubUrl: e.stub, Role: requester,
+			RemoteRuntimeUrl: remote, P2PHandler: handlerURL, Replace: e.beside, Term: r.term(),
 		})
 	}
-	if err != nil {
-		_ = r.apply(event{
-			kind: gone, remote: remote, stub: stub, role: requester,
-			reason: "the requester stub cannot be deployed: " + fault.From(err).Description,
-		})
+	if errors.Is(err, errDeposed) {
 		return
 	}
-	r.log.Debug("requester deployed", "stub", stub, "remote", remote)
+	if err != nil {
+		r.notDeployed(remote, e, err)
+		return
+	}
+	r.log.Debug("requester deployed", "stub", e.stub, "remote", remote)
 }
 
-func (r *Registry) deployStub(ctx context.Context, req *pb.P2PStubDeployRequest) error {
+func (r *Registry) notDeployed(remote string, e effect, err error) {
+	_ = r.apply(event{
+		kind: gone, remote: remote, stub: e.stub, role: requester,
+		reason: "the requester stub cannot be deployed: " + fault.From(err).Description,
+	})
+}
+
+func (r *Registry) deployStub(ctx context.Context, at *p2pStub, req *pb.P2PStubDeployRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
-	_, err := r.cfg.P2PStub.Deploy(ctx, req)
-	return err
+	_, err := at.client.Deploy(ctx, req)
+	return r.heed(err)
 }
 
 // disposeOf closes a stub's peer connection; a requester goes with it, and all
 // that was set up for it.
 func (r *Registry) disposeOf(ctx context.Context, remote string, e effect) {
-	req := &pb.P2PStubCloseRequest{StubUrl: e.stub, Reason: e.reason}
+	req := &pb.P2PStubCloseRequest{StubUrl: e.stub, Reason: e.reason, Term: r.term()}
 	if e.role == handler {
 		req.RemoteRuntimeUrl = remote
 	}
-	within, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
-	defer cancel()
-	if _, err := r.cfg.P2PStub.Close(within, req); err != nil {
+	if err := r.closeStub(ctx, e.replica, req); err != nil {
 		// A stub that is away comes back with a Watch, which shows what is too much.
 		r.log.Debug("a stub cannot be closed now", "stub", e.stub, "remote", remote, "error", err)
 	}
@@ -136,6 +154,17 @@ func (r *Registry) disposeOf(ctx context.Context, remote string, e effect) {
 	r.lanes.spawn(func(ctx context.Context) {
 		_, _ = r.request(ctx, r.limits.RequestWait, r.subscription(message.Unsubscribe, e.stub, e.stub))
 	})
+}
+
+func (r *Registry) closeStub(ctx context.Context, replica string, req *pb.P2PStubCloseRequest) error {
+	at, err := r.stubAt(replica)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	_, err = at.client.Close(ctx, req, grpc.WaitForReady(!r.several())) // what is to follow elsewhere does not wait
+	return r.heed(err)
 }
 
 // drain lets a connection go that has been replaced: nothing leads over it any

@@ -148,7 +148,7 @@ func (l Limits) keeps(p place) time.Duration {
 }
 
 // makeRoom lets any other entry go when a new one would be too many.
-func makeRoom[V any](m map[string]V, key string, limit int) {
+func makeRoom[K comparable, V any](m map[K]V, key K, limit int) {
 	if _, has := m[key]; has || len(m) < limit {
 		return
 	}

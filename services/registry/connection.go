@@ -58,6 +58,7 @@ type connection struct {
 	State       status.State      `json:"state"`
 	Phase       phase             `json:"phase"`
 	Stub        string            `json:"stub"`    // empty when its peer connection is gone
+	Replica     string            `json:"replica"` // of p2pstub, which has that; empty when there is but one
 	Handler     string            `json:"handler"` // the remote runtime's, where it is known
 	URL         string            `json:"url"`     // the p2p connection's; empty before it is live
 	Reason      string            `json:"reason"`
@@ -86,8 +87,9 @@ type connection struct {
 // successor is the connection that will take the place of one that is live. The
 // zero value is none.
 type successor struct {
-	Stub string            `json:"stub"`
-	Role pb.ConnectionRole `json:"role"`
+	Stub    string            `json:"stub"`
+	Role    pb.ConnectionRole `json:"role"`
+	Replica string            `json:"replica"`
 
 	registering bool // its data channel is open
 	deadline    time.Time
@@ -165,6 +167,7 @@ type event struct {
 	remote  string
 	stub    string            // which one it is about; for wanted and renewed: the new requester
 	role    pb.ConnectionRole // of that stub
+	replica string            // of p2pstub, which has that stub
 	handler string            // wanted, renewed: the remote runtime's handler stub
 	entity  string            // wanted: the address that it is wanted for; may be empty
 	news    news              // observed
@@ -173,6 +176,7 @@ type event struct {
 	state     status.State // reported
 	channel   channel      // reported: how it came
 	reason    string
+	lost      bool    // gone: with its replica of p2pstub
 	epoch     int     // registered, refused
 	id        string  // for an entry that it makes
 	jitter    float64 // 0 to 1, for the wait before another attempt
@@ -212,13 +216,14 @@ func (k effectKind) String() string {
 }
 
 type effect struct {
-	kind   effectKind
-	stub   string
-	role   pb.ConnectionRole
-	url    string
-	epoch  int
-	reason string
-	beside bool // deploy, register, retire: the connection that is there stays; dispose: when it is drained
+	kind    effectKind
+	stub    string
+	replica string // deploy, dispose
+	role    pb.ConnectionRole
+	url     string
+	epoch   int
+	reason  string
+	beside  bool // deploy, register, retire: the connection that is there stays; dispose: when it is drained
 }
 
 func (e effect) String() string {

@@ -31,7 +31,16 @@ func (r *Registry) Connect(ctx context.Context, addr string) (*pb.Connection, er
 		return nil, err
 	}
 	c := r.known.table.get(remote)
-	return r.known.table.proto(&c), nil
+	return r.protoLocked(&c), nil
+}
+
+// protoLocked gives an entry as the API has it.
+func (r *Registry) protoLocked(c *connection) *pb.Connection {
+	out := r.known.table.proto(c)
+	if p := r.p2p[c.Replica]; p != nil {
+		out.ReplicaAddr = p.member.Addr
+	}
+	return out
 }
 
 // Disconnect closes a connection and removes its entry. Error: NotFound.
@@ -65,7 +74,7 @@ func (r *Registry) Connection(idOrRemote string) (*pb.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.known.table.proto(r.known.table.byRemote[remote]), nil
+	return r.protoLocked(r.known.table.byRemote[remote]), nil
 }
 
 // Connections gives the table, sorted by remote runtime.
@@ -74,7 +83,7 @@ func (r *Registry) Connections() []*pb.Connection {
 	defer r.mu.Unlock()
 	all := make([]*pb.Connection, 0, len(r.known.table.byRemote))
 	for _, remote := range slices.Sorted(maps.Keys(r.known.table.byRemote)) {
-		all = append(all, r.known.table.proto(r.known.table.byRemote[remote]))
+		all = append(all, r.protoLocked(r.known.table.byRemote[remote]))
 	}
 	return all
 }
@@ -123,7 +132,7 @@ func (r *Registry) newsFor(w *watcher) *pb.WatchConnectionsResponse {
 	resp := &pb.WatchConnectionsResponse{}
 	for id, remote := range w.dirty {
 		if c := r.known.table.byRemote[remote]; c != nil && c.ID == id {
-			resp.Connections = append(resp.Connections, r.known.table.proto(c))
+			resp.Connections = append(resp.Connections, r.protoLocked(c))
 			w.told[id] = struct{}{}
 		} else {
 			resp.Removed = append(resp.Removed, id)

@@ -48,8 +48,12 @@ func (r *Registry) askedLocked(d *Decision, q query) {
 // setUpLocked wants a connection with the runtime of an address, through a
 // requester of its own.
 func (r *Registry) setUpLocked(remote, handlerURL, addr string) error {
+	at, err := r.placeLocked(remote)
+	if err != nil {
+		return err
+	}
 	e := event{
-		kind: wanted, remote: remote, role: requester, handler: handlerURL,
+		kind: wanted, remote: remote, role: requester, handler: handlerURL, replica: at.member.ID,
 		stub: address.Requester(r.rules.own, uuid.NewString()),
 	}
 	if u, err := address.Parse(addr); err == nil && isLookedUp(u) {

@@ -46,12 +46,31 @@
 // that there is, routes and feeds move to it, and the old connection, which nothing
 // leads over then, ends when it is empty.
 //
+// # Replicas
+//
+// With a members.Group a runtime has several registries, of which one leads
+// (replica.go). That one is a Registry as described here, for the time of a term
+// (term.go): it begins with a write that shuts all registries before it out of the
+// store and of the P2P stubs, and with reading the store, as after a restart.
+//
+//	bus ── Routes ──► standby ── Routes, WatchConnections, ──► leader ─┬─ Watch, Deploy ──► p2pstub 1
+//	                     │       calls that change something     │     └─ Take ───────────► p2pstub 2
+//	                     └─────── registrations ────────► store ◄┘
+//
+// A standby (standby.go) answers routes and sources that it knows (relayed.go), the
+// table and registrations (mirror.go), and forwards the rest (forward.go). While nobody
+// leads it goes on with what it knows; the rest waits, for Limits.LeaderWait.
+//
+// Of several P2P stubs (stubs.go) one has all that is for a remote runtime. The leader
+// takes what comes to the handler's address, and hands it to that one (handed.go).
+//
 // # Who owns what
 //
 // Pure, without lock, I/O or clock: the machine of an entry (transition.go, loss.go,
 // successor.go, path.go, heard.go), the table (table.go), the cache (cache.go),
 // resolution (resolve.go, flowuse.go, source.go), the feed (feed.go). One mutex, Registry.mu, guards the one value of
-// each; nothing waits under it.
+// each; nothing waits under it. Replica.mu guards who answers, standby.mu the mirror;
+// relayed is pure but for its mutex.
 //
 // An event changes the table at once. What it entails runs in the lane of its
 // remote runtime (lanes.go): the entry is stored, then acted on, in order.
@@ -59,7 +78,12 @@
 //
 // # Invariants
 //
-//   - One entry per remote runtime. Whoever becomes live has it.
+//   - One entry per remote runtime, whatever registries believe that they lead. Whoever
+//     becomes live has it.
+//   - A registry whose term is over writes nothing, and acts on nothing that it could
+//     not write. Among replicas no requester is deployed whose entry is not stored.
+//   - An invitation is handed to one P2P stub: that which has something with the remote
+//     runtime, as long as it lives.
 //   - An entry is live only after the stub has taken the p2p connection's URL.
 //   - While the P2P stub cannot be seen, messages take the Message Node.
 //   - Resolution answers at once. Look-up and set-up run beside it, and their

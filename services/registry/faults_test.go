@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
@@ -20,22 +21,15 @@ import (
 
 // brokenStore is a store that takes nothing while it is broken.
 type brokenStore struct {
-	jetstream.KeyValue
+	jetstream.JetStream
 	broken atomic.Bool
 }
 
-func (b *brokenStore) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+func (b *brokenStore) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	if b.broken.Load() {
-		return 0, errors.New("the disk is full")
+		return nil, errors.New("the disk is full")
 	}
-	return b.KeyValue.Put(ctx, key, value)
-}
-
-func (b *brokenStore) Purge(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
-	if b.broken.Load() {
-		return errors.New("the disk is full")
-	}
-	return b.KeyValue.Purge(ctx, key, opts...)
+	return b.JetStream.PublishMsg(ctx, m, opts...)
 }
 
 // What the store does not give up is still registered, so that it can be
@@ -48,8 +42,8 @@ func TestARegistrationThatTheStoreRefuses(t *testing.T) {
 	if err := r.ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	disk := &brokenStore{KeyValue: r.store.kv}
-	r.store.kv = disk
+	disk := &brokenStore{JetStream: r.store.js}
+	r.store.js = disk
 	if _, err := r.Register(ctx, &pb.Registration{Url: one}); err != nil {
 		t.Fatal(err)
 	}

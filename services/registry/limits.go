@@ -49,10 +49,20 @@ type Limits struct {
 	// Subscriptions is how many remote registries may wait for the connection to
 	// be live here too. Default 256; more are answered with 429.
 	Subscriptions int
+	// Invitations is how many invitations of others may be on their way to a replica
+	// of p2pstub. Default 1,024, what one of those takes; more are answered with 429.
+	Invitations int
 
 	// DeployWait bounds a call to the P2P stub or the Message Node stub. Default
 	// 5 s: both answer without waiting for anyone.
 	DeployWait time.Duration
+	// ReplicaWait is how long a replica of p2pstub may be out of sight before what it
+	// has is set up at another one. Default 1 s: a stream that broke is back at once,
+	// and a process that was killed is refused before that.
+	ReplicaWait time.Duration
+	// LeaderWait is how long a call waits for a registry that leads. Default 5 s: one
+	// that was killed is followed within 3 to 4 s.
+	LeaderWait time.Duration
 	// LookupWait bounds a look-up, and what waits for one. Default 5 s: two round
 	// trips over a bad line.
 	LookupWait time.Duration
@@ -104,8 +114,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, Addresses: 10_000, Registrations: 10_000, Transitions: 32,
 		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second, UnansweredFor: 5 * time.Second,
-		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256,
-		DeployWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
+		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256, Invitations: 1024,
+		DeployWait: 5 * time.Second, ReplicaWait: time.Second, LeaderWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
 		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
 		RetryMin: time.Second, RetryMax: time.Minute, Retries: 10, RestartWait: 12 * time.Second,
 		Stable: 10 * time.Second, RenewWait: time.Minute, Drain: 5 * time.Second, Retention: 10 * time.Minute,
@@ -119,14 +129,14 @@ func (l Limits) orDefaults() Limits {
 		{&l.Connections, &d.Connections}, {&l.Addresses, &d.Addresses}, {&l.Registrations, &d.Registrations},
 		{&l.Transitions, &d.Transitions}, {&l.Cache, &d.Cache}, {&l.Lookups, &d.Lookups}, {&l.Domains, &d.Domains},
 		{&l.Told, &d.Told}, {&l.Outgoing, &d.Outgoing}, {&l.Waiting, &d.Waiting}, {&l.KeepAlives, &d.KeepAlives}, {&l.Subscriptions, &d.Subscriptions},
-		{&l.Retries, &d.Retries},
+		{&l.Retries, &d.Retries}, {&l.Invitations, &d.Invitations},
 	} {
 		if *f.have <= 0 {
 			*f.have = *f.or
 		}
 	}
 	for _, f := range []struct{ have, or *time.Duration }{
-		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait},
+		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait}, {&l.ReplicaWait, &d.ReplicaWait}, {&l.LeaderWait, &d.LeaderWait},
 		{&l.LookupWait, &d.LookupWait}, {&l.RequestWait, &d.RequestWait}, {&l.RegisterWait, &d.RegisterWait},
 		{&l.LearnWait, &d.LearnWait}, {&l.Setup, &d.Setup}, {&l.RetryMin, &d.RetryMin}, {&l.RetryMax, &d.RetryMax},
 		{&l.RestartWait, &d.RestartWait}, {&l.Stable, &d.Stable}, {&l.RenewWait, &d.RenewWait}, {&l.Drain, &d.Drain},

@@ -35,6 +35,9 @@ func (s *step) lose() {
 		s.disconnect(reason)
 	case s.c.underWay():
 		s.fail(reason, true)
+		if s.e.lost {
+			s.c.NextAttempt = s.e.at // elsewhere
+		}
 		return
 	}
 	s.c.Phase = idle
@@ -111,14 +114,14 @@ func (s *step) fail(reason string, alive bool) {
 }
 
 // retryLater is when what was lost is tried again: at once, by the side that was
-// the requester; a moment later by the other, and where it was live for a moment
+// the requester, or whose replica of p2pstub is gone; a moment later by the other, and where it was live for a moment
 // only.
 func (s *step) retryLater() {
 	s.c.retryTold = false
 	switch {
 	case s.c.Resting:
 		s.c.NextAttempt = time.Time{} // when a message wants it
-	case s.c.Flaps == 0 && s.c.Role == requester:
+	case s.e.lost, s.c.Flaps == 0 && s.c.Role == requester:
 		s.c.NextAttempt = s.e.at
 	default:
 		s.c.NextAttempt = s.e.at.Add(s.backoff(min(s.c.Flaps, maxFlaps)))
@@ -161,7 +164,7 @@ func (l Limits) retryAfter(attempts int, jitter float64) time.Duration {
 // drop lets go of the entry's stub, and has its peer connection closed.
 func (s *step) drop(reason string) {
 	if s.c.Stub != "" && !(s.c.Role == handler && s.e.kind == gone) {
-		s.do(effect{kind: dispose, stub: s.c.Stub, role: s.c.Role, reason: reason})
+		s.do(effect{kind: dispose, stub: s.c.Stub, replica: s.c.Replica, role: s.c.Role, reason: reason})
 	}
 	s.c.Stub = ""
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,10 @@ const (
 	fromLocal = "local"
 	fromPeer  = "peer"
 	fromNode  = "node"
+
+	forwardDone    = "done"
+	forwardRefused = "refused"
+	forwardNobody  = "nobody leads"
 )
 
 // metrics of a registry. No label has an address.
@@ -45,6 +50,10 @@ type metrics struct {
 	refusals      *prometheus.CounterVec
 	cut           prometheus.Counter
 	storeErrors   prometheus.Counter
+	forwarded     *prometheus.CounterVec
+	leads         prometheus.Gauge
+
+	now atomic.Pointer[Registry] // that works now; nil while none does
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -77,19 +86,36 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "streams_cut_total", Help: "Streams of buses that did not keep up."}),
 		storeErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Subsystem: sub,
 			Name: "store_errors_total", Help: "Writes that the store did not take."}),
+		forwarded: counter("forwarded_total", "Calls of a replica that does not lead to the one that does.", "outcome"),
+		leads: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub,
+			Name: "leads", Help: "1 while this is the registry that leads, or the only one; 0 while it stands by."}),
 	}
 	m.begin()
 	if reg == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.connections, m.paths, m.attempts, m.transitions, m.illegal, m.resolutions, m.resolveTime, m.registrations, m.lookups, m.lookupTime, m.refusals, m.cut, m.storeErrors,
+		m.connections, m.paths, m.attempts, m.transitions, m.illegal, m.resolutions, m.resolveTime, m.registrations, m.lookups, m.lookupTime, m.refusals, m.cut, m.storeErrors, m.forwarded, m.leads,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
-	return m, nil
+	return m, m.watch(reg)
+}
+
+// office notes which registry works now, nil for none. What was counted of one before
+// it is so no more.
+func (m *metrics) office(r *Registry) {
+	m.now.Store(r)
+	m.connections.Reset()
+	m.paths.Reset()
+	m.registrations.Reset()
+	m.begin()
+	m.leads.Set(0)
+	if r != nil {
+		m.leads.Set(1)
+	}
 }
 
 // moved counts an entry's change.
@@ -162,32 +188,45 @@ func (m *metrics) begin() {
 	each(m.attempts, attemptLost, attemptWorn)
 	each(m.lookups, lookupFound, lookupMissing, lookupDisconnected, lookupNoAnswer, lookupRefused, lookupMalformed, lookupTooMany)
 	each(m.refusals, fromLocal, fromPeer, fromNode)
+	each(m.forwarded, forwardDone, forwardRefused, forwardNobody)
 }
 
-// watch adds gauges over what a registry has under way.
-func (m *metrics) watch(reg prometheus.Registerer, r *Registry) error {
-	if reg == nil {
-		return nil
-	}
+// watch adds gauges over what the registry that works has under way.
+func (m *metrics) watch(reg prometheus.Registerer) error {
 	for _, g := range []struct {
 		name, help string
-		value      func() int
+		value      func(*Registry) int
 	}{
-		{"buses", "Streams of buses.", func() int { return len(r.buses) }},
-		{"watchers", "Streams of those who watch connections.", func() int { return len(r.watchers) }},
-		{"lookups_open", "Look-ups in domain registries that are under way.", func() int { return len(r.lookups) }},
-		{"waiting_questions", "Questions of buses that wait for a Message Node stub or a look-up.", r.waitingLocked},
+		{"buses", "Streams of buses, and of replicas that stand by.", func(r *Registry) int { return len(r.buses) }},
+		{"watchers", "Streams of those who watch connections.", func(r *Registry) int { return len(r.watchers) }},
+		{"lookups_open", "Look-ups in domain registries that are under way.", func(r *Registry) int { return len(r.lookups) }},
+		{"waiting_questions", "Questions of buses that wait for a Message Node stub or a look-up.", (*Registry).waitingLocked},
+		{"p2pstubs", "P2P stubs that say what they have.", (*Registry).stubsLocked},
 	} {
 		err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "peerbus_registry_" + g.name, Help: g.help}, func() float64 {
+			r := m.now.Load()
+			if r == nil {
+				return 0
+			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			return float64(g.value())
+			return float64(g.value(r))
 		}))
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// stubsLocked counts the P2P stubs that can be seen.
+func (r *Registry) stubsLocked() (seen int) {
+	for _, p := range r.p2p {
+		if p.seen {
+			seen++
+		}
+	}
+	return seen
 }
 
 // waitingLocked counts the questions that wait.

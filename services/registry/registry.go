@@ -16,6 +16,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/retry"
 	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -28,10 +29,15 @@ type Config struct {
 	RuntimeURL string
 	Policy     Policy
 	// P2PStub, NodeStub and Bus are connections to the other services of the
-	// runtime. They may come up later.
+	// runtime. They may come up later. Without a P2PStub there are those that
+	// announce themselves in the Group.
 	P2PStub  pb.P2PStubClient
 	NodeStub pb.NodeStubClient
 	Bus      grpc.ClientConnInterface
+	// Group is the replicas of the runtime's services, and Dial makes a connection to
+	// one of them, and what ends it. Nil: there is one registry.
+	Group *members.Group
+	Dial  func(members.Member) (conn grpc.ClientConnInterface, hangUp func(), err error)
 	// Engine has the store. It stays the caller's.
 	Engine  *engine.Engine
 	Limits  Limits
@@ -53,13 +59,17 @@ type Registry struct {
 	lanes   *lanes
 	loaded  chan struct{} // closed when the store is read
 	stopped chan struct{} // closed when Run stops
+	deposed chan struct{} // closed when another registry has taken over
+	depose  func()        // closes it
 	store   *store        // set before loaded is closed
 
 	handler string // address of the handler stub; set before loaded is closed
 
 	mu       sync.Mutex // guards what follows; nothing is waited for under it
 	known    knowledge
-	nodes    map[string]*node // by domain
+	p2p      map[string]*p2pStub  // by replica; with one p2pstub it is that of ""
+	invited  map[string]invitedAt // by remote runtime
+	nodes    map[string]*node     // by domain
 	lookups  map[string]*lookup
 	buses    map[*busStream]struct{}
 	watchers map[*watcher]struct{}
@@ -75,16 +85,30 @@ type Registry struct {
 	statuses statuses      // listeners of stubs' status
 	renew    chan struct{} // subscriptions must be made at our own node
 	slots    chan struct{} // of subscriptions that wait
+	handing  chan struct{} // of invitations that are handed on
 }
 
-// New makes a registry. It starts nothing.
+// New makes a registry that is the only one of its runtime. It starts nothing.
 func New(cfg Config) (*Registry, error) {
+	m, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRegistry(cfg, m)
+	if err == nil {
+		m.office(r)
+	}
+	return r, err
+}
+
+// newRegistry makes one of which there may be others before and after it.
+func newRegistry(cfg Config, m *metrics) (*Registry, error) {
 	u, err := address.ParseRuntime(cfg.RuntimeURL)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.P2PStub == nil || cfg.NodeStub == nil || cfg.Engine == nil {
-		return nil, fault.New(fault.BadRequest, "registry: P2PStub, NodeStub and Engine must be set")
+	if cfg.P2PStub == nil && cfg.Group == nil || cfg.NodeStub == nil || cfg.Engine == nil {
+		return nil, fault.New(fault.BadRequest, "registry: NodeStub, Engine, and P2PStub or Group must be set")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -92,29 +116,25 @@ func New(cfg Config) (*Registry, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	m, err := newMetrics(cfg.Metrics)
-	if err != nil {
-		return nil, err
-	}
 	limits := cfg.Limits.orDefaults()
 	r := &Registry{
 		cfg: cfg, log: cfg.Log, limits: limits, metrics: m, lanes: newLanes(), loaded: make(chan struct{}),
-		stopped: make(chan struct{}),
-		rules:   rules{own: u.Text, wants: cfg.Policy.P2P, limits: limits},
+		stopped: make(chan struct{}), deposed: make(chan struct{}),
+		rules: rules{own: u.Text, wants: cfg.Policy.P2P, limits: limits},
 		known: knowledge{
 			own: u.Text, domain: u.Domain, wants: cfg.Policy.P2P, table: newTable(), cache: newCache(limits),
 			registrations: map[string]*registration{},
 		},
+		p2p: map[string]*p2pStub{}, invited: map[string]invitedAt{},
 		nodes: map[string]*node{}, lookups: map[string]*lookup{}, buses: map[*busStream]struct{}{},
 		watchers: map[*watcher]struct{}{}, pulse: make(chan struct{}), feed: newFeed(),
 		parts: newParts(), sessions: map[string]*pb.NodeSession{},
 		wantedNodes: map[string]struct{}{},
 		links:       newLinks(), statuses: newStatuses(),
 		renew: make(chan struct{}, 1), slots: make(chan struct{}, limits.Subscriptions),
+		handing: make(chan struct{}, limits.Invitations),
 	}
-	if err := m.watch(cfg.Metrics, r); err != nil {
-		return nil, err
-	}
+	r.depose = sync.OnceFunc(func() { close(r.deposed) })
 	r.bus, err = client.New(client.Config{
 		Conn: cfg.Bus, Name: "registry", Component: pb.Component_COMPONENT_REGISTRY, Log: cfg.Log,
 	})
@@ -140,7 +160,18 @@ func (r *Registry) Run(ctx context.Context) error {
 		r.afterLoad(r.keepRegistered),
 		r.afterLoad(r.publish),
 		r.afterLoad(r.tickAlong),
+		r.whileInOffice,
 	)
+}
+
+// whileInOffice ends all the rest when another registry has taken over.
+func (r *Registry) whileInOffice(ctx context.Context) error {
+	select {
+	case <-r.deposed:
+		return errDeposed
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 func (r *Registry) afterLoad(part run.Func) run.Func {
@@ -183,6 +214,10 @@ func (r *Registry) tryLoad(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.deposed = r.depose
+	if err := s.begin(ctx, r.cfg.Now()); err != nil {
+		return err
+	}
 	all, err := s.load(ctx)
 	if err != nil {
 		return err
@@ -207,13 +242,21 @@ func (r *Registry) restore(all *saved) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Now()
+	if !r.several() {
+		r.p2p[""] = &p2pStub{client: r.cfg.P2PStub, handler: r.handler, part: KindP2PStub}
+	} else {
+		r.known.attended = []string{r.handler, address.Registry(r.rules.own)}
+	}
 	for _, c := range all.connections {
+		if !r.several() {
+			c.Replica, c.Successor.Replica = "", ""
+		}
 		switch {
 		case c.underWay():
 			c.Phase, c.deadline = settingUp, now.Add(r.limits.Setup)
 		case c.Phase == restarting:
 			c.deadline = now.Add(r.limits.RestartWait)
-		case c.Role == handler && c.Stub != "" && c.Stub != r.handler:
+		case c.Role == handler && c.Stub != "" && !r.several():
 			c.Stub = r.handler
 		}
 		if c.State == status.Live {
@@ -273,7 +316,7 @@ func (r *Registry) applyLocked(e event) error {
 // changed tells whether anything of an entry that is stored did.
 func changed(before, after *connection) bool {
 	return before.ID != after.ID || before.State != after.State || before.Phase != after.Phase ||
-		before.Stub != after.Stub || before.Role != after.Role || before.Reason != after.Reason ||
+		before.Stub != after.Stub || before.Replica != after.Replica || before.Role != after.Role || before.Reason != after.Reason ||
 		before.URL != after.URL || before.Attempts != after.Attempts || len(before.Transitions) != len(after.Transitions) ||
 		before.Path != after.Path || before.Flow != after.Flow || before.Successor.Stub != after.Successor.Stub ||
 		before.NextAttempt != after.NextAttempt || before.Resting != after.Resting || before.For != after.For

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ type knowledge struct {
 	table         *table
 	cache         *cache
 	registrations map[string]*registration
+	// attended are addresses of our own that the registry which leads listens to:
+	// where nobody does, it is about to.
+	attended []string
 }
 
 // query asks where a message must go.
@@ -68,6 +72,8 @@ func (k *knowledge) resolve(q query) Decision {
 		return noRoute(fault.BadRequest, fault.From(err).Description)
 	}
 	switch {
+	case slices.Contains(k.attended, u.Text):
+		return notAttended(u.Text)
 	case k.isLocal(u):
 		return Decision{Reason: pb.RouteReason_ROUTE_REASON_LOCAL, Runtime: k.own,
 			Code: fault.NotFound, Description: "nobody listens to " + q.to}
@@ -252,6 +258,11 @@ func (k *knowledge) over(u address.URL, c *connection, reason pb.RouteReason) De
 		Next: c.URL, Reason: reason, Runtime: c.Remote, Connection: c.ID,
 		Relay: relay.Next, RelayDomain: relay.Domain, Doubt: c.news.doubt,
 	}
+}
+
+// notAttended is told of an address that a registry takes over.
+func notAttended(addr string) Decision {
+	return noRoute(fault.Unavailable, "the registry that leads is about to listen to "+addr)
 }
 
 func noRoute(code fault.Code, description string) Decision {

@@ -11,7 +11,7 @@ import (
 // retryLocked makes the attempts that are due without a message. While the P2P
 // stub is away there are none.
 func (r *Registry) retryLocked(now time.Time) {
-	if !r.parts["p2pstub"].Connected {
+	if !r.anyStubLocked() {
 		return
 	}
 	lost, worn := r.known.table.attempts(now, r.known.wants, r.limits)
@@ -39,12 +39,13 @@ func (r *Registry) attemptLocked(remote string, now time.Time) {
 // side cannot be found, that one must do it.
 func (r *Registry) replaceLocked(remote string, now time.Time) {
 	stub, _ := r.handlerLocked(remote, now)
-	if stub == "" {
+	at := r.p2p[r.known.table.byRemote[remote].Replica]
+	if stub == "" || at == nil || !at.usable() {
 		return
 	}
 	r.metrics.attempts.WithLabelValues(attemptWorn).Inc()
 	_ = r.applyLocked(event{
-		kind: renewed, remote: remote, role: requester, handler: stub,
+		kind: renewed, remote: remote, role: requester, handler: stub, replica: at.member.ID,
 		stub: address.Requester(r.rules.own, uuid.NewString()),
 	})
 }

@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -33,29 +31,9 @@ func (s *server) Routes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.Rou
 	b := s.r.openBus()
 	defer s.r.closeBus(b)
 	go func() { cancel(s.readRoutes(stream, b)) }() // ends with the stream
-	for {
-		resp, err := b.out.next()
-		if err != nil {
-			s.r.metrics.cut.Inc()
-			return err
-		}
-		if resp != nil {
-			if err := stream.Send(resp); err != nil {
-				return err
-			}
-			continue
-		}
-		select {
-		case <-b.out.wake:
-		case <-ctx.Done():
-			if err := context.Cause(ctx); !errors.Is(err, io.EOF) {
-				return fault.From(err)
-			}
-			return nil
-		case <-s.r.stopped:
-			return fault.New(fault.Unavailable, "the registry is stopping")
-		}
-	}
+	return writeRoutes(ctx, stream, b.out, s.r.stopped, func() error {
+		return fault.New(fault.Unavailable, "the registry is stopping")
+	}, s.r.metrics)
 }
 
 func (s *server) readRoutes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.RoutesResponse], b *busStream) error {
@@ -192,11 +170,17 @@ func (r *Registry) describe() *pb.GetRuntimeResponse {
 		Registrations: uint32(len(r.known.registrations)),  //nolint:gosec // bounded by Limits
 		Connections:   uint32(len(r.known.table.byRemote)), //nolint:gosec // bounded by Limits
 	}
+	if r.cfg.Group != nil {
+		resp.LeaderAddr = r.cfg.Group.Self().Addr
+	}
 	for _, n := range r.sessions {
 		resp.Nodes = append(resp.Nodes, n)
 	}
 	slices.SortFunc(resp.Nodes, func(a, b *pb.NodeSession) int { return strings.Compare(a.Domain, b.Domain) })
-	for _, p := range r.parts {
+	for key, p := range r.parts {
+		if name := r.partNameLocked(key); name != key {
+			p = &pb.ComponentStatus{Name: name, Connected: p.Connected, Reason: p.Reason}
+		}
 		resp.Components = append(resp.Components, p)
 	}
 	slices.SortFunc(resp.Components, func(a, b *pb.ComponentStatus) int { return strings.Compare(a.Name, b.Name) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/peerbus/peerbus/client"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
 	"github.com/peerbus/peerbus/protocol/address"
@@ -15,23 +16,34 @@ import (
 const subscribeBatch = 128
 
 // listen adds the registry's own listeners, as soon as the bus is there. Older
-// runtimes write its address with a slash behind it.
+// runtimes write its address with a slash behind it. Where there are several P2P
+// stubs, it takes what comes to the runtime's handler too.
 func (r *Registry) listen(ctx context.Context) error {
 	own := address.Registry(r.rules.own)
+	if r.several() && !r.listenAt(ctx, r.handler, r.takeForHandler) {
+		return nil
+	}
 	for _, addr := range []string{own, own + "/"} {
-		var wait retry.Backoff
-		for {
-			_, err := r.bus.Listen(ctx, addr, r.takeMessage)
-			if err == nil || ctx.Err() != nil || fault.CodeOf(err) == fault.Conflict {
-				break
-			}
-			r.log.Warn("the registry cannot listen yet", "address", addr, "error", err)
-			if wait.Wait(ctx) != nil {
-				return nil
-			}
+		if !r.listenAt(ctx, addr, r.takeMessage) {
+			return nil
 		}
 	}
 	return nil
+}
+
+// listenAt adds one listener. It tells whether ctx lasts.
+func (r *Registry) listenAt(ctx context.Context, addr string, take client.Handler) bool {
+	var wait retry.Backoff
+	for {
+		_, err := r.bus.Listen(ctx, addr, take)
+		if err == nil || ctx.Err() != nil || fault.CodeOf(err) == fault.Conflict {
+			return true
+		}
+		r.log.Warn("the registry cannot listen yet", "address", addr, "error", err)
+		if wait.Wait(ctx) != nil {
+			return false
+		}
+	}
 }
 
 // renewLater has everything subscribed again.

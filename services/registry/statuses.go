@@ -23,11 +23,11 @@ type statuses struct {
 func newStatuses() statuses { return statuses{all: map[string]*client.Listener{}} }
 
 // listenToStub listens to a stub's status, unless that is so already.
-func (r *Registry) listenToStub(ctx context.Context, stub string, role pb.ConnectionRole) error {
+func (r *Registry) listenToStub(ctx context.Context, stub string, role pb.ConnectionRole, replica string) error {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
 	listener, err := r.bus.Listen(ctx, address.Status(stub), func(ctx context.Context, m *pb.Message) {
-		r.takeStatus(ctx, stub, role, m)
+		r.takeStatus(ctx, event{kind: reported, stub: stub, role: role, replica: replica}, m)
 	})
 	if fault.CodeOf(err) == fault.Conflict {
 		return nil
@@ -55,19 +55,17 @@ func (s *statuses) close(ctx context.Context, within time.Duration, stub string)
 }
 
 // takeStatus makes an event of what a stub published (wire contract, section 8).
-func (r *Registry) takeStatus(ctx context.Context, stub string, role pb.ConnectionRole, m *pb.Message) {
+func (r *Registry) takeStatus(ctx context.Context, e event, m *pb.Message) {
 	body, err := status.Decode(m)
-	if err == nil && m.From != stub {
+	if err == nil && m.From != e.stub {
 		err = fault.New(fault.Forbidden, "it is from %s", m.From)
 	}
 	if err == nil {
-		err = r.takeNews(ctx, event{
-			kind: reported, remote: body.Remote, stub: stub, role: role,
-			state: body.State, channel: onBus, reason: body.Reason,
-		})
+		e.remote, e.state, e.channel, e.reason = body.Remote, body.State, onBus, body.Reason
+		err = r.takeNews(ctx, e)
 	}
 	if fault.CodeOf(err) == fault.BadRequest || fault.CodeOf(err) == fault.Forbidden {
-		r.log.Warn("status of a stub cannot be used", "stub", stub, "error", err)
+		r.log.Warn("status of a stub cannot be used", "stub", e.stub, "error", err)
 	}
 	if m.Type == message.Create {
 		r.respond(ctx, answerTo(m, err))

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/peerbus/peerbus/internal/engine"
@@ -19,7 +21,15 @@ import (
 // the handler's address, the entries of the table (without the remote addresses,
 // which are learned again), the registrations, and where addresses are that are in
 // use: a Message Node that is away must not make them unknown.
-type store struct{ kv jetstream.KeyValue }
+type store struct {
+	kv jetstream.KeyValue
+	js jetstream.JetStream
+
+	revision uint64     // of termKey, as this registry has written it
+	number   uint64     // of the term
+	writing  sync.Mutex // held while something is written
+	deposed  func()     // told when the term is over
+}
 
 // markerFor is how long the mark of a deletion is kept.
 const markerFor = time.Minute
@@ -46,7 +56,7 @@ func openStore(ctx context.Context, e *engine.Engine, runtimeURL string) (*store
 	if err != nil {
 		return nil, err
 	}
-	return &store{kv}, nil
+	return &store{kv: kv, js: e.JetStream()}, nil
 }
 
 // saved is what load finds.
@@ -66,7 +76,8 @@ type savedPlace struct {
 	Flow    bool   `json:"flow,omitempty"`
 }
 
-// load reads everything back.
+// load reads everything back, once a term has begun: what was written before that is
+// there when the store shows it. A replica of NATS that lags behind may do so late.
 func (s *store) load(ctx context.Context) (*saved, error) {
 	w, err := s.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
@@ -80,8 +91,14 @@ func (s *store) load(ctx context.Context) (*saved, error) {
 			if !open {
 				return nil, fault.New(fault.Unavailable, "reading the store: it ended early")
 			}
-			if entry == nil { // that was all
-				return all, nil
+			if entry == nil {
+				continue
+			}
+			if entry.Key() == termKey {
+				if entry.Revision() >= s.revision {
+					return all, nil // it was written last
+				}
+				continue
 			}
 			if err := all.take(entry.Key(), entry.Value()); err != nil {
 				all.broken = append(all.broken, entry.Key())
@@ -165,19 +182,14 @@ func (s *store) savePlace(ctx context.Context, p savedPlace) error {
 }
 
 func (s *store) put(ctx context.Context, key string, value []byte) error {
-	if _, err := s.kv.Put(ctx, key, value); err != nil {
-		return fault.New(fault.Unavailable, "store: %w", err)
-	}
-	return nil
+	return s.write(ctx, key, value, nil)
 }
 
 // remove leaves nothing behind: entries come and go for ever, so that the mark of
 // a deletion, which NATS keeps, must end too.
 func (s *store) remove(ctx context.Context, key string) error {
-	if err := s.kv.Purge(ctx, key, jetstream.PurgeTTL(markerFor)); err != nil {
-		return fault.New(fault.Unavailable, "store: %w", err)
-	}
-	return nil
+	return s.write(ctx, key, nil, nats.Header{"KV-Operation": {"PURGE"}, jetstream.MsgRollup: {jetstream.MsgRollupSubject}},
+		jetstream.WithMsgTTL(markerFor))
 }
 
 // key makes a key of an address, which itself may be too long for one or have

@@ -20,11 +20,11 @@ func (s *step) renew() {
 	if !s.c.usable() || s.c.Successor.Stub != "" || s.e.stub == s.c.Stub {
 		return
 	}
-	s.c.Successor = successor{Stub: s.e.stub, Role: requester, deadline: s.e.at.Add(s.r.limits.Setup)}
+	s.c.Successor = successor{Stub: s.e.stub, Role: requester, Replica: s.e.replica, deadline: s.e.at.Add(s.r.limits.Setup)}
 	if s.c.Handler == "" {
 		s.c.Handler = s.e.handler
 	}
-	s.do(effect{kind: deploy, stub: s.e.stub, role: requester, beside: true})
+	s.do(effect{kind: deploy, stub: s.e.stub, replica: s.e.replica, role: requester, beside: true})
 }
 
 // reportOfSuccessor takes its status.
@@ -44,7 +44,7 @@ func (s *step) reportOfSuccessor() {
 // succeed makes a stub that is live the successor of the one that is, too.
 func (s *step) succeed() {
 	s.dropSuccessor("another connection is live first")
-	s.c.Successor = successor{Stub: s.e.stub, Role: s.e.role}
+	s.c.Successor = successor{Stub: s.e.stub, Role: s.e.role, Replica: s.e.replica}
 	s.c.Successor.heard.hear(s.e.channel, s.e.state)
 	s.registerSuccessor()
 }
@@ -65,7 +65,7 @@ func (s *step) registerSuccessor() {
 // promote makes the successor the entry's connection, now that it has an address.
 func (s *step) promote() {
 	old := effect{
-		kind: dispose, stub: s.c.Stub, role: s.c.Role, url: s.c.URL, reason: "a new connection has taken its place", beside: true,
+		kind: dispose, stub: s.c.Stub, replica: s.c.Replica, role: s.c.Role, url: s.c.URL, reason: "a new connection has taken its place", beside: true,
 	}
 	s.c.takeSuccessor()
 	s.c.Phase, s.c.URL = idle, s.c.pending
@@ -77,14 +77,14 @@ func (s *step) promote() {
 
 func (c *connection) takeSuccessor() {
 	n := c.Successor
-	c.Stub, c.Role, c.heard, c.news = n.Stub, n.Role, n.heard, n.news
+	c.Stub, c.Role, c.Replica, c.heard, c.news = n.Stub, n.Role, n.Replica, n.heard, n.news
 	c.Flow = c.Flow || n.news.flow
 	c.Successor, c.leads = successor{}, false
 }
 
 // inherit goes on with the successor when what it was to follow is lost first.
 func (s *step) inherit(reason string) {
-	n, lost := s.c.Successor, effect{kind: dispose, stub: s.c.Stub, role: s.c.Role, reason: reason}
+	n, lost := s.c.Successor, effect{kind: dispose, stub: s.c.Stub, replica: s.c.Replica, role: s.c.Role, reason: reason}
 	if n.registering {
 		// The channel is open already: it is live as soon as it has its address.
 		s.c.takeSuccessor()
@@ -120,6 +120,6 @@ func (s *step) dropSuccessor(reason string) {
 		s.do(effect{kind: retire, url: s.c.pending, beside: true})
 	}
 	if n.Role == requester || s.e.kind != gone {
-		s.do(effect{kind: dispose, stub: n.Stub, role: n.Role, reason: reason})
+		s.do(effect{kind: dispose, stub: n.Stub, replica: n.Replica, role: n.Role, reason: reason})
 	}
 }

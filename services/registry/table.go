@@ -138,7 +138,7 @@ func (t *table) proto(c *connection) *pb.Connection {
 		Id: c.ID, RemoteRuntimeUrl: c.Remote, Role: c.Role, State: c.State.Proto(), StubUrl: c.Stub,
 		P2PConnectionUrl: c.URL, RemoteAddresses: slices.Sorted(maps.Keys(t.addresses[c.Remote])),
 		Reason: c.Reason, Attempts: uint32(max(c.Attempts, 0)), //nolint:gosec // small
-		Path: c.Path.Way, PathReason: c.Path.Reason, Generation: c.news.generation,
+		Path: c.Path.Way, PathReason: c.Path.Reason, Generation: c.news.generation, Replica: c.Replica,
 	}
 	if !c.Path.Since.IsZero() {
 		p.PathSince = timestamp(c.Path.Since)

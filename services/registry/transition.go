@@ -128,7 +128,7 @@ func (s *step) want() {
 	if s.e.entity != "" {
 		s.c.For = s.e.entity
 	}
-	s.do(effect{kind: deploy, stub: s.c.Stub, role: requester})
+	s.do(effect{kind: deploy, stub: s.c.Stub, replica: s.c.Replica, role: requester})
 }
 
 // begin makes the event's stub the entry's, with a set-up under way.
@@ -137,7 +137,7 @@ func (s *step) begin(role pb.ConnectionRole) {
 		s.c.ID, s.c.Remote = s.e.id, s.e.remote
 	}
 	s.dropSuccessor("a new set-up takes its place")
-	s.c.Role, s.c.Stub, s.c.heard, s.c.news = role, s.e.stub, heard{}, news{}
+	s.c.Role, s.c.Stub, s.c.Replica, s.c.heard, s.c.news = role, s.e.stub, s.e.replica, heard{}, news{}
 	s.c.Resting, s.c.leads = false, false
 	s.c.Phase, s.c.deadline = settingUp, s.e.at.Add(s.r.limits.Setup)
 	s.c.Attempts++

@@ -53,68 +53,11 @@ func (r *Registry) partLocked(name string, err error) {
 	r.parts[name] = p
 }
 
-// watchP2P follows what the P2P stub has.
-func (r *Registry) watchP2P(ctx context.Context) error {
-	return r.keepWatching(ctx, "p2pstub", func(ctx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stream, err := r.cfg.P2PStub.Watch(ctx, &pb.P2PStubWatchRequest{})
-		if err != nil {
-			return err
-		}
-		for {
-			resp, err := stream.Recv()
-			if err != nil {
-				if ctx.Err() == nil {
-					r.loseSight()
-				}
-				return err
-			}
-			if resp.Snapshot {
-				r.mu.Lock()
-				r.partLocked("p2pstub", nil)
-				r.mu.Unlock()
-				r.lanes.spawn(func(context.Context) { r.deployHandler(ctx) })
-				r.reconcile(ctx, resp)
-				continue
-			}
-			for _, p := range resp.Peers {
-				r.takePeer(ctx, p, onWatch)
-			}
-		}
-	})
-}
-
-// loseSight has messages take the Message Node while the P2P stub is away.
-func (r *Registry) loseSight() {
-	for _, c := range r.entries() {
-		_ = r.apply(event{kind: unseen, remote: c.Remote})
-	}
-}
-
-// deployHandler makes the handler stub, as long as the P2P stub is the same.
-func (r *Registry) deployHandler(ctx context.Context) {
-	var wait retry.Backoff
-	for {
-		err := r.listenToStub(ctx, r.handler, handler)
-		if err == nil {
-			err = r.deployStub(ctx, &pb.P2PStubDeployRequest{RuntimeUrl: r.rules.own, StubUrl: r.handler, Role: handler})
-		}
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		r.log.Warn("the P2P handler stub is not deployed yet", "error", err)
-		if wait.Wait(ctx) != nil {
-			return
-		}
-	}
-}
-
 // takePeer makes events of what the P2P stub says of a peer connection: its state,
 // and then the rest.
-func (r *Registry) takePeer(ctx context.Context, p *pb.Peer, c channel) {
+func (r *Registry) takePeer(ctx context.Context, at *p2pStub, p *pb.Peer, c channel) {
 	e := event{
-		kind: reported, remote: p.RemoteRuntimeUrl, stub: p.StubUrl, role: p.Role,
+		kind: reported, remote: p.RemoteRuntimeUrl, stub: p.StubUrl, role: p.Role, replica: at.member.ID,
 		state: status.FromProto(p.State), channel: c, reason: p.Reason,
 	}
 	switch {
@@ -130,7 +73,7 @@ func (r *Registry) takePeer(ctx context.Context, p *pb.Peer, c channel) {
 	}
 	if fault.CodeOf(err) == fault.BadRequest || fault.CodeOf(err) == fault.TooMany {
 		r.log.Warn("a peer connection makes no sense here; it is closed", "stub", p.StubUrl, "remote", p.RemoteRuntimeUrl, "error", err)
-		r.closePeer(ctx, p, "the registry has no place for it")
+		r.closePeer(ctx, at, p, "the registry has no place for it")
 	}
 }
 
@@ -141,21 +84,22 @@ func newsOf(p *pb.Peer) news {
 	}
 }
 
-func (r *Registry) closePeer(ctx context.Context, p *pb.Peer, reason string) {
-	req := &pb.P2PStubCloseRequest{StubUrl: p.StubUrl, Reason: reason}
+func (r *Registry) closePeer(ctx context.Context, at *p2pStub, p *pb.Peer, reason string) {
+	req := &pb.P2PStubCloseRequest{StubUrl: p.StubUrl, Reason: reason, Term: r.term()}
 	if p.Role == handler {
 		req.RemoteRuntimeUrl = p.RemoteRuntimeUrl
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
-	if _, err := r.cfg.P2PStub.Close(ctx, req); err != nil {
+	_, err := at.client.Close(ctx, req)
+	if r.heed(err) != nil {
 		r.log.Debug("a peer connection cannot be closed now", "stub", p.StubUrl, "error", err)
 	}
 }
 
-// reconcile compares the table with what is really up: after a restart of either
-// side, and after a stream that broke.
-func (r *Registry) reconcile(ctx context.Context, snapshot *pb.P2PStubWatchResponse) {
+// reconcile compares what the table has at a P2P stub with what is really up: after a
+// restart of either side, and after a stream that broke.
+func (r *Registry) reconcile(ctx context.Context, at *p2pStub, snapshot *pb.P2PStubWatchResponse) {
 	peers := map[[2]string]*pb.Peer{}
 	for _, p := range snapshot.Peers {
 		if !p.Gone {
@@ -163,25 +107,26 @@ func (r *Registry) reconcile(ctx context.Context, snapshot *pb.P2PStubWatchRespo
 		}
 	}
 	for _, c := range r.entries() {
+		here, nextHere := c.Replica == at.member.ID, c.Successor.Replica == at.member.ID
 		next := peers[[2]string{c.Successor.Stub, c.Remote}]
-		if next == nil {
+		if next == nil && nextHere {
 			r.missingSuccessor(ctx, c)
 		}
-		for _, stub := range []string{c.Stub, c.Successor.Stub} {
-			if stub != "" && stub != r.handler {
-				r.lanes.spawn(func(context.Context) { _ = r.listenToStub(ctx, stub, requester) })
+		for stub, is := range map[string]bool{c.Stub: here, c.Successor.Stub: nextHere} {
+			if is && stub != "" && stub != at.handler {
+				r.lanes.spawn(func(context.Context) { _ = r.listenToStub(ctx, stub, requester, at.member.ID) })
 			}
 		}
 		if p := peers[[2]string{c.Stub, c.Remote}]; p != nil {
-			r.takePeer(ctx, p, inSnapshot)
-		} else {
+			r.takePeer(ctx, at, p, inSnapshot)
+		} else if here {
 			r.missing(ctx, c)
 		}
 		if next != nil {
-			r.takePeer(ctx, next, inSnapshot)
+			r.takePeer(ctx, at, next, inSnapshot)
 		}
 	}
-	r.adopt(ctx, snapshot)
+	r.adopt(ctx, at, snapshot)
 }
 
 // entries gives a copy of the table.
@@ -213,7 +158,7 @@ func (r *Registry) missing(ctx context.Context, c connection) {
 	case c.Role == requester && c.Phase == settingUp:
 		r.lanes.put(c.Remote, func(ctx context.Context) {
 			if r.isStubOf(c.Remote, c.Stub) {
-				r.deployRequester(ctx, c.Remote, c.Stub, c.Handler, false)
+				r.deployRequester(ctx, c.Remote, effect{stub: c.Stub, replica: c.Replica}, c.Handler)
 			}
 		})
 	default:
@@ -225,8 +170,8 @@ func (r *Registry) missing(ctx context.Context, c connection) {
 
 // adopt takes what is up and not in the table: a live connection becomes an
 // entry, a handler's set-up too, and what is left over of a requester is closed.
-func (r *Registry) adopt(ctx context.Context, snapshot *pb.P2PStubWatchResponse) {
-	current := map[string]bool{r.handler: true}
+func (r *Registry) adopt(ctx context.Context, at *p2pStub, snapshot *pb.P2PStubWatchResponse) {
+	current := map[string]bool{at.handler: true}
 	for _, c := range r.entries() {
 		current[c.Stub], current[c.Successor.Stub] = true, true
 	}
@@ -235,17 +180,19 @@ func (r *Registry) adopt(ctx context.Context, snapshot *pb.P2PStubWatchResponse)
 		state := status.FromProto(p.State)
 		switch {
 		case p.Gone || r.isStubOf(p.RemoteRuntimeUrl, p.StubUrl):
+		case r.isElsewhere(p.RemoteRuntimeUrl, at):
+			r.closePeer(ctx, at, p, "another P2P stub has the connection by now")
 		case state == status.Live:
-			r.takePeer(ctx, p, inSnapshot)
+			r.takePeer(ctx, at, p, inSnapshot)
 			adopted[p.StubUrl] = true
 		case p.Role == handler && (state == status.Created || state == status.InProgress):
 			p.State = pb.ConnectionState_CONNECTION_STATE_CREATED
-			r.takePeer(ctx, p, inSnapshot)
+			r.takePeer(ctx, at, p, inSnapshot)
 		}
 	}
 	for _, stub := range snapshot.Stubs {
 		if !current[stub] && !adopted[stub] {
-			r.closePeer(ctx, &pb.Peer{StubUrl: stub, Role: requester}, "no connection of the table uses it")
+			r.closePeer(ctx, at, &pb.Peer{StubUrl: stub, Role: requester}, "no connection of the table uses it")
 		}
 	}
 }

@@ -33,7 +33,13 @@ type P2PStubDeployRequest struct {
 	P2PHandler       string `protobuf:"bytes,5,opt,name=p2p_handler,json=p2pHandler,proto3" json:"p2p_handler,omitempty"`
 	// The connection that there is stays until this one is live, and then ends:
 	// it is worn.
-	Replace       bool `protobuf:"varint,6,opt,name=replace,proto3" json:"replace,omitempty"`
+	Replace bool `protobuf:"varint,6,opt,name=replace,proto3" json:"replace,omitempty"`
+	// For the handler of one replica of several: the runtime's handler address, which
+	// others know. Empty: stub_url itself.
+	PublicUrl string `protobuf:"bytes,7,opt,name=public_url,json=publicUrl,proto3" json:"public_url,omitempty"`
+	// Number of the registry's term. One that is older than what the stub has heard of
+	// is refused with 409. 0: there is one registry.
+	Term          uint64 `protobuf:"varint,8,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -110,6 +116,20 @@ func (x *P2PStubDeployRequest) GetReplace() bool {
 	return false
 }
 
+func (x *P2PStubDeployRequest) GetPublicUrl() string {
+	if x != nil {
+		return x.PublicUrl
+	}
+	return ""
+}
+
+func (x *P2PStubDeployRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 type P2PStubDeployResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -152,6 +172,7 @@ type P2PStubCloseRequest struct {
 	// For a handler: the peer to close; empty closes the stub with all peers.
 	RemoteRuntimeUrl string `protobuf:"bytes,2,opt,name=remote_runtime_url,json=remoteRuntimeUrl,proto3" json:"remote_runtime_url,omitempty"`
 	Reason           string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Term             uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -207,6 +228,13 @@ func (x *P2PStubCloseRequest) GetReason() string {
 	return ""
 }
 
+func (x *P2PStubCloseRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 type P2PStubCloseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -244,7 +272,11 @@ func (*P2PStubCloseResponse) Descriptor() ([]byte, []int) {
 }
 
 type P2PStubWatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Term  uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	// The replica that is meant: another process may be at its address by now. Empty:
+	// any.
+	Replica       string `protobuf:"bytes,2,opt,name=replica,proto3" json:"replica,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,14 +311,30 @@ func (*P2PStubWatchRequest) Descriptor() ([]byte, []int) {
 	return file_peerbus_v1_p2pstub_proto_rawDescGZIP(), []int{4}
 }
 
+func (x *P2PStubWatchRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *P2PStubWatchRequest) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
 type P2PStubWatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first response has everything and `snapshot` set; later ones what has
 	// changed.
 	Snapshot bool `protobuf:"varint,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// Stubs that are deployed (snapshot only).
-	Stubs         []string `protobuf:"bytes,2,rep,name=stubs,proto3" json:"stubs,omitempty"`
-	Peers         []*Peer  `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	Stubs []string `protobuf:"bytes,2,rep,name=stubs,proto3" json:"stubs,omitempty"`
+	Peers []*Peer  `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
+	// It is told to stop: it takes nothing new, and closes what it has.
+	Leaving       bool `protobuf:"varint,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -342,6 +390,110 @@ func (x *P2PStubWatchResponse) GetPeers() []*Peer {
 	return nil
 }
 
+func (x *P2PStubWatchResponse) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
+type P2PStubTakeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The handler stub of this replica.
+	StubUrl       string   `protobuf:"bytes,1,opt,name=stub_url,json=stubUrl,proto3" json:"stub_url,omitempty"`
+	Message       *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Term          uint64   `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *P2PStubTakeRequest) Reset() {
+	*x = P2PStubTakeRequest{}
+	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *P2PStubTakeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*P2PStubTakeRequest) ProtoMessage() {}
+
+func (x *P2PStubTakeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use P2PStubTakeRequest.ProtoReflect.Descriptor instead.
+func (*P2PStubTakeRequest) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_p2pstub_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *P2PStubTakeRequest) GetStubUrl() string {
+	if x != nil {
+		return x.StubUrl
+	}
+	return ""
+}
+
+func (x *P2PStubTakeRequest) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *P2PStubTakeRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+type P2PStubTakeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *P2PStubTakeResponse) Reset() {
+	*x = P2PStubTakeResponse{}
+	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *P2PStubTakeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*P2PStubTakeResponse) ProtoMessage() {}
+
+func (x *P2PStubTakeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use P2PStubTakeResponse.ProtoReflect.Descriptor instead.
+func (*P2PStubTakeResponse) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_p2pstub_proto_rawDescGZIP(), []int{7}
+}
+
 // Peer is one peer connection of a stub.
 type Peer struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -376,7 +528,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[6]
+	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +540,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[6]
+	mi := &file_peerbus_v1_p2pstub_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +553,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_p2pstub_proto_rawDescGZIP(), []int{6}
+	return file_peerbus_v1_p2pstub_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Peer) GetStubUrl() string {
@@ -514,7 +666,7 @@ var File_peerbus_v1_p2pstub_proto protoreflect.FileDescriptor
 const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\n" +
 	"\x18peerbus/v1/p2pstub.proto\x12\n" +
-	"peerbus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19peerbus/v1/registry.proto\"\xeb\x01\n" +
+	"peerbus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18peerbus/v1/message.proto\x1a\x19peerbus/v1/registry.proto\"\x9e\x02\n" +
 	"\x14P2PStubDeployRequest\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
 	"runtimeUrl\x12\x19\n" +
@@ -523,18 +675,30 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"\x12remote_runtime_url\x18\x04 \x01(\tR\x10remoteRuntimeUrl\x12\x1f\n" +
 	"\vp2p_handler\x18\x05 \x01(\tR\n" +
 	"p2pHandler\x12\x18\n" +
-	"\areplace\x18\x06 \x01(\bR\areplace\"\x17\n" +
-	"\x15P2PStubDeployResponse\"v\n" +
+	"\areplace\x18\x06 \x01(\bR\areplace\x12\x1d\n" +
+	"\n" +
+	"public_url\x18\a \x01(\tR\tpublicUrl\x12\x12\n" +
+	"\x04term\x18\b \x01(\x04R\x04term\"\x17\n" +
+	"\x15P2PStubDeployResponse\"\x8a\x01\n" +
 	"\x13P2PStubCloseRequest\x12\x19\n" +
 	"\bstub_url\x18\x01 \x01(\tR\astubUrl\x12,\n" +
 	"\x12remote_runtime_url\x18\x02 \x01(\tR\x10remoteRuntimeUrl\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x16\n" +
-	"\x14P2PStubCloseResponse\"\x15\n" +
-	"\x13P2PStubWatchRequest\"p\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\"\x16\n" +
+	"\x14P2PStubCloseResponse\"C\n" +
+	"\x13P2PStubWatchRequest\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
+	"\areplica\x18\x02 \x01(\tR\areplica\"\x8a\x01\n" +
 	"\x14P2PStubWatchResponse\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\bR\bsnapshot\x12\x14\n" +
 	"\x05stubs\x18\x02 \x03(\tR\x05stubs\x12&\n" +
-	"\x05peers\x18\x03 \x03(\v2\x10.peerbus.v1.PeerR\x05peers\"\xed\x03\n" +
+	"\x05peers\x18\x03 \x03(\v2\x10.peerbus.v1.PeerR\x05peers\x12\x18\n" +
+	"\aleaving\x18\x04 \x01(\bR\aleaving\"r\n" +
+	"\x12P2PStubTakeRequest\x12\x19\n" +
+	"\bstub_url\x18\x01 \x01(\tR\astubUrl\x12-\n" +
+	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\"\x15\n" +
+	"\x13P2PStubTakeResponse\"\xed\x03\n" +
 	"\x04Peer\x12\x19\n" +
 	"\bstub_url\x18\x01 \x01(\tR\astubUrl\x12.\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x1a.peerbus.v1.ConnectionRoleR\x04role\x12,\n" +
@@ -554,11 +718,12 @@ const file_peerbus_v1_p2pstub_proto_rawDesc = "" +
 	"generation\x12\x12\n" +
 	"\x04worn\x18\r \x01(\bR\x04worn\x12\x12\n" +
 	"\x04flow\x18\x0e \x01(\bR\x04flow\x12\x16\n" +
-	"\x06object\x18\x0f \x01(\tR\x06object2\xf2\x01\n" +
+	"\x06object\x18\x0f \x01(\tR\x06object2\xbb\x02\n" +
 	"\aP2PStub\x12M\n" +
 	"\x06Deploy\x12 .peerbus.v1.P2PStubDeployRequest\x1a!.peerbus.v1.P2PStubDeployResponse\x12J\n" +
 	"\x05Close\x12\x1f.peerbus.v1.P2PStubCloseRequest\x1a .peerbus.v1.P2PStubCloseResponse\x12L\n" +
-	"\x05Watch\x12\x1f.peerbus.v1.P2PStubWatchRequest\x1a .peerbus.v1.P2PStubWatchResponse0\x01B5Z3github.com/peerbus/peerbus/gen/peerbus/v1;peerbusv1b\x06proto3"
+	"\x05Watch\x12\x1f.peerbus.v1.P2PStubWatchRequest\x1a .peerbus.v1.P2PStubWatchResponse0\x01\x12G\n" +
+	"\x04Take\x12\x1e.peerbus.v1.P2PStubTakeRequest\x1a\x1f.peerbus.v1.P2PStubTakeResponseB5Z3github.com/peerbus/peerbus/gen/peerbus/v1;peerbusv1b\x06proto3"
 
 var (
 	file_peerbus_v1_p2pstub_proto_rawDescOnce sync.Once
@@ -572,7 +737,7 @@ func file_peerbus_v1_p2pstub_proto_rawDescGZIP() []byte {
 	return file_peerbus_v1_p2pstub_proto_rawDescData
 }
 
-var file_peerbus_v1_p2pstub_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_peerbus_v1_p2pstub_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_peerbus_v1_p2pstub_proto_goTypes = []any{
 	(*P2PStubDeployRequest)(nil),  // 0: peerbus.v1.P2PStubDeployRequest
 	(*P2PStubDeployResponse)(nil), // 1: peerbus.v1.P2PStubDeployResponse
@@ -580,28 +745,34 @@ var file_peerbus_v1_p2pstub_proto_goTypes = []any{
 	(*P2PStubCloseResponse)(nil),  // 3: peerbus.v1.P2PStubCloseResponse
 	(*P2PStubWatchRequest)(nil),   // 4: peerbus.v1.P2PStubWatchRequest
 	(*P2PStubWatchResponse)(nil),  // 5: peerbus.v1.P2PStubWatchResponse
-	(*Peer)(nil),                  // 6: peerbus.v1.Peer
-	(ConnectionRole)(0),           // 7: peerbus.v1.ConnectionRole
-	(ConnectionState)(0),          // 8: peerbus.v1.ConnectionState
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
+	(*P2PStubTakeRequest)(nil),    // 6: peerbus.v1.P2PStubTakeRequest
+	(*P2PStubTakeResponse)(nil),   // 7: peerbus.v1.P2PStubTakeResponse
+	(*Peer)(nil),                  // 8: peerbus.v1.Peer
+	(ConnectionRole)(0),           // 9: peerbus.v1.ConnectionRole
+	(*Message)(nil),               // 10: peerbus.v1.Message
+	(ConnectionState)(0),          // 11: peerbus.v1.ConnectionState
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
 }
 var file_peerbus_v1_p2pstub_proto_depIdxs = []int32{
-	7, // 0: peerbus.v1.P2PStubDeployRequest.role:type_name -> peerbus.v1.ConnectionRole
-	6, // 1: peerbus.v1.P2PStubWatchResponse.peers:type_name -> peerbus.v1.Peer
-	7, // 2: peerbus.v1.Peer.role:type_name -> peerbus.v1.ConnectionRole
-	8, // 3: peerbus.v1.Peer.state:type_name -> peerbus.v1.ConnectionState
-	9, // 4: peerbus.v1.Peer.round_trip:type_name -> google.protobuf.Duration
-	0, // 5: peerbus.v1.P2PStub.Deploy:input_type -> peerbus.v1.P2PStubDeployRequest
-	2, // 6: peerbus.v1.P2PStub.Close:input_type -> peerbus.v1.P2PStubCloseRequest
-	4, // 7: peerbus.v1.P2PStub.Watch:input_type -> peerbus.v1.P2PStubWatchRequest
-	1, // 8: peerbus.v1.P2PStub.Deploy:output_type -> peerbus.v1.P2PStubDeployResponse
-	3, // 9: peerbus.v1.P2PStub.Close:output_type -> peerbus.v1.P2PStubCloseResponse
-	5, // 10: peerbus.v1.P2PStub.Watch:output_type -> peerbus.v1.P2PStubWatchResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	9,  // 0: peerbus.v1.P2PStubDeployRequest.role:type_name -> peerbus.v1.ConnectionRole
+	8,  // 1: peerbus.v1.P2PStubWatchResponse.peers:type_name -> peerbus.v1.Peer
+	10, // 2: peerbus.v1.P2PStubTakeRequest.message:type_name -> peerbus.v1.Message
+	9,  // 3: peerbus.v1.Peer.role:type_name -> peerbus.v1.ConnectionRole
+	11, // 4: peerbus.v1.Peer.state:type_name -> peerbus.v1.ConnectionState
+	12, // 5: peerbus.v1.Peer.round_trip:type_name -> google.protobuf.Duration
+	0,  // 6: peerbus.v1.P2PStub.Deploy:input_type -> peerbus.v1.P2PStubDeployRequest
+	2,  // 7: peerbus.v1.P2PStub.Close:input_type -> peerbus.v1.P2PStubCloseRequest
+	4,  // 8: peerbus.v1.P2PStub.Watch:input_type -> peerbus.v1.P2PStubWatchRequest
+	6,  // 9: peerbus.v1.P2PStub.Take:input_type -> peerbus.v1.P2PStubTakeRequest
+	1,  // 10: peerbus.v1.P2PStub.Deploy:output_type -> peerbus.v1.P2PStubDeployResponse
+	3,  // 11: peerbus.v1.P2PStub.Close:output_type -> peerbus.v1.P2PStubCloseResponse
+	5,  // 12: peerbus.v1.P2PStub.Watch:output_type -> peerbus.v1.P2PStubWatchResponse
+	7,  // 13: peerbus.v1.P2PStub.Take:output_type -> peerbus.v1.P2PStubTakeResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_p2pstub_proto_init() }
@@ -609,6 +780,7 @@ func file_peerbus_v1_p2pstub_proto_init() {
 	if File_peerbus_v1_p2pstub_proto != nil {
 		return
 	}
+	file_peerbus_v1_message_proto_init()
 	file_peerbus_v1_registry_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -616,7 +788,7 @@ func file_peerbus_v1_p2pstub_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_p2pstub_proto_rawDesc), len(file_peerbus_v1_p2pstub_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

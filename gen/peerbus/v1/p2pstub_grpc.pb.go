@@ -22,6 +22,7 @@ const (
 	P2PStub_Deploy_FullMethodName = "/peerbus.v1.P2PStub/Deploy"
 	P2PStub_Close_FullMethodName  = "/peerbus.v1.P2PStub/Close"
 	P2PStub_Watch_FullMethodName  = "/peerbus.v1.P2PStub/Watch"
+	P2PStub_Take_FullMethodName   = "/peerbus.v1.P2PStub/Take"
 )
 
 // P2PStubClient is the client API for P2PStub service.
@@ -38,6 +39,9 @@ type P2PStubClient interface {
 	Close(ctx context.Context, in *P2PStubCloseRequest, opts ...grpc.CallOption) (*P2PStubCloseResponse, error)
 	// Watch sends what is up, then every change.
 	Watch(ctx context.Context, in *P2PStubWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[P2PStubWatchResponse], error)
+	// Take hands over a message that came to the runtime's handler address, where
+	// there are several replicas. The stub answers it on the bus.
+	Take(ctx context.Context, in *P2PStubTakeRequest, opts ...grpc.CallOption) (*P2PStubTakeResponse, error)
 }
 
 type p2PStubClient struct {
@@ -87,6 +91,16 @@ func (c *p2PStubClient) Watch(ctx context.Context, in *P2PStubWatchRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type P2PStub_WatchClient = grpc.ServerStreamingClient[P2PStubWatchResponse]
 
+func (c *p2PStubClient) Take(ctx context.Context, in *P2PStubTakeRequest, opts ...grpc.CallOption) (*P2PStubTakeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(P2PStubTakeResponse)
+	err := c.cc.Invoke(ctx, P2PStub_Take_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // P2PStubServer is the server API for P2PStub service.
 // All implementations must embed UnimplementedP2PStubServer
 // for forward compatibility.
@@ -101,6 +115,9 @@ type P2PStubServer interface {
 	Close(context.Context, *P2PStubCloseRequest) (*P2PStubCloseResponse, error)
 	// Watch sends what is up, then every change.
 	Watch(*P2PStubWatchRequest, grpc.ServerStreamingServer[P2PStubWatchResponse]) error
+	// Take hands over a message that came to the runtime's handler address, where
+	// there are several replicas. The stub answers it on the bus.
+	Take(context.Context, *P2PStubTakeRequest) (*P2PStubTakeResponse, error)
 	mustEmbedUnimplementedP2PStubServer()
 }
 
@@ -119,6 +136,9 @@ func (UnimplementedP2PStubServer) Close(context.Context, *P2PStubCloseRequest) (
 }
 func (UnimplementedP2PStubServer) Watch(*P2PStubWatchRequest, grpc.ServerStreamingServer[P2PStubWatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedP2PStubServer) Take(context.Context, *P2PStubTakeRequest) (*P2PStubTakeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Take not implemented")
 }
 func (UnimplementedP2PStubServer) mustEmbedUnimplementedP2PStubServer() {}
 func (UnimplementedP2PStubServer) testEmbeddedByValue()                 {}
@@ -188,6 +208,24 @@ func _P2PStub_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type P2PStub_WatchServer = grpc.ServerStreamingServer[P2PStubWatchResponse]
 
+func _P2PStub_Take_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(P2PStubTakeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(P2PStubServer).Take(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: P2PStub_Take_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(P2PStubServer).Take(ctx, req.(*P2PStubTakeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // P2PStub_ServiceDesc is the grpc.ServiceDesc for P2PStub service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +240,10 @@ var P2PStub_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Close",
 			Handler:    _P2PStub_Close_Handler,
+		},
+		{
+			MethodName: "Take",
+			Handler:    _P2PStub_Take_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1909,7 +1909,11 @@ type Connection struct {
 	// Of the last heartbeat over the data channel; unset without one.
 	RoundTrip *durationpb.Duration `protobuf:"bytes,15,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
 	// Generation of ICE: 0, and one more for each restart.
-	Generation    uint32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation uint32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The replica of p2pstub that keeps it, and where that is; empty when there is but
+	// one p2pstub.
+	Replica       string `protobuf:"bytes,17,opt,name=replica,proto3" json:"replica,omitempty"`
+	ReplicaAddr   string `protobuf:"bytes,18,opt,name=replica_addr,json=replicaAddr,proto3" json:"replica_addr,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2056,6 +2060,20 @@ func (x *Connection) GetGeneration() uint32 {
 	return 0
 }
 
+func (x *Connection) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *Connection) GetReplicaAddr() string {
+	if x != nil {
+		return x.ReplicaAddr
+	}
+	return ""
+}
+
 // Transition is one change of state, and when it happened.
 type Transition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2161,11 +2179,13 @@ type GetRuntimeResponse struct {
 	// Message Nodes this runtime has a stub for.
 	Nodes []*NodeSession `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// Components that the registry is connected with: "bus", "p2pstub",
-	// "nodestub".
+	// "nodestub". With replicas it is "p2pstub HOST:PORT" for each.
 	Components    []*ComponentStatus `protobuf:"bytes,5,rep,name=components,proto3" json:"components,omitempty"`
 	Registrations uint32             `protobuf:"varint,6,opt,name=registrations,proto3" json:"registrations,omitempty"`
 	Connections   uint32             `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`
 	Version       string             `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	// Where the registry that leads is reached; empty when there is but one.
+	LeaderAddr    string `protobuf:"bytes,9,opt,name=leader_addr,json=leaderAddr,proto3" json:"leader_addr,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2252,6 +2272,13 @@ func (x *GetRuntimeResponse) GetConnections() uint32 {
 func (x *GetRuntimeResponse) GetVersion() string {
 	if x != nil {
 		return x.Version
+	}
+	return ""
+}
+
+func (x *GetRuntimeResponse) GetLeaderAddr() string {
+	if x != nil {
+		return x.LeaderAddr
 	}
 	return ""
 }
@@ -2500,7 +2527,7 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\x17WatchConnectionsRequest\"n\n" +
 	"\x18WatchConnectionsResponse\x128\n" +
 	"\vconnections\x18\x01 \x03(\v2\x16.peerbus.v1.ConnectionR\vconnections\x12\x18\n" +
-	"\aremoved\x18\x02 \x03(\tR\aremoved\"\xaa\x05\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\"\xe7\x05\n" +
 	"\n" +
 	"Connection\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
@@ -2524,13 +2551,15 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"round_trip\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x10 \x01(\rR\n" +
-	"generation\"\x87\x01\n" +
+	"generation\x12\x18\n" +
+	"\areplica\x18\x11 \x01(\tR\areplica\x12!\n" +
+	"\freplica_addr\x18\x12 \x01(\tR\vreplicaAddr\"\x87\x01\n" +
 	"\n" +
 	"Transition\x121\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.peerbus.v1.ConnectionStateR\x05state\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x13\n" +
-	"\x11GetRuntimeRequest\"\xc3\x02\n" +
+	"\x11GetRuntimeRequest\"\xe4\x02\n" +
 	"\x12GetRuntimeResponse\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
 	"runtimeUrl\x12\x16\n" +
@@ -2542,7 +2571,9 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"components\x12$\n" +
 	"\rregistrations\x18\x06 \x01(\rR\rregistrations\x12 \n" +
 	"\vconnections\x18\a \x01(\rR\vconnections\x12\x18\n" +
-	"\aversion\x18\b \x01(\tR\aversion\"\x8a\x01\n" +
+	"\aversion\x18\b \x01(\tR\aversion\x12\x1f\n" +
+	"\vleader_addr\x18\t \x01(\tR\n" +
+	"leaderAddr\"\x8a\x01\n" +
 	"\vNodeSession\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x12\x19\n" +
 	"\bstub_url\x18\x02 \x01(\tR\astubUrl\x12\x14\n" +

@@ -1,0 +1,326 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"google.golang.org/grpc"
+
+	"github.com/peerbus/peerbus/client"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/rpc"
+)
+
+// startNATS runs a NATS server with JetStream on loopback, which outlives the processes
+// of the test.
+func startNATS(t *testing.T) (url string) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		MaxPayload: engine.MaxPayload,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("NATS does not start")
+	}
+	return s.ClientURL()
+}
+
+// replicated is a runtime with two registries and two p2pstubs.
+type replicated struct {
+	*local.Runtime
+	t      *testing.T
+	system *local.System
+	parts  map[string]*local.Process // registry 1, registry 2, p2pstub 1, p2pstub 2
+	addrs  map[string]string         // of each
+}
+
+func startReplicated(t *testing.T, s *local.System, id string, node *local.Node, extra ...string) *replicated {
+	t.Helper()
+	addrs, err := local.FreeAddrs(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &replicated{
+		t: t, system: s, parts: map[string]*local.Process{}, addrs: map[string]string{},
+		Runtime: &local.Runtime{
+			URL: "hyperty-runtime://" + node.Domain + "/" + id, BusAddr: addrs[0], NodeAddr: addrs[1],
+			RegistryAddr: addrs[2] + "," + addrs[3], MetricsAddrs: map[string]string{}, Processes: map[string]*local.Process{},
+		},
+	}
+	common := []string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}
+	nats := []string{"--nats-url", startNATS(t)}
+	r.Processes["bus"] = r.start("bus", append(common, "--registry-addr", r.RegistryAddr)...)
+	r.Processes["nodestub"] = r.start("nodestub", append(common, "--nodestub-addr", r.NodeAddr, "--node", node.Domain+"="+node.GRPCAddr)...)
+	for i := range 2 {
+		name := fmt.Sprint("registry ", i+1)
+		r.addrs[name] = addrs[2+i]
+		r.parts[name] = r.start("registry", slices.Concat(common, nats, extra, []string{"--registry-addr", addrs[2+i], "--nodestub-addr", r.NodeAddr})...)
+		name = fmt.Sprint("p2pstub ", i+1)
+		r.addrs[name] = addrs[4+i]
+		r.parts[name] = r.start("p2pstub", slices.Concat(common, nats, []string{"--p2pstub-addr", addrs[4+i], "--advertise", "127.0.0.1"})...)
+	}
+	for addr, conn := range map[string]**grpc.ClientConn{r.BusAddr: &r.Bus, r.RegistryAddr: &r.Registry} {
+		c, err := rpc.Dial(addr, rpc.Security{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		*conn = c
+	}
+	return r
+}
+
+func (r *replicated) start(mode string, args ...string) *local.Process {
+	r.t.Helper()
+	p, err := r.system.Start(mode+" of "+r.URL, append([]string{mode}, args...)...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
+
+// leading gives the registry that leads.
+func (r *replicated) leading(ctx context.Context) string {
+	r.t.Helper()
+	for {
+		resp, err := pb.NewRegistryClient(r.Registry).GetRuntime(ctx, &pb.GetRuntimeRequest{})
+		for name, addr := range r.addrs {
+			if err == nil && resp.LeaderAddr == addr && !r.parts[name].Ended() {
+				return name
+			}
+		}
+		if !pause(ctx) {
+			r.t.Fatalf("no registry leads: %v, %v", resp, err)
+		}
+	}
+}
+
+// has gives the p2pstub that keeps a connection.
+func (r *replicated) has(c *pb.Connection) string {
+	for name, addr := range r.addrs {
+		if c.ReplicaAddr == addr {
+			return name
+		}
+	}
+	return ""
+}
+
+// liveAtOneThatRuns waits until the one connection is live, at a p2pstub that runs.
+func (r *replicated) liveAtOneThatRuns(ctx context.Context, remote string) *pb.Connection {
+	r.t.Helper()
+	for {
+		resp, err := pb.NewRegistryClient(r.Registry).ListConnections(ctx, &pb.ListConnectionsRequest{})
+		if err == nil && len(resp.Connections) == 1 {
+			c := resp.Connections[0]
+			if at := r.has(c); live(c) && c.RemoteRuntimeUrl == remote && at != "" && !r.parts[at].Ended() {
+				return c
+			}
+		}
+		if !pause(ctx) {
+			r.t.Fatalf("it is not live again: %v, %v", resp, err)
+		}
+	}
+}
+
+// numberedTraffic is numbered messages one way, which never pause for long.
+type numberedTraffic struct {
+	to     string
+	posted int64
+	came   atomic.Int64
+	wrong  atomic.Pointer[string] // the first that came out of its turn
+	stop   context.CancelFunc
+	over   chan error
+}
+
+// sendAlong posts until end is called.
+func sendAlong(t *testing.T, from, to *client.Bus, fromURL, toURL string) *numberedTraffic {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	c := &numberedTraffic{to: toURL, stop: stop, over: make(chan error, 1)}
+	_, err := to.Listen(testContext(t), toURL, func(_ context.Context, m *pb.Message) {
+		if n := strconv.FormatInt(c.came.Load(), 10); m.Id != n {
+			why := fmt.Sprintf("%s came, want %s", m.Id, n)
+			c.wrong.CompareAndSwap(nil, &why)
+		}
+		c.came.Add(1)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { c.over <- c.post(ctx, from, fromURL) }()
+	t.Cleanup(stop)
+	return c
+}
+
+func (c *numberedTraffic) post(ctx context.Context, from *client.Bus, fromURL string) (err error) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for ; err == nil && ctx.Err() == nil; <-tick.C {
+		m := numbered(fromURL, c.to, int(c.posted))
+		m.Id = strconv.FormatInt(c.posted, 10)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		err = from.Post(within, m)
+		cancel()
+		c.posted++
+	}
+	return err
+}
+
+// goesOn waits until more messages have come.
+func (c *numberedTraffic) goesOn(t *testing.T) {
+	t.Helper()
+	ctx := testContext(t)
+	for want := c.came.Load() + 20; c.came.Load() < want; {
+		if !pause(ctx) {
+			t.Fatalf("%s: no message comes after %d", c.to, c.came.Load())
+		}
+	}
+}
+
+// end stops, and checks that each has come once and in order.
+func (c *numberedTraffic) end(t *testing.T) {
+	t.Helper()
+	c.stop()
+	if err := <-c.over; err != nil {
+		t.Errorf("%s: Post: %v", c.to, err)
+	}
+	for ctx := testContext(t); c.came.Load() < c.posted && pause(ctx); {
+	}
+	if came := c.came.Load(); came != c.posted {
+		t.Errorf("%s: %d were sent, %d came", c.to, c.posted, came)
+	}
+	if why := c.wrong.Load(); why != nil {
+		t.Errorf("%s: %s", c.to, *why)
+	}
+}
+
+// Of two registries and two p2pstubs each may be killed or stopped at any time, under
+// traffic: nothing is lost, doubled or reordered, and the one connection is live again.
+func TestReplicasOfRegistryAndP2PStub(t *testing.T) {
+	s := newSystem(t)
+	node := startNode(t, s)
+	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
+	alice := startReplicated(t, s, "alice", node)
+	for _, r := range []*local.Runtime{alice.Runtime, bob} {
+		if err := r.Ready(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aliceURL, bobURL := register(t, alice.Runtime, "alice"), register(t, bob, "bob")
+	atAlice, atBob := attachTo(t, alice.Runtime), attachTo(t, bob)
+	there, back := sendAlong(t, atAlice, atBob, aliceURL, bobURL), sendAlong(t, atBob, atAlice, bobURL, aliceURL)
+	alice.liveAtOneThatRuns(testContext(t), bob.URL)
+
+	standsBy := func() string {
+		if alice.leading(testContext(t)) == "registry 1" {
+			return "registry 2"
+		}
+		return "registry 1"
+	}
+	leads := func() string { return alice.leading(testContext(t)) }
+	keeps := func() string { return alice.has(alice.liveAtOneThatRuns(testContext(t), bob.URL)) }
+	idle := func() string {
+		if keeps() == "p2pstub 1" {
+			return "p2pstub 2"
+		}
+		return "p2pstub 1"
+	}
+	for _, one := range []struct {
+		what string
+		who  func() string
+	}{
+		{"the registry that leads", leads}, {"the one that stands by", standsBy},
+		{"the p2pstub with the connection", keeps}, {"the other", idle},
+	} {
+		for how, stop := range map[string]func(*local.Process) error{
+			"stopped": (*local.Process).Stop,
+			"killed":  func(p *local.Process) error { p.Kill(); return nil },
+		} {
+			t.Run(one.what+" is "+how, func(t *testing.T) {
+				name := one.who()
+				if err := stop(alice.parts[name]); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				alice.liveAtOneThatRuns(testContext(t), bob.URL)
+				leader := alice.leading(testContext(t))
+				t.Logf("%s: live again after %v, %s leads", name, time.Since(began), leader)
+				there.goesOn(t)
+				back.goesOn(t)
+				again, err := s.Restart(alice.parts[name])
+				if err != nil {
+					t.Fatal(err)
+				}
+				alice.parts[name] = again
+				if err := alice.Ready(testContext(t)); err != nil {
+					t.Fatal(err)
+				}
+				there.goesOn(t)
+				back.goesOn(t)
+			})
+		}
+	}
+	there.end(t)
+	back.end(t)
+	if all := connections(t, bob); len(all) != 1 {
+		t.Errorf("the other runtime has %d entries: %v", len(all), all)
+	}
+}
+
+// A runtime that sets up nothing itself is invited: whoever leads takes the invitation,
+// and one p2pstub has the connection, also when the one before has just gone.
+func TestReplicasAreInvited(t *testing.T) {
+	s := newSystem(t)
+	node := startNode(t, s)
+	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
+	alice := startReplicated(t, s, "alice", node, "--p2p", "never")
+	for _, r := range []*local.Runtime{alice.Runtime, bob} {
+		if err := r.Ready(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aliceURL, bobURL := register(t, alice.Runtime, "alice"), register(t, bob, "bob")
+	there := sendAlong(t, attachTo(t, bob), attachTo(t, alice.Runtime), bobURL, aliceURL)
+	invited := func() string {
+		c := alice.liveAtOneThatRuns(testContext(t), bob.URL)
+		if c.Role != pb.ConnectionRole_CONNECTION_ROLE_HANDLER {
+			t.Errorf("alice has set it up: %v", c)
+		}
+		return alice.has(c)
+	}
+	name := invited()
+	if err := alice.parts[name].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if other := invited(); other == name {
+		t.Errorf("%s has it, which is stopped", other)
+	}
+	// While nobody leads the invitation waits.
+	alice.parts[alice.leading(testContext(t))].Kill()
+	if _, err := pb.NewRegistryClient(bob.Registry).Disconnect(testContext(t), &pb.DisconnectRequest{Connection: alice.URL}); err != nil {
+		t.Fatal(err)
+	}
+	waitConnection(t, bob, alice.URL, live)
+	invited()
+	there.goesOn(t)
+	there.end(t)
+	if all := connections(t, bob); len(all) != 1 {
+		t.Errorf("the other runtime has %d entries: %v", len(all), all)
+	}
+}

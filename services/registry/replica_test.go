@@ -1,0 +1,513 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/members"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/datasync"
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+const (
+	createdState = pb.ConnectionState_CONNECTION_STATE_CREATED
+	liveState    = pb.ConnectionState_CONNECTION_STATE_LIVE
+)
+
+// owned gives a runtime, with an address in it, that belongs to a P2P stub.
+func owned(b *bed, by string, among ...string) (remote, addr string) {
+	var all []members.Member
+	for _, name := range among {
+		all = append(all, members.Member{ID: name})
+	}
+	for i := 0; ; i++ {
+		remote = fmt.Sprintf("hyperty-runtime://b.example/%d", i)
+		if m, _ := members.Owner(all, remote); m.ID == by {
+			b.answer(address.DomainRegistry("b.example"), found(remote, remote+"/p2phandler/1"))
+			return remote, fmt.Sprintf("hyperty://b.example/%s-%d", by, i)
+		}
+	}
+}
+
+// live plays a set-up by a requester until its connection is live.
+func (b *bed) live(t *testing.T, r *running, s *stubReplica, remote string) (stub string) {
+	t.Helper()
+	stub = s.has(requester, remote)
+	b.answer(stub, ok)
+	s.says(stub, requester, remote, createdState)
+	s.says(stub, requester, remote, liveState)
+	r.state(t, remote, status.Live)
+	return stub
+}
+
+func connect(t *testing.T, api pb.RegistryClient, addr string) *pb.Connection {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp, err := api.Connect(ctx, &pb.ConnectRequest{Address: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.Connection
+}
+
+// What is set up is at the owner of the remote runtime, and the entry says so.
+func TestASetUpIsAtTheOwnerOfItsRuntime(t *testing.T) {
+	b := newBed(t)
+	stubs := map[string]*stubReplica{"s1": b.stub("s1"), "s2": b.stub("s2")}
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	for name, s := range stubs {
+		h := s.has(handler, "")
+		if d := stubs[name].stubs[h]; d.PublicUrl != running.handler || h == running.handler {
+			t.Errorf("%s has the handler stub %v", name, d)
+		}
+		remote, addr := owned(b, name, "s1", "s2")
+		connect(t, r.api, addr)
+		b.live(t, running, s, remote)
+		resp, err := r.api.GetConnection(t.Context(), &pb.GetConnectionRequest{Connection: remote})
+		if err != nil || resp.Connection.Replica != name || resp.Connection.ReplicaAddr != name+":1" {
+			t.Errorf("%v: %v", resp, err)
+		}
+	}
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	for name, s := range stubs {
+		if len(s.stubs) != 2 {
+			t.Errorf("%s has %v, want its handler and one requester", name, s.stubs)
+		}
+	}
+}
+
+// invitation is what a remote runtime sends to the handler.
+func invitation(t *testing.T, remote, to string) *pb.Message {
+	t.Helper()
+	object := datasync.Object{
+		URL: "connection://b.example/o", Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema("b.example"),
+		Reporter: remote + "/p2prequester/1", Runtime: remote,
+	}
+	r, err := datasync.NewReporter(object, datasync.Connection{Runtime: remote, Owner: object.Reporter}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Invite(to)
+}
+
+// An invitation is taken by exactly one: the one that has something with the remote
+// runtime, else its owner. What is no invitation is answered here.
+func TestAnInvitationIsTakenByOne(t *testing.T) {
+	b := newBed(t)
+	s1, s2 := b.stub("s1"), b.stub("s2")
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	h1, _ := s1.has(handler, ""), s2.has(handler, "")
+	remote, _ := owned(b, "s2", "s1", "s2")
+	for range 2 { // repeated
+		b.deliver(invitation(t, remote, running.handler))
+		b.saw("s2 take create connection://b.example/o/subscription")
+	}
+	// Where the connection is, whoever owns the runtime by now.
+	other, _ := owned(b, "s2", "s1", "s2")
+	b.answer(h1, ok)
+	s1.says(h1, handler, other, createdState)
+	running.state(t, other, status.Created)
+	b.deliver(invitation(t, other, running.handler))
+	b.saw("s1 take create connection://b.example/o/subscription")
+
+	m := invitation(t, runtimeA, running.handler)
+	b.deliver(m)
+	b.until("it is refused", func() bool {
+		return hasPrefix(b.log, "response "+running.handler+" -> "+m.From, `a runtime cannot connect to itself"}`)
+	})
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	for _, l := range b.log {
+		if l == "s1 take create connection://b.example/o/subscription" || l == "s2 take create connection://b.example/o/subscription" {
+			t.Errorf("it was taken again: %s", l)
+		}
+	}
+}
+
+// What a P2P stub has that is lost, or leaves, is set up at another at once, whichever
+// side has set it up before; messages take the Message Node meanwhile.
+func TestWhatAP2PStubHadIsSetUpElsewhere(t *testing.T) {
+	for name, lose := range map[string]func(*stubReplica){
+		"its server is gone": func(s *stubReplica) { s.halt() },
+		"it leaves":          func(s *stubReplica) { s.tell(&pb.P2PStubWatchResponse{Leaving: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			s1, s2 := b.stub("s1"), b.stub("s2")
+			r := b.registry("r1", mayLead, func(c *Config) { c.Limits.RetryMin = time.Hour })
+			running := r.leads(t)
+			h1, _ := s1.has(handler, ""), s2.has(handler, "")
+			remote, addr := owned(b, "s1", "s1", "s2")
+			bus := running.routes(t)
+			if route := bus.ask(addr); route.Next != nodeB {
+				t.Fatalf("the first message goes to %v", route)
+			}
+			b.live(t, running, s1, remote)
+			invited := runtimeC
+			b.answer(h1, ok)
+			s1.says(h1, handler, invited, createdState)
+			s1.says(h1, handler, invited, liveState)
+			running.state(t, invited, status.Live)
+			bus.leads(addr, running.state(t, remote, status.Live).P2PConnectionUrl)
+
+			b.answer(address.DomainRegistry("c.example"), found(runtimeC, runtimeC+"/p2phandler/1"))
+			if route := bus.ask("hyperty://c.example/1"); route.Next == "" {
+				t.Fatal(route)
+			}
+			lose(s1)
+			bus.leads(addr, nodeB)
+			stub := b.live(t, running, s2, remote)
+			c := running.state(t, remote, status.Live)
+			if c.Replica != "s2" || c.StubUrl != stub {
+				t.Errorf("the entry is %v", c)
+			}
+			bus.leads(addr, c.P2PConnectionUrl)
+			b.live(t, running, s2, invited) // which had set it up itself
+		})
+	}
+}
+
+// The registry that comes after another goes on with what is under way, and is told
+// apart from it by its term.
+func TestTakeoverInTheMiddleOfASetUp(t *testing.T) {
+	b := newBed(t)
+	s := b.stub("s1")
+	one := b.registry("r1", mayLead, nil)
+	first := one.leads(t)
+	two := b.registry("r2", mayLead, nil)
+	remote, addr := owned(b, "s1", "s1")
+	entry := connect(t, two.api, addr) // which forwards it
+	stub := s.has(requester, remote)
+	b.answer(stub, ok)
+	s.says(stub, requester, remote, createdState)
+	first.state(t, remote, status.Created)
+	term := first.term()
+	one.stop()
+	second := two.leads(t)
+	s.says(stub, requester, remote, liveState)
+	c := second.state(t, remote, status.Live)
+	if c.Id != entry.Id || c.StubUrl != stub || c.Replica != "s1" {
+		t.Errorf("the entry was %v and is %v", entry, c)
+	}
+	if second.term() <= term || second.handler != first.handler {
+		t.Errorf("term %d follows %d, handler %s follows %s", second.term(), term, second.handler, first.handler)
+	}
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	if s.term != second.term() {
+		t.Errorf("the P2P stub heeds term %d, want %d", s.term, second.term())
+	}
+}
+
+// Of two registries that believe that they lead on one store, the one that began first
+// writes nothing any more, also nothing that the other has not touched, and stops.
+func TestADeposedRegistryWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	e := openEngine(t)
+	conn, stop := w.serve()
+	defer stop()
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := newRegistry(Config{
+		RuntimeURL: runtimeA, P2PStub: pb.NewP2PStubClient(conn), NodeStub: pb.NewNodeStubClient(conn), Bus: conn,
+		Engine: e, Log: testLog(t),
+	}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- old.Run(ctx) }()
+	if err := old.ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.store.saveConnection(ctx, connection{ID: "1", Remote: runtimeB, State: status.Created}); err != nil {
+		t.Fatal(err)
+	}
+	r := w.start(e, nil)
+	if err := old.apply(event{kind: wanted, remote: runtimeC, stub: address.Requester(runtimeA, "1"), role: requester, handler: "h"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, errDeposed) {
+		t.Errorf("the deposed one ended with %v", err)
+	}
+	if err := old.store.removeConnection(ctx, runtimeB); !errors.Is(err, errDeposed) {
+		t.Errorf("it removes an entry: %v", err)
+	}
+	if all := storedEntries(t, r.store); len(all) != 1 || all[0] != key(connectionPrefix, runtimeB) {
+		t.Errorf("the store has %v", all)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.history {
+		if l == "deploy requester "+runtimeC {
+			t.Error("it acted on what it could not write")
+		}
+	}
+}
+
+// Many writes at once of one registry do not refuse one another.
+func TestWritesOfOneTerm(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), nil)
+	errs := make(chan error)
+	for i := range 50 {
+		go func() {
+			remote := fmt.Sprintf("hyperty-runtime://b.example/%d", i)
+			err := r.store.saveConnection(t.Context(), connection{ID: "1", Remote: remote, State: status.Created})
+			if err == nil && i%2 == 0 {
+				err = r.store.removeConnection(t.Context(), remote)
+			}
+			errs <- err
+		}()
+	}
+	for range 50 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if all := storedEntries(t, r.store); len(all) != 25 {
+		t.Errorf("%d entries are left", len(all))
+	}
+}
+
+// storedEntries gives the keys of the entries that a store has now.
+func storedEntries(t *testing.T, s *store) (entries []string) {
+	t.Helper()
+	all, err := s.kv.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range all {
+		if strings.HasPrefix(k, connectionPrefix) {
+			entries = append(entries, k)
+		}
+	}
+	return entries
+}
+
+// A standby answers out of what it knows, forwards the rest, and goes on with what it
+// knows while nobody leads.
+func TestAStandbyAnswers(t *testing.T) {
+	b := newBed(t)
+	s := b.stub("s1")
+	leader := b.registry("r1", mayLead, nil)
+	first := leader.leads(t)
+	standby := b.registry("r2", onlyStands, func(c *Config) { c.Limits.LeaderWait = patience })
+	remote, addr := owned(b, "s1", "s1")
+	bus := (&running{api: standby.api}).routes(t)
+	if route := bus.ask(addr); route.Next != nodeB {
+		t.Fatalf("the first message goes to %v", route)
+	}
+	b.live(t, first, s, remote)
+	c := first.state(t, remote, status.Live)
+	bus.leads(addr, c.P2PConnectionUrl)
+
+	if _, err := standby.api.Register(t.Context(), &pb.RegisterRequest{Registration: &pb.Registration{Url: "hyperty://a.example/1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.source(&pb.SourceQuery{From: "hyperty://a.example/1"}); err.Code != 200 {
+		t.Errorf("its source: %v", err)
+	}
+	if r, err := standby.api.GetRuntime(t.Context(), &pb.GetRuntimeRequest{}); err != nil || r.LeaderAddr != "r1:1" {
+		t.Errorf("the runtime is %v: %v", r, err)
+	}
+	watch, err := standby.api.WatchConnections(t.Context(), &pb.WatchConnectionsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for live := false; !live; {
+		resp, err := watch.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, got := range resp.Connections {
+			live = live || got.Id == c.Id && got.State == liveState
+		}
+	}
+
+	leader.stop()
+	waitNobodyLeads(t, standby)
+	again := (&running{api: standby.api}).routes(t) // another bus
+	if route := again.ask(addr); route.Next != c.P2PConnectionUrl {
+		t.Errorf("while nobody leads: %v", route)
+	}
+	if err := again.source(&pb.SourceQuery{From: "hyperty://a.example/1"}); err.Code != 200 {
+		t.Errorf("its source: %v", err)
+	}
+	all, err := standby.api.ListRegistrations(t.Context(), &pb.ListRegistrationsRequest{})
+	if err != nil || len(all.Registrations) != 1 {
+		t.Errorf("registered is %v: %v", all, err)
+	}
+	if got, err := standby.api.GetConnection(t.Context(), &pb.GetConnectionRequest{Connection: remote}); err != nil || got.Connection.Id != c.Id {
+		t.Errorf("the entry is %v: %v", got, err)
+	}
+	if r, err := standby.api.GetRuntime(t.Context(), &pb.GetRuntimeRequest{}); err != nil || len(r.Components) != 1 || r.Components[0].Connected {
+		t.Errorf("the runtime is %v: %v", r, err)
+	}
+
+	// What waits meanwhile is answered by the next one that leads.
+	asked := make(chan error, 1)
+	go func() {
+		_, err := standby.api.Disconnect(t.Context(), &pb.DisconnectRequest{Connection: remote})
+		asked <- err
+	}()
+	next := b.registry("r3", mayLead, nil)
+	if err := <-asked; err != nil {
+		t.Errorf("Disconnect: %v", err)
+	}
+	if left := next.leads(t).Connections(); len(left) != 0 {
+		t.Errorf("left is %v", left)
+	}
+}
+
+func waitNobodyLeads(t *testing.T, r *registryReplica) {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		_, leader, changed := r.who()
+		r.standby.relayed.mu.Lock()
+		up := r.standby.relayed.up
+		r.standby.relayed.mu.Unlock()
+		if leader == nil && !up {
+			return
+		}
+		again := time.After(time.Millisecond)
+		select {
+		case <-changed:
+		case <-again:
+		case <-late:
+			t.Fatal("someone leads still")
+		}
+	}
+}
+
+// Without anyone who leads a call ends in bounded time, and says why; so does one that
+// was forwarded to the wrong replica, which goes no further.
+func TestNobodyLeads(t *testing.T) {
+	b := newBed(t)
+	standby := b.registry("r1", onlyStands, func(c *Config) { c.Limits.LeaderWait = 50 * time.Millisecond })
+	_, err := standby.api.Connect(t.Context(), &pb.ConnectRequest{Address: bob})
+	if fault.CodeOf(err) != fault.Unavailable || fault.From(err).Description != errNobodyLeads().Description {
+		t.Errorf("Connect: %v", err)
+	}
+	bus := (&running{api: standby.api}).routes(t)
+	if route := bus.ask(bob); route.Code != int32(fault.Unavailable) {
+		t.Errorf("a route: %v", route)
+	}
+	if a := bus.source(&pb.SourceQuery{From: bob}); a.Code != int32(fault.Unavailable) {
+		t.Errorf("a source: %v", a)
+	}
+	ctx := standby.standby.forwarding(t.Context())
+	_, err = standby.api.Connect(ctx, &pb.ConnectRequest{Address: bob})
+	if fault.From(err).Field != errNotLeading.Field {
+		t.Errorf("forwarded: %v", err)
+	}
+	stream, err := standby.api.Routes(ctx)
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if fault.From(err).Field != errNotLeading.Field {
+		t.Errorf("forwarded routes: %v", err)
+	}
+}
+
+// Without a P2P stub there is no set-up; the first one that comes gets it.
+func TestTheFirstP2PStubComesLater(t *testing.T) {
+	b := newBed(t)
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	remote, addr := owned(b, "s1", "s1")
+	if _, err := r.api.Connect(t.Context(), &pb.ConnectRequest{Address: addr}); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("Connect: %v", err)
+	}
+	bus := running.routes(t)
+	if route := bus.ask(addr); route.Next != nodeB {
+		t.Errorf("the route is %v", route)
+	}
+	s := b.stub("s1")
+	s.has(handler, "")
+	if route := bus.ask(addr); route.Next != nodeB {
+		t.Errorf("the route is %v", route)
+	}
+	b.live(t, running, s, remote)
+}
+
+// What comes to the handler while the registry is not attached yet is not refused for
+// good.
+func TestTheHandlerIsAboutToBeListenedTo(t *testing.T) {
+	b := newBed(t)
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	bus := running.routes(t)
+	if route := bus.ask(running.handler); route.Code != int32(fault.Unavailable) || route.Reason != pb.RouteReason_ROUTE_REASON_NO_ROUTE {
+		t.Errorf("the route is %v", route)
+	}
+	if route := bus.ask(runtimeA + "/other"); route.Code != int32(fault.NotFound) {
+		t.Errorf("the route of another one is %v", route)
+	}
+}
+
+// A process that was started again at the address of another replica is not taken for
+// that one, although the other's membership lasts a while.
+func TestAnotherReplicaAtTheSameAddress(t *testing.T) {
+	b := newBed(t)
+	s := b.stub("s1")
+	if _, stop := b.join(KindP2PStub, "old"); stop == nil {
+		t.Fatal("it has not joined")
+	}
+	b.mu.Lock()
+	b.serving["old:1"] = b.serving["s1:1"]
+	b.mu.Unlock()
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	s.has(handler, "")
+	b.until("the other one is asked for", func() bool { return s.mistaken > 0 })
+	remote, addr := owned(b, "old", "s1", "old")
+	connect(t, r.api, addr)
+	b.live(t, running, s, remote)
+	if c := running.state(t, remote, status.Live); c.Replica != "s1" {
+		t.Errorf("the entry is %v", c)
+	}
+}
+
+// A P2P stub that was away for a moment keeps what it has; where that was set up
+// elsewhere meanwhile, it is closed.
+func TestAP2PStubComesBack(t *testing.T) {
+	b := newBed(t)
+	s1, s2 := b.stub("s1"), b.stub("s2")
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	s1.has(handler, "")
+	s2.has(handler, "")
+	remote, addr := owned(b, "s1", "s1", "s2")
+	connect(t, r.api, addr)
+	stub := b.live(t, running, s1, remote)
+	s1.goAway(false) // the stream breaks, and is back at once
+	b.saw("s1 watched")
+	b.saw("s1 watched")
+	if c := running.state(t, remote, status.Live); c.Replica != "s1" || c.StubUrl != stub {
+		t.Errorf("the entry is %v", c)
+	}
+	s1.goAway(true)
+	b.live(t, running, s2, remote)
+	s1.goAway(false)
+	b.saw("s1 close " + stub + " ")
+	if c := running.state(t, remote, status.Live); c.Replica != "s2" {
+		t.Errorf("the entry is %v", c)
+	}
+}
