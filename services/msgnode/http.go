@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // DescriptorPath is where a runtime of another domain learns how to reach this
@@ -59,14 +61,22 @@ func (n *Node) gatherer() prometheus.Gatherer {
 
 // serveHealth answers 200 when clients are served and the store is connected.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	if err := n.Health(); err != nil {
+		http.Error(w, fault.From(err).Description, http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n")) // the client may be gone
+}
+
+// Health says why clients are not served as they should be; nil when they are.
+func (n *Node) Health() error {
 	switch {
 	case !n.isUp():
-		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
+		return fault.New(fault.Unavailable, "starting or stopping")
 	case !n.engine.Conn().IsConnected():
-		http.Error(w, "NATS is lost", http.StatusServiceUnavailable)
-	default:
-		_, _ = w.Write([]byte("ok\n")) // the client may be gone
+		return fault.New(fault.Unavailable, "NATS is lost")
 	}
+	return nil
 }
 
 // serveDescriptor answers a page of any origin: a browser's runtime asks as well.
