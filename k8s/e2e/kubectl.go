@@ -142,8 +142,8 @@ func (c *cluster) troubles(ctx context.Context, namespace string) string {
 	return pods + strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// namespaces are all that a run makes.
-var namespaces = []string{manifests.Alice, manifests.Bob, e2eNamespace}
+// namespaces are all that a run makes, docs/kubernetes.md among it.
+var namespaces = []string{manifests.Alice, manifests.Bob, "peerbus-carol", e2eNamespace}
 
 // e2eNamespace is that of traffic and killer.
 const e2eNamespace = "peerbus-e2e"

@@ -65,10 +65,10 @@ func (s settings) test(ctx context.Context) (err error) {
 func (t *test) steps() []step {
 	return []step{
 		{"all manifests, at the API server", t.validate},
+		{"docs/kubernetes.md, as it stands", t.page},
 		{"single, WebRTC internal", t.internal},
 		{"single, WebRTC at a node's port", t.nodePort},
 		{"single, WebRTC in a node's network", t.hostNetwork},
-		{"single, mutual TLS", t.mutualTLS},
 		{"scaled, under traffic", t.scaled},
 	}
 }
