@@ -9,6 +9,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/k8s/manifests"
 	"github.com/peerbus/peerbus/services/gateway"
 	"github.com/peerbus/peerbus/services/msgnode"
 	"github.com/peerbus/peerbus/services/nodestub"
@@ -51,6 +52,35 @@ func TestGraceIsLongerThanTheDrain(t *testing.T) {
 			t.Errorf("it has %v to end and takes %v", grace, drain)
 		}
 	})
+}
+
+// The server of the cluster is the one that peerbus embeds.
+func TestNATSIsTheEmbeddedVersion(t *testing.T) {
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`nats-io/nats-server/v2 v(\S+)`).FindSubmatch(mod)
+	if m == nil {
+		t.Fatal("go.mod has no NATS server")
+	}
+	if want := "nats:" + string(m[1]); manifests.NATSImage != want {
+		t.Errorf("the image is %s, want %s", manifests.NATSImage, want)
+	}
+	found := 0
+	eachWorkload(t, func(t *testing.T, _ objects, w workload) {
+		if image := w.container().Image; w.name() == "nats" {
+			found++
+			if image != manifests.NATSImage {
+				t.Errorf("the image is %s", image)
+			}
+		} else if image != "peerbus:development" {
+			t.Errorf("the image is %s", image)
+		}
+	})
+	if found == 0 {
+		t.Error("there is no NATS")
+	}
 }
 
 // NATS takes the largest message that peerbus makes.

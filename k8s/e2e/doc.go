@@ -11,8 +11,8 @@
 //
 // The steps (steps.go) are those of a table that is printed at the end: each overlay and
 // combination is validated by the API server (validate.go); the main job is done between
-// two namespaces, and with a runtime outside, in each way to expose WebRTC and with TLS
-// (exposure.go); and the overlay with replicas is killed, replaced and scaled under
+// two namespaces, and with a runtime outside, in each way to expose WebRTC
+// (exposure.go); docs/kubernetes.md is done as it stands, TLS among it (page.go); and the overlay with replicas is killed, replaced and scaled under
 // numbered traffic (scaled.go), of which nothing may be lost, doubled or reordered.
 //
 // KUBECONFIG names the cluster; without it K8S_UP is a program that brings one up and

@@ -4,20 +4,20 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/peerbus/peerbus/k8s/manifests"
 )
 
-// Images, as the manifests name them.
-const (
-	peerbusImage = "docker.io/library/peerbus:development"
-	natsImage    = "docker.io/library/nats:2.15.2"
-	e2eImage     = "docker.io/library/peerbus-e2e:development"
-)
+// library is what a name of an image without a host stands for.
+const library = "docker.io/library/"
 
-// natsModule is the server that the official image has. Its version is go.mod's.
+// e2eImage has this program.
+const e2eImage = library + "peerbus-e2e:development"
+
+// natsModule is the server that the official image has.
 const natsModule = "github.com/nats-io/nats-server/v2"
 
 // load brings the images into the cluster, where there is something to load them with.
@@ -37,34 +37,14 @@ func (t *test) load(ctx context.Context) error {
 	if _, err := execute(ctx, nil, env, "go", "build", "-trimpath", "-o", e2e, "./e2e"); err != nil {
 		return err
 	}
-	binary := filepath.Join(t.dir, "peerbus")
-	text, err := os.ReadFile(t.binary)
-	if err == nil {
-		err = os.WriteFile(binary, text, 0o755) //nolint:gosec // a program
-	}
-	if err != nil {
-		return err
-	}
-	t.binary = binary
 	g, ctx := errgroup.WithContext(ctx)
-	for image, binary := range map[string]string{natsImage: nats, e2eImage: e2e} {
+	for image, binary := range map[string]string{library + manifests.NATSImage: nats, e2eImage: e2e} {
 		g.Go(func() error { _, err := execute(ctx, nil, nil, loader, image, binary); return err })
 	}
-	g.Go(func() error { return t.loadPeerbus(ctx, loader, binary) })
+	g.Go(func() error { _, err := execute(ctx, nil, nil, loader, "--tar", t.image); return err })
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	t.row("images", strings.Join([]string{"peerbus", "nats", "peerbus-e2e"}, ", "), time.Since(began))
+	t.row("images", "peerbus, nats, peerbus-e2e", time.Since(began))
 	return nil
-}
-
-// loadPeerbus loads the archive of `make image` if there is one beside the binary, else
-// the binary alone.
-func (t *test) loadPeerbus(ctx context.Context, loader, binary string) error {
-	if archive := os.Getenv("PEERBUS_ARCHIVE"); archive != "" {
-		_, err := execute(ctx, nil, nil, loader, "--tar", archive)
-		return err
-	}
-	_, err := execute(ctx, nil, nil, loader, peerbusImage, binary)
-	return err
 }

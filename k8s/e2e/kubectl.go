@@ -85,11 +85,6 @@ func (c *cluster) get(ctx context.Context, into any, args ...string) error {
 	return json.Unmarshal([]byte(text), into)
 }
 
-// peerbus runs a command of peerbus within the runtime of a namespace.
-func (c *cluster) peerbus(ctx context.Context, namespace string, args ...string) (string, error) {
-	return c.kubectl(ctx, append([]string{"-n", namespace, "exec", "deploy/gateway", "--", "/peerbus"}, args...)...)
-}
-
 // folder makes a kustomization of a combination.
 func (c *cluster) folder(m manifests.Combination, extra string) (string, error) {
 	dir, err := os.MkdirTemp(c.dir, "kustomization-")

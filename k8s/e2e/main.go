@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string) error {
 // settings of a run.
 type settings struct {
 	binary string        // peerbus, for the runtime outside
+	image  string        // archive of its image
 	root   string        // folder k8s of the repository
 	only   string        // names of steps
 	churn  time.Duration // of killing pods
@@ -58,7 +59,8 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	var s settings
 	f := flag.NewFlagSet("e2e", flag.ContinueOnError)
-	f.StringVar(&s.binary, "bin", "../bin/peerbus", "static `binary` of peerbus: for the image, and for the runtime outside the cluster")
+	f.StringVar(&s.binary, "bin", "../bin/peerbus", "`binary` of peerbus for the runtime outside the cluster")
+	f.StringVar(&s.image, "image", "../bin/peerbus-image.tar", "`archive` of its image, for K8S_LOAD")
 	f.StringVar(&s.root, "root", ".", "`folder` of the manifests")
 	f.StringVar(&s.only, "only", "", "run the steps whose names match this `pattern`; those that they need are run too")
 	f.DurationVar(&s.churn, "churn", 2*time.Minute, "how long pods are killed under traffic, beyond one of each kind")

@@ -47,18 +47,22 @@ func (t *test) startOutside(ctx context.Context) (*outside, error) {
 	if err != nil {
 		return nil, err
 	}
+	binary, err := t.copyBinary()
+	if err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(t.dir, "carol")
 	_ = os.RemoveAll(dir) // of the step before
 	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, outsideUser, outsideUser)); err != nil {
 		return nil, err
 	}
-	o := &outside{binary: t.binary, addr: addr, log: filepath.Join(t.dir, "carol.log")}
+	o := &outside{binary: binary, addr: addr, log: filepath.Join(t.dir, "carol.log")}
 	file, err := os.Create(o.log)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()                                                                             // the process has it
-	o.process = exec.Command(t.binary, "runtime", "--runtime-url", o.url(), "--grpc-addr", addr, "--http-addr", "", //nolint:gosec // our own command line
+	o.process = exec.Command(binary, "runtime", "--runtime-url", o.url(), "--grpc-addr", addr, "--http-addr", "", //nolint:gosec // our own command line
 		"--data-dir", dir, "--node", "example.org="+net.JoinHostPort(node, "30400"), "--log-format", "json")
 	o.process.Stdout, o.process.Stderr = file, file
 	o.process.SysProcAttr = &syscall.SysProcAttr{
@@ -72,6 +76,19 @@ func (t *test) startOutside(ctx context.Context) (*outside, error) {
 		o.stop()
 	}
 	return o, err
+}
+
+// copyBinary puts the program where carol's user may read it.
+func (t *test) copyBinary() (string, error) {
+	text, err := os.ReadFile(t.binary)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(t.dir, "peerbus")
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	return path, os.WriteFile(path, text, 0o755) //nolint:gosec // a program
 }
 
 // stop ends the process, and takes the table away.

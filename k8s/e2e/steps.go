@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"text/tabwriter"
 	"time"
@@ -39,6 +40,11 @@ func (s settings) test(ctx context.Context) (err error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the runtime outside has a user of its own
 		return err
+	}
+	for _, path := range []*string{&s.binary, &s.image} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
 	}
 	c, err := openCluster(ctx, s.root, dir)
 	if err != nil {

@@ -28,6 +28,9 @@ func (c Combination) Scaled() bool { return strings.HasPrefix(c.Overlay, "scaled
 // Has tells whether a component is in it.
 func (c Combination) Has(component string) bool { return slices.Contains(c.Components, component) }
 
+// NATSImage is the image of the official server, in the version of peerbus's own.
+const NATSImage = "nats:2.15.2"
+
 // Namespaces of the overlays as they are.
 const (
 	Alice = "peerbus"
