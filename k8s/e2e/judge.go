@@ -68,17 +68,19 @@ func (j *judge) told(pair, number int, err error) {
 	}
 }
 
-// handed says that the listener of a pair was handed a message.
-func (j *judge) handed(pair, number int, isDirect bool, at time.Time) {
+// handed says that the listener of a pair was handed a message. It gives the time since
+// the one before.
+func (j *judge) handed(pair, number int, isDirect bool, at time.Time) (paused time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r := &j.pairs[pair]
 	if number < 1 || number > len(r.fates) {
 		j.counts.Damaged++
-		return
+		return 0
 	}
 	if !r.last.IsZero() {
-		j.counts.Pause = max(j.counts.Pause, at.Sub(r.last).Seconds())
+		paused = at.Sub(r.last)
+		j.counts.Pause = max(j.counts.Pause, paused.Seconds())
 	}
 	r.last, j.last = at, at
 	if isDirect {
@@ -88,7 +90,7 @@ func (j *judge) handed(pair, number int, isDirect bool, at time.Time) {
 	switch {
 	case f.handed:
 		j.counts.Doubled++
-		return
+		return paused
 	case number < r.highest:
 		j.counts.Reordered++
 	}
@@ -98,6 +100,7 @@ func (j *judge) handed(pair, number int, isDirect bool, at time.Time) {
 	if f.accepted {
 		j.counts.Lost--
 	}
+	return paused
 }
 
 // damaged says that something came that was never posted so.

@@ -103,11 +103,24 @@ func podOf(name string, privileged bool, args []string) []byte {
 
 // traffic reads the newest report.
 func (t *test) traffic(ctx context.Context) (line, error) {
-	log, err := t.kubectl(ctx, "-n", e2eNamespace, "logs", "traffic", "--tail=1")
+	log, err := t.kubectl(ctx, "-n", e2eNamespace, "logs", "traffic", "--tail=50")
 	if err != nil {
 		return line{}, err
 	}
 	return lastLine(log)
+}
+
+// complaints of the traffic, which are printed beside its reports.
+func (t *test) complaints(ctx context.Context) {
+	log, err := t.kubectl(ctx, "-n", e2eNamespace, "logs", "traffic")
+	if err != nil {
+		return
+	}
+	for text := range strings.SplitSeq(log, "\n") {
+		if strings.Contains(text, " waited ") || strings.Contains(text, "refused after") {
+			t.say("traffic: %s", text)
+		}
+	}
 }
 
 // flowTime is how long traffic may take to be direct after all that was done to it.
@@ -344,6 +357,7 @@ func (t *test) verdict(ctx context.Context) (string, error) {
 	if len(end.Refused) > 0 {
 		result += fmt.Sprintf("; refused %v", end.Refused)
 	}
+	t.complaints(ctx)
 	t.say("%s", result)
 	if end.Lost+end.Doubled+end.Reordered+end.Damaged > 0 {
 		return "", errors.New(result)

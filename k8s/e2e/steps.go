@@ -111,7 +111,7 @@ func (t *test) print() {
 
 // say tells what happens, as it happens.
 func (t *test) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(os.Stderr, "%7.1f s  %s\n", time.Since(t.began).Seconds(), fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(os.Stderr, "%s %7.1f s  %s\n", time.Now().Format(time.TimeOnly), time.Since(t.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // together runs things side by side.

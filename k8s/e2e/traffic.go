@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +35,8 @@ const (
 	// drainTime is how long nothing may come before what is missing counts as lost. Most
 	// of what is still under way comes within seconds.
 	drainTime = 90 * time.Second
+	// longPause is what is complained of.
+	longPause = 3 * time.Second
 	// doubleTime is how long doubles may come after the last message.
 	doubleTime = 5 * time.Second
 )
@@ -214,7 +216,10 @@ func (t *traffic) handler(p *pair) client.Handler {
 			t.judge.damaged()
 			return
 		}
-		t.judge.handed(p.index, b.Value.Number, !strings.Contains(m.Via, "/protostub/"), time.Now())
+		now := time.Now()
+		if paused := t.judge.handed(p.index, b.Value.Number, !strings.Contains(m.Via, "/protostub/"), now); paused > longPause {
+			fmt.Fprintf(os.Stderr, "%s: %s waited %.1f s for number %d\n", now.Format(time.TimeOnly), p.to, paused.Seconds(), b.Value.Number)
+		}
 	}
 }
 
@@ -261,16 +266,13 @@ func (t *traffic) report(final bool) {
 	}
 }
 
-// lastLine reads the newest report of a log.
+// lastLine reads the newest report of a log, in which are complaints too.
 func lastLine(log string) (line, error) {
 	var l line
-	text := strings.TrimSpace(log)
-	if text == "" {
-		return l, errors.New("traffic has said nothing yet")
+	for _, text := range slices.Backward(strings.Split(log, "\n")) {
+		if strings.HasPrefix(text, "{") {
+			return l, json.Unmarshal([]byte(text), &l)
+		}
 	}
-	text = text[strings.LastIndex(text, "\n")+1:]
-	if err := json.Unmarshal([]byte(text), &l); err != nil {
-		return l, fmt.Errorf("traffic says %q", text)
-	}
-	return l, nil
+	return l, fmt.Errorf("traffic has no report: %q", log)
 }
