@@ -61,7 +61,7 @@ func (t *test) startOutside(ctx context.Context) (*outside, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }()                                                                             // the process has it
+	defer func() { _ = file.Close() }()                                                                           // the process has it
 	o.process = exec.Command(binary, "runtime", "--runtime-url", o.url(), "--grpc-addr", addr, "--http-addr", "", //nolint:gosec // our own command line
 		"--data-dir", dir, "--node", "example.org="+net.JoinHostPort(node, "30400"), "--log-format", "json")
 	o.process.Stdout, o.process.Stderr = file, file
