@@ -21,7 +21,7 @@ CHAOS    ?= 1m
 SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help reference generate build test race fuzz bench churn demo docs chaos monitoring image image-files image-test lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench churn demo docs chaos monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,11 +79,18 @@ chaos: build ## break everything between two runtimes for CHAOS (1m), and count 
 monitoring: ## check the dashboard and the alerts against what the services serve, and try each alert
 	cd k8s/monitoring && $(GO) test -count=1 -shuffle=on ./...
 
+manifests: ## build every overlay and combination of k8s/, and look at the objects
+	cd k8s && $(GO) test -count=1 -shuffle=on ./...
+
+e2e-k8s: build image ## try the manifests on a cluster (KUBECONFIG; or K8S_UP and K8S_KUBECONFIG; K8S_LOAD loads images), and break it under traffic
+	cd k8s && $(GO) run ./e2e -bin ../$(BIN) -image $(abspath $(ARCHIVE))
+
 lint: ## vet, staticcheck, gofmt and the protos' style
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'not gofmt-ed'; exit 1; }
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 	cd k8s/monitoring && $(GO) vet ./... && $(GO) tool -modfile=../../tools/go.mod staticcheck ./...
+	cd k8s && $(GO) vet ./... && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	cd image && $(GO) vet ./... && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	$(TOOL) buf lint
 
@@ -91,7 +98,7 @@ fresh: generate ## prove that gen/ is what api/ says
 	@git diff --exit-code -- gen || { echo 'gen/ is not fresh: run make generate'; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- gen)" || { echo 'gen/ has files that are not committed'; exit 1; }
 
-check: fresh lint race monitoring image-test docs churn fuzz demo chaos ## all that CI runs
+check: fresh lint race monitoring manifests image-test docs churn fuzz demo chaos ## all that CI runs
 
 clean: ## remove what was built
 	rm -rf bin

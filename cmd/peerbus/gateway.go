@@ -27,7 +27,11 @@ func gatewayCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.addGateway(s, conns)
+			if err := p.addGateway(s, conns); err != nil {
+				return err
+			}
+			p.tree.Add("readiness", p.health.serve)
+			return nil
 		})
 }
 
@@ -45,5 +49,6 @@ func (p *process) addGateway(s *runtimeSettings, conns peers) error {
 		return err
 	}
 	p.tree.Add("gateway", g.Run)
+	p.health.need(g.Ready)
 	return nil
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -64,7 +66,7 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	}
 	p := newProcess(log, "msgnode", s.security)
 	p.replicas = s.natsReplicas
-	if err = p.observe(&s.observe); err == nil {
+	if err = p.observe(&s.serviceSettings); err == nil {
 		err = s.build(cmd, p, endpoints)
 	}
 	if err != nil {
@@ -107,6 +109,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string)
 		return err
 	}
 	p.services = append(p.services, node.Register)
+	p.health.need(func(context.Context) error { return node.Health() })
 	if err := p.serveHTTP(s.httpAddr, node.Handler()); err != nil {
 		return err
 	}

@@ -28,9 +28,9 @@ func (s *observeSettings) flags(f *pflag.FlagSet) {
 
 // observe adds what the settings ask for. The last spans are sent when everything
 // else has ended.
-func (p *process) observe(s *observeSettings) error {
+func (p *process) observe(s *serviceSettings) error {
 	tracer, err := tracing.New(tracing.Config{
-		Endpoint: s.otlpEndpoint, Ratio: s.traceRatio, Security: p.security, Version: version, Log: p.log,
+		Endpoint: s.observe.otlpEndpoint, Ratio: s.observe.traceRatio, Security: p.security, Version: version, Log: p.log,
 	})
 	if err != nil {
 		return err
@@ -38,9 +38,12 @@ func (p *process) observe(s *observeSettings) error {
 	p.tracer = tracer
 	p.closers = append(p.closers, tracer.Close)
 	if tracer != nil {
-		p.log.Info("traces are sent", "endpoint", s.otlpEndpoint)
+		p.log.Info("traces are sent", "endpoint", s.observe.otlpEndpoint)
 	}
-	return p.serveProfiles(s.pprofAddr)
+	if err := p.serveProbes(s.probeAddr); err != nil {
+		return err
+	}
+	return p.serveProfiles(s.observe.pprofAddr)
 }
 
 // serveProfiles has a listener of its own: whoever may see metrics need not be able to

@@ -25,7 +25,7 @@ import (
 //
 //	tree, first to last         stopped last to first
 //	─────────────────────────────────────────────────
-//	profiles
+//	probes, profiles
 //	store (NATS)
 //	memory server               the services of an all-in-one meet there
 //	the services
@@ -41,7 +41,8 @@ type process struct {
 	replicas int // of a bucket of NATS; 0: what the NATS there is has by default
 	services []func(grpc.ServiceRegistrar)
 	server   *rpc.Server // of serveGRPC
-	closers  []func() // connections, ended after the tree
+	closers  []func()    // connections, ended after the tree
+	health   health
 }
 
 func newProcess(log *slog.Logger, mode string, security rpc.Security) *process {
@@ -117,6 +118,8 @@ func (p *process) serveGRPC(addrs ...string) error {
 	}
 	p.tree.Add("gRPC server", func(ctx context.Context) error {
 		p.log.Info("serving gRPC", "addr", addrs)
+		p.health.serving.Store(true)
+		defer p.health.serving.Store(false)
 		return rpc.Serve(ctx, srv, listeners...)
 	})
 	return nil
@@ -162,11 +165,17 @@ func (p *process) serveHTTP(addr string, handler http.Handler) error {
 
 // httpServer makes a server with the process's security and bounds, and its listener.
 func (p *process) httpServer(addr string, handler http.Handler) (*http.Server, net.Listener, error) {
-	tlsConfig, err := p.security.ServerTLS()
+	return p.httpServerWith(p.security, p.log, addr, handler)
+}
+
+// httpServerWith has another security; log is told when others can reach the listener
+// without TLS.
+func (p *process) httpServerWith(s rpc.Security, log *slog.Logger, addr string, handler http.Handler) (*http.Server, net.Listener, error) {
+	tlsConfig, err := s.ServerTLS()
 	if err != nil {
 		return nil, nil, err
 	}
-	lis, err := rpc.Listen(addr, p.security, p.log)
+	lis, err := rpc.Listen(addr, s, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -213,6 +222,7 @@ func (p *process) monitoring() http.Handler {
 
 // run runs the process until ctx is done.
 func (p *process) run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { p.health.stopping.Store(true) })()
 	err := p.tree.Run(ctx)
 	p.close()
 	if err == nil {

@@ -38,6 +38,12 @@ func (p *process) openStore(ctx context.Context, dir, url, name string) (*engine
 	}
 	p.closers = append(p.closers, e.Close)
 	p.metrics.MustRegister(e.Metrics()...)
+	p.health.need(func(context.Context) error {
+		if !e.Conn().IsConnected() {
+			return fault.New(fault.Unavailable, "NATS is lost")
+		}
+		return nil
+	})
 	return e, nil
 }
 
@@ -78,7 +84,7 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 	}
 	p := newProcess(log, name, s.security)
 	p.replicas = s.natsReplicas
-	err = p.observe(&s.observe)
+	err = p.observe(&s.serviceSettings)
 	if err == nil {
 		err = build(cmd.Context(), p, s)
 	}

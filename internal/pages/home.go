@@ -44,9 +44,12 @@ func newHome(repository, binary, dir string) (home, error) {
 }
 
 // environment is what a shell starts with. Go keeps its caches, so that a build does
-// not begin from nothing.
+// not begin from nothing; kubectl reaches the cluster that there is.
 func environment(dir string) ([]string, error) {
 	env := []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "TERM=dumb"}
+	if cluster := os.Getenv("KUBECONFIG"); cluster != "" {
+		env = append(env, "KUBECONFIG="+cluster)
+	}
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOTOOLCHAIN"} {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {

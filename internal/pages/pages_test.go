@@ -28,6 +28,9 @@ const repository = "../.."
 // prose are the pages that have nothing to run.
 var prose = []string{"ARCHITECTURE.md", "docs/concepts.md", "docs/extensions.md", "docs/adr/", "docs/reference/", "k8s/"}
 
+// clustered are the pages that need a cluster: k8s/e2e runs them, in the same way.
+var clustered = []string{"docs/kubernetes.md"}
+
 // languages are those that a block may have.
 var languages = []string{"", "sh", "console", "text", "js", "go", "python", "json", "yaml", "mermaid"}
 
@@ -374,7 +377,7 @@ func TestPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	each(t, func(name string, p Page) {
-		if !isProse(name) {
+		if !isProse(name) && !slices.Contains(clustered, name) {
 			t.Run(name, func(t *testing.T) { runPage(t, root, binary, name, p) })
 		}
 	})

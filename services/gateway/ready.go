@@ -14,17 +14,23 @@ const readyTime = 900 * time.Millisecond
 
 // serveReady is GET /readyz: 200 once the runtime can send and be reached.
 func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
-	defer cancel()
-	resp, err := g.registry.GetRuntime(ctx, &pb.GetRuntimeRequest{})
-	if err == nil {
-		err = unready(resp)
-	}
-	if err != nil {
+	if err := g.Ready(r.Context()); err != nil {
 		writeError(w, fault.New(fault.Unavailable, "not ready: %s", fault.From(err).Description))
 		return
 	}
 	_, _ = w.Write([]byte("ok\n"))
+}
+
+// Ready says what the runtime lacks to send and to be reached; nil when it can. It
+// takes less than a second.
+func (g *Gateway) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	resp, err := g.registry.GetRuntime(ctx, &pb.GetRuntimeRequest{})
+	if err != nil {
+		return err
+	}
+	return unready(resp)
 }
 
 // unready says what a runtime lacks.
