@@ -4,10 +4,8 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
 	"github.com/peerbus/peerbus/internal/members"
-	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/services/bus"
 )
 
@@ -78,13 +76,4 @@ func (p *process) addBus(s *runtimeSettings, conns peers, group *members.Group) 
 	}
 	p.add("bus", b.Register, b.Run)
 	return b, nil
-}
-
-// dialMember connects with another replica.
-func (p *process) dialMember(m members.Member) (*grpc.ClientConn, error) {
-	var opts []grpc.DialOption
-	if m.ServerName != "" {
-		opts = append(opts, grpc.WithAuthority(m.ServerName))
-	}
-	return rpc.Dial(m.Addr, p.security, opts...)
 }

@@ -41,8 +41,8 @@ func startNATS(t *testing.T) (url string) {
 	return s.ClientURL()
 }
 
-// replicated is a runtime with two registries and two p2pstubs.
-type replicated struct {
+// controlled is a runtime with two registries and two p2pstubs.
+type controlled struct {
 	*local.Runtime
 	t      *testing.T
 	system *local.System
@@ -50,13 +50,13 @@ type replicated struct {
 	addrs  map[string]string         // of each
 }
 
-func startReplicated(t *testing.T, s *local.System, id string, node *local.Node, extra ...string) *replicated {
+func startControlled(t *testing.T, s *local.System, id string, node *local.Node, extra ...string) *controlled {
 	t.Helper()
 	addrs, err := local.FreeAddrs(7)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replicated{
+	r := &controlled{
 		t: t, system: s, parts: map[string]*local.Process{}, addrs: map[string]string{},
 		Runtime: &local.Runtime{
 			URL: "hyperty-runtime://" + node.Domain + "/" + id, BusAddr: addrs[0], NodeAddr: addrs[1],
@@ -86,7 +86,7 @@ func startReplicated(t *testing.T, s *local.System, id string, node *local.Node,
 	return r
 }
 
-func (r *replicated) start(mode string, args ...string) *local.Process {
+func (r *controlled) start(mode string, args ...string) *local.Process {
 	r.t.Helper()
 	p, err := r.system.Start(mode+" of "+r.URL, append([]string{mode}, args...)...)
 	if err != nil {
@@ -96,7 +96,7 @@ func (r *replicated) start(mode string, args ...string) *local.Process {
 }
 
 // leading gives the registry that leads.
-func (r *replicated) leading(ctx context.Context) string {
+func (r *controlled) leading(ctx context.Context) string {
 	r.t.Helper()
 	for {
 		resp, err := pb.NewRegistryClient(r.Registry).GetRuntime(ctx, &pb.GetRuntimeRequest{})
@@ -112,7 +112,7 @@ func (r *replicated) leading(ctx context.Context) string {
 }
 
 // has gives the p2pstub that keeps a connection.
-func (r *replicated) has(c *pb.Connection) string {
+func (r *controlled) has(c *pb.Connection) string {
 	for name, addr := range r.addrs {
 		if c.ReplicaAddr == addr {
 			return name
@@ -122,7 +122,7 @@ func (r *replicated) has(c *pb.Connection) string {
 }
 
 // liveAtOneThatRuns waits until the one connection is live, at a p2pstub that runs.
-func (r *replicated) liveAtOneThatRuns(ctx context.Context, remote string) *pb.Connection {
+func (r *controlled) liveAtOneThatRuns(ctx context.Context, remote string) *pb.Connection {
 	r.t.Helper()
 	for {
 		resp, err := pb.NewRegistryClient(r.Registry).ListConnections(ctx, &pb.ListConnectionsRequest{})
@@ -216,7 +216,7 @@ func TestReplicasOfRegistryAndP2PStub(t *testing.T) {
 	s := newSystem(t)
 	node := startNode(t, s)
 	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice := startReplicated(t, s, "alice", node)
+	alice := startControlled(t, s, "alice", node)
 	for _, r := range []*local.Runtime{alice.Runtime, bob} {
 		if err := r.Ready(testContext(t)); err != nil {
 			t.Fatal(err)
@@ -289,7 +289,7 @@ func TestReplicasAreInvited(t *testing.T) {
 	s := newSystem(t)
 	node := startNode(t, s)
 	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice := startReplicated(t, s, "alice", node, "--p2p", "never")
+	alice := startControlled(t, s, "alice", node, "--p2p", "never")
 	for _, r := range []*local.Runtime{alice.Runtime, bob} {
 		if err := r.Ready(testContext(t)); err != nil {
 			t.Fatal(err)

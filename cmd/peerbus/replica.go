@@ -60,13 +60,18 @@ func (p *process) join(s *runtimeSettings, e *engine.Engine, kind, listens strin
 	return g, nil
 }
 
-// reach connects with another replica.
-func (p *process) reach(m members.Member) (grpc.ClientConnInterface, func(), error) {
+// dialMember connects with another replica.
+func (p *process) dialMember(m members.Member) (*grpc.ClientConn, error) {
 	var opts []grpc.DialOption
 	if m.ServerName != "" {
 		opts = append(opts, grpc.WithAuthority(m.ServerName))
 	}
-	conn, err := rpc.Dial(m.Addr, p.security, opts...)
+	return rpc.Dial(m.Addr, p.security, opts...)
+}
+
+// reach is dialMember for who closes it by itself.
+func (p *process) reach(m members.Member) (grpc.ClientConnInterface, func(), error) {
+	conn, err := p.dialMember(m)
 	if err != nil {
 		return nil, nil, err
 	}
