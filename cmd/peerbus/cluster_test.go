@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +16,9 @@ import (
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/local"
 )
+
+// askTimeout bounds one question to NATS.
+const askTimeout = 2 * time.Second
 
 // part is one process of a system that is stopped and started again.
 type part struct {
@@ -106,6 +110,8 @@ func (c *natsCluster) whole(ctx context.Context, t *testing.T, streams ...string
 }
 
 func (c *natsCluster) isWhole(ctx context.Context, stream string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout) // what is asked while a leader is chosen is not answered
+	defer cancel()
 	s, err := c.js.Stream(ctx, stream)
 	if err != nil {
 		return err
