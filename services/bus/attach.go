@@ -50,6 +50,7 @@ type stream struct {
 	queued   int  // bytes in the queues of all inboxes
 	star     int  // window of the listener `*`; 0 without one
 	left     bool // its client has closed it, and does not come back
+	away     bool // its client was told to attach to another replica
 	closed   bool
 }
 
@@ -175,7 +176,8 @@ func (s *stream) leaving(err error) {
 func (s *stream) returning() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closed && s.origin != nil && !s.left && s.comp == pb.Component_COMPONENT_APPLICATION
+	return s.closed && !s.left &&
+		(s.away && !isStub(s.comp) || s.origin != nil && s.comp == pb.Component_COMPONENT_APPLICATION)
 }
 
 func (s *stream) credit(c *pb.Credit) {

@@ -35,6 +35,28 @@
 // both, and posts what is not settled again after its stream broke. Its listeners
 // likewise may come back: for Limits.ReturnTime what is for them waits.
 //
+// A runtime may have several buses, which are replicas (mesh.go). Each has a stream to
+// each other one (link.go) and says there what listeners and clients it has (shared.go);
+// at the other side that is a stream like any other, whose inboxes are those listeners
+// (replica.go). The replica that first takes a message keeps it until they have dealt
+// with it:
+//
+//	app      r1                                       r2                     app
+//	 │        │◀── listener x, client o ───────────────┤◀────── listen x ──────┤
+//	 │ post m │                                        │                       │
+//	 ├───────▶│ m is in the inbox of x at r2           │                       │
+//	 │        ├─────────── m, of queue 7 ─────────────▶│ to x, if it is of r2  │
+//	 │        │                                        ├──────────────────────▶│
+//	 │        │◀──────── credit for queue 7 ───────────┤◀─────── credit ───────┤
+//	 │◀settled┤                                        │                       │
+//	 │        │◀── x is gone, and may return ──────────┤        (cut off)       │
+//	 │        │ what was sent waits in the line of x   │ drops its copies      │
+//
+// What comes so goes to listeners of that replica alone (deliveries.go). Flows from
+// another runtime are taken by one of the replicas (passon.go); a response goes to
+// where its request waits (handover.go); one that is told to stop gives away what it
+// keeps (drain.go).
+//
 // Who owns what.
 //   - Each stream (attach.go) has a reader, which alone takes its requests, and a
 //     writer, which alone sends. The writer puts what is queued into frames of up
@@ -52,6 +74,11 @@
 //     is gone. What has come in them is known by its key (arrived.go).
 //   - origins: clients, each with its posts that are not settled. One stream of a
 //     client at a time: a new one ends the one before, and has what that leaves.
+//   - mesh: who the replicas are, and which wait for what response. Each link has a
+//     reader, which offers what comes, a writer, and a mutex for what is between them.
+//     The mesh's mutex is taken below the table's, that of a link below both. What is
+//     told of this replica is guarded by the table's, so that a link that comes up is
+//     told all of it once.
 //   - asker (registry.go) keeps the questions that are open; Run keeps the stream
 //     Registry.Routes on which they are asked. A new stream is asked all open
 //     ones again. What is known is used on, and asked for again when it is used.
@@ -79,6 +106,11 @@
 //     it leads to are; it comes back with the latter.
 //   - What a stream's end leaves undelivered is refused with 503, unless another
 //     listener has it, or the client was cut off and comes back in time.
+//   - A client's listeners are at the replica of its latest stream alone: an earlier one
+//     is cut off everywhere before the new one is told of anywhere.
+//   - Credit to another replica goes in the order of what it sent, queue by queue; credit
+//     for a queue that is gone is void. What comes for a listener whose end the other
+//     replica has not confirmed is left to that one.
 //   - What was accepted is settled once: dealt with, or refused with a response. Of a
 //     flow nothing is refused here that its sender's bus is not told of.
 //

@@ -85,6 +85,9 @@ func (s *streams) leaveAll() {
 	}
 	s.mu.Unlock()
 	for _, one := range all {
+		one.mu.Lock()
+		one.away = true
+		one.mu.Unlock()
 		one.cancel(errStopping)
 	}
 }

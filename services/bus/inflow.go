@@ -193,20 +193,38 @@ func (f *flows) isNow(rm *remoteRuntime, fl *pb.Flow) bool {
 	now := time.Now()
 	b, ok := rm.buses[fl.Replica]
 	if !ok && len(rm.buses) >= f.bus.limits.RemoteReplicas {
-		return false
+		f.forgetOldest(rm)
 	}
 	if fl.Epoch < b.epoch && now.Sub(b.heard) < idleTime {
 		return false
 	}
 	if fl.Epoch != b.epoch {
-		for number, in := range rm.in {
-			if in.replica == fl.Replica {
-				f.endIn(rm, number, in)
-			}
-		}
+		f.endOf(rm, fl.Replica)
 	}
 	rm.buses[fl.Replica] = remoteBus{fl.Epoch, now}
 	return true
+}
+
+// endOf ends the flows from a replica.
+func (f *flows) endOf(rm *remoteRuntime, replica string) {
+	for number, in := range rm.in {
+		if in.replica == replica {
+			f.endIn(rm, number, in)
+		}
+	}
+}
+
+// forgetOldest makes room for a replica in the place of the one that has been silent for
+// longest.
+func (f *flows) forgetOldest(rm *remoteRuntime) {
+	oldest, since := "", time.Now()
+	for replica, b := range rm.buses {
+		if !b.heard.After(since) {
+			oldest, since = replica, b.heard
+		}
+	}
+	f.endOf(rm, oldest)
+	delete(rm.buses, oldest)
 }
 
 // rehome ends the flows that another replica takes from now on: what is not dealt with

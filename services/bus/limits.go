@@ -94,7 +94,8 @@ type Limits struct {
 	// Default 256 MiB; past it what comes is dropped, and sent again by its bus.
 	FlowBytes int
 	// RemoteReplicas is of how many replicas of a remote runtime's bus there may be
-	// flows. Default 64, more than a runtime has.
+	// flows. Default 64, more than a runtime has; the one that was silent for longest
+	// goes first.
 	RemoteReplicas int
 	// Marks is how many pairs of sender and receiver in other runtimes are known by
 	// the last number that came (Message.number). Default 65,536.

@@ -116,7 +116,7 @@ func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
 	if err != nil {
 		return err
 	}
-	hello := &pb.Hello{Name: "bus", Component: pb.Component_COMPONENT_BUS, Replica: l.mesh.id, Epoch: l.bus.flows.epoch}
+	hello := &pb.Hello{Name: "bus", Component: pb.Component_COMPONENT_BUS, Replica: l.mesh.id, ToReplica: l.member.ID, Epoch: l.bus.flows.epoch}
 	if err := call.Send(&pb.AttachRequest{Hello: hello}); err != nil {
 		return endOfCall(call, err)
 	}

@@ -374,6 +374,9 @@ func (m *mesh) admit(ctx context.Context, s *stream, hello *pb.Hello) error {
 	if m == nil {
 		return fault.New(fault.Forbidden, "this bus has no replicas").In("component")
 	}
+	if to := hello.GetToReplica(); to != m.id {
+		return fault.New(fault.NotFound, "the replica %.80q is not here any more", to).In("to_replica")
+	}
 	late := time.NewTimer(m.bus.limits.JoinTime)
 	defer late.Stop()
 	for {

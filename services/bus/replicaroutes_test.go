@@ -170,9 +170,9 @@ func TestAStrangerIsNoReplica(t *testing.T) {
 	c := newCluster(t, Limits{JoinTime: 50 * time.Millisecond}, 1)
 	h := c.all[0]
 	for name, hello := range map[string]*pb.Hello{
-		"a stranger": {Component: pb.Component_COMPONENT_BUS, Replica: "bus-99"},
-		"itself":     {Component: pb.Component_COMPONENT_BUS, Replica: "bus-1"},
-		"nobody":     {Component: pb.Component_COMPONENT_BUS},
+		"a stranger": {Component: pb.Component_COMPONENT_BUS, Replica: "bus-99", ToReplica: "bus-1"},
+		"itself":     {Component: pb.Component_COMPONENT_BUS, Replica: "bus-1", ToReplica: "bus-1"},
+		"nobody":     {Component: pb.Component_COMPONENT_BUS, ToReplica: "bus-1"},
 	} {
 		call, err := pb.NewMessageBusClient(h.conn()).Attach(h.ctx)
 		if err != nil {

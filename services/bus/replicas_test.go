@@ -446,3 +446,98 @@ func TestReplicasAreKilledUnderTraffic(t *testing.T) {
 		c.add()
 	})
 }
+
+// The links break, and the replicas live: what was under way is handed over again.
+func TestLinksBreakUnderTraffic(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	traffic(t, c.roam(c.all[0]), c.roam(c.all[1]), 2000, func(i int) {
+		for _, s := range c.all[i%3].bus.mesh.streams() {
+			s.cancel(errReplaced)
+		}
+	})
+	c.linked()
+}
+
+// A listener that is sent elsewhere by a replica which stops, and what waits for it.
+func TestAReplicaHandsOver(t *testing.T) {
+	c := newCluster(t, Limits{}, 3)
+	a := c.all[0]
+	to := c.roam(a)
+	free, got := make(chan struct{}), make(chan *pb.Message, 1000)
+	if _, err := to.Listen(a.ctx, carol, func(_ context.Context, m *pb.Message) {
+		<-free
+		got <- m
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := pb.NewMessageBusClient(a.conn()).Listen(a.ctx, &pb.ListenRequest{Addresses: []string{bob}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Header(); err != nil {
+		t.Fatal(err)
+	}
+	calls := pb.NewMessageBusClient(a.conn())
+	const n = 100
+	for i := range n { // nobody but this replica keeps them
+		if _, err := calls.Post(a.ctx, &pb.PostRequest{Message: numbered(alice, carol, i), Wait: pb.Wait_WAIT_ACCEPTED}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		a.bus.HandOver(a.ctx)
+	}()
+	if _, err := stream.Recv(); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("a listener was told %v, want 503", err)
+	}
+	late, err := calls.Listen(a.ctx, &pb.ListenRequest{Addresses: []string{bob}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Recv(); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("a replica that stops answers a new listener with %v, want 503", err)
+	}
+	to.move(c.all[1])
+	close(free)
+	<-over
+	if left := a.bus.kept(); left != 0 {
+		t.Errorf("%d messages are left", left)
+	}
+	c.kill(0)
+	ids(t, c.all[0].ctx, got, n)
+	if owner := c.all[0].bus.mesh.owner(remote); owner.ID == a.seat.self.ID {
+		t.Error("a replica that stops owns flows")
+	}
+}
+
+// A request whose replica is killed is posted again at another one; its answer comes
+// once the first one is there no more.
+func TestARequestOutlivesItsReplica(t *testing.T) {
+	as, b := replicated(t, quick(), 3)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	asked, may := make(chan struct{}, 10), make(chan struct{})
+	echo := b.app()
+	if _, err := echo.Listen(ctx, b.hyperty(1), func(ctx context.Context, m *pb.Message) {
+		asked <- struct{}{}
+		<-may
+		if err := echo.Send(ctx, message.Answer(m, 200, nil)); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	outcome, err := as[0].app().Start(ctx, ping(as[0].hyperty(1), b.hyperty(1)), pb.Wait_WAIT_RESPONSE, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	as[0].stop()
+	close(may)
+	as[0].start()
+	if _, err := outcome(ctx); err != nil {
+		t.Error(err)
+	}
+}

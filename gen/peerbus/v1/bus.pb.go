@@ -307,9 +307,11 @@ type Hello struct {
 	// Which of the streams with this origin it is; the first is 1. A client is where
 	// its latest one is.
 	Attachment uint64 `protobuf:"varint,4,opt,name=attachment,proto3" json:"attachment,omitempty"`
-	// With COMPONENT_BUS: which replica it is, and the epoch of its flows.
+	// With COMPONENT_BUS: which replica it is, the epoch of its flows, and which replica
+	// it means to attach to: another one may have its address since.
 	Replica       string `protobuf:"bytes,5,opt,name=replica,proto3" json:"replica,omitempty"`
 	Epoch         uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ToReplica     string `protobuf:"bytes,7,opt,name=to_replica,json=toReplica,proto3" json:"to_replica,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -384,6 +386,13 @@ func (x *Hello) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *Hello) GetToReplica() string {
+	if x != nil {
+		return x.ToReplica
+	}
+	return ""
 }
 
 type Welcome struct {
@@ -1428,7 +1437,7 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x03 \x03(\v2\x14.peerbus.v1.DeliveryR\n" +
 	"deliveries\x12+\n" +
-	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"\xb8\x01\n" +
+	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"\xd7\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x16\n" +
@@ -1437,7 +1446,9 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"attachment\x18\x04 \x01(\x04R\n" +
 	"attachment\x12\x18\n" +
 	"\areplica\x18\x05 \x01(\tR\areplica\x12\x14\n" +
-	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\"*\n" +
+	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x1d\n" +
+	"\n" +
+	"to_replica\x18\a \x01(\tR\ttoReplica\"*\n" +
 	"\aWelcome\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
 	"runtimeUrl\"\x91\x01\n" +
