@@ -143,7 +143,11 @@ func (r *Registry) disposeOf(ctx context.Context, remote string, e effect) {
 	if e.role == handler {
 		req.RemoteRuntimeUrl = remote
 	}
-	if err := r.closeStub(ctx, e.replica, req); err != nil {
+	if err := r.closeStub(ctx, e.replica, req); err == nil {
+		r.mu.Lock()
+		delete(r.unclosed, peerKey{e.stub, remote})
+		r.mu.Unlock()
+	} else {
 		// A stub that is away comes back with a Watch, which shows what is too much.
 		r.log.Debug("a stub cannot be closed now", "stub", e.stub, "remote", remote, "error", err)
 	}

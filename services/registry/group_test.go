@@ -113,6 +113,7 @@ type stubReplica struct {
 	term     uint64
 	mistaken int // for another replica
 	away     bool
+	deaf     bool // it takes no Close
 	stubs    map[string]*pb.P2PStubDeployRequest
 	peers    map[string]*pb.Peer // by remote runtime
 	watches  map[chan *pb.P2PStubWatchResponse]struct{}
@@ -161,6 +162,10 @@ func (s *stubReplica) Close(_ context.Context, req *pb.P2PStubCloseRequest) (*pb
 	defer s.w.mu.Unlock()
 	if err := s.heed(req.Term); err != nil {
 		return nil, err
+	}
+	if s.deaf {
+		s.w.noteLocked(s.name + " does not close " + req.StubUrl)
+		return nil, fault.New(fault.Unavailable, "away")
 	}
 	s.w.noteLocked(s.name + " close " + req.StubUrl + " " + req.RemoteRuntimeUrl)
 	return &pb.P2PStubCloseResponse{}, nil

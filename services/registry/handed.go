@@ -115,11 +115,17 @@ func (r *Registry) inviteLocked(remote, replica string) {
 	r.invited[remote] = invitedAt{replica: replica, until: r.cfg.Now().Add(r.limits.Setup)}
 }
 
-// forgetInvitedLocked forgets those that are in the table, or nowhere.
-func (r *Registry) forgetInvitedLocked(now time.Time) {
+// forgetOldLocked forgets where invitations were handed, and what could not be closed,
+// after a while.
+func (r *Registry) forgetOldLocked(now time.Time) {
 	for remote, i := range r.invited {
 		if now.After(i.until) {
 			delete(r.invited, remote)
+		}
+	}
+	for peer, until := range r.unclosed {
+		if now.After(until) {
+			delete(r.unclosed, peer)
 		}
 	}
 }

@@ -67,9 +67,10 @@ type Registry struct {
 
 	mu       sync.Mutex // guards what follows; nothing is waited for under it
 	known    knowledge
-	p2p      map[string]*p2pStub  // by replica; with one p2pstub it is that of ""
-	invited  map[string]invitedAt // by remote runtime
-	nodes    map[string]*node     // by domain
+	p2p      map[string]*p2pStub   // by replica; with one p2pstub it is that of ""
+	invited  map[string]invitedAt  // by remote runtime
+	unclosed map[peerKey]time.Time // what is to be closed
+	nodes    map[string]*node      // by domain
 	lookups  map[string]*lookup
 	buses    map[*busStream]struct{}
 	watchers map[*watcher]struct{}
@@ -125,7 +126,7 @@ func newRegistry(cfg Config, m *metrics) (*Registry, error) {
 			own: u.Text, domain: u.Domain, wants: cfg.Policy.P2P, table: newTable(), cache: newCache(limits),
 			registrations: map[string]*registration{},
 		},
-		p2p: map[string]*p2pStub{}, invited: map[string]invitedAt{},
+		p2p: map[string]*p2pStub{}, invited: map[string]invitedAt{}, unclosed: map[peerKey]time.Time{},
 		nodes: map[string]*node{}, lookups: map[string]*lookup{}, buses: map[*busStream]struct{}{},
 		watchers: map[*watcher]struct{}{}, pulse: make(chan struct{}), feed: newFeed(),
 		parts: newParts(), sessions: map[string]*pb.NodeSession{},
@@ -309,6 +310,7 @@ func (r *Registry) applyLocked(e event) error {
 	if !saves && len(effects) == 0 {
 		return nil
 	}
+	r.toCloseLocked(e.remote, effects)
 	r.lanes.put(e.remote, func(ctx context.Context) { r.act(ctx, e.remote, after, effects) })
 	return nil
 }

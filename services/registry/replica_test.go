@@ -186,6 +186,7 @@ func TestTakeoverInTheMiddleOfASetUp(t *testing.T) {
 	one := b.registry("r1", mayLead, nil)
 	first := one.leads(t)
 	two := b.registry("r2", mayLead, nil)
+	s.has(handler, "")
 	remote, addr := owned(b, "s1", "s1")
 	entry := connect(t, two.api, addr) // which forwards it
 	stub := s.has(requester, remote)
@@ -235,7 +236,9 @@ func TestADeposedRegistryWritesNothing(t *testing.T) {
 	if err := old.ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := old.store.saveConnection(ctx, connection{ID: "1", Remote: runtimeB, State: status.Created}); err != nil {
+	if err := old.store.saveConnection(ctx, connection{
+		ID: "1", Remote: runtimeB, State: status.Created, Transitions: []transition{{State: status.Created, Time: time.Now()}},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	r := w.start(e, nil)
@@ -308,6 +311,7 @@ func TestAStandbyAnswers(t *testing.T) {
 	leader := b.registry("r1", mayLead, nil)
 	first := leader.leads(t)
 	standby := b.registry("r2", onlyStands, func(c *Config) { c.Limits.LeaderWait = patience })
+	s.has(handler, "")
 	remote, addr := owned(b, "s1", "s1")
 	bus := (&running{api: standby.api}).routes(t)
 	if route := bus.ask(addr); route.Next != nodeB {
@@ -509,5 +513,33 @@ func TestAP2PStubComesBack(t *testing.T) {
 	b.saw("s1 close " + stub + " ")
 	if c := running.state(t, remote, status.Live); c.Replica != "s2" {
 		t.Errorf("the entry is %v", c)
+	}
+}
+
+// What is closed while its P2P stub cannot be seen is closed when it is back.
+func TestClosedWhileTheP2PStubIsAway(t *testing.T) {
+	b := newBed(t)
+	s := b.stub("s1")
+	r := b.registry("r1", mayLead, func(c *Config) { c.Limits.ReplicaWait = patience })
+	running := r.leads(t)
+	s.has(handler, "")
+	remote, addr := owned(b, "s1", "s1")
+	connect(t, r.api, addr)
+	stub := b.live(t, running, s, remote)
+	b.world.mu.Lock()
+	s.deaf = true
+	b.world.mu.Unlock()
+	s.goAway(true)
+	if _, err := r.api.Disconnect(t.Context(), &pb.DisconnectRequest{Connection: remote}); err != nil {
+		t.Fatal(err)
+	}
+	b.saw("s1 does not close " + stub)
+	b.world.mu.Lock()
+	s.deaf = false
+	b.world.mu.Unlock()
+	s.goAway(false)
+	b.saw("s1 close " + stub + " ")
+	if left := running.Connections(); len(left) != 0 {
+		t.Errorf("left is %v", left)
 	}
 }

@@ -30,7 +30,7 @@ func (r *Registry) tick() {
 		_ = r.applyLocked(e) // refused events are logged there
 	}
 	r.retryLocked(now)
-	r.forgetInvitedLocked(now)
+	r.forgetOldLocked(now)
 	again := r.known.cache.expire(now, r.isToldLocked)
 	for _, e := range again {
 		if remote := r.known.table.byAddress[e]; remote != "" && r.known.table.addresses[remote][e] == associated {

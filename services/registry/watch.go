@@ -180,6 +180,8 @@ func (r *Registry) adopt(ctx context.Context, at *p2pStub, snapshot *pb.P2PStubW
 		state := status.FromProto(p.State)
 		switch {
 		case p.Gone || r.isStubOf(p.RemoteRuntimeUrl, p.StubUrl):
+		case r.isUnclosed(p):
+			r.closePeer(ctx, at, p, "it was closed while the P2P stub was away")
 		case r.isElsewhere(p.RemoteRuntimeUrl, at):
 			r.closePeer(ctx, at, p, "another P2P stub has the connection by now")
 		case state == status.Live:
@@ -195,6 +197,29 @@ func (r *Registry) adopt(ctx context.Context, at *p2pStub, snapshot *pb.P2PStubW
 			r.closePeer(ctx, at, &pb.Peer{StubUrl: stub, Role: requester}, "no connection of the table uses it")
 		}
 	}
+}
+
+// peerKey names a peer connection.
+type peerKey struct{ stub, remote string }
+
+// toCloseLocked notes what is to be closed, until it is: what a snapshot shows of it
+// meanwhile is not taken for something new.
+func (r *Registry) toCloseLocked(remote string, effects []effect) {
+	for _, e := range effects {
+		if e.kind == dispose && !e.beside {
+			makeRoom(r.unclosed, peerKey{e.stub, remote}, r.limits.Connections)
+			r.unclosed[peerKey{e.stub, remote}] = r.cfg.Now().Add(r.limits.Setup)
+		}
+	}
+}
+
+// isUnclosed tells whether a peer connection is one of those. It is asked for once.
+func (r *Registry) isUnclosed(p *pb.Peer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	until, is := r.unclosed[peerKey{p.StubUrl, p.RemoteRuntimeUrl}]
+	delete(r.unclosed, peerKey{p.StubUrl, p.RemoteRuntimeUrl})
+	return is && r.cfg.Now().Before(until)
 }
 
 // watchNodes follows the sessions with Message Nodes.
