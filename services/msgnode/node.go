@@ -104,7 +104,7 @@ func New(cfg Config) (*Node, error) {
 		point: cfg.Tracer.Point("msgnode", cfg.Domain),
 		now:   cfg.Now, wait: wait, complete: make(chan struct{}),
 		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), mailing: make(chan struct{}, 1), life: context.Background(),
-		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{},
+		directory: newDirectory(), index: newIndex(cfg.Limits.EntryRetention), sockets: map[string]*socket{},
 	}
 	n.mail = newMailboxes(&n.limits)
 	if n.log == nil {
