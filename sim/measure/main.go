@@ -36,6 +36,10 @@ type part struct {
 
 var parts = []part{
 	{"records", (*measurement).records},
+	{"node", (*measurement).node},
+	{"store", (*measurement).store},
+	{"start", (*measurement).start},
+	{"runtime", (*measurement).runtime},
 }
 
 func main() {

@@ -145,19 +145,16 @@ func startSelf(args []string) (pid int, stop func(), err error) {
 	return cmd.Process.Pid, stop, nil
 }
 
-// open connects to the servers, when a bucket of so many replicas can be made.
+// open connects to the servers. A cluster does not answer before it has a leader.
 func (s *nats) open(ctx context.Context, replicas int) (*engine.Engine, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		e, err := engine.Open(ctx, engine.Config{URL: s.url, Name: "measure", Replicas: replicas})
-		if err == nil {
-			return e, nil
+	const tries = 20
+	for i := 1; ; i++ {
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		e, err := engine.Open(once, engine.Config{URL: s.url, Name: "measure", Replicas: replicas})
+		cancel()
+		if err == nil || i == tries || ctx.Err() != nil {
+			return e, err
 		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, err
-		}
+		time.Sleep(200 * time.Millisecond) // NATS refuses at once while it starts
 	}
 }
