@@ -36,7 +36,7 @@ func (m *measurement) runtime(ctx context.Context) error {
 	if err := m.direct(d, hub, mate); err != nil {
 		return fmt.Errorf("messages: %w", err)
 	}
-	return m.connections(d, hub)
+	return m.connections(d)
 }
 
 // start runs a runtime until it is at rest.
@@ -261,29 +261,34 @@ func (m *measurement) direct(d *domain, hub, mate *local.Runtime) error {
 	})
 }
 
-// connections measures peer connections that nothing is sent over.
-func (m *measurement) connections(d *domain, hub *local.Runtime) error {
+// connections measures peer connections that nothing is sent over, at a runtime that
+// has done nothing else.
+func (m *measurement) connections(d *domain) error {
 	c := &m.costs.Runtime
 	c.Connections = m.scaled(24)
-	var others []*local.Runtime
-	for i := range c.Connections {
-		r, err := d.start(fmt.Sprintf("other-%d", i), local.AllInOne)
-		if err != nil {
+	host, err := d.start("host", local.Separate)
+	if err != nil {
+		return err
+	}
+	if err := register(d.ctx, host, 0); err != nil {
+		return err
+	}
+	others := make([]*local.Runtime, c.Connections)
+	for i := range others {
+		if others[i], err = d.start(fmt.Sprintf("other-%d", i), local.AllInOne); err != nil {
 			return err
 		}
-		others = append(others, r)
 	}
 	before, err := d.writtenWhenStill()
 	if err != nil {
 		return err
 	}
-	stub := hub.Processes["p2pstub"].PID()
-	alone, err := settled(d.ctx, stub)
+	alone, err := idle(d.ctx, host)
 	if err != nil {
 		return err
 	}
 	for _, r := range others {
-		if err := connect(d.ctx, r, hyperty(hub, 0)); err != nil {
+		if err := connect(d.ctx, r, hyperty(host, 0)); err != nil {
 			return err
 		}
 	}
@@ -291,23 +296,27 @@ func (m *measurement) connections(d *domain, hub *local.Runtime) error {
 	if err != nil {
 		return err
 	}
-	c.ConnectionWrites = float64(after-before) / float64(c.Connections)
-	meter, err := newMeter(stub)
-	if err != nil {
-		return err
-	}
-	const idle = 10 * time.Second
-	select {
-	case <-time.After(idle):
-	case <-d.ctx.Done():
-		return d.ctx.Err()
-	}
-	cpu, _, err := meter.since(c.Connections)
-	if err != nil {
-		return err
-	}
-	now, err := usageOf(stub)
-	c.ConnectionCPU = cpu[0] / idle.Seconds()
-	c.ConnectionBytes = (now.bytes - alone[0].bytes) / float64(c.Connections)
+	connected, err := idle(d.ctx, host)
+	n := float64(c.Connections)
+	c.ConnectionWrites = float64(after-before) / n
+	c.ConnectionCPU = micros(connected.cpu-alone.cpu) / n
+	c.ConnectionBytes = (connected.bytes - alone.bytes) / n
 	return err
+}
+
+// idle gives what a p2pstub takes in a second in which nothing happens.
+func idle(ctx context.Context, r *local.Runtime) (usage, error) {
+	const seconds = 10
+	stub := r.Processes["p2pstub"].PID()
+	before, err := usageOf(stub)
+	if err != nil {
+		return usage{}, err
+	}
+	select {
+	case <-time.After(seconds * time.Second):
+	case <-ctx.Done():
+		return usage{}, ctx.Err()
+	}
+	after, err := usageOf(stub)
+	return usage{(after.cpu - before.cpu) / seconds, after.bytes}, err
 }
