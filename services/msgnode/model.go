@@ -34,6 +34,31 @@ func NewModel(l Limits) *Model {
 	return &Model{limits: l, directory: newDirectory(), index: newIndex(l.EntryRetention), pace: newPace(&l)}
 }
 
+// Replica is another replica that sees the same writes: it shares what is known, and
+// has a pace of its own.
+func (m *Model) Replica() *Model {
+	return &Model{limits: m.limits, directory: m.directory, index: m.index, pace: newPace(&m.limits)}
+}
+
+// Known is how many records of each kind a model has.
+type Known struct{ Sessions, Owners, Subscribers, Entries int }
+
+// Known counts them.
+func (m *Model) Known() Known {
+	k := Known{Sessions: len(m.directory.sessions), Entries: len(m.index.entries)}
+	for _, h := range m.directory.holds {
+		if h.owns() {
+			k.Owners++
+		} else {
+			k.Subscribers++
+		}
+	}
+	return k
+}
+
+// Socket is where a runtime's session is; empty: nowhere.
+func (m *Model) Socket(runtime string) string { return m.directory.sessions[runtime].Socket }
+
 // Apply takes a write as the watcher of a store does.
 func (m *Model) Apply(writes ...Write) error {
 	for _, w := range writes {
@@ -110,6 +135,24 @@ func (m *Model) hold(runtime string, addresses []string, key func(string) string
 		}
 		value, _ := json.Marshal(Hold{Address: a, Runtime: runtime, Token: token})
 		writes = append(writes, Write{Key: key(a), Value: value})
+	}
+	return writes
+}
+
+// Unsubscribe takes subscriptions of a runtime back.
+func (m *Model) Unsubscribe(runtime string, addresses ...string) []Write {
+	return m.drop(addresses, func(a string) string { return holdKey(a, runtime) })
+}
+
+// Free gives addresses back.
+func (m *Model) Free(addresses ...string) []Write { return m.drop(addresses, ownerKey) }
+
+func (m *Model) drop(addresses []string, key func(string) string) []Write {
+	var writes []Write
+	for _, a := range addresses {
+		if m.directory.holds[key(a)] != nil {
+			writes = append(writes, Write{Key: key(a)})
+		}
 	}
 	return writes
 }

@@ -262,7 +262,7 @@ func (d *domain) publish(bucket string, n int, write func(i int) msgnode.Write) 
 	}
 	for i := range n {
 		w := write(i)
-		if _, err := js.PublishAsync("$KV."+bucket+"."+w.Key, w.Value); err != nil {
+		if _, err := js.PublishAsync("$KV."+bucket+"."+w.Key, w.Value, jetstream.WithStallWait(time.Minute)); err != nil {
 			return 0, err
 		}
 	}
