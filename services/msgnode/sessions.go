@@ -62,6 +62,11 @@ func (n *Node) open(ctx context.Context, x *exchange, e event) (reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
 	defer cancel()
+	end, err := n.opens.take(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	defer end()
 	s, out, err := n.change(ctx, e)
 	if err != nil {
 		return reply{}, err

@@ -23,6 +23,12 @@ type disaster struct {
 	dead bool
 	// forgotten: their sessions are not kept any more, so that each starts anew.
 	forgotten bool
+	// opens bounds those under way at a replica; others wait there, where a client that
+	// has given up costs nothing. 0: no bound.
+	opens int
+	// note is how long a replica waits before it notes a loss: who is back by then costs
+	// no write.
+	note time.Duration
 }
 
 // herd simulates how they come back.
@@ -44,7 +50,9 @@ type herd struct {
 	clients []*client
 	store   *store
 	report  comeback
-	cost    float64 // CPU of a return without its writes, in seconds
+	cost    float64       // CPU of a return without its writes, in seconds
+	scale   int           // how many runtimes, replicas, writes one stands for
+	last    time.Duration // when someone was back last
 }
 
 // replica is one of the node: some cores that do one thing after the other.
@@ -56,6 +64,8 @@ type replica struct {
 	opens   int           // in the present second
 	second  int64
 	number  int
+	asking  int           // opens under way at the store
+	line    []func() bool // those that wait for their turn
 }
 
 // client is a nodestub.
@@ -83,8 +93,12 @@ type comeback struct {
 	longestQueue            int
 }
 
-// herdTime is how long it is watched, after the network is back.
-const herdTime = 10 * time.Minute
+// herdTime is how long it is watched, after the network is back, and hopeless how long
+// when nobody comes back any more.
+const (
+	herdTime = 10 * time.Minute
+	hopeless = 20 * time.Second
+)
 
 func (m *model) comeBack(what disaster) (comeback, error) {
 	h := &herd{
@@ -94,6 +108,9 @@ func (m *model) comeBack(what disaster) (comeback, error) {
 	}
 	h.node.Sessions = max(h.node.Sessions, what.runtimes)
 	h.model = msgnode.NewModel(h.node)
+	h.scale = scaleOf(what.replicas, m.params.herdScale)
+	what.runtimes, what.replicas = max(what.runtimes/h.scale, 1), max(what.replicas/h.scale, 1)
+	h.what = what
 	h.store = newStore(h, m.params.storeWrites, what.replicas)
 	n := m.params.costs.Node
 	h.cost = (n.ReturnCPU - n.ReturnWrites*n.ApplyCPU) / 1e6
@@ -103,10 +120,24 @@ func (m *model) comeBack(what disaster) (comeback, error) {
 	if err := h.begin(); err != nil {
 		return h.report, err
 	}
-	if err := h.events.run(what.outage + herdTime); err != nil {
-		return h.report, err
+	h.last = what.outage
+	for end := what.outage; end < what.outage+herdTime && h.events.now-h.last < hopeless && len(h.events.events) > 0; {
+		end += time.Second
+		if err := h.events.run(end); err != nil {
+			return h.report, err
+		}
 	}
 	return h.result(), nil
+}
+
+// scaleOf is how many one may stand for, so that hardly a replica is left over.
+func scaleOf(replicas, most int) int {
+	for s := min(most, replicas); s > 1; s-- {
+		if replicas%s*10 <= replicas {
+			return s
+		}
+	}
+	return 1
 }
 
 func (h *herd) now() time.Time { return epoch.Add(h.events.now) }
@@ -146,8 +177,8 @@ func (h *herd) draw(below time.Duration) time.Duration {
 
 // cut is the loss of a connection: the replica notes it, if it is there.
 func (h *herd) cut(c *client) error {
-	if !h.what.dead && !h.what.forgotten {
-		h.lost(c.number, c.socket)
+	if socket := c.socket; !h.what.dead && !h.what.forgotten {
+		h.events.after(h.what.note, func() error { h.lost(c.number, socket); return nil })
 	}
 	h.later(c)
 	return nil
@@ -203,7 +234,7 @@ func (h *herd) connect(c *client) error {
 // open: behind what it was given before, and what it has to see of others' writes.
 func (h *herd) serve(r *replica) time.Duration {
 	n := h.params.costs.Node
-	work := h.cost + float64(h.store.done-r.applied)*n.ApplyCPU/1e6
+	work := h.cost + float64((h.store.done-r.applied)*h.scale)*n.ApplyCPU/1e6
 	r.applied = h.store.done
 	r.free = max(r.free, h.events.now) + time.Duration(work/h.params.cores*float64(time.Second))
 	return r.free - h.events.now
@@ -224,7 +255,7 @@ func (h *herd) open(c *client, attempt int) error {
 		return h.back(c)
 	}
 	gaveUp := false
-	h.events.after(min(h.stub.OpenTimeout, h.node.StoreTimeout), func() error {
+	h.events.after(h.giveUp(), func() error {
 		if c.attempt == attempt && !c.live {
 			gaveUp = true
 			h.later(c)
@@ -233,22 +264,57 @@ func (h *herd) open(c *client, attempt int) error {
 		return nil
 	})
 	h.events.after(wait, func() error {
-		h.ask(c, attempt, socket, &gaveUp)
+		h.inTurn(at, func() bool {
+			if gaveUp {
+				return false
+			}
+			h.ask(c, attempt, socket, &gaveUp)
+			return true
+		})
 		return nil
 	})
 	return nil
 }
 
+// inTurn begins an open, or lets it wait behind others at its replica.
+func (h *herd) inTurn(r *replica, begin func() bool) {
+	if h.what.opens > 0 && r.asking >= h.what.opens {
+		r.line = append(r.line, begin)
+		return
+	}
+	r.asking++
+	if !begin() {
+		r.asking--
+	}
+}
+
+// endTurn lets the next one begin.
+func (h *herd) endTurn(r *replica) {
+	r.asking--
+	for len(r.line) > 0 && r.asking < h.what.opens {
+		next := r.line[0]
+		r.line[0], r.line = nil, r.line[1:]
+		r.asking++
+		if !next() {
+			r.asking-- // it has been given up
+		}
+	}
+}
+
+// giveUp is how long a client waits for its answer, or the replica for the store.
+func (h *herd) giveUp() time.Duration { return min(h.stub.OpenTimeout, h.node.StoreTimeout) }
+
 // ask puts an open into the store's queue: the session, and where it is made anew its
 // sync manager.
 func (h *herd) ask(c *client, attempt int, socket string, gaveUp *bool) {
-	url, token := sample.URL(c.number), c.token
+	url, token, at := sample.URL(c.number), c.token, c.replica
 	r := &request{
 		make: func() []msgnode.Write {
 			writes, _, _, _ := h.model.Open(url, "", token, socket, h.now()) // it was paced before
 			return writes
 		},
 		done: func() error {
+			h.endTurn(at)
 			if *gaveUp || c.attempt != attempt {
 				h.report.inVain++
 				h.lost(c.number, socket) // nobody is at that socket any more
@@ -257,6 +323,7 @@ func (h *herd) ask(c *client, attempt int, socket string, gaveUp *bool) {
 			return h.back(c)
 		},
 		refused: func() {
+			h.endTurn(at)
 			h.report.refused++
 			if c.attempt == attempt && !*gaveUp {
 				*gaveUp = true
@@ -273,7 +340,7 @@ func (h *herd) ask(c *client, attempt int, socket string, gaveUp *bool) {
 // back is the answer to an open. Who has a new session subscribes, allocates and
 // registers again.
 func (h *herd) back(c *client) error {
-	c.live, c.returned = true, h.events.now
+	c.live, c.returned, h.last = true, h.events.now, h.events.now
 	if h.what.forgotten {
 		rest := len(sample.Subscribed(0)) - 1 + h.params.pool + 2*h.params.hyperties
 		h.store.put(&request{more: rest - 1, make: func() []msgnode.Write { return nil }})
@@ -321,11 +388,12 @@ func (h *herd) result() comeback {
 		}
 	}
 	r := &h.report
-	r.left = len(h.clients) - len(times)
+	r.left = (len(h.clients) - len(times)) * h.scale
 	slices.Sort(times)
 	if n := len(times); n > 0 {
 		r.half, r.most, r.all = times[n/2], times[n*99/100], times[n-1]
 	}
-	r.writes, r.peakWrites, r.longestQueue = h.store.done, h.store.peak, h.store.longest
+	r.writes, r.peakWrites, r.longestQueue = h.store.done*h.scale, h.store.peak*h.scale, h.store.longest*h.scale
+	r.inVain, r.refused, r.attempts = r.inVain*h.scale, r.refused*h.scale, r.attempts*h.scale
 	return *r
 }

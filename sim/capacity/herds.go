@@ -1,25 +1,45 @@
 package main
-import "time"
 
-// herds are the disasters of the page: a part of the domain as it is, of one that is
-// as large as its limits allow, and a replica's death.
+import (
+	"time"
+)
+
+// herds are the disasters of the page: a replica dies, and a part of the domain loses
+// its connections. Without the bound on opens is how it was before there was one.
 func (m *model) herds() ([]comeback, error) {
 	p := m.params
 	n := float64(p.runtimes)
 	replicas := int(m.replicasFor(n))
-	share := int(n * p.herdShare)
-	each := int(n) / replicas
+	share, bound := int(n*p.herdShare), m.limits.Opens
+	away := func(outage time.Duration, opens int) disaster {
+		return disaster{runtimes: share, replicas: replicas, outage: outage, opens: opens}
+	}
+	dies := disaster{runtimes: int(n) / replicas, replicas: max(replicas-1, 1), dead: true, opens: bound}
+	patient := away(0, bound)
+	patient.note = 2 * time.Second
+	forgotten := func(opens int) disaster {
+		d := away(p.herdOutageLong, opens)
+		d.forgotten = true
+		return d
+	}
+	small := disaster{runtimes: share / 10, replicas: max(replicas/10, p.minReplicas), opens: bound}
 	var all []comeback
-	for _, d := range []disaster{
-		{name: "a network is away for " + duration(p.herdOutage), runtimes: share, replicas: replicas, outage: p.herdOutage},
-		{name: "it is away for an instant", runtimes: share, replicas: replicas},
-		{name: "it is away for " + duration(p.herdOutageLong) + ": sessions are not kept", runtimes: share, replicas: replicas, outage: p.herdOutageLong},
-		{name: "a replica dies", runtimes: each, replicas: max(replicas-1, 1), dead: true},
-		{name: "a tenth of that: an instant", runtimes: share / 10, replicas: max(replicas/10, p.minReplicas)},
+	for _, d := range []struct {
+		name string
+		what disaster
+	}{
+		{"a replica dies", dies},
+		{"a network is away for an instant", away(0, bound)},
+		{"the same, without the bound on opens", away(0, 0)},
+		{"the same, with it, and a loss noted after 2 s", patient},
+		{"a network is away for " + duration(p.herdOutage), away(p.herdOutage, bound)},
+		{"the same, without the bound on opens", away(p.herdOutage, 0)},
+		{"for " + duration(p.herdOutageLong) + ": sessions are not kept", forgotten(bound)},
+		{"the same, without the bound on opens", forgotten(0)},
+		{"a network of a tenth as many, at a tenth of the replicas, for an instant", small},
 	} {
-		began := time.Now()
-		c, err := m.comeBack(d)
-		println(d.name, time.Since(began).String(), c.attempts, c.writes, c.inVain, c.longestQueue)
+		d.what.name = d.name
+		c, err := m.comeBack(d.what)
 		if err != nil {
 			return nil, err
 		}

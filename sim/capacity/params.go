@@ -38,6 +38,7 @@ type params struct {
 	sampled        int // runtimes whose life is simulated
 	costs          cost.Costs
 	herdShare      float64
+	herdScale      int
 	herdOutage     time.Duration
 	herdOutageLong time.Duration
 }
@@ -70,6 +71,7 @@ func parse(args []string, errs io.Writer) (*params, error) {
 	f.IntVar(&p.contacts, "contacts", 3, "others that a runtime talks to: its connections")
 	f.Float64Var(&p.locality, "locality", 0.8, "share of them in its own domain, where there are several: domains follow who talks to whom")
 	f.Float64Var(&p.herdShare, "herd", 0.1, "share of the runtimes that lose their connections at once: an access network")
+	f.IntVar(&p.herdScale, "herd-scale", 25, "how many of them one stands for at most, and of replicas and writes: to be done in seconds")
 	f.DurationVar(&p.herdOutage, "outage", 30*time.Second, "for how long: a router starts again")
 	f.DurationVar(&p.herdOutageLong, "long-outage", 11*time.Minute, "for how long, so that sessions are not kept: more than SessionKept")
 	f.Uint64Var(&p.seed, "seed", 1, "what decides chance")
@@ -109,7 +111,7 @@ func (p *params) check() error {
 		{"utilisation", p.utilisation > 0 && p.utilisation <= 1},
 		{"servers", p.servers >= 1}, {"store", p.storeWrites > 0}, {"min-replicas", p.minReplicas >= 1},
 		{"contacts", p.contacts >= 0}, {"locality", p.locality >= 0 && p.locality <= 1},
-		{"herd", p.herdShare >= 0 && p.herdShare <= 1}, {"outage", p.herdOutage >= 0}, {"long-outage", p.herdOutageLong >= 0},
+		{"herd-scale", p.herdScale >= 1}, {"herd", p.herdShare >= 0 && p.herdShare <= 1}, {"outage", p.herdOutage >= 0}, {"long-outage", p.herdOutageLong >= 0},
 		{"sampled", p.sampled >= 10 && p.sampled <= 100_000},
 	} {
 		if !n.ok {

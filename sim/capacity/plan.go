@@ -42,7 +42,7 @@ func (m *model) lay(runtimes, replicas float64) layout {
 	m.layCores(&d)
 	m.layNetwork(&d)
 	m.layNATS(&d)
-	d.startSeconds = d.records * m.shared() * p.costs.Start.Seconds / float64(max(p.costs.Start.Records, 1))
+	d.startSeconds = d.records * m.shared() * p.costs.Start.CPU / 1e6 // one core does it
 	return d
 }
 
@@ -146,6 +146,9 @@ type bound struct {
 	unit string
 	lift string // what would lift it
 }
+
+// configured is how many of the bounds are numbers of the program, which come first.
+const configured = 2
 
 func (m *model) bounds() []bound {
 	p := m.params

@@ -36,13 +36,13 @@ type request struct {
 // watchers of all replicas takes of the servers' cores.
 func newStore(h *herd, writes float64, replicas int) *store {
 	p, s := h.params, h.params.costs.Store
-	each := 1 / writes
-	delivered := (s.Three.LeaderCPU + float64(replicas)/float64(p.servers)*s.DeliverCPU) / 1e6 / p.cores
+	each := float64(h.scale) / writes
+	delivered := float64(h.scale) * (s.Three.LeaderCPU + float64(replicas*h.scale)/float64(p.servers)*s.DeliverCPU) / 1e6 / p.cores
 	return &store{herd: h, each: time.Duration(max(each, delivered) * float64(time.Second))}
 }
 
 func (s *store) put(r *request) {
-	if len(s.queue) >= storeQueue {
+	if len(s.queue) >= storeQueue/s.herd.scale {
 		if r.refused != nil {
 			r.refused()
 		}

@@ -47,7 +47,7 @@ func tables(p *params) ([]*table, error) {
 	}
 	return []*table{
 		p.measured(), p.measuredStore(), p.measuredRuntime(), m.lifeTable(), m.layoutTable(),
-		m.boundTable(), herdTable(herds), variantTable(variants), m.splitTable(variants),
+		m.boundTable(), m.memoryTable(), herdTable(herds), variantTable(variants), m.splitTable(variants),
 	}, nil
 }
 
@@ -84,7 +84,7 @@ func (p *params) measuredStore() *table {
 	t.add("disk: a session, an allocated address, a subscribed one, an entry",
 		strings.Join([]string{size(s.SessionBytes), size(s.OwnerBytes), size(s.SubscribeBytes), size(s.EntryBytes)}, ", "), "")
 	t.add(fmt.Sprintf("a replica that reads %s records back", number(float64(b.Records))),
-		fmt.Sprintf("%s s; %s and %s a record, it and NATS", number(b.Seconds), micro(b.CPU), micro(b.NATSCPU)), "")
+		fmt.Sprintf("%s s, while others worked; %s and %s a record, it and NATS", number(b.Seconds), micro(b.CPU), micro(b.NATSCPU)), "")
 	t.add("its memory for each of them, resident; live", size(b.Bytes)+"; "+size(b.Live), "")
 	return t
 }
@@ -171,16 +171,38 @@ func (m *model) boundTable() *table {
 	return t
 }
 
+// memoryTable is of one domain on larger machines.
+func (m *model) memoryTable() *table {
+	t := &table{title: "Larger machines", header: []string{"memory of a replica and of a NATS server", "runtimes in one domain", "until", "then"}}
+	for _, gib := range []float64{16, 32, 64, 128} {
+		p := *m.params
+		p.memory = gib * (1 << 30)
+		larger := *m
+		larger.params = &p
+		bounds := larger.bounds()[configured:]
+		sortBy(bounds, larger.reached)
+		t.add(number(gib)+" GiB", number(larger.reached(bounds[0])), bounds[0].name, bounds[1].name)
+	}
+	return t
+}
+
 func herdTable(all []comeback) *table {
 	t := &table{title: "Many at once", header: []string{
 		"what", "runtimes", "half are back after", "99%", "all", "opens/s at a replica, most", "writes/s, most", "writes waiting, most", "writes", "in vain", "attempts for each",
 	}}
 	for _, c := range all {
-		last := duration(c.all)
-		if c.left > 0 {
-			last = fmt.Sprintf("not within %s: %s left", duration(herdTime), number(float64(c.left)))
+		half, most, last := duration(c.half), duration(c.most), duration(c.all)
+		switch share := float64(c.left) / float64(c.what.runtimes); {
+		case share > 0.5:
+			half = "never"
+			fallthrough
+		case share > 0.01:
+			most = "never"
+			fallthrough
+		case share > 0:
+			last = "never: " + number(float64(c.left)) + " are not"
 		}
-		t.add(c.what.name, number(float64(c.what.runtimes)), duration(c.half), duration(c.most), last,
+		t.add(c.what.name, number(float64(c.what.runtimes)), half, most, last,
 			number(float64(c.peakOpens)), number(float64(c.peakWrites)), number(float64(c.longestQueue)), number(float64(c.writes)), number(float64(c.inVain)),
 			number(float64(c.attempts)/float64(c.what.runtimes)))
 	}
@@ -195,7 +217,7 @@ func variantTable(all []variant) *table {
 	}}
 	for _, v := range all {
 		d := v.model.lay(n, v.model.replicasFor(n))
-		bounds := v.model.bounds()[2:] // those that are numbers in the program can be set
+		bounds := v.model.bounds()[configured:]
 		sortBy(bounds, v.model.reached)
 		t.add(v.name, number(d.records), size(d.memory), size(d.natsMemory), number(d.cores),
 			number(n*max(v.model.life.stateWrites, v.model.life.registryWrites)*v.model.shared())+"/s",

@@ -105,13 +105,12 @@ type Bucket struct {
 
 // Start is a replica that reads back a store with so many records.
 type Start struct {
-	Records  int     `json:"records"`
-	Seconds  float64 `json:"seconds"`
-	CPU      float64 `json:"cpu"`      // a record
-	NATSCPU  float64 `json:"natsCPU"`  // a record, of the server
-	Bytes    float64 `json:"bytes"`    // resident, a record
-	Live     float64 `json:"live"`     // live heap, a record
-	WireByte float64 `json:"wireByte"` // on the network, a record
+	Records int     `json:"records"`
+	Seconds float64 `json:"seconds"`
+	CPU     float64 `json:"cpu"`     // a record
+	NATSCPU float64 `json:"natsCPU"` // a record, of the server
+	Bytes   float64 `json:"bytes"`   // resident, a record
+	Live    float64 `json:"live"`    // live heap, a record
 }
 
 // Runtime is one of four processes.
