@@ -16,8 +16,9 @@ type Limits struct {
 	// replica.
 	Sessions int
 	// Opens and re-opens under way at once at this replica; others wait for their
-	// turn. 64: at fifty replicas what a bucket on three servers writes in half a
-	// second, so that clients still want what is written for them.
+	// turn. 16: a thousand a second and more at one replica, and at fifty of them
+	// what a bucket on three servers writes, with all that follows a new session,
+	// while clients wait for it.
 	Opens int
 	// OpenTimeout is how long a socket may stay without a session. 30 s: a
 	// client opens at once, even over a slow path.
@@ -117,7 +118,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Sockets: 20_000, Sessions: 200_000,
-		Opens: 64, OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute,
+		Opens: 16, OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute,
 		ReopenEvery: time.Second, ReopenBurst: 5, ReopenRuntimes: 10_000, ReopenWait: 5 * time.Second,
 
 		ControlQueue: 256, RelayQueue: 4096, RelayBytes: 16 << 20, BatchBytes: 16 << 10,

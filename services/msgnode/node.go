@@ -65,7 +65,7 @@ type Node struct {
 	now      func() time.Time
 	wait     func(context.Context, time.Duration) error
 	services map[string]service // by address
-	opens    turns              // of sessions
+	opens    *turns             // of sessions
 	missing  atomic.Int32       // parts still to arrive: both stores, the hop
 	complete chan struct{}      // closed when none is missing
 	ready    chan struct{}      // closed when clients are served

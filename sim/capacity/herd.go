@@ -24,7 +24,7 @@ type disaster struct {
 	// forgotten: their sessions are not kept any more, so that each starts anew.
 	forgotten bool
 	// opens bounds those under way at a replica; others wait there, where a client that
-	// has given up costs nothing. 0: no bound.
+	// has given up costs nothing, the last to come in front. 0: no bound.
 	opens int
 	// note is how long a replica waits before it notes a loss: who is back by then costs
 	// no write.
@@ -97,7 +97,7 @@ type comeback struct {
 // when nobody comes back any more.
 const (
 	herdTime = 10 * time.Minute
-	hopeless = 20 * time.Second
+	hopeless = 30 * time.Second
 )
 
 func (m *model) comeBack(what disaster) (comeback, error) {
@@ -292,8 +292,9 @@ func (h *herd) inTurn(r *replica, begin func() bool) {
 func (h *herd) endTurn(r *replica) {
 	r.asking--
 	for len(r.line) > 0 && r.asking < h.what.opens {
-		next := r.line[0]
-		r.line[0], r.line = nil, r.line[1:]
+		last := len(r.line) - 1 // it has the most patience left
+		next := r.line[last]
+		r.line[last], r.line = nil, r.line[:last]
 		r.asking++
 		if !next() {
 			r.asking-- // it has been given up

@@ -32,8 +32,9 @@ type params struct {
 	servers        int     // of NATS, each with all of both buckets
 	storeWrites    float64 // a second, at most, of the state's bucket
 	minReplicas    int
-	contacts       int     // other runtimes that one talks to
-	locality       float64 // share of them in its own domain, when there are several
+	start          time.Duration // that a replica may take to read the store back
+	contacts       int           // other runtimes that one talks to
+	locality       float64       // share of them in its own domain, when there are several
 	seed           uint64
 	sampled        int // runtimes whose life is simulated
 	costs          cost.Costs
@@ -68,6 +69,7 @@ func parse(args []string, errs io.Writer) (*params, error) {
 	f.IntVar(&p.servers, "servers", 3, "NATS servers, each with all of the buckets: one may fail")
 	f.Float64Var(&p.storeWrites, "store", 0, "writes a second that a bucket takes; 0: what was measured with three servers")
 	f.IntVar(&p.minReplicas, "min-replicas", 3, "least replicas: one may be replaced while another fails")
+	f.DurationVar(&p.start, "start", 5*time.Minute, "longest start of a replica: fifty of them one after the other are four hours")
 	f.IntVar(&p.contacts, "contacts", 3, "others that a runtime talks to: its connections")
 	f.Float64Var(&p.locality, "locality", 0.8, "share of them in its own domain, where there are several: domains follow who talks to whom")
 	f.Float64Var(&p.herdShare, "herd", 0.1, "share of the runtimes that lose their connections at once: an access network")
@@ -110,7 +112,7 @@ func (p *params) check() error {
 		{"cores", p.cores > 0}, {"memory", p.memory > 0}, {"network", p.network > 0},
 		{"utilisation", p.utilisation > 0 && p.utilisation <= 1},
 		{"servers", p.servers >= 1}, {"store", p.storeWrites > 0}, {"min-replicas", p.minReplicas >= 1},
-		{"contacts", p.contacts >= 0}, {"locality", p.locality >= 0 && p.locality <= 1},
+		{"start", p.start > 0}, {"contacts", p.contacts >= 0}, {"locality", p.locality >= 0 && p.locality <= 1},
 		{"herd-scale", p.herdScale >= 1}, {"herd", p.herdShare >= 0 && p.herdShare <= 1}, {"outage", p.herdOutage >= 0}, {"long-outage", p.herdOutageLong >= 0},
 		{"sampled", p.sampled >= 10 && p.sampled <= 100_000},
 	} {

@@ -164,7 +164,7 @@ func (m *model) bounds() []bound {
 		}, planned(p.storeWrites), "/s", "shards"},
 		{"cores of a NATS server", func(d layout) float64 { return d.natsCores }, planned(p.cores), "", "fewer writes, shards"},
 		{"network of a NATS server", func(d layout) float64 { return d.natsNetwork }, planned(p.network), "B/s", "shards"},
-		{"start of a replica in 2 min", func(d layout) float64 { return d.startSeconds }, 120, "s", "shards, a snapshot"},
+		{"start of a replica in " + duration(p.start), func(d layout) float64 { return d.startSeconds }, p.start.Seconds(), "s", "shards, a snapshot"},
 	}
 }
 
