@@ -15,8 +15,8 @@ type Limits struct {
 	// Sessions of the domain. 200000: a record of some hundred bytes at every
 	// replica.
 	Sessions int
-	// Opens and re-opens under way at once at this replica; others wait for their
-	// turn. 16: a thousand a second and more at one replica, and at fifty of them
+	// Opens and re-opens under way at once at this replica, and besides as many losses
+	// of connections being noted; others wait for their turn. 16: a thousand a second and more at one replica, and at fifty of them
 	// what a bucket on three servers writes, with all that follows a new session,
 	// while clients wait for it.
 	Opens int

@@ -66,6 +66,7 @@ type Node struct {
 	wait     func(context.Context, time.Duration) error
 	services map[string]service // by address
 	opens    *turns             // of sessions
+	losses   *turns             // of their sockets, being noted
 	missing  atomic.Int32       // parts still to arrive: both stores, the hop
 	complete chan struct{}      // closed when none is missing
 	ready    chan struct{}      // closed when clients are served
@@ -107,7 +108,7 @@ func New(cfg Config) (*Node, error) {
 		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), mailing: make(chan struct{}, 1), life: context.Background(),
 		directory: newDirectory(), index: newIndex(cfg.Limits.EntryRetention), sockets: map[string]*socket{},
 	}
-	n.mail, n.opens = newMailboxes(&n.limits), newTurns(n.limits.Opens)
+	n.mail, n.opens, n.losses = newMailboxes(&n.limits), newTurns(n.limits.Opens), newTurns(n.limits.Opens)
 	if n.log == nil {
 		n.log = slog.Default()
 	}

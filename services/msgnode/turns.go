@@ -34,7 +34,7 @@ func (t *turns) take(ctx context.Context) error {
 		if !t.leave(mine) {
 			return nil // it has come at the same moment
 		}
-		return fault.New(fault.Unavailable, "too many runtimes open their sessions at once: %w", ctx.Err())
+		return fault.New(fault.Unavailable, "too many runtimes come or go at once: %w", ctx.Err())
 	}
 }
 

@@ -23,12 +23,9 @@ type disaster struct {
 	dead bool
 	// forgotten: their sessions are not kept any more, so that each starts anew.
 	forgotten bool
-	// opens bounds those under way at a replica; others wait there, where a client that
-	// has given up costs nothing, the last to come in front. 0: no bound.
+	// opens bounds the opens under way at a replica, and besides the losses being noted;
+	// others wait there, where a client that has given up costs nothing. 0: no bound.
 	opens int
-	// note is how long a replica waits before it notes a loss: who is back by then costs
-	// no write.
-	note time.Duration
 }
 
 // herd simulates how they come back.
@@ -64,8 +61,8 @@ type replica struct {
 	opens   int           // in the present second
 	second  int64
 	number  int
-	asking  int           // opens under way at the store
-	line    []func() bool // those that wait for their turn
+	opening turns
+	losing  turns
 }
 
 // client is a nodestub.
@@ -177,19 +174,29 @@ func (h *herd) draw(below time.Duration) time.Duration {
 
 // cut is the loss of a connection: the replica notes it, if it is there.
 func (h *herd) cut(c *client) error {
-	if socket := c.socket; !h.what.dead && !h.what.forgotten {
-		h.events.after(h.what.note, func() error { h.lost(c.number, socket); return nil })
+	if r, socket := c.replica, c.socket; !h.what.dead && !h.what.forgotten {
+		h.lost(r, c.number, socket)
 	}
 	h.later(c)
 	return nil
 }
 
-// lost has a socket's end noted; what the session has left already is not.
-func (h *herd) lost(number int, socket string) {
+// lost has a socket's end noted by its replica, in its turn; what the session has left
+// by then is not.
+func (h *herd) lost(r *replica, number int, socket string) {
 	url := sample.URL(number)
-	if writes := h.model.Lost(url, socket, h.now()); len(writes) > 0 {
-		h.store.put(&request{make: func() []msgnode.Write { return h.model.Lost(url, socket, h.now()) }})
+	gone := func() []msgnode.Write { return h.model.Lost(url, socket, h.now()) }
+	if len(gone()) == 0 {
+		return
 	}
+	r.losing.take(h.what.opens, func() bool {
+		if len(gone()) == 0 {
+			return false
+		}
+		end := func() { r.losing.end(h.what.opens) }
+		h.store.put(&request{make: gone, done: func() error { end(); return nil }, refused: end})
+		return true
+	})
 }
 
 // later is the wait until the next attempt that finds a network: one that began before
@@ -259,12 +266,12 @@ func (h *herd) open(c *client, attempt int) error {
 		if c.attempt == attempt && !c.live {
 			gaveUp = true
 			h.later(c)
-			h.lost(c.number, socket) // if it has been written by then
+			h.lost(at, c.number, socket) // if it has been written by then
 		}
 		return nil
 	})
 	h.events.after(wait, func() error {
-		h.inTurn(at, func() bool {
+		at.opening.take(h.what.opens, func() bool {
 			if gaveUp {
 				return false
 			}
@@ -274,32 +281,6 @@ func (h *herd) open(c *client, attempt int) error {
 		return nil
 	})
 	return nil
-}
-
-// inTurn begins an open, or lets it wait behind others at its replica.
-func (h *herd) inTurn(r *replica, begin func() bool) {
-	if h.what.opens > 0 && r.asking >= h.what.opens {
-		r.line = append(r.line, begin)
-		return
-	}
-	r.asking++
-	if !begin() {
-		r.asking--
-	}
-}
-
-// endTurn lets the next one begin.
-func (h *herd) endTurn(r *replica) {
-	r.asking--
-	for len(r.line) > 0 && r.asking < h.what.opens {
-		last := len(r.line) - 1 // it has the most patience left
-		next := r.line[last]
-		r.line[last], r.line = nil, r.line[:last]
-		r.asking++
-		if !next() {
-			r.asking-- // it has been given up
-		}
-	}
 }
 
 // giveUp is how long a client waits for its answer, or the replica for the store.
@@ -315,16 +296,16 @@ func (h *herd) ask(c *client, attempt int, socket string, gaveUp *bool) {
 			return writes
 		},
 		done: func() error {
-			h.endTurn(at)
+			at.opening.end(h.what.opens)
 			if *gaveUp || c.attempt != attempt {
 				h.report.inVain++
-				h.lost(c.number, socket) // nobody is at that socket any more
+				h.lost(at, c.number, socket) // nobody is at that socket any more
 				return nil
 			}
 			return h.back(c)
 		},
 		refused: func() {
-			h.endTurn(at)
+			at.opening.end(h.what.opens)
 			h.report.refused++
 			if c.attempt == attempt && !*gaveUp {
 				*gaveUp = true

@@ -1,11 +1,9 @@
 package main
 
-import (
-	"time"
-)
+import "time"
 
 // herds are the disasters of the page: a replica dies, and a part of the domain loses
-// its connections. Without the bound on opens is how it was before there was one.
+// its connections. Without bounds is how it was before Limits.Opens.
 func (m *model) herds() ([]comeback, error) {
 	p := m.params
 	n := float64(p.runtimes)
@@ -15,8 +13,6 @@ func (m *model) herds() ([]comeback, error) {
 		return disaster{runtimes: share, replicas: replicas, outage: outage, opens: opens}
 	}
 	dies := disaster{runtimes: int(n) / replicas, replicas: max(replicas-1, 1), dead: true, opens: bound}
-	patient := away(0, bound)
-	patient.note = 2 * time.Second
 	forgotten := func(opens int) disaster {
 		d := away(p.herdOutageLong, opens)
 		d.forgotten = true
@@ -30,12 +26,11 @@ func (m *model) herds() ([]comeback, error) {
 	}{
 		{"a replica dies", dies},
 		{"a network is away for an instant", away(0, bound)},
-		{"the same, without the bound on opens", away(0, 0)},
-		{"the same, with it, and a loss noted after 2 s", patient},
+		{"the same, without bounds", away(0, 0)},
 		{"a network is away for " + duration(p.herdOutage), away(p.herdOutage, bound)},
-		{"the same, without the bound on opens", away(p.herdOutage, 0)},
+		{"the same, without bounds", away(p.herdOutage, 0)},
 		{"for " + duration(p.herdOutageLong) + ": sessions are not kept", forgotten(bound)},
-		{"the same, without the bound on opens", forgotten(0)},
+		{"the same, without bounds", forgotten(0)},
 		{"a network of a tenth as many, at a tenth of the replicas, for an instant", small},
 	} {
 		d.what.name = d.name
