@@ -89,8 +89,8 @@
 // Limits has every bound. Files: node.go (wiring), session.go (the pure machine of
 // a session), directory.go, route.go, mailbox.go, entry.go, index.go with indexed.go
 // and deadlines.go, query.go and pace.go (pure; model.go drives them without a node),
-// turns.go (what is under way at once), pipeline.go, mail.go (handing over and keeping), the services
-// (sessions, allocate, subscribe, domainregistry), hop.go (between replicas),
-// sweep.go (what time brings about), socket.go and queue.go, websocket.go, grpc.go
-// and http.go.
+// turns.go (what is under way at once), pipeline.go, mail.go (handing over and
+// keeping), the services (sessions, allocate, subscribe, domainregistry), hop.go
+// (between replicas), sweep.go (what time brings about), socket.go and queue.go,
+// websocket.go, grpc.go and http.go.
 package msgnode
