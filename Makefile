@@ -21,7 +21,7 @@ CHAOS    ?= 1m
 SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help reference generate build test race fuzz bench churn demo docs chaos monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,13 @@ docs: ## do what README and docs say; needs the default ports, and what .ci/run 
 
 chaos: build ## break everything between two runtimes for CHAOS (1m), and count what is lost; needs Linux and root
 	$(GO) run ./chaos -bin $(BIN) -duration $(CHAOS) -seed $(SEED)
+
+capacity: ## lay out a domain of a million runtimes, and put the tables into docs/capacity.md
+	$(GO) test -count=1 -run '^TestThePageHasTheTables' ./sim/capacity -update
+	@$(GO) run ./sim/capacity
+
+measure: build ## measure what its parts cost on this machine (15 min), for make capacity; Linux
+	$(GO) run ./sim/measure -bin $(BIN)
 
 monitoring: ## check the dashboard and the alerts against what the services serve, and try each alert
 	cd k8s/monitoring && $(GO) test -count=1 -shuffle=on ./...

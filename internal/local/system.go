@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -30,6 +31,8 @@ type Config struct {
 	Dir string
 	// Security of all listeners and connections, the System's own among them.
 	Security rpc.Security
+	// LogLevel of the processes; empty is debug, which OnEvent and Events need.
+	LogLevel string
 	// OnEvent is told of each event as it comes; may be nil. It is called by
 	// several goroutines.
 	OnEvent func(sequence.Event)
@@ -67,7 +70,7 @@ func (s *System) note(e sequence.Event) {
 
 // Start runs a mode of the program.
 func (s *System) Start(name string, args ...string) (*Process, error) {
-	args = append(args, "--log-level", "debug", "--log-format", "json")
+	args = append(args, "--log-level", cmp.Or(s.cfg.LogLevel, "debug"), "--log-format", "json")
 	if sec := s.cfg.Security; sec.CertFile != "" {
 		args = append(args, "--tls-cert", sec.CertFile, "--tls-key", sec.KeyFile, "--tls-ca", sec.CAFile)
 	}

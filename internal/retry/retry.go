@@ -12,7 +12,9 @@ import (
 // zero value waits from 50 ms to 1 s. It is for one goroutine.
 type Backoff struct {
 	Min, Max time.Duration
-	next     time.Duration
+	// Draw gives a time from 0 up to below its argument; nil is at random.
+	Draw func(below time.Duration) time.Duration
+	next time.Duration
 }
 
 // Default bounds of a Backoff: short enough that a restarted service is found
@@ -39,7 +41,11 @@ func (b *Backoff) Next() time.Duration {
 	}
 	d := min(b.next, hi)
 	b.next = min(2*d, hi)
-	return d/2 + rand.N(d/2+1)
+	draw := b.Draw
+	if draw == nil {
+		draw = rand.N[time.Duration]
+	}
+	return d/2 + draw(d/2+1)
 }
 
 // Wait sleeps for Next, or until ctx is done; then it gives ctx's error.

@@ -76,6 +76,7 @@ var allowed = map[string][]string{
 	"services/":          {"client", "protocol/", "internal/", "gen/"},
 	"services/gateway":   {"client", "protocol/", "internal/", "gen/", "web"},
 	"chaos":              {"services/", "client", "protocol/", "internal/", "gen/"},
+	"sim/":               {"services/msgnode", "services/nodestub", "client", "protocol/", "internal/", "gen/", "sim/"},
 	"cmd/":               {"services/", "client", "protocol/", "internal/", "gen/"},
 	"docs/examples":      {"client", "protocol/", "gen/"},
 }

@@ -2,7 +2,6 @@ package msgnode
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
 
@@ -41,36 +40,41 @@ type Hold struct {
 }
 
 // directory is the state bucket in memory: who holds which address. It is pure
-// and has no lock; the Node's mu guards it.
+// and has no lock; the Node's mu guards it. Every replica has all of it, so texts
+// that records share are kept once.
 type directory struct {
-	sessions map[string]Session // by runtime
-	runtimes map[string]string  // runtime by the session's own address
-	keys     map[string]string  // runtime by the session's store key
-	holds    map[string]Hold    // by store key
-	places   map[string]*place  // by address
-	tokens   map[string]keySet  // store keys of the holds, by token
+	sessions map[string]Session  // by runtime
+	keys     map[entryID]string  // runtime by the session's store key
+	holds    map[string]*held    // by store key
+	places   map[string][]*held  // by address; its owner first
+	tokens   map[string][]*held  // by token
+	orphaned map[string]struct{} // tokens that have holds and no session
 }
 
-type keySet map[string]struct{}
-
-// place is what is known of one address.
-type place struct {
-	owner       Hold // zero: nobody
-	subscribers map[string]Hold
+// held is a Hold in the directory, with its places in two lists, so that none is
+// searched.
+type held struct {
+	Hold
+	key       string // in the store
+	ofToken   int
+	ofAddress int
 }
+
+func (h *held) owns() bool { return strings.HasPrefix(h.key, ownerPrefix) }
 
 func newDirectory() *directory {
 	return &directory{
-		sessions: map[string]Session{}, runtimes: map[string]string{}, keys: map[string]string{},
-		holds: map[string]Hold{}, places: map[string]*place{}, tokens: map[string]keySet{},
+		sessions: map[string]Session{}, keys: map[entryID]string{},
+		holds: map[string]*held{}, places: map[string][]*held{}, tokens: map[string][]*held{},
+		orphaned: map[string]struct{}{},
 	}
 }
 
 // apply takes one change of the state bucket; nil: the key is gone. It gives
 // the session before and after, when the change is one of a session.
 func (d *directory) apply(key string, value []byte) (before, after Session, err error) {
-	if strings.HasPrefix(key, sessionPrefix) {
-		return d.applySession(key, value)
+	if session, ok := strings.CutPrefix(key, sessionPrefix); ok {
+		return d.applySession(session, value)
 	}
 	return before, after, d.applyHold(key, value)
 }
@@ -81,63 +85,103 @@ func (d *directory) applySession(key string, value []byte) (before, after Sessio
 			return before, after, fault.New(fault.Internal, "session %s: %w", key, err)
 		}
 	}
-	before = d.sessions[d.keys[key]]
+	id := idOf(key)
+	before = d.sessions[d.keys[id]]
+	after.Runtime, after.Token = same(after.Runtime, before.Runtime), same(after.Token, before.Token)
 	if before.Token != "" {
 		delete(d.sessions, before.Runtime)
-		delete(d.runtimes, before.Address())
-		delete(d.keys, key)
+		delete(d.keys, id)
 	}
 	if after.Token != "" {
 		d.sessions[after.Runtime] = after
-		d.runtimes[after.Address()] = after.Runtime
-		d.keys[key] = after.Runtime
+		d.keys[id] = after.Runtime
 	}
+	d.looseEnds(before, after)
 	return before, after, nil
 }
 
+// looseEnds notes whether the holds of a session's tokens count.
+func (d *directory) looseEnds(before, after Session) {
+	if before.Token != after.Token && len(d.tokens[before.Token]) > 0 {
+		d.orphaned[before.Token] = struct{}{}
+	}
+	delete(d.orphaned, after.Token)
+}
+
+// same gives the text that is there already, when it is the same.
+func same(fresh, there string) string {
+	if fresh == there {
+		return there
+	}
+	return fresh
+}
+
 func (d *directory) applyHold(key string, value []byte) error {
-	if old, ok := d.holds[key]; ok {
-		d.forget(key, old)
+	if old := d.holds[key]; old != nil {
+		d.forget(old)
 	}
 	if value == nil {
 		return nil
 	}
-	var h Hold
-	if err := json.Unmarshal(value, &h); err != nil {
+	h := &held{key: key}
+	if err := json.Unmarshal(value, &h.Hold); err != nil {
 		return fault.New(fault.Internal, "address %s: %w", key, err)
 	}
-	d.holds[key] = h
-	if d.tokens[h.Token] == nil {
-		d.tokens[h.Token] = keySet{}
-	}
-	d.tokens[h.Token][key] = struct{}{}
-	p := d.places[h.Address]
-	if p == nil {
-		p = &place{subscribers: map[string]Hold{}}
-		d.places[h.Address] = p
-	}
-	if strings.HasPrefix(key, ownerPrefix) {
-		p.owner = h
-	} else {
-		p.subscribers[h.Runtime] = h
-	}
+	s := d.sessions[h.Runtime]
+	h.Runtime, h.Token = same(h.Runtime, s.Runtime), same(h.Token, s.Token)
+	d.add(h)
 	return nil
 }
 
-func (d *directory) forget(key string, h Hold) {
-	delete(d.holds, key)
-	if delete(d.tokens[h.Token], key); len(d.tokens[h.Token]) == 0 {
-		delete(d.tokens, h.Token)
+func (d *directory) add(h *held) {
+	d.holds[h.key] = h
+	h.ofToken = len(d.tokens[h.Token])
+	d.tokens[h.Token] = append(d.tokens[h.Token], h)
+	if !d.valid(h.Hold) {
+		d.orphaned[h.Token] = struct{}{}
 	}
-	p := d.places[h.Address]
-	if strings.HasPrefix(key, ownerPrefix) {
-		p.owner = Hold{}
-	} else {
-		delete(p.subscribers, h.Runtime)
+	at := d.places[h.Address]
+	if at == nil {
+		at = make([]*held, 0, 1) // most have one
 	}
-	if p.owner.Token == "" && len(p.subscribers) == 0 {
-		delete(d.places, h.Address)
+	h.ofAddress = len(at)
+	if at = append(at, h); h.owns() {
+		at[0], at[h.ofAddress] = h, at[0]
+		at[h.ofAddress].ofAddress, h.ofAddress = h.ofAddress, 0
 	}
+	d.places[h.Address] = at
+}
+
+func (d *directory) forget(h *held) {
+	delete(d.holds, h.key)
+	of := d.tokens[h.Token]
+	last := of[len(of)-1]
+	of[h.ofToken], last.ofToken = last, h.ofToken
+	if keep(d.tokens, h.Token, of[:len(of)-1]); len(of) == 1 {
+		delete(d.orphaned, h.Token)
+	}
+	at := d.places[h.Address]
+	last = at[len(at)-1]
+	at[h.ofAddress], last.ofAddress = last, h.ofAddress
+	keep(d.places, h.Address, at[:len(at)-1])
+}
+
+// keep shortens a list by the last one, or removes it.
+func keep(lists map[string][]*held, of string, list []*held) {
+	list[:len(list)+1][len(list)] = nil // it has moved
+	if len(list) == 0 {
+		delete(lists, of)
+		return
+	}
+	lists[of] = list
+}
+
+// hold gives the Hold of a store key; the zero one when there is none.
+func (d *directory) hold(key string) Hold {
+	if h := d.holds[key]; h != nil {
+		return h.Hold
+	}
+	return Hold{}
 }
 
 // valid tells whether a hold's session is still the one that made it.
@@ -147,30 +191,40 @@ func (d *directory) valid(h Hold) bool {
 
 // holders appends the sessions that hold an address to dst, each once.
 func (d *directory) holders(dst []Session, to string) []Session {
-	direct, ok := d.runtimes[to]
-	if ok {
-		dst = append(dst, d.sessions[direct])
+	direct := d.addressed(to)
+	if direct.Token != "" {
+		dst = append(dst, direct)
 	}
-	p := d.places[to]
-	if p == nil {
-		return dst
-	}
-	owned := d.valid(p.owner)
-	if owned && p.owner.Runtime != direct {
-		dst = append(dst, d.sessions[p.owner.Runtime])
-	}
-	for runtime, h := range p.subscribers {
-		if runtime != direct && (!owned || runtime != p.owner.Runtime) && d.valid(h) {
-			dst = append(dst, d.sessions[runtime])
+	owner := ""
+	for _, h := range d.places[to] {
+		if h.Runtime == direct.Runtime || h.Runtime == owner || !d.valid(h.Hold) {
+			continue
 		}
+		if h.owns() {
+			owner = h.Runtime
+		}
+		dst = append(dst, d.sessions[h.Runtime])
 	}
 	return dst
 }
 
+// addressed gives the session whose own address it is; the zero one when it is
+// another address.
+func (d *directory) addressed(to string) Session {
+	i := strings.LastIndexByte(to, '/')
+	if i < 0 {
+		return Session{}
+	}
+	if s := d.sessions[to[:i]]; s.Token != "" && s.Token == to[i+1:] {
+		return s
+	}
+	return Session{}
+}
+
 // owner of an address, when it has one that counts.
 func (d *directory) owner(address string) (Hold, bool) {
-	if p := d.places[address]; p != nil && d.valid(p.owner) {
-		return p.owner, true
+	if at := d.places[address]; len(at) > 0 && at[0].owns() && d.valid(at[0].Hold) {
+		return at[0].Hold, true
 	}
 	return Hold{}, false
 }
@@ -185,13 +239,20 @@ func (d *directory) isHeld(address string) bool {
 func (d *directory) addresses(token string) int { return len(d.tokens[token]) }
 
 // keysOf gives the store keys of a token's holds, in order.
-func (d *directory) keysOf(token string) []string { return slices.Sorted(maps.Keys(d.tokens[token])) }
+func (d *directory) keysOf(token string) []string {
+	keys := make([]string, 0, len(d.tokens[token]))
+	for _, h := range d.tokens[token] {
+		keys = append(keys, h.key)
+	}
+	slices.Sort(keys)
+	return keys
+}
 
 // allocatedUnder gives a session's addresses that were allocated under a key.
 func (d *directory) allocatedUnder(token, key string) []string {
 	var out []string
-	for k := range d.tokens[token] {
-		if h := d.holds[k]; h.Key != "" && h.Key == key {
+	for _, h := range d.tokens[token] {
+		if h.Key != "" && h.Key == key {
 			out = append(out, h.Address)
 		}
 	}
@@ -202,12 +263,11 @@ func (d *directory) allocatedUnder(token, key string) []string {
 // left: their tokens by store key.
 func (d *directory) orphans() map[string]string {
 	out := map[string]string{}
-	for token, keys := range d.tokens {
-		for key := range keys {
-			if d.valid(d.holds[key]) {
-				break // a token's holds are all alike
+	for token := range d.orphaned {
+		for _, h := range d.tokens[token] {
+			if !d.valid(h.Hold) {
+				out[h.key] = token
 			}
-			out[key] = token
 		}
 	}
 	return out

@@ -94,9 +94,10 @@
 //   - A response is never answered, and no refusal is a 500.
 //
 // Limits has every bound. Files: node.go (wiring), session.go (the pure machine of
-// a session), directory.go, route.go, mailbox.go, entry.go, index.go, query.go and
-// pace.go (pure), pipeline.go, mail.go (handing over and keeping), the services
-// (sessions, allocate, subscribe, domainregistry), hop.go (between replicas),
-// sweep.go (what time brings about), store.go, follow.go and health.go (NATS), socket.go
-// and queue.go, websocket.go, grpc.go and http.go.
+// a session), directory.go, route.go, mailbox.go, entry.go, index.go with indexed.go
+// and deadlines.go, query.go and pace.go (pure; model.go drives them without a node),
+// turns.go (what is under way at once), pipeline.go, mail.go (handing over and
+// keeping), the services (sessions, allocate, subscribe, domainregistry), hop.go
+// (between replicas), sweep.go (what time brings about), store.go, follow.go and
+// health.go (NATS), socket.go and queue.go, websocket.go, grpc.go and http.go.
 package msgnode

@@ -141,7 +141,7 @@ func (n *Node) namedBy(s Session, name string) []string {
 	defer n.mu.RUnlock()
 	var urls []string
 	for _, url := range append(n.index.named(name), name) {
-		if e := n.index.entries[url]; e != nil && e.By == s.Runtime {
+		if e, there := n.index.one(query{url: url}); there && e.By == s.Runtime {
 			urls = append(urls, url)
 		}
 	}

@@ -27,7 +27,7 @@ func (n *Node) hold(ctx context.Context, s Session, addresses []string, key stri
 	fresh := make([]string, 0, len(addresses))
 	n.mu.RLock()
 	for _, a := range addresses {
-		if n.directory.holds[storeKey(a)].Token != s.Token {
+		if n.directory.hold(storeKey(a)).Token != s.Token {
 			fresh = append(fresh, a)
 		}
 	}
@@ -50,7 +50,7 @@ func (n *Node) putHold(ctx context.Context, storeKey string, h Hold) error {
 	for {
 		revision := n.state.revision(storeKey)
 		n.mu.RLock()
-		held := n.directory.valid(n.directory.holds[storeKey])
+		held := n.directory.valid(n.directory.hold(storeKey))
 		n.mu.RUnlock()
 		if held {
 			return nil
@@ -72,7 +72,7 @@ func (n *Node) dropHold(ctx context.Context, storeKey, token string) error {
 	for {
 		revision := n.state.revision(storeKey)
 		n.mu.RLock()
-		h := n.directory.holds[storeKey]
+		h := n.directory.hold(storeKey)
 		n.mu.RUnlock()
 		if revision == 0 || h.Token != token {
 			return nil

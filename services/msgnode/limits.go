@@ -15,6 +15,11 @@ type Limits struct {
 	// Sessions of the domain. 200000: a record of some hundred bytes at every
 	// replica.
 	Sessions int
+	// Opens and re-opens under way at once at this replica, and besides as many losses
+	// of connections being noted; others wait for their turn. 16: a thousand a second and more at one replica, and at fifty of them
+	// what a bucket on three servers writes, with all that follows a new session,
+	// while clients wait for it.
+	Opens int
 	// OpenTimeout is how long a socket may stay without a session. 30 s: a
 	// client opens at once, even over a slow path.
 	OpenTimeout time.Duration
@@ -128,7 +133,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Sockets: 20_000, Sessions: 200_000,
-		OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute,
+		Opens: 16, OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute,
 		ReopenEvery: time.Second, ReopenBurst: 5, ReopenRuntimes: 10_000, ReopenWait: 5 * time.Second,
 
 		ControlQueue: 256, RelayQueue: 4096, RelayBytes: 16 << 20, BatchBytes: 16 << 10,

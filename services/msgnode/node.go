@@ -68,6 +68,8 @@ type Node struct {
 	wait     func(context.Context, time.Duration) error
 	services map[string]service // by address
 	opened   atomic.Bool        // both stores are there
+	opens    *turns             // of sessions
+	losses   *turns             // of their sockets, being noted
 	missing  atomic.Int32       // parts still to arrive: both stores, the hop
 	complete chan struct{}      // closed when none is missing
 	ready    chan struct{}      // closed when clients are served
@@ -108,9 +110,9 @@ func New(cfg Config) (*Node, error) {
 		point: cfg.Tracer.Point("msgnode", cfg.Domain),
 		now:   cfg.Now, wait: wait, complete: make(chan struct{}),
 		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), mailing: make(chan struct{}, 1), life: context.Background(),
-		directory: newDirectory(), index: newIndex(), sockets: map[string]*socket{}, silent: map[string]time.Time{},
+		directory: newDirectory(), index: newIndex(cfg.Limits.EntryRetention), sockets: map[string]*socket{}, silent: map[string]time.Time{},
 	}
-	n.mail = newMailboxes(&n.limits)
+	n.mail, n.opens, n.losses = newMailboxes(&n.limits), newTurns(n.limits.Opens), newTurns(n.limits.Opens)
 	if n.log == nil {
 		n.log = slog.Default()
 	}

@@ -95,7 +95,7 @@ func TestDirectoryForgetsAll(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := len(d.sessions) + len(d.runtimes) + len(d.keys) + len(d.holds) + len(d.places) + len(d.tokens); n != 0 {
+	if n := len(d.sessions) + len(d.keys) + len(d.holds) + len(d.places) + len(d.tokens) + len(d.orphaned); n != 0 {
 		t.Errorf("%d left: %+v", n, d)
 	}
 	for _, key := range []string{sessionKey("r"), ownerKey("a")} {
@@ -229,7 +229,7 @@ func FuzzQuery(f *testing.F) {
 	for _, s := range []string{"", "/", "/hyperty", "/hyperty/user/u", "/hyperty/hyperty://d/1", "user://u", "/a/url/", "//x"} {
 		f.Add(s)
 	}
-	x := newIndex()
+	x := newIndex(time.Hour)
 	f.Fuzz(func(t *testing.T, resource string) {
 		q, err := parseQuery(resource)
 		if err != nil {
@@ -296,15 +296,15 @@ func checkIndexed(t *testing.T, e Entry, l *Limits) {
 	if err != nil {
 		t.Fatalf("%+v: %v", e, err)
 	}
-	x := newIndex()
-	if err := x.apply("k", raw); err != nil {
+	x := newIndex(time.Hour)
+	if err := x.apply(hashed(e.URL), raw); err != nil {
 		t.Fatal(err)
 	}
 	got, ok := x.one(query{url: e.URL})
 	if !ok || got.status() != e.status() || text(got.view()["status"]) != e.status() {
 		t.Errorf("%+v became %+v", e, got)
 	}
-	if err := x.apply("k", nil); err != nil || len(x.entries)+len(x.urls)+len(x.found) != 0 {
+	if err := x.apply(hashed(e.URL), nil); err != nil || len(x.entries)+len(x.found)+len(x.due.heap) != 0 {
 		t.Errorf("left behind: %+v, %v", x, err)
 	}
 }

@@ -64,7 +64,7 @@ func TestSessionIsRemovedInTheEnd(t *testing.T) {
 	b.node.mu.RLock()
 	defer b.node.mu.RUnlock()
 	d := b.node.directory
-	if len(d.sessions) != 1 || len(d.places) != 1 || len(d.holds) != 1 || len(d.tokens) != 1 || len(d.runtimes) != 1 || len(d.keys) != 1 {
+	if len(d.sessions) != 1 || len(d.places) != 1 || len(d.holds) != 1 || len(d.tokens) != 1 || len(d.orphaned) != 0 || len(d.keys) != 1 {
 		t.Errorf("left behind: %+v", d)
 	}
 }

@@ -62,6 +62,10 @@ func (n *Node) open(ctx context.Context, x *exchange, e event) (reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
 	defer cancel()
+	if err := n.opens.take(ctx); err != nil {
+		return reply{}, err
+	}
+	defer n.opens.end()
 	s, out, err := n.change(ctx, e)
 	if err != nil {
 		return reply{}, err

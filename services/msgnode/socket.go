@@ -174,12 +174,22 @@ func (n *Node) release(s *socket) {
 	}
 	ctx, cancel := context.WithTimeout(n.life, n.limits.StoreTimeout)
 	defer cancel()
-	_, out, err := n.change(ctx, event{kind: evLost, runtime: s.session.Runtime, socket: s.id, now: n.now()})
+	out, err := n.noteLoss(ctx, s)
 	if err != nil {
 		n.log.Warn("a lost session is not noted; the next sweep tries again", "runtime", s.session.Runtime, "error", err)
 	} else if out == outLost {
 		n.log.Debug("session lost", "runtime", s.session.Runtime)
 	}
+}
+
+// noteLoss waits for its turn: who is back by then needs no note.
+func (n *Node) noteLoss(ctx context.Context, s *socket) (outcome, error) {
+	if err := n.losses.take(ctx); err != nil {
+		return outNothing, err
+	}
+	defer n.losses.end()
+	_, out, err := n.change(ctx, event{kind: evLost, runtime: s.session.Runtime, socket: s.id, now: n.now()})
+	return out, err
 }
 
 // sessionOf reads a socket's session from another goroutine than its reader.

@@ -176,11 +176,5 @@ func (n *Node) sweepEntries(ctx context.Context, now time.Time) {
 func (n *Node) dueEntries(now time.Time) []string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	var due []string
-	for url, e := range n.index.entries {
-		if e.isDue(now) || e.isOver(now, n.limits.EntryRetention) {
-			due = append(due, url)
-		}
-	}
-	return due
+	return n.index.overdue(now)
 }

@@ -1,0 +1,187 @@
+package msgnode
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// put an entry of hyperty://d/<name>, with more fields.
+func (x *index) put(t *testing.T, e Entry, fields string) {
+	t.Helper()
+	var value object
+	if err := json.Unmarshal([]byte(`{"url":"`+e.URL+`"`+fields+`}`), &value); err != nil {
+		t.Fatal(err)
+	}
+	e.Value = value
+	raw, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.apply(hashed(e.URL), raw); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func urls(entries []Entry) string {
+	var out []string
+	for _, e := range entries {
+		out = append(out, strings.TrimPrefix(e.URL, "hyperty://d/"))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestSearchGivesTheFirstByURL(t *testing.T) {
+	x, l := newIndex(time.Hour), DefaultLimits()
+	l.SearchResults = 3
+	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(100) { //nolint:gosec // any order
+		x.put(t, Entry{URL: fmt.Sprintf("hyperty://d/%02d", i)}, fmt.Sprintf(`,"resources":["r%d"]`, i%7))
+	}
+	for _, tc := range []struct {
+		c    criteria
+		want string
+	}{
+		{criteria{}, "00 01 02"},
+		{criteria{Resources: textList{"r3"}}, "03 10 17"},
+		{criteria{Resources: textList{"r3", "r4"}}, "03 04 10"},
+		{criteria{DataSchemes: textList{"comm"}}, ""},
+	} {
+		if got := urls(x.search(query{scheme: "hyperty", by: byScheme, value: "hyperty"}, tc.c, &l)); got != tc.want {
+			t.Errorf("%+v: %s, want %s", tc.c, got, tc.want)
+		}
+	}
+	l.SearchBytes = 80 // two of them
+	if got := urls(x.search(query{by: byScheme, value: "hyperty"}, criteria{}, &l)); got != "00 01" {
+		t.Errorf("within the bytes: %s", got)
+	}
+}
+
+func TestAUserIsFoundByEitherName(t *testing.T) {
+	x, l := newIndex(time.Hour), DefaultLimits()
+	x.put(t, Entry{URL: "hyperty://d/1"}, `,"user":"user://d/alice"`)
+	x.put(t, Entry{URL: "hyperty://d/2"}, `,"user":"user://d/alice","name":"n","guid":"g"`)
+	x.put(t, Entry{URL: "hyperty://d/3"}, `,"user":"alice"`)
+	for value, want := range map[string]string{"alice": "1 2 3", "user://d/alice": "1 2", "d/alice": ""} {
+		if got := urls(x.search(query{by: byIdentifier, value: value}, criteria{}, &l)); got != want {
+			t.Errorf("%s: %s, want %s", value, got, want)
+		}
+	}
+	if got := x.named("n"); !slices.Equal(got, []string{"hyperty://d/2"}) {
+		t.Error(got)
+	}
+}
+
+func TestAnEntryIsDueWhenItsTimeHasCome(t *testing.T) {
+	x := newIndex(100 * time.Second)
+	due := func(after int64) string {
+		list := x.overdue(time.UnixMilli(after * 1000))
+		slices.Sort(list)
+		return strings.Join(list, " ")
+	}
+	x.put(t, Entry{URL: "a", Live: true, Expires: 10}, "")
+	x.put(t, Entry{URL: "b", Live: true, Expires: 20}, "")
+	x.put(t, Entry{URL: "c", Expires: 5}, "") // disconnected, and kept for a while
+	for after, want := range map[int64]string{9: "", 10: "a", 20: "a b", 99: "a b", 100: "a b c"} {
+		if got := due(after); got != want {
+			t.Errorf("after %d s: %q, want %q", after, got, want)
+		}
+	}
+	x.put(t, Entry{URL: "a", Live: true, Expires: 10, At: 15_000}, "") // refreshed
+	if got := due(24); got != "b" {
+		t.Errorf("after a refresh: %q", got)
+	}
+	for _, url := range []string{"a", "b", "c"} {
+		if err := x.apply(hashed(url), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := due(1e6); got != "" || len(x.found) != 0 || len(x.entries) != 0 {
+		t.Errorf("left behind: %q, %+v", got, x)
+	}
+}
+
+// Any order of writes leaves a directory that says what the records say.
+func TestADirectorySaysWhatItsRecordsSay(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	d, sessions, holds := newDirectory(), map[string]Session{}, map[string]Hold{}
+	name := func(prefix string) string { return fmt.Sprint(prefix, random.IntN(4)) }
+	apply := func(key string, v any) {
+		var raw []byte
+		if v != nil {
+			raw, _ = json.Marshal(v)
+		}
+		if _, _, err := d.apply(key, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20_000 {
+		runtime, addr := name("r"), name("a")
+		h := Hold{Address: addr, Runtime: runtime, Token: runtime + name("t")}
+		key := holdKey(addr, runtime)
+		if random.IntN(3) == 0 {
+			key = ownerKey(addr)
+		}
+		switch random.IntN(4) {
+		case 0:
+			s := Session{Runtime: runtime, Token: runtime + name("t"), Socket: name("s")}
+			sessions[runtime] = s
+			apply(sessionKey(runtime), s)
+		case 1:
+			delete(sessions, runtime)
+			apply(sessionKey(runtime), nil)
+		case 2:
+			holds[key] = h
+			apply(key, h)
+		case 3:
+			delete(holds, key)
+			apply(key, nil)
+		}
+		checkDirectory(t, d, sessions, holds)
+	}
+}
+
+func checkDirectory(t *testing.T, d *directory, sessions map[string]Session, holds map[string]Hold) {
+	t.Helper()
+	counts := func(h Hold) bool { return sessions[h.Runtime].Token == h.Token }
+	want := map[string]map[string]bool{} // runtimes by address
+	orphans, tokens := 0, map[string]int{}
+	for key, h := range holds {
+		tokens[h.Token]++
+		if !counts(h) {
+			orphans++
+			continue
+		}
+		if want[h.Address] == nil {
+			want[h.Address] = map[string]bool{}
+		}
+		want[h.Address][h.Runtime] = true
+		if owner, ok := d.owner(h.Address); strings.HasPrefix(key, ownerPrefix) && (!ok || owner != h) {
+			t.Fatalf("%s is owned by %+v, want %+v", h.Address, owner, h)
+		}
+	}
+	for i := range 4 {
+		a := fmt.Sprint("a", i)
+		got := map[string]bool{}
+		for _, s := range d.holders(nil, a) {
+			if got[s.Runtime] {
+				t.Fatalf("%s is there twice", s.Runtime)
+			}
+			got[s.Runtime] = true
+		}
+		if len(got) != len(want[a]) {
+			t.Fatalf("%s is held by %v, want %v", a, got, want[a])
+		}
+	}
+	if len(d.orphans()) != orphans || len(d.holds) != len(holds) || len(d.tokens) != len(tokens) || len(d.sessions) != len(sessions) {
+		t.Fatalf("%d orphans, want %d; %+v", len(d.orphans()), orphans, d)
+	}
+	for token, n := range tokens {
+		if d.addresses(token) != n || len(d.keysOf(token)) != n {
+			t.Fatalf("%s has %d, want %d", token, d.addresses(token), n)
+		}
+	}
+}
