@@ -111,10 +111,9 @@ func (s *side) routesTo(direct, doubt bool) {
 func (s *side) start() {
 	conn := s.regDoor.conn()
 	s.conns = append(s.conns, conn)
-	cfg := Config{RuntimeURL: s.url, Registry: conn, Limits: s.limits, Log: dbg(s.name)}
+	cfg := Config{RuntimeURL: s.url, Registry: conn, Limits: s.limits, Log: quiet()}
 	if s.roster != nil {
 		s.seat = s.roster.seat(fmt.Sprint(s.name, starts.Add(1)))
-		cfg.Log = dbg(s.seat.self.ID)
 		cfg.Replicas, cfg.Dial = s.seat, s.seat.dial
 		s.seat.take(&s.busDoor)
 	}

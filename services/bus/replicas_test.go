@@ -480,7 +480,8 @@ func TestAReplicaHandsOver(t *testing.T) {
 	calls := pb.NewMessageBusClient(a.conn())
 	const n = 100
 	for i := range n { // nobody but this replica keeps them
-		if _, err := calls.Post(a.ctx, &pb.PostRequest{Message: numbered(alice, carol, i), Wait: pb.Wait_WAIT_ACCEPTED}); err != nil {
+		req := &pb.PostRequest{Message: numbered(alice, carol, i), Wait: pb.Wait_WAIT_ACCEPTED, IdempotencyKey: fmt.Sprint("key ", i)}
+		if _, err := calls.Post(a.ctx, req); err != nil {
 			t.Fatal(err)
 		}
 	}
