@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -60,7 +58,7 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 		return err
 	}
 	p := newProcess(log, "msgnode", s.security)
-	if err = p.observe(&s.serviceSettings); err == nil {
+	if err = p.observe(&s.observe); err == nil {
 		err = s.build(cmd, p)
 	}
 	if err != nil {
@@ -87,7 +85,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process) error {
 		return err
 	}
 	p.services = append(p.services, node.Register)
-	p.health.need(func(context.Context) error { return node.Health() })
+	p.health.need(node.Ready)
 	if err := p.serveHTTP(s.httpAddr, node.Handler()); err != nil {
 		return err
 	}

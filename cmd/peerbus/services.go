@@ -82,7 +82,7 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 		return err
 	}
 	p := newProcess(log, name, s.security)
-	err = p.observe(&s.serviceSettings)
+	err = p.observe(&s.observe)
 	if err == nil {
 		err = build(cmd.Context(), p, s)
 	}

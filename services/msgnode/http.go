@@ -8,8 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // DescriptorPath is where a runtime of another domain learns how to reach this
@@ -61,22 +59,14 @@ func (n *Node) gatherer() prometheus.Gatherer {
 
 // serveHealth answers 200 when clients are served and the store is connected.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	if err := n.Health(); err != nil {
-		http.Error(w, fault.From(err).Description, http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = w.Write([]byte("ok\n")) // the client may be gone
-}
-
-// Health says why clients are not served as they should be; nil when they are.
-func (n *Node) Health() error {
 	switch {
 	case !n.isUp():
-		return fault.New(fault.Unavailable, "starting or stopping")
+		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
 	case !n.engine.Conn().IsConnected():
-		return fault.New(fault.Unavailable, "NATS is lost")
+		http.Error(w, "NATS is lost", http.StatusServiceUnavailable)
+	default:
+		_, _ = w.Write([]byte("ok\n")) // the client may be gone
 	}
-	return nil
 }
 
 // serveDescriptor answers a page of any origin: a browser's runtime asks as well.
