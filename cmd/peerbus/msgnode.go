@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -66,7 +65,7 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	}
 	p := newProcess(log, "msgnode", s.security)
 	p.replicas = s.natsReplicas
-	if err = p.observe(&s.serviceSettings); err == nil {
+	if err = p.observe(&s.observe); err == nil {
 		err = s.build(cmd, p, endpoints)
 	}
 	if err != nil {
