@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -66,7 +64,7 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	}
 	p := newProcess(log, "msgnode", s.security)
 	p.replicas = s.natsReplicas
-	if err = p.observe(&s.serviceSettings); err == nil {
+	if err = p.observe(&s.observe); err == nil {
 		err = s.build(cmd, p, endpoints)
 	}
 	if err != nil {
@@ -109,7 +107,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string)
 		return err
 	}
 	p.services = append(p.services, node.Register)
-	p.health.need(func(context.Context) error { return node.Health() })
+	p.health.need(node.Ready)
 	if err := p.serveHTTP(s.httpAddr, node.Handler()); err != nil {
 		return err
 	}

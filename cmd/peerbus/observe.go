@@ -12,25 +12,27 @@ import (
 	"github.com/peerbus/peerbus/services/gateway"
 )
 
-// observeSettings are for those who look into a service: traces and profiles, both
-// off by default.
+// observeSettings are for those who look into a service: probes, traces and profiles,
+// all off by default.
 type observeSettings struct {
 	otlpEndpoint string
 	traceRatio   float64
 	pprofAddr    string
+	probeAddr    string
 }
 
 func (s *observeSettings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.otlpEndpoint, "otlp-endpoint", "", "`HOST:PORT` or URL of an OpenTelemetry collector (OTLP over gRPC) for traces; empty for none")
 	f.Float64Var(&s.traceRatio, "trace-ratio", 1, "share of the messages whose trace begins here, `0..1`; a trace that is there is followed")
+	f.StringVar(&s.probeAddr, "probe-addr", "", "`HOST:PORT` for /livez and /readyz alone, always without TLS; empty for none")
 	f.StringVar(&s.pprofAddr, "pprof-addr", "", "`HOST:PORT` for Go profiles at /debug/pprof; empty for none")
 }
 
 // observe adds what the settings ask for. The last spans are sent when everything
 // else has ended.
-func (p *process) observe(s *serviceSettings) error {
+func (p *process) observe(s *observeSettings) error {
 	tracer, err := tracing.New(tracing.Config{
-		Endpoint: s.observe.otlpEndpoint, Ratio: s.observe.traceRatio, Security: p.security, Version: version, Log: p.log,
+		Endpoint: s.otlpEndpoint, Ratio: s.traceRatio, Security: p.security, Version: version, Log: p.log,
 	})
 	if err != nil {
 		return err
@@ -38,12 +40,12 @@ func (p *process) observe(s *serviceSettings) error {
 	p.tracer = tracer
 	p.closers = append(p.closers, tracer.Close)
 	if tracer != nil {
-		p.log.Info("traces are sent", "endpoint", s.observe.otlpEndpoint)
+		p.log.Info("traces are sent", "endpoint", s.otlpEndpoint)
 	}
 	if err := p.serveProbes(s.probeAddr); err != nil {
 		return err
 	}
-	return p.serveProfiles(s.observe.pprofAddr)
+	return p.serveProfiles(s.pprofAddr)
 }
 
 // serveProfiles has a listener of its own: whoever may see metrics need not be able to

@@ -84,7 +84,7 @@ func (s *runtimeSettings) start(cmd *cobra.Command, name string, build func(cont
 	}
 	p := newProcess(log, name, s.security)
 	p.replicas = s.natsReplicas
-	err = p.observe(&s.serviceSettings)
+	err = p.observe(&s.observe)
 	if err == nil {
 		err = build(cmd.Context(), p, s)
 	}

@@ -56,7 +56,6 @@ type serviceSettings struct {
 	security  rpc.Security
 	observe   observeSettings
 	httpAddr  string
-	probeAddr string
 	logLevel  string
 	logFormat string
 }
@@ -65,7 +64,6 @@ func (s *serviceSettings) flags(f *pflag.FlagSet, httpAddr string) {
 	securityFlags(f, &s.security)
 	f.BoolVar(&s.security.Insecure, "insecure", false, "allow a listener beyond loopback without TLS")
 	f.StringVar(&s.httpAddr, flagHTTPAddr, httpAddr, "`HOST:PORT` for /healthz and /metrics; empty for none")
-	f.StringVar(&s.probeAddr, "probe-addr", "", "`HOST:PORT` for /livez and /readyz alone, always without TLS; empty for none")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	s.observe.flags(f)
