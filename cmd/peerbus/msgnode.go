@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"github.com/spf13/cobra"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -107,7 +108,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string)
 		return err
 	}
 	p.services = append(p.services, node.Register)
-	p.health.need(node.Ready)
+	p.health.need(func(context.Context) error { return node.Health() })
 	if err := p.serveHTTP(s.httpAddr, node.Handler()); err != nil {
 		return err
 	}
