@@ -89,7 +89,7 @@ monitoring: ## check the dashboard and the alerts against what the services serv
 manifests: ## build every overlay and combination of k8s/, and look at the objects
 	cd k8s && $(GO) test -count=1 -shuffle=on ./...
 
-e2e-k8s: build image ## try the manifests on a cluster (KUBECONFIG; or K8S_UP and K8S_KUBECONFIG; K8S_LOAD loads images), and break it under traffic
+e2e-k8s: build image ## try the manifests on a cluster (KUBECONFIG and K8S_LOAD, or K8S_UP; see k8s/e2e), and break it under traffic
 	cd k8s && $(GO) run ./e2e -bin ../$(BIN) -image $(abspath $(ARCHIVE))
 
 lint: ## vet, staticcheck, gofmt and the protos' style

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/k8s/manifests"
+	"github.com/peerbus/peerbus/services/bus"
 	"github.com/peerbus/peerbus/services/gateway"
 	"github.com/peerbus/peerbus/services/msgnode"
 	"github.com/peerbus/peerbus/services/nodestub"
@@ -24,12 +26,13 @@ const servers = 3 * rpc.StopTimeout
 
 // drains is how long each service may take to end in order.
 func drains() map[string]time.Duration {
+	leave := members.DefaultLimits().Write // the list of replicas
 	node, stub, p2p, gate := msgnode.DefaultLimits(), nodestub.DefaultLimits(), p2pstub.DefaultLimits(), gateway.DefaultLimits()
 	return map[string]time.Duration{
 		"msgnode":  servers + node.DrainTimeout + node.CloseTimeout,
-		"registry": servers,
-		"bus":      servers,
-		"p2pstub":  servers + p2p.Stop + p2p.Close,
+		"registry": servers + leave,
+		"bus":      servers + leave + bus.DefaultLimits().DrainTime,
+		"p2pstub":  servers + leave + 2*p2p.Stop + p2p.Close, // it hands over, and stops
 		"nodestub": servers + stub.DrainTimeout,
 		"gateway":  servers + gate.Goodbye,
 		"nats":     32 * time.Second, // lame_duck_grace_period and lame_duck_duration

@@ -15,10 +15,10 @@
 // (exposure.go); docs/kubernetes.md is done as it stands, TLS among it (page.go); and the overlay with replicas is killed, replaced and scaled under
 // numbered traffic (scaled.go), of which nothing may be lost, doubled or reordered.
 //
-// KUBECONFIG names the cluster; without it K8S_UP is a program that brings one up and
-// K8S_KUBECONFIG the file that this leaves. K8S_LOAD is a program that loads an image:
-// `K8S_LOAD --tar FILE` an archive, `K8S_LOAD IMAGE BINARY` a static binary; without it
-// the images must be in the cluster already.
+// KUBECONFIG names the cluster; without it K8S_UP is a program that brings one up, and
+// prints `export KUBECONFIG=FILE`. K8S_LOAD is a program that loads an image: `K8S_LOAD
+// --tar FILE` an archive, `K8S_LOAD IMAGE BINARY` a static binary; without it that is
+// load-image.sh beside K8S_UP, and without that the images must be in the cluster already.
 //
 // The same program is in the cluster what traffic and killer are (traffic.go, killer.go).
 package main

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -22,7 +21,7 @@ const natsModule = "github.com/nats-io/nats-server/v2"
 
 // load brings the images into the cluster, where there is something to load them with.
 func (t *test) load(ctx context.Context) error {
-	loader := os.Getenv("K8S_LOAD")
+	loader := loader()
 	if loader == "" {
 		t.say("images: K8S_LOAD is not set, they must be there")
 		return nil

@@ -82,3 +82,23 @@ func TestControlGroupOfAPod(t *testing.T) {
 		}
 	}
 }
+
+func TestKubeconfigIn(t *testing.T) {
+	if got, err := kubeconfigIn("ready\nexport KUBECONFIG=/a/b\n"); err != nil || got != "/a/b" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := kubeconfigIn("ready\n"); err == nil {
+		t.Error("no file is none")
+	}
+}
+
+// Complaints stand between the reports.
+func TestLastLine(t *testing.T) {
+	l, err := lastLine("{\"accepted\":1}\n{\"accepted\":2,\"final\":true}\n12:00:00: x waited 4 s for number 3\n")
+	if err != nil || l.Accepted != 2 || !l.Final {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if _, err := lastLine("nothing\n"); err == nil {
+		t.Error("a log without a report has one")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,15 +34,43 @@ func openCluster(ctx context.Context, root, dir string) (*cluster, error) {
 	c := &cluster{kubeconfig: os.Getenv("KUBECONFIG"), root: root, dir: dir}
 	if c.kubeconfig == "" {
 		up := os.Getenv("K8S_UP")
-		if c.kubeconfig = os.Getenv("K8S_KUBECONFIG"); up == "" || c.kubeconfig == "" {
-			return nil, fmt.Errorf("there is no cluster: set KUBECONFIG, or K8S_UP to a program that brings one up and K8S_KUBECONFIG to the file that it leaves")
+		if up == "" {
+			return nil, errors.New("there is no cluster: set KUBECONFIG, or K8S_UP to a program that brings one up")
 		}
-		if _, err := execute(ctx, nil, nil, up); err != nil {
+		printed, err := execute(ctx, nil, nil, up)
+		if err != nil {
+			return nil, err
+		}
+		if c.kubeconfig, err = kubeconfigIn(printed); err != nil {
 			return nil, err
 		}
 	}
 	_, err = c.kubectl(ctx, "get", "nodes")
 	return c, err
+}
+
+// kubeconfigIn finds what K8S_UP prints for a shell: export KUBECONFIG=FILE.
+func kubeconfigIn(printed string) (string, error) {
+	for text := range strings.Lines(printed) {
+		if file, ok := strings.CutPrefix(strings.TrimSpace(text), "export KUBECONFIG="); ok && file != "" {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("K8S_UP prints no line `export KUBECONFIG=FILE`: %s", printed)
+}
+
+// loader is the program that loads an image; empty: there is none.
+func loader() string {
+	if program := os.Getenv("K8S_LOAD"); program != "" {
+		return program
+	}
+	if up := os.Getenv("K8S_UP"); up != "" {
+		beside := filepath.Join(filepath.Dir(up), "load-image.sh")
+		if _, err := os.Stat(beside); err == nil {
+			return beside
+		}
+	}
+	return ""
 }
 
 // kubectl runs a command and gives what it prints.
