@@ -146,8 +146,17 @@ func (g *Group) reign(ctx context.Context, revision uint64, lead func(context.Co
 func (g *Group) giveUp(revision uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Write)
 	defer cancel()
-	err := g.kv.Purge(ctx, leadKey(g.Self().Kind), jetstream.LastRevision(revision), jetstream.PurgeTTL(markerFor))
+	err := g.release(ctx, revision)
+	if err != nil { // a renewal may have been written whose answer was not waited for
+		if revision, lost := g.mine(ctx, g.Self()); lost == nil {
+			err = g.release(ctx, revision)
+		}
+	}
 	if err != nil {
 		g.log.Debug("the leader's key was not removed", "error", err)
 	}
+}
+
+func (g *Group) release(ctx context.Context, revision uint64) error {
+	return g.kv.Purge(ctx, leadKey(g.Self().Kind), jetstream.LastRevision(revision), jetstream.PurgeTTL(markerFor))
 }

@@ -62,8 +62,8 @@
 // leads it goes on with what it knows; the rest waits, for Limits.LeaderWait.
 //
 // Of several P2P stubs (stubs.go) one has all that is for a remote runtime (place.go,
-// losing.go). The leader
-// takes what comes to the handler's address, and hands it to that one (handed.go).
+// losing.go). The leader takes what comes to the handler's address, and hands it to that
+// one (handed.go).
 //
 // # Who owns what
 //
