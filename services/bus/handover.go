@@ -2,6 +2,7 @@ package bus
 
 import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -196,3 +197,6 @@ func (m *mesh) handedInboxes() (all []*inbox) {
 	}
 	return all
 }
+
+// handedName is the name under which a replica gets the responses that it waits for.
+func (m *mesh) handedName(id string) string { return address.Bus(m.bus.runtimeURL) + "/" + id }

@@ -1,11 +1,102 @@
 package bus
 
 import (
+	"context"
+	"time"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // What another replica that has attached here says on its stream.
+
+// admit checks the hello of another replica: it must be a member, which this one may be
+// told of a moment later. Others wait until this bus has joined.
+func (m *mesh) admit(ctx context.Context, s *stream, hello *pb.Hello) error {
+	if s.comp != pb.Component_COMPONENT_BUS {
+		return m.joined(ctx)
+	}
+	if m == nil {
+		return fault.New(fault.Forbidden, "this bus has no replicas").In("component")
+	}
+	if to := hello.GetToReplica(); to != m.id {
+		return fault.New(fault.NotFound, "the replica %.80q is not here any more", to).In("to_replica")
+	}
+	late := time.NewTimer(m.bus.limits.JoinTime)
+	defer late.Stop()
+	for {
+		m.mu.Lock()
+		p, changed := m.peers[hello.GetReplica()], m.changed
+		known := p != nil && p.here
+		m.mu.Unlock()
+		if known {
+			s.peer, s.limits = hello.GetReplica(), &m.limits
+			s.clients = map[added]string{}
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return fault.New(fault.Forbidden, "%.80q is no replica of this bus", hello.GetReplica()).In("replica")
+		case <-ctx.Done():
+			return endOf(ctx.Err())
+		}
+	}
+}
+
+// enter makes a stream that of a replica; an earlier one is ended first.
+func (m *mesh) enter(s *stream, hello *pb.Hello) error {
+	for {
+		m.mu.Lock()
+		p := m.peers[s.peer]
+		if p == nil {
+			m.mu.Unlock()
+			return fault.New(fault.Unavailable, "the replica %s has gone", s.peer)
+		}
+		before := p.in
+		if before == nil {
+			p.in, p.told, p.epoch = s, false, hello.GetEpoch()
+			p.handed = s.open(m.handedName(s.peer), m.handedName(s.peer), m.bus.limits.Window, pb.Component_COMPONENT_BUS)
+			m.renew()
+			m.mu.Unlock()
+			return nil
+		}
+		m.mu.Unlock()
+		before.cancel(errReplaced)
+		<-before.gone
+	}
+}
+
+// told notes that a replica has told all that it has.
+func (m *mesh) toldAll(s *stream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[s.peer]; p != nil && p.in == s {
+		p.told = true
+		m.renew()
+	}
+}
+
+// leave notes that the stream of a replica has ended.
+func (m *mesh) leave(s *stream) {
+	if m == nil || s.peer == "" {
+		return
+	}
+	m.mu.Lock()
+	var handed *inbox
+	if p := m.peers[s.peer]; p != nil && p.in == s {
+		handed = p.handed
+		p.in, p.handed, p.told = nil, nil, false
+		m.renew()
+	}
+	m.mu.Unlock()
+	if handed != nil {
+		m.bus.carryOut(m.bus.table.shut(handed))
+	}
+	m.bus.table.clientsGone(s.peer)
+	m.bus.table.shaken()
+}
 
 // takeReplica takes a request of another replica.
 func (s *stream) takeReplica(req *pb.AttachRequest) {
