@@ -245,8 +245,15 @@ func TestADeposedRegistryWritesNothing(t *testing.T) {
 	if err := old.apply(event{kind: wanted, remote: runtimeC, stub: address.Requester(runtimeA, "1"), role: requester, handler: "h"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; !errors.Is(err, errDeposed) {
-		t.Errorf("the deposed one ended with %v", err)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errDeposed) {
+			t.Errorf("the deposed one ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("the deposed one goes on")
+		cancel()
+		<-ended
 	}
 	if err := old.store.removeConnection(ctx, runtimeB); !errors.Is(err, errDeposed) {
 		t.Errorf("it removes an entry: %v", err)
