@@ -23,9 +23,12 @@ func (b *Bus) HandOver(ctx context.Context) {
 	b.streams.leaveAll()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for empty := 0; ; {
 		left := b.kept()
-		if left == 0 {
+		if empty++; left > 0 {
+			empty = 0
+		}
+		if empty == 3 { // what moves from a queue to a line may be seen in neither
 			b.log.Info("all is handed over to the other replicas")
 			return
 		}

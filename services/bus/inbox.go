@@ -342,9 +342,9 @@ func (in *inbox) lose(verdicts []verdict, p *post, refused bool) []verdict {
 // lose counts a post that a listener will not deal with, for a reason, or, without one,
 // that may have left already.
 func lose(verdicts []verdict, p *post, why error) []verdict {
-	switch {
-	case !p.lost():
-	case why != nil && !p.served.Load():
+	switch last, refused := p.loses(why != nil); {
+	case !last:
+	case refused:
 		return append(verdicts, verdict{post: p, err: why})
 	default:
 		return append(verdicts, verdict{post: p, done: true})

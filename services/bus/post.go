@@ -119,6 +119,22 @@ func (p *post) dealt() bool {
 // nobody will, unless the post is served.
 func (p *post) lost() bool { return p.owed.Add(-1) == 0 }
 
+// loses is lost, of a listener that may have refused it. When all have, the post is not
+// taken for one that nobody has to deal with, also where its outcome is not told yet.
+func (p *post) loses(refused bool) (last, all bool) {
+	for {
+		owed := p.owed.Load()
+		next := owed - 1
+		all = owed == 1 && refused && !p.served.Load()
+		if all {
+			next = -1
+		}
+		if p.owed.CompareAndSwap(owed, next) {
+			return owed == 1, all
+		}
+	}
+}
+
 // end tells the poster that nothing more will happen to it.
 func (p *post) end(err error) {
 	if p.over.Swap(true) {
