@@ -14,9 +14,11 @@ import (
 // health is how a process is, for those who probe it.
 //
 //	/livez   the process answers, whatever else is wrong: only this is healed by a restart
-//	/readyz  it serves, and has of its own what it needs for that: its store, a gateway
-//	         its runtime
+//	/readyz  it serves, and has what it cannot serve without: a Message Node its store, a
+//	         gateway its runtime
 //
+// A NATS that is away is no reason by itself: registry, bus and p2pstub go on with what
+// they have, and all their replicas would be taken away at once.
 // A service is ready without those that it talks to: registry, bus and stubs need one
 // another, and none of them would begin if each waited to be told that another is ready.
 type health struct {

@@ -38,12 +38,6 @@ func (p *process) openStore(ctx context.Context, dir, url, name string) (*engine
 	}
 	p.closers = append(p.closers, e.Close)
 	p.metrics.MustRegister(e.Metrics()...)
-	p.health.need(func(context.Context) error {
-		if !e.Conn().IsConnected() {
-			return fault.New(fault.Unavailable, "NATS is lost")
-		}
-		return nil
-	})
 	return e, nil
 }
 
