@@ -14,7 +14,6 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/retry"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // link is the stream by which this bus is attached to another replica: it tells it
@@ -183,11 +182,9 @@ func (l *link) write(ctx context.Context, call pb.MessageBus_AttachClient) {
 	}
 }
 
-// changesAFrame bounds a frame of changes: addresses are long.
-const changesAFrame = 256
-
 // next takes a frame of what is queued; nil when there is nothing. Credit comes before
-// changes, as it may be for a listener that one of them takes away.
+// changes, as it may be for a listener that one of them takes away, and what is waited
+// for before the posts that may answer it. What is left of one kind goes before the next.
 func (l *link) next() *pb.AttachRequest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,28 +192,54 @@ func (l *link) next() *pb.AttachRequest {
 		l.credits = q.flush(l.credits)
 		q.dirty = false
 	}
-	req := &pb.AttachRequest{Credits: l.credits, Awaited: l.awaited}
-	l.dirty, l.credits, l.awaited = nil, nil, nil
-	for l.changes.len() > 0 && len(req.Changes) < changesAFrame {
+	l.dirty = nil
+	req, f := &pb.AttachRequest{}, frame{}
+	req.Credits, l.credits = fit(&f, l.credits)
+	req.Awaited, l.awaited = fit(&f, l.awaited)
+	for l.changes.len() > 0 && f.takes(*l.changes.first()) {
 		req.Changes = append(req.Changes, l.changes.pop())
 	}
-	bytes := 0
-	for l.posts.len() > 0 && len(req.Posts) < message.MaxFrames {
-		size := proto.Size((*l.posts.first()).GetMessage())
-		if bytes > 0 && bytes+size > frameBytes {
-			break
-		}
-		req.Posts = append(req.Posts, l.posts.pop())
-		bytes += size
-		l.bytes -= size
+	for l.posts.len() > 0 && f.takes(*l.posts.first()) {
+		p := l.posts.pop()
+		req.Posts = append(req.Posts, p)
+		l.bytes -= proto.Size(p.GetMessage())
 	}
-	if len(req.Credits)+len(req.Awaited)+len(req.Changes)+len(req.Posts) == 0 {
+	if f.bytes == 0 {
 		return nil
 	}
-	if l.changes.len()+l.posts.len() > 0 {
+	if f.full {
 		signal(l.wake)
 	}
 	return req
+}
+
+// frame is how much of one is used. One part alone may be larger than frameBytes.
+type frame struct {
+	bytes int
+	full  bool
+}
+
+// takes tells whether the next part of the frame fits; after one that does not, none
+// does.
+func (f *frame) takes(part proto.Message) bool {
+	size := max(1, proto.Size(part))
+	if f.full = f.full || f.bytes > 0 && f.bytes+size > frameBytes; f.full {
+		return false
+	}
+	f.bytes += size
+	return true
+}
+
+// fit gives what fits, and the rest.
+func fit[M proto.Message](f *frame, parts []M) (in, rest []M) {
+	n := 0
+	for n < len(parts) && f.takes(parts[n]) {
+		n++
+	}
+	if n == len(parts) {
+		return parts, nil
+	}
+	return parts[:n:n], parts[n:]
 }
 
 // begin has all told that there is at the beginning of a stream, and then what is told

@@ -1,0 +1,55 @@
+package bus
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// lone is a link of a replica to one that is not there; it takes what is told.
+func lone(t *testing.T, l Limits) *link {
+	c := newCluster(t, l, 1)
+	one := newLink(c.all[0].bus.mesh, c.roster.seat("bus-99").self)
+	one.up.Store(true)
+	return one
+}
+
+// However much has gathered, the other replica takes each frame: a larger one than
+// rpc.MaxFrame would break the link.
+func TestTheFramesOfALinkAreNoLargerThanOneMayBe(t *testing.T) {
+	l := lone(t, Limits{})
+	long := strings.Repeat("x", 2000)
+	const n = 2000
+	for i := range n {
+		l.await(message.Key{From: long, To: long, ID: fmt.Sprint(i)})
+		l.tell(&pb.ReplicaChange{Address: fmt.Sprint(long, i)})
+		l.mu.Lock()
+		l.credits = append(l.credits, &pb.Credit{Listener: long, Queue: uint64(i), Bytes: 1})
+		l.mu.Unlock()
+	}
+	large := ping(alice, carol)
+	large.Resource = &pb.Resource{Content: make([]byte, message.MaxSize-1000)}
+	l.pass(newPost(itself{}, large), large, passedMessage)
+	var credits, awaited, changes, posts int
+	for req := l.next(); req != nil; req = l.next() {
+		if size := proto.Size(req); size > rpc.MaxFrame {
+			t.Fatalf("a frame has %d bytes, more than %d", size, rpc.MaxFrame)
+		}
+		if changes += len(req.Changes); changes > 0 && credits+len(req.Credits) < n {
+			t.Fatal("a change comes before a credit")
+		}
+		credits, awaited, posts = credits+len(req.Credits), awaited+len(req.Awaited), posts+len(req.Posts)
+	}
+	if credits != n || awaited != n || changes != n || posts != 1 {
+		t.Errorf("%d credits, %d awaited, %d changes and %d posts came", credits, awaited, changes, posts)
+	}
+	if l.bytes != 0 {
+		t.Errorf("%d bytes of posts are left", l.bytes)
+	}
+}
