@@ -104,10 +104,11 @@ func (f *fromReplica) drop() {
 	}
 }
 
-// dropped tells whether a post came from another replica, and is left to it.
+// dropped tells whether a post came from another replica, and is left to it. What that
+// one has handed over is for no listener that it knows of, and stays here.
 func (p *post) dropped() bool {
 	f, ok := p.by.(*fromReplica)
-	if ok {
+	if ok = ok && !p.handed; ok {
 		f.drop()
 		p.over.Store(true)
 	}
