@@ -103,6 +103,7 @@ func (b *Bus) handOver(p *post) bool {
 		return false
 	}
 	if in := b.mesh.waiter(p.m); in != nil {
+		p.handed = true
 		b.offer(p, []*inbox{in})
 		return true
 	}
