@@ -46,7 +46,8 @@ type link struct {
 
 // listed is a listener that the other replica has been told of.
 type listed struct {
-	here bool
+	here  bool
+	since uint64 // the change that told of it
 	// ending is how often it has gone that the other one does not know yet: what comes
 	// until it does is for one that is gone.
 	ending int
@@ -276,6 +277,9 @@ func (l *link) queue(c *pb.ReplicaChange) {
 	if of == nil {
 		of = &listed{}
 		l.listed[c.Address] = of
+	}
+	if !of.here {
+		of.since = c.Sequence
 	}
 	of.here = !c.GetRemove()
 	if c.GetRemove() {

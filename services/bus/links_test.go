@@ -53,3 +53,20 @@ func TestTheFramesOfALinkAreNoLargerThanOneMayBe(t *testing.T) {
 		t.Errorf("%d bytes of posts are left", l.bytes)
 	}
 }
+
+// What comes for a listener that goes and is back before it is offered is the other
+// replica's to send again: else the one that is back gets it twice.
+func TestADeliveryForAListenerThatHasGoneIsLeftToItsReplica(t *testing.T) {
+	l := lone(t, Limits{})
+	l.tell(&pb.ReplicaChange{Address: carol})
+	d := &pb.Delivery{Listener: carol, Message: numbered(alice, carol, 1), From: &pb.FromQueue{Queue: 1, LeadsTo: carol}}
+	f, offered := l.enqueue(d, false)
+	if f == nil || !offered {
+		t.Fatal("it is not taken")
+	}
+	l.tell(&pb.ReplicaChange{Address: carol, Remove: true, Returning: true})
+	l.tell(&pb.ReplicaChange{Address: carol})
+	if l.offer(f); len(l.queues) != 0 || f.queue.idle != 0 {
+		t.Errorf("it is kept in %d queues", len(l.queues))
+	}
+}
