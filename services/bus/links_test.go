@@ -70,3 +70,15 @@ func TestADeliveryForAListenerThatHasGoneIsLeftToItsReplica(t *testing.T) {
 		t.Errorf("it is kept in %d queues", len(l.queues))
 	}
 }
+
+// As many clients as there may be do not keep the replicas apart.
+func TestReplicasAreLinkedHoweverManyClientsThereAre(t *testing.T) {
+	c := newCluster(t, Limits{Streams: 1}, 1)
+	app := c.all[0].app()
+	b := c.add()
+	got := b.listen(b.app(), carol)
+	if err := app.Send(b.ctx, numbered(alice, carol, 1)); err != nil {
+		t.Fatal(err)
+	}
+	b.next(got)
+}
