@@ -41,7 +41,8 @@ type link struct {
 	credits  []*pb.Credit
 	awaited  []*pb.AwaitedResponse
 	posts    fifo[*pb.Post]
-	bytes    int // of posts
+	bytes    int                // of posts
+	end      context.CancelFunc // of the stream; nil without one
 }
 
 // listed is a listener that the other replica has been told of.
@@ -127,6 +128,9 @@ func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
 	if url := first.GetWelcome().GetRuntimeUrl(); url != l.bus.runtimeURL {
 		return fault.New(fault.Conflict, "it is of the runtime %q", url)
 	}
+	l.mu.Lock()
+	l.end = cancel
+	l.mu.Unlock()
 	l.bus.table.snapshot(l)
 	l.failed.Store(false)
 	l.mesh.renewed()
@@ -270,6 +274,9 @@ func (l *link) queue(c *pb.ReplicaChange) {
 	l.changes.push(c)
 	l.unacked.push(c)
 	signal(l.wake)
+	if l.unacked.len() > l.most() && l.end != nil {
+		l.end() // the other one does not keep up: it is told all anew
+	}
 	if c.GetAddress() == "" || c.GetLeadsTo() != "" {
 		return
 	}
@@ -286,6 +293,10 @@ func (l *link) queue(c *pb.ReplicaChange) {
 		of.ending++
 	}
 }
+
+// most is how many changes the other replica may not have taken, and how many may wait
+// for that: no more than are told at the beginning of a stream.
+func (l *link) most() int { return l.bus.limits.Listeners + l.bus.limits.Origins + 1 }
 
 // taken notes that the other replica has taken the next change.
 func (l *link) taken(o *pb.Outcome) error {
@@ -317,7 +328,7 @@ func (l *link) taken(o *pb.Outcome) error {
 func (l *link) confirm(c *confirmation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.complete && l.unacked.len() == 0 || l.failed.Load() {
+	if l.complete && l.unacked.len() == 0 || l.failed.Load() || l.confirms.len() >= l.most() {
 		return
 	}
 	c.left.Add(1)
@@ -343,7 +354,7 @@ func (l *link) clear() {
 	l.changes, l.unacked, l.confirms, l.posts = fifo[*pb.ReplicaChange]{}, fifo[*pb.ReplicaChange]{}, fifo[toConfirm]{}, fifo[*pb.Post]{}
 	l.listed, l.queues = map[string]*listed{}, map[uint64]*queue{}
 	l.dirty, l.credits, l.awaited = nil, nil, nil
-	l.sequence, l.bytes, l.complete = 0, 0, false
+	l.sequence, l.bytes, l.complete, l.end = 0, 0, false, nil
 }
 
 // String is for the log.

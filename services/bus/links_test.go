@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -81,4 +82,45 @@ func TestReplicasAreLinkedHoweverManyClientsThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.next(got)
+}
+
+// A replica that takes no changes is told all anew, before they fill the memory.
+func TestALinkEndsWhenItsChangesAreNotTaken(t *testing.T) {
+	l := lone(t, Limits{Listeners: 10, Origins: 10})
+	ended := false
+	l.end = func() { ended = true }
+	for i := range 2 * l.most() {
+		l.tell(&pb.ReplicaChange{Address: carol, Remove: i%2 == 1})
+		if ended {
+			break
+		}
+	}
+	if n := l.unacked.len(); !ended || n > l.most()+1 {
+		t.Errorf("%d changes are kept, and the link has ended: %t", n, ended)
+	}
+	for range 2 * l.most() {
+		l.confirm(newConfirmation(func() {}, time.Millisecond))
+	}
+	if n := l.confirms.len(); n > l.most() {
+		t.Errorf("%d wait for the changes to be taken", n)
+	}
+}
+
+// A client's word about its listeners that waits for another replica counts as what is
+// kept for it.
+func TestWhatWaitsForReplicasIsBounded(t *testing.T) {
+	c := newCluster(t, Limits{HeldBytes: 10_000, JoinTime: time.Minute}, 1)
+	h := c.all[0]
+	stuck := newLink(h.bus.mesh, c.roster.seat("bus-99").self)
+	h.bus.mesh.links.Store(&[]*link{stuck})
+	r := h.raw(pb.Component_COMPONENT_APPLICATION)
+	go func() {
+		for i := range 10_000 {
+			if r.call.Send(&pb.AttachRequest{Listeners: []*pb.ListenerChange{{Address: carol, Sequence: uint64(i)}}}) != nil {
+				return
+			}
+		}
+	}()
+	h.until("its stream is not read any more", func() bool { return h.value("holds_total", "") > 0 })
+	stuck.reset()
 }
