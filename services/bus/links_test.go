@@ -124,3 +124,21 @@ func TestWhatWaitsForReplicasIsBounded(t *testing.T) {
 	h.until("its stream is not read any more", func() bool { return h.value("holds_total", "") > 0 })
 	stuck.reset()
 }
+
+// What the reader of a stream that has ended still gets is not noted: nobody would
+// forget it.
+func TestAStreamThatHasEndedTellsNothing(t *testing.T) {
+	c := newCluster(t, Limits{}, 2)
+	h := c.all[0]
+	s := h.bus.mesh.streams()[0]
+	s.cancel(errReplaced)
+	<-s.gone
+	s.takeReplica(&pb.AttachRequest{Changes: []*pb.ReplicaChange{
+		{Sequence: 1, Client: []byte("some client"), Attachment: 7}, {Sequence: 2, Address: carol},
+	}})
+	h.bus.table.mu.RLock()
+	defer h.bus.table.mu.RUnlock()
+	if n := len(h.bus.table.clients) + len(h.bus.table.places); n != 0 {
+		t.Errorf("%d clients and listeners are noted", n)
+	}
+}
