@@ -608,3 +608,32 @@ func TestAResponseOutlivesTheReplicaThatItIsHandedTo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A client that waits for a response moves, and asks again where it is now. The response
+// comes where it has been.
+func TestARequestMovesWithItsClient(t *testing.T) {
+	c := newCluster(t, Limits{}, 2)
+	a, b := c.all[0], c.all[1]
+	from, echo := c.roam(a), a.app()
+	asked, may := make(chan *pb.Message, 10), make(chan struct{})
+	if _, err := echo.Listen(a.ctx, carol, func(ctx context.Context, m *pb.Message) {
+		asked <- m
+		<-may
+		if err := echo.Send(ctx, message.Answer(m, 200, nil)); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	outcome, err := from.Start(a.ctx, ping(alice, carol), pb.Wait_WAIT_RESPONSE, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := a.next(asked)
+	from.move(b)
+	a.untilAwaited(m)
+	close(may)
+	if _, err := outcome(a.ctx); err != nil {
+		t.Error(err)
+	}
+}
