@@ -207,7 +207,11 @@ func (s *stream) change(c *pb.ListenerChange) {
 		s.metrics.refused(reasonOf(err))
 	}
 	out := outcomeOf(c.GetSequence(), err)
-	s.bus.mesh.confirm(func() { s.outcome(out) })
+	s.charge(outcomeCost(out)) // it may have to wait for other replicas
+	s.bus.mesh.confirm(func() {
+		s.outcome(out)
+		s.charge(-outcomeCost(out))
+	})
 }
 
 func (s *stream) post(in *pb.Post) {

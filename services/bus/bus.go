@@ -251,6 +251,9 @@ func (b *Bus) deliver(p *post) {
 // answers gives a response to the request that waits for it, here or at another
 // replica; false when none does.
 func (b *Bus) answers(p *post) bool {
+	if b.mesh != nil && b.answersElsewhere(p) {
+		return true
+	}
 	q, final := b.requests.answer(p.m)
 	switch {
 	case final:

@@ -26,6 +26,8 @@ type queue struct {
 	link   *link
 	number uint64
 	name   string // the listener
+	at     string // the address that the name leads to
+	since  uint64 // the change by which the other one was told of that listener
 	items  fifo[*fromReplica]
 	idle   int    // of items, at the end: those that have no listener yet
 	credit uint32 // bytes to give back
@@ -104,10 +106,11 @@ func (f *fromReplica) drop() {
 	}
 }
 
-// dropped tells whether a post came from another replica, and is left to it.
+// dropped tells whether a post came from another replica, and is left to it. What that
+// one has handed over is for no listener that it knows of, and stays here.
 func (p *post) dropped() bool {
 	f, ok := p.by.(*fromReplica)
-	if ok {
+	if ok = ok && !p.handed; ok {
 		f.drop()
 		p.over.Store(true)
 	}
@@ -147,12 +150,15 @@ func (l *link) enqueue(d *pb.Delivery, handed bool) (f *fromReplica, offered boo
 	at, number := d.GetFrom().GetLeadsTo(), d.GetFrom().GetQueue()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if of := l.listed[at]; !handed && (of == nil || !of.here || of.ending > 0) {
+	of := l.listed[at]
+	if handed {
+		of = &listed{}
+	} else if of == nil || !of.here || of.ending > 0 {
 		return nil, false
 	}
 	q := l.queues[number]
 	if q == nil {
-		q = &queue{link: l, number: number, name: d.GetListener()}
+		q = &queue{link: l, number: number, name: d.GetListener(), at: at, since: of.since}
 		l.queues[q.number] = q
 	}
 	f = &fromReplica{queue: q, size: uint32(size), since: time.Now()} //nolint:gosec // a message is smaller than 4 GiB
@@ -168,7 +174,7 @@ func (l *link) enqueue(d *pb.Delivery, handed bool) (f *fromReplica, offered boo
 
 // offer offers a delivery to the listeners here; without one it waits.
 func (l *link) offer(f *fromReplica) bool {
-	found, done, err := l.bus.table.offerHere(f.post, f.queue.name)
+	found, done, err := l.bus.table.offerHere(f)
 	if !found {
 		l.mu.Lock()
 		f.queue.idle++
@@ -181,11 +187,14 @@ func (l *link) offer(f *fromReplica) bool {
 	return true
 }
 
-// offerHere offers a post to the listeners of a name that are of this replica.
-func (t *table) offerHere(p *post, name string) (found, done bool, err error) {
+// offerHere offers a delivery to the listeners of its name that are of this replica.
+func (t *table) offerHere(f *fromReplica) (found, done bool, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	pl := t.places[name]
+	if f.outdated() {
+		return true, false, nil
+	}
+	pl := t.places[f.queue.name]
 	if pl == nil {
 		return false, false, nil
 	}
@@ -193,8 +202,24 @@ func (t *table) offerHere(p *post, name string) (found, done bool, err error) {
 	if len(takers) == 0 {
 		return false, false, nil
 	}
-	done, err = offer(p, takers)
+	done, err = offer(f.post, takers)
 	return true, done, err
+}
+
+// outdated tells whether the listener that a delivery came for has gone since, though it
+// may be back: the other replica is told that too, and what it keeps it sends again. The
+// table is locked.
+func (f *fromReplica) outdated() bool {
+	q, l := f.queue, f.queue.link
+	l.mu.Lock()
+	of := l.listed[q.at]
+	is := of == nil || !of.here || of.since != q.since
+	l.mu.Unlock()
+	if is {
+		f.drop()
+		f.post.over.Store(true)
+	}
+	return is
 }
 
 // here are the takers that are of this replica.

@@ -87,6 +87,25 @@ func (m *mesh) waiter(response *pb.Message) *inbox {
 	return nil
 }
 
+// answersElsewhere gives a response to the replica at which its request waits now, when
+// the client that asked here has moved there.
+func (b *Bus) answersElsewhere(p *post) bool {
+	q := b.requests.left(message.AnswerKey(p.m))
+	if q == nil {
+		return false
+	}
+	in := b.mesh.waiter(p.m)
+	if in == nil {
+		return false
+	}
+	if code, err := message.Result(p.m); err != nil || code >= 200 {
+		b.requests.drop(q)
+	}
+	p.handed = true
+	b.offer(p, []*inbox{in})
+	return true
+}
+
 // handOver gives a response to the replica that waits for it. One that has come from
 // another replica so, and too late, is for the listeners of its address.
 func (b *Bus) handOver(p *post) bool {
@@ -103,6 +122,7 @@ func (b *Bus) handOver(p *post) bool {
 		return false
 	}
 	if in := b.mesh.waiter(p.m); in != nil {
+		p.handed = true
 		b.offer(p, []*inbox{in})
 		return true
 	}

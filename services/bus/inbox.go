@@ -301,7 +301,8 @@ func (in *inbox) dismiss(why error) []verdict {
 }
 
 // close ends the inbox. What it had not dealt with, and no other listener has,
-// is refused; but what was sent to a stub may have left already.
+// is refused; but what was sent to a stub may have left already. What was handed over to
+// another replica has not.
 func (in *inbox) close() (verdicts []verdict, hungry map[*outflow]struct{}) {
 	s := in.stream
 	s.mu.Lock()
@@ -310,7 +311,7 @@ func (in *inbox) close() (verdicts []verdict, hungry map[*outflow]struct{}) {
 	verdicts = in.dismiss(in.gone())
 	for _, h := range in.sent.drain() {
 		h.end(in.gone())
-		verdicts = in.lose(verdicts, h.post, in.comp == pb.Component_COMPONENT_APPLICATION)
+		verdicts = in.lose(verdicts, h.post, in.comp == pb.Component_COMPONENT_APPLICATION || in.comp == pb.Component_COMPONENT_BUS)
 	}
 	for _, p := range in.queue.drain() {
 		s.queued -= p.cost()

@@ -9,8 +9,9 @@ import (
 
 // Limits bound a bus. A field that is zero takes its default.
 type Limits struct {
-	// Streams is how many Attach and Listen streams there may be. Default
-	// 4,096: a runtime's own parts are four, the rest are applications.
+	// Streams is how many Attach and Listen streams there may be, those of other
+	// replicas aside. Default 4,096: a runtime's own parts are four, the rest are
+	// applications.
 	Streams int
 	// StreamListeners is how many listeners one stream may have. Default
 	// 65,536: a gateway stands for many devices; each costs some 300 bytes.

@@ -14,7 +14,6 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/retry"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // link is the stream by which this bus is attached to another replica: it tells it
@@ -42,12 +41,14 @@ type link struct {
 	credits  []*pb.Credit
 	awaited  []*pb.AwaitedResponse
 	posts    fifo[*pb.Post]
-	bytes    int // of posts
+	bytes    int                // of posts
+	end      context.CancelFunc // of the stream; nil without one
 }
 
 // listed is a listener that the other replica has been told of.
 type listed struct {
-	here bool
+	here  bool
+	since uint64 // the change that told of it
 	// ending is how often it has gone that the other one does not know yet: what comes
 	// until it does is for one that is gone.
 	ending int
@@ -127,6 +128,9 @@ func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
 	if url := first.GetWelcome().GetRuntimeUrl(); url != l.bus.runtimeURL {
 		return fault.New(fault.Conflict, "it is of the runtime %q", url)
 	}
+	l.mu.Lock()
+	l.end = cancel
+	l.mu.Unlock()
 	l.bus.table.snapshot(l)
 	l.failed.Store(false)
 	l.mesh.renewed()
@@ -183,11 +187,9 @@ func (l *link) write(ctx context.Context, call pb.MessageBus_AttachClient) {
 	}
 }
 
-// changesAFrame bounds a frame of changes: addresses are long.
-const changesAFrame = 256
-
 // next takes a frame of what is queued; nil when there is nothing. Credit comes before
-// changes, as it may be for a listener that one of them takes away.
+// changes, as it may be for a listener that one of them takes away, and what is waited
+// for before the posts that may answer it. What is left of one kind goes before the next.
 func (l *link) next() *pb.AttachRequest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,28 +197,54 @@ func (l *link) next() *pb.AttachRequest {
 		l.credits = q.flush(l.credits)
 		q.dirty = false
 	}
-	req := &pb.AttachRequest{Credits: l.credits, Awaited: l.awaited}
-	l.dirty, l.credits, l.awaited = nil, nil, nil
-	for l.changes.len() > 0 && len(req.Changes) < changesAFrame {
+	l.dirty = nil
+	req, f := &pb.AttachRequest{}, frame{}
+	req.Credits, l.credits = fit(&f, l.credits)
+	req.Awaited, l.awaited = fit(&f, l.awaited)
+	for l.changes.len() > 0 && f.takes(*l.changes.first()) {
 		req.Changes = append(req.Changes, l.changes.pop())
 	}
-	bytes := 0
-	for l.posts.len() > 0 && len(req.Posts) < message.MaxFrames {
-		size := proto.Size((*l.posts.first()).GetMessage())
-		if bytes > 0 && bytes+size > frameBytes {
-			break
-		}
-		req.Posts = append(req.Posts, l.posts.pop())
-		bytes += size
-		l.bytes -= size
+	for l.posts.len() > 0 && f.takes(*l.posts.first()) {
+		p := l.posts.pop()
+		req.Posts = append(req.Posts, p)
+		l.bytes -= proto.Size(p.GetMessage())
 	}
-	if len(req.Credits)+len(req.Awaited)+len(req.Changes)+len(req.Posts) == 0 {
+	if f.bytes == 0 {
 		return nil
 	}
-	if l.changes.len()+l.posts.len() > 0 {
+	if f.full {
 		signal(l.wake)
 	}
 	return req
+}
+
+// frame is how much of one is used. One part alone may be larger than frameBytes.
+type frame struct {
+	bytes int
+	full  bool
+}
+
+// takes tells whether the next part of the frame fits; after one that does not, none
+// does.
+func (f *frame) takes(part proto.Message) bool {
+	size := max(1, proto.Size(part))
+	if f.full = f.full || f.bytes > 0 && f.bytes+size > frameBytes; f.full {
+		return false
+	}
+	f.bytes += size
+	return true
+}
+
+// fit gives what fits, and the rest.
+func fit[M proto.Message](f *frame, parts []M) (in, rest []M) {
+	n := 0
+	for n < len(parts) && f.takes(parts[n]) {
+		n++
+	}
+	if n == len(parts) {
+		return parts, nil
+	}
+	return parts[:n:n], parts[n:]
 }
 
 // begin has all told that there is at the beginning of a stream, and then what is told
@@ -246,6 +274,9 @@ func (l *link) queue(c *pb.ReplicaChange) {
 	l.changes.push(c)
 	l.unacked.push(c)
 	signal(l.wake)
+	if l.unacked.len() > l.most() && l.end != nil {
+		l.end() // the other one does not keep up: it is told all anew
+	}
 	if c.GetAddress() == "" || c.GetLeadsTo() != "" {
 		return
 	}
@@ -254,11 +285,18 @@ func (l *link) queue(c *pb.ReplicaChange) {
 		of = &listed{}
 		l.listed[c.Address] = of
 	}
+	if !of.here {
+		of.since = c.Sequence
+	}
 	of.here = !c.GetRemove()
 	if c.GetRemove() {
 		of.ending++
 	}
 }
+
+// most is how many changes the other replica may not have taken, and how many may wait
+// for that: no more than are told at the beginning of a stream.
+func (l *link) most() int { return l.bus.limits.Listeners + l.bus.limits.Origins + 1 }
 
 // taken notes that the other replica has taken the next change.
 func (l *link) taken(o *pb.Outcome) error {
@@ -290,7 +328,7 @@ func (l *link) taken(o *pb.Outcome) error {
 func (l *link) confirm(c *confirmation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.complete && l.unacked.len() == 0 || l.failed.Load() {
+	if l.complete && l.unacked.len() == 0 || l.failed.Load() || l.confirms.len() >= l.most() {
 		return
 	}
 	c.left.Add(1)
@@ -316,7 +354,7 @@ func (l *link) clear() {
 	l.changes, l.unacked, l.confirms, l.posts = fifo[*pb.ReplicaChange]{}, fifo[*pb.ReplicaChange]{}, fifo[toConfirm]{}, fifo[*pb.Post]{}
 	l.listed, l.queues = map[string]*listed{}, map[uint64]*queue{}
 	l.dirty, l.credits, l.awaited = nil, nil, nil
-	l.sequence, l.bytes, l.complete = 0, 0, false
+	l.sequence, l.bytes, l.complete, l.end = 0, 0, false, nil
 }
 
 // String is for the log.

@@ -85,6 +85,21 @@ func (r *requests) waits(k message.Key) bool {
 	return r.open[k] != nil
 }
 
+// left gives an open request whose client is not attached here any more; nil when there
+// is none.
+func (r *requests) left(k message.Key) *request {
+	r.mu.Lock()
+	q := r.open[k]
+	r.mu.Unlock()
+	if q == nil {
+		return nil
+	}
+	if s, ok := q.post.by.(*stream); ok && s.over() && s.origin.current(s) == nil {
+		return q
+	}
+	return nil
+}
+
 func (r *requests) timeout(q *request) {
 	if r.end(q) {
 		r.metrics.request("timeout")

@@ -78,11 +78,14 @@ func (m *mesh) toldAll(s *stream) {
 	}
 }
 
-// leave notes that the stream of a replica has ended.
+// leave notes that the stream of a replica has ended. Another one may take its place
+// from the moment at which nothing is known any more of what it told.
 func (m *mesh) leave(s *stream) {
 	if m == nil || s.peer == "" {
 		return
 	}
+	m.bus.table.shaken()
+	m.bus.table.clientsGone(s.peer)
 	m.mu.Lock()
 	var handed *inbox
 	if p := m.peers[s.peer]; p != nil && p.in == s {
@@ -94,8 +97,6 @@ func (m *mesh) leave(s *stream) {
 	if handed != nil {
 		m.bus.carryOut(m.bus.table.shut(handed))
 	}
-	m.bus.table.clientsGone(s.peer)
-	m.bus.table.shaken()
 }
 
 // takeReplica takes a request of another replica.

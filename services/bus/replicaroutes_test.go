@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -211,4 +213,45 @@ func TestAClientDoesNotSpeakForAReplica(t *testing.T) {
 	if n := h.bus.table.size().listeners; n != 1 {
 		t.Errorf("there are %d listeners, want its own alone", n)
 	}
+}
+
+// A response that came too late to its replica, and is for a listener there that is cut
+// off, waits for it there: what is handed over later is not taken for it.
+func TestALateResponseWaitsForTheListenerOfItsAddress(t *testing.T) {
+	c := newCluster(t, Limits{}, 2)
+	a, b := c.all[0], c.all[1]
+	stub, _ := b.attach(pb.Component_COMPONENT_NODE_STUB)
+	late := func(id string) func() {
+		t.Helper()
+		r := message.Answer(ping(alice, bob), 200, nil)
+		r.Id, r.Via = id, nodeURL
+		b.bus.mesh.waits("bus-1", message.AnswerKey(r))
+		outcome, err := stub.Start(b.ctx, r, pb.Wait_WAIT_DELIVERED, time.Minute, client.From(&pb.Ingress{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			t.Helper()
+			if _, err := outcome(b.ctx); err != nil {
+				t.Errorf("response %s: %v", id, err)
+			}
+		}
+	}
+	r := a.rawOf(pb.Component_COMPONENT_APPLICATION, "some client")
+	r.listen(alice, 0)
+	first := late(`"first"`)
+	r.delivery()
+	r = a.rawOf(pb.Component_COMPONENT_APPLICATION, "some client")
+	r.send(&pb.AttachRequest{Listeners: []*pb.ListenerChange{{Address: alice}}})
+	for _, want := range []string{`"first"`, `"second"`} {
+		if want == `"second"` {
+			defer late(want)()
+		}
+		d := r.delivery()
+		if d.Message.Id != want {
+			t.Fatalf("response %s came, want %s", d.Message.Id, want)
+		}
+		r.send(&pb.AttachRequest{Credits: []*pb.Credit{{Listener: alice, Bytes: uint32(proto.Size(d.Message))}}})
+	}
+	first()
 }

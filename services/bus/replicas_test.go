@@ -542,3 +542,98 @@ func TestARequestOutlivesItsReplica(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The response to a request is with a replica that is killed before it has taken it from
+// the one that got it: that one keeps it for the next.
+func TestAResponseOutlivesTheReplicaThatItIsHandedTo(t *testing.T) {
+	as, b := replicated(t, quick(), 4)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	asking := as[0] // no stub is attached to it, and it does not take the flow
+	if asking.bus.mesh.owns(b.url) {
+		asking = as[3]
+	}
+	var release []func()
+	for _, l := range *asking.bus.mesh.links.Load() {
+		l.taking.Lock() // it takes nothing from now on
+		release = append(release, l.taking.Unlock)
+	}
+	echo := b.app()
+	if _, err := echo.Listen(ctx, b.hyperty(1), func(ctx context.Context, m *pb.Message) {
+		if err := echo.Send(ctx, message.Answer(m, 200, nil)); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	id := asking.bus.mesh.id
+	outcome, err := asking.app().Start(ctx, ping(asking.hyperty(1), b.hyperty(1)), pb.Wait_WAIT_RESPONSE, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the response is on its way to where its request waits", func() bool {
+		for _, a := range as {
+			for _, s := range a.bus.mesh.streams() {
+				if s.peer == id && s.kept() > 0 {
+					return true
+				}
+			}
+		}
+		return false
+	})
+	for _, a := range as {
+		a.bus.table.began.Store(0) // long ago
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		asking.stop()
+	}()
+	eventually(t, "the others have lost it", func() bool {
+		for _, a := range as {
+			for _, s := range a.bus.mesh.streams() {
+				if s.peer == id {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	for _, f := range release {
+		f()
+	}
+	<-stopped
+	asking.start()
+	if _, err := outcome(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// A client that waits for a response moves, and asks again where it is now. The response
+// comes where it has been.
+func TestARequestMovesWithItsClient(t *testing.T) {
+	c := newCluster(t, Limits{}, 2)
+	a, b := c.all[0], c.all[1]
+	from, echo := c.roam(a), a.app()
+	asked, may := make(chan *pb.Message, 10), make(chan struct{})
+	if _, err := echo.Listen(a.ctx, carol, func(ctx context.Context, m *pb.Message) {
+		asked <- m
+		<-may
+		if err := echo.Send(ctx, message.Answer(m, 200, nil)); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	outcome, err := from.Start(a.ctx, ping(alice, carol), pb.Wait_WAIT_RESPONSE, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := a.next(asked)
+	from.move(b)
+	a.untilAwaited(m)
+	close(may)
+	if _, err := outcome(a.ctx); err != nil {
+		t.Error(err)
+	}
+}

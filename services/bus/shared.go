@@ -136,6 +136,8 @@ func (t *table) clientAt(s *stream, c *pb.ReplicaChange) (here bool, verdicts []
 	client, at := string(c.GetClient()), whereabouts{s.peer, c.GetAttachment()}
 	known, ok := t.clients[client]
 	switch {
+	case s.listeners == nil: // it has ended: what it tells is forgotten already
+		return false, nil
 	case c.GetRemove():
 		if ok && known == at {
 			delete(t.clients, client)

@@ -18,6 +18,7 @@ type streams struct {
 
 	mu      sync.Mutex
 	open    int // Attach and Listen
+	others  int // those of other replicas
 	all     map[*stream]struct{}
 	calls   int  // Post
 	leaving bool // those of other replicas alone come in
@@ -96,7 +97,11 @@ func (s *streams) here() []*stream {
 
 // enter counts a stream in. What it has here is gone once leave has returned.
 func (b *Bus) enter(call context.Context, s *stream) (ctx context.Context, leave func(), err error) {
-	ctx, end, err := b.streams.enter(call, &b.streams.open, b.limits.Streams)
+	count := &b.streams.open
+	if s.peer != "" { // clients that are many do not keep replicas apart
+		count = &b.streams.others
+	}
+	ctx, end, err := b.streams.enter(call, count, b.limits.Streams)
 	if err != nil {
 		return nil, nil, err
 	}
