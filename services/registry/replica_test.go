@@ -523,6 +523,30 @@ func TestAP2PStubComesBack(t *testing.T) {
 	}
 }
 
+// What a P2P stub has that is announced, and cannot be reached by the registry that takes
+// over, is set up elsewhere.
+func TestTakeoverWithAP2PStubOutOfReach(t *testing.T) {
+	b := newBed(t)
+	s1, s2 := b.stub("s1"), b.stub("s2")
+	one := b.registry("r1", mayLead, nil)
+	first := one.leads(t)
+	s1.has(handler, "")
+	s2.has(handler, "")
+	remote, addr := owned(b, "s1", "s1", "s2")
+	connect(t, one.api, addr)
+	b.live(t, first, s1, remote)
+	two := b.registry("r2", mayLead, func(c *Config) { c.Limits.DeployWait = 500 * time.Millisecond })
+	b.world.mu.Lock()
+	s1.away = true // for whoever comes now
+	b.world.mu.Unlock()
+	one.stop()
+	second := two.leads(t)
+	b.live(t, second, s2, remote)
+	if c := second.state(t, remote, status.Live); c.Replica != "s2" {
+		t.Errorf("the entry is %v", c)
+	}
+}
+
 // What is closed while its P2P stub cannot be seen is closed when it is back.
 func TestClosedWhileTheP2PStubIsAway(t *testing.T) {
 	b := newBed(t)
