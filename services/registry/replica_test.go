@@ -310,6 +310,42 @@ func storedEntries(t *testing.T, s *store) (entries []string) {
 	return entries
 }
 
+// Who is served by a registry that is deposed while its lease lasts is sent away: it would
+// hear of no change any more.
+func TestADeposedRegistryServesNobody(t *testing.T) {
+	b := newBed(t)
+	r := b.registry("r1", mayLead, nil)
+	first := r.leads(t)
+	bus := first.routes(t)
+	bus.ask(runtimeA + "/other")
+	watch, err := r.api.WatchConnections(t.Context(), &pb.WatchConnectionsRequest{})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.depose()
+	for name, recv := range map[string]func() error{
+		"routes": func() error { _, err := bus.stream.Recv(); return err },
+		"table":  func() error { _, err := watch.Recv(); return err },
+	} {
+		ended := make(chan error, 1)
+		go func() { ended <- recv() }()
+		select {
+		case err := <-ended:
+			if fault.CodeOf(err) != fault.Unavailable {
+				t.Errorf("%s ends with %v", name, err)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s is served by nobody", name)
+		}
+	}
+	if second := r.leads(t); second.term() < first.term() {
+		t.Errorf("term %d follows %d", second.term(), first.term())
+	}
+}
+
 // A standby answers out of what it knows, forwards the rest, and goes on with what it
 // knows while nobody leads.
 func TestAStandbyAnswers(t *testing.T) {
