@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
@@ -308,6 +310,52 @@ func storedEntries(t *testing.T, s *store) (entries []string) {
 		}
 	}
 	return entries
+}
+
+// without is a registry that leads and has no office: it reads the store still.
+type without struct {
+	pb.UnimplementedRegistryServer
+	asked chan struct{}
+}
+
+func (w *without) Routes(pb.Registry_RoutesServer) error {
+	select {
+	case w.asked <- struct{}{}:
+	default:
+	}
+	return errNotLeading
+}
+
+// Until the next one that leads is in office a standby goes on with what it knows, and
+// does not send its buses away again and again.
+func TestAStandbyWaitsForTheOffice(t *testing.T) {
+	b := newBed(t)
+	leader := b.registry("r1", mayLead, nil)
+	leader.leads(t)
+	standby := b.registry("r2", onlyStands, func(c *Config) { c.Limits.LeaderWait = patience })
+	addr := runtimeA + "/other"
+	bus := (&running{api: standby.api}).routes(t)
+	if route := bus.ask(addr); route.Code != int32(fault.NotFound) {
+		t.Fatalf("the route is %v", route)
+	}
+	leader.stop()
+	waitNobodyLeads(t, standby)
+	group, _ := b.join(Kind, "r3")
+	next := &without{asked: make(chan struct{}, 3)}
+	b.serveAt("r3:1", func(s grpc.ServiceRegistrar) { pb.RegisterRegistryServer(s, next) })
+	b.run(func(ctx context.Context) error {
+		return group.Lead(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil })
+	})
+	for range 3 {
+		select {
+		case <-next.asked:
+		case <-time.After(patience):
+			t.Fatal("the next one is not asked")
+		}
+	}
+	if route := bus.ask(addr); route.Code != int32(fault.NotFound) {
+		t.Errorf("without office: %v", route)
+	}
 }
 
 // Who is served by a registry that is deposed while its lease lasts is sent away: it would
