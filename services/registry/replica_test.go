@@ -358,6 +358,47 @@ func TestAStandbyWaitsForTheOffice(t *testing.T) {
 	}
 }
 
+// A call that a registry cannot write any more is made by the next one that leads, and the
+// one that is deposed takes back nothing of it: it may be the next one's by then.
+func TestACallOutlastsATerm(t *testing.T) {
+	b := newBed(t)
+	r := b.registry("r1", mayLead, func(c *Config) { c.Limits.LeaderWait = patience })
+	first := r.leads(t)
+	other, err := openStore(t.Context(), b.engine, runtimeA)
+	if err == nil {
+		err = other.begin(t.Context(), time.Now())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const url = "hyperty://a.example/1"
+	if _, err := r.api.Register(t.Context(), &pb.RegisterRequest{Registration: &pb.Registration{Url: url}}); err != nil {
+		t.Errorf("Register: %v", err)
+	}
+	second := r.leads(t)
+	if second.Registry == first.Registry || second.registrationOf(url) == nil {
+		t.Error("it is not registered in the next term")
+	}
+	if err := other.begin(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.api.Unregister(t.Context(), &pb.UnregisterRequest{Url: url})
+	if err != nil {
+		t.Errorf("Unregister: %v", err)
+	}
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	taken := 0
+	for _, l := range b.world.history {
+		if strings.HasPrefix(l, "delete ") {
+			taken++
+		}
+	}
+	if taken != 1 {
+		t.Errorf("taken back %d times: %v", taken, b.world.history)
+	}
+}
+
 // Who is served by a registry that is deposed while its lease lasts is sent away: it would
 // hear of no change any more.
 func TestADeposedRegistryServesNobody(t *testing.T) {
