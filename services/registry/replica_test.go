@@ -399,6 +399,38 @@ func TestACallOutlastsATerm(t *testing.T) {
 	}
 }
 
+// A registry that is told by a P2P stub that it is deposed does not take the address of a
+// stub away from the next one.
+func TestTheDeposedLeavesAStubItsAddress(t *testing.T) {
+	b := newBed(t)
+	s := b.stub("s1")
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	s.has(handler, "")
+	remote, addr := owned(b, "s1", "s1")
+	connect(t, r.api, addr)
+	stub := b.live(t, running, s, remote)
+	b.world.mu.Lock()
+	s.term += 1000
+	b.world.mu.Unlock()
+	if err := running.Disconnect(remote); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-running.deposed:
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+	r.stop()
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	for _, l := range b.world.history {
+		if strings.HasPrefix(l, "unsubscribe "+runtimeA+"/ua") && strings.Contains(l, stub) {
+			t.Error(l)
+		}
+	}
+}
+
 // Who is served by a registry that is deposed while its lease lasts is sent away: it would
 // hear of no change any more.
 func TestADeposedRegistryServesNobody(t *testing.T) {
