@@ -57,6 +57,7 @@ func expected(c manifests.Combination) (in, out map[arrow]bool) {
 	}
 	if c.Has("host-network") {
 		in[arrow{nodes, "bus", "TCP 7402"}], out[arrow{"registry", nodes, "TCP 7403"}] = true, true
+		in[arrow{nodes, "nats", "TCP 4222"}] = true // over which replicas of p2pstub are found
 	}
 	if c.Scaled() {
 		both("registry", "registry", "TCP 7401")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/retry"
 	"github.com/peerbus/peerbus/internal/run"
 )
 
@@ -236,13 +238,26 @@ func (g *Group) forget() map[string]uint64 {
 }
 
 // clear removes the key of one that is gone from the bucket, unless it has written
-// it meanwhile.
+// it meanwhile. It tries until it knows: nobody sees the key any more, and that of a
+// leader keeps all others from leading.
 func (g *Group) clear(ctx context.Context, key string, revision uint64) {
+	wait := retry.Backoff{Min: g.limits.Beat}
+	for {
+		err := g.tryClear(ctx, key, revision)
+		if err == nil || errors.Is(err, jetstream.ErrKeyRevisionMismatch) || errors.Is(err, jetstream.ErrKeyExists) {
+			return
+		}
+		g.log.Debug("the key of a member that is gone is not removed yet", "member", key, "error", err)
+		if wait.Wait(ctx) != nil {
+			return
+		}
+	}
+}
+
+func (g *Group) tryClear(ctx context.Context, key string, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, g.limits.Write)
 	defer cancel()
-	if err := g.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerFor)); err != nil {
-		g.log.Debug("the key of a member that is gone was not removed", "member", key, "error", err)
-	}
+	return g.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerFor))
 }
 
 // Watch calls f with the members of a kind, this one among them, once it is known

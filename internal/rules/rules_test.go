@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"internal/config":    {"internal/fault"},
 	"internal/contexts":  {"internal/fault"},
 	"internal/engine":    {"internal/fault", "internal/rpc", "protocol/"},
-	"internal/members":   {"internal/fault", "internal/engine", "internal/run"},
+	"internal/members":   {"internal/fault", "internal/engine", "internal/retry", "internal/run"},
 	"internal/pages":     {},
 	"internal/rules":     {},
 	"internal/testcert":  {},

@@ -16,7 +16,7 @@ import (
 //	watch ──► take ──► seen ◄── compared with the bucket's last revision, every StoreCheck
 //	  ▲                          │            │              │
 //	  │ ended                    │ behind     │ equal:       │ ahead, or the copy was
-//	  └──── from seen + 1 ◄──────┘ twice      │ fresh        │ away for too long: it is
+//	  └─ from applied + 1 ◄──────┘ twice      │ fresh        │ away for too long: it is
 //	                ▲                         │              │ not this bucket's any more
 //	                └── a write is not seen within StoreLag
 //
@@ -58,8 +58,8 @@ func (s *store) watch(ctx context.Context, ready func()) error {
 		return err
 	}
 	var opts []jetstream.WatchOpt
-	if seen := s.lastSeen(); seen > 0 {
-		opts = append(opts, jetstream.ResumeFromRevision(seen+1))
+	if applied := s.lastApplied(); applied > 0 {
+		opts = append(opts, jetstream.ResumeFromRevision(applied+1))
 	}
 	w, err := s.kv.WatchAll(ctx, opts...)
 	if err != nil {
@@ -199,6 +199,14 @@ func (s *store) lastSeen() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen
+}
+
+// lastApplied is where a watch goes on. It may be less than what is seen: a server that
+// lags behind ends the first part of a watch before it has all of it.
+func (s *store) lastApplied() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.applied
 }
 
 // away is for how long the copy has not been known to have all.

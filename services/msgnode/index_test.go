@@ -185,3 +185,106 @@ func checkDirectory(t *testing.T, d *directory, sessions map[string]Session, hol
 		}
 	}
 }
+
+// Any order of writes leaves an index that finds what a look at all entries finds.
+func TestAnIndexFindsWhatIsThere(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same each time
+	const retention = 50 * time.Second
+	x, all, l := newIndex(retention), map[string]Entry{}, DefaultLimits()
+	l.SearchResults = 5
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	schemes := []string{"hyperty", "comm", "ctx"}
+	users := []string{"", "user://d/alice", "alice", "user://e/alice", "user://d/"}
+	lists := []string{"", `["a"]`, `["a","b"]`, `"b"`, `7`}
+	for range 5000 {
+		url := fmt.Sprintf("%s://d/%d", pick(schemes...), random.IntN(8))
+		if random.IntN(3) == 0 {
+			delete(all, url)
+			if err := x.apply(hashed(url), nil); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			value := object{"url": quoted(url), "user": quoted(pick(users...)), "name": quoted(pick("", "n", "m")), "guid": quoted(pick("", "g"))}
+			for _, name := range []string{"resources", "dataSchemes"} {
+				if list := pick(lists...); list != "" {
+					value[name] = json.RawMessage(list)
+				}
+			}
+			e := Entry{URL: url, Value: value, Live: random.IntN(2) == 0, Expires: random.Int64N(100), At: random.Int64N(100_000), By: "r"}
+			raw, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[url] = e
+			if err := x.apply(hashed(url), raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkIndex(t, x, all, &l, retention, random)
+	}
+}
+
+func checkIndex(t *testing.T, x *index, all map[string]Entry, l *Limits, retention time.Duration, random *rand.Rand) {
+	t.Helper()
+	now := time.UnixMilli(random.Int64N(200_000))
+	q := query{scheme: []string{"", "hyperty", "comm", schemeDataObject}[random.IntN(4)], by: []field{byUser, byIdentifier, byName, byGUID}[random.IntN(4)]}
+	q.value = []string{"user://d/alice", "alice", "n", "g", "none"}[random.IntN(5)]
+	if random.IntN(4) == 0 && q.scheme != "" {
+		q.by, q.value = byScheme, q.scheme
+	}
+	c := criteria{}
+	if random.IntN(2) == 0 {
+		c.Resources = textList{"b"}
+	}
+	if random.IntN(4) == 0 {
+		c.DataSchemes = textList{"a", "b"}
+	}
+	var due, found, named []string
+	for url, e := range all {
+		if e.isDue(now) || e.isOver(now, retention) {
+			due = append(due, url)
+		}
+		if text(e.Value["name"]) == "n" {
+			named = append(named, url)
+		}
+		if naive(e, q, c) {
+			found = append(found, url)
+		}
+		if got, ok := x.one(query{url: url}); !ok || got.At != e.At {
+			t.Fatalf("%s is %+v, want %+v", url, got, e)
+		}
+	}
+	slices.Sort(found)
+	var got []string
+	for _, e := range x.search(q, c, l) {
+		got = append(got, e.URL)
+	}
+	if want := found[:min(len(found), l.SearchResults)]; !slices.Equal(got, want) {
+		t.Fatalf("%+v %+v finds %v, want %v", q, c, got, want)
+	}
+	overdue, names := x.overdue(now), x.named("n")
+	for _, list := range [][]string{due, named, overdue} {
+		slices.Sort(list)
+	}
+	if !slices.Equal(overdue, due) || !slices.Equal(names, named) || len(x.entries) != len(all) || len(x.due.heap) != len(all) {
+		t.Fatalf("due are %v, want %v; named %v, want %v; %d entries, want %d", overdue, due, names, named, len(x.entries), len(all))
+	}
+	if len(all) == 0 && len(x.found) != 0 {
+		t.Fatalf("left behind: %v", x.found)
+	}
+}
+
+// naive tells whether an entry is what a search is for.
+func naive(e Entry, q query, c criteria) bool {
+	scheme, _, _ := strings.Cut(e.URL, "://")
+	if q.scheme != "" && scheme != q.scheme && (q.scheme != schemeDataObject || scheme == defaultScheme) {
+		return false
+	}
+	user := text(e.Value["user"])
+	last := user[strings.LastIndexByte(user, '/')+1:]
+	is := map[field]bool{
+		byScheme: true, byUser: user == q.value, byIdentifier: user == q.value || last == q.value,
+		byName: text(e.Value["name"]) == q.value, byGUID: text(e.Value["guid"]) == q.value,
+	}
+	return is[q.by] && anyOf(c.Resources, texts(e.Value["resources"])) && anyOf(c.DataSchemes, texts(e.Value["dataSchemes"]))
+}

@@ -43,7 +43,8 @@ type store struct {
 
 	mu      sync.Mutex
 	revs    map[string]uint64 // of the keys that are there
-	seen    uint64            // last revision applied
+	seen    uint64            // last revision that is known to be applied, or gone
+	applied uint64            // last revision that a watch has brought
 	changed chan struct{}     // closed at the next change, while someone waits
 	freshAt time.Time         // when the copy was last known to have all; zero until it has
 }
@@ -73,6 +74,7 @@ func (s *store) take(e jetstream.KeyValueEntry) {
 	} else {
 		delete(s.revs, key)
 	}
+	s.applied = max(s.applied, e.Revision())
 	s.mu.Unlock()
 	s.advance(e.Revision())
 }

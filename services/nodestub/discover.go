@@ -122,7 +122,21 @@ func (f *finder) spread(ctx context.Context, all []endpoint) []endpoint {
 			out = append(out, e)
 		}
 	}
-	return out[:min(len(out), f.most)]
+	return f.bounded(out)
+}
+
+// bounded gives the first endpoints, and the last as well where that is the WebSocket:
+// it is for when no gRPC gets through, however many replicas there are.
+func (f *finder) bounded(all []endpoint) []endpoint {
+	if len(all) <= f.most {
+		return all
+	}
+	last := all[len(all)-1]
+	all = all[:f.most]
+	if last.websocket != "" {
+		all[f.most-1] = last
+	}
+	return all
 }
 
 // addresses gives those of a gRPC endpoint's host, with the port; none when there

@@ -84,6 +84,21 @@ func TestANameWithSeveralAddressesIsSeveralEndpoints(t *testing.T) {
 	}
 }
 
+// However many replicas there are, the way for where no gRPC gets through is kept.
+func TestTheWebSocketIsKnownBesideManyReplicas(t *testing.T) {
+	var many []netip.Addr
+	for i := range 300 {
+		many = append(many, netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})) //nolint:gosec // parts of a number
+	}
+	cfg := Config{LookUp: func(context.Context, string) ([]netip.Addr, error) { return many, nil }}.orDefaults()
+	cfg.Limits.Endpoints = 64
+	ws := endpoint{websocket: "wss://n/ws"}
+	got := newFinder(cfg, false).spread(t.Context(), []endpoint{{grpc: "pods:7400"}, ws})
+	if len(got) != 64 || !slices.Contains(got, ws) || got[0].at != "192.0.0.0:7400" {
+		t.Errorf("%d endpoints: %v", len(got), got)
+	}
+}
+
 // A runtime whose replica is gone, or does not open its session, is at another one with
 // the next attempt.
 func TestAnotherReplicaIsTriedNext(t *testing.T) {

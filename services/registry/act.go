@@ -143,11 +143,15 @@ func (r *Registry) disposeOf(ctx context.Context, remote string, e effect) {
 	if e.role == handler {
 		req.RemoteRuntimeUrl = remote
 	}
-	if err := r.closeStub(ctx, e.replica, req); err == nil {
+	err := r.closeStub(ctx, e.replica, req)
+	switch {
+	case errors.Is(err, errDeposed):
+		return // the next one may use it
+	case err == nil:
 		r.mu.Lock()
 		delete(r.unclosed, peerKey{e.stub, remote})
 		r.mu.Unlock()
-	} else {
+	default:
 		// A stub that is away comes back with a Watch, which shows what is too much.
 		r.log.Debug("a stub cannot be closed now", "stub", e.stub, "remote", remote, "error", err)
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc"
@@ -49,7 +50,7 @@ type (
 
 // answer has a call answered by whoever leads. While nobody does it waits,
 // Limits.LeaderWait at most. A call that has left is not made again: it may have been
-// done.
+// done. One that a registry could not write since it is deposed is not.
 func answer[Q, A any](ctx context.Context, r *Replica, q *Q, h here[Q, A], t there[Q, A]) (*A, error) {
 	late := time.NewTimer(r.limits.LeaderWait)
 	defer late.Stop()
@@ -58,13 +59,16 @@ func answer[Q, A any](ctx context.Context, r *Replica, q *Q, h here[Q, A], t the
 	for {
 		own, leader, changed := r.who()
 		if own != nil {
-			return h(&server{r: own}, ctx, q)
+			resp, err := h(&server{r: own}, ctx, q)
+			if !errors.Is(err, errDeposed) {
+				return resp, err
+			}
 		}
 		if isForwarded(ctx) {
 			return nil, errNotLeading
 		}
 		var again <-chan time.Time
-		if leader != nil {
+		if own == nil && leader != nil {
 			resp, left, err := forward(ctx, r.standby, leader.client, q, t)
 			if err == nil || left {
 				return resp, r.forwarded(err)

@@ -1,5 +1,7 @@
 package registry
 
+import "context"
+
 // What a P2P stub has that is away, lost or leaving.
 
 // loseSight has messages take the Message Node while a P2P stub is away. It tells
@@ -15,6 +17,20 @@ func (r *Registry) loseSight(p *p2pStub) bool {
 		}
 	}
 	return seen
+}
+
+// awaitFirst loses a replica that is there, but cannot be reached since this registry
+// leads: what it had under the one before would wait for it in vain.
+func (r *Registry) awaitFirst(ctx context.Context, p *p2pStub) {
+	if !pause(ctx, r.limits.DeployWait) {
+		return
+	}
+	r.mu.Lock()
+	met := p.met
+	r.mu.Unlock()
+	if !met {
+		r.loseAll(p, "its p2pstub cannot be reached")
+	}
 }
 
 // abandon has what a replica has that is told to stop set up at others.

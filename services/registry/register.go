@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -38,7 +39,8 @@ func (r *Registry) Register(ctx context.Context, in *pb.Registration) (*pb.Regis
 		return nil, fault.New(fault.CodeOf(err), "registering %s at the domain registry: %w", reg.url(), err)
 	}
 	if err := r.store.saveRegistration(ctx, reg); err != nil {
-		if before == nil {
+		// One that was given may be that of the registry which has taken over, by now.
+		if before == nil && (reg.allocated || !errors.Is(err, errDeposed)) {
 			r.withdraw(ctx, reg)
 		}
 		return nil, err

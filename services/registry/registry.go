@@ -147,8 +147,6 @@ func (r *Registry) Run(ctx context.Context) error {
 	if r.load(ctx) != nil {
 		return nil // told to stop
 	}
-	stop := context.AfterFunc(ctx, func() { close(r.stopped) }) // ends the streams that it serves
-	defer stop()
 	return run.All(ctx,
 		r.bus.Run,
 		func(ctx context.Context) error {
@@ -165,8 +163,10 @@ func (r *Registry) Run(ctx context.Context) error {
 	)
 }
 
-// whileInOffice ends all the rest when another registry has taken over.
+// whileInOffice ends all the rest when another registry has taken over, and at its end the
+// streams that this one serves.
 func (r *Registry) whileInOffice(ctx context.Context) error {
+	defer close(r.stopped)
 	select {
 	case <-r.deposed:
 		return errDeposed

@@ -155,8 +155,11 @@ func (r *relayed) source(b *relayedBus, q *pb.SourceQuery) {
 // ask opens a question, or joins it. It gives false when there are too many.
 func (r *relayed) ask(what any, w waiter) bool {
 	if o := r.asking[what]; o != nil {
+		if len(o.waiters) >= r.limits.Waiting {
+			return false
+		}
 		o.waiters = append(o.waiters, w)
-		return len(o.waiters) <= r.limits.Waiting
+		return true
 	}
 	if len(r.open) >= r.limits.Waiting {
 		return false

@@ -168,3 +168,24 @@ func TestBoundsOfAStandby(t *testing.T) {
 		t.Errorf("over the bound: %v, %d routes kept, %d told", got, len(r.routes), len(b.routes))
 	}
 }
+
+// A bus that asks the same again and again is answered once for each, and costs no more
+// than the bound.
+func TestBoundOfWhoWaitsForOneAnswer(t *testing.T) {
+	r, _ := pure(Limits{Waiting: 2})
+	r.begin()
+	b := r.enter()
+	for i := range 4 {
+		r.route(b, &pb.RouteQuery{Sequence: uint64(i), To: "x"}) //nolint:gosec // small
+	}
+	r.hear(&pb.RoutesResponse{Answers: []*pb.RouteAnswer{{Sequence: r.next().Queries[0].Sequence, Route: &pb.Route{To: "x", Next: "n"}}}})
+	got := map[uint64]int{}
+	for _, a := range b.sent(t).Answers {
+		got[a.Sequence]++
+	}
+	for i := range uint64(4) {
+		if got[i] != 1 {
+			t.Errorf("question %d has %d answers", i, got[i])
+		}
+	}
+}

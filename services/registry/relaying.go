@@ -77,6 +77,12 @@ func (s *standby) askAlong(ctx context.Context, c pb.RegistryClient) error {
 	if err != nil {
 		return err
 	}
+	if served, err := stream.Header(); err != nil {
+		return err
+	} else if served == nil { // refused: it is not in office yet
+		_, err := stream.Recv()
+		return err
+	}
 	s.relayed.begin()
 	defer s.relayed.end()
 	var writer sync.WaitGroup

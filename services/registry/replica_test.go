@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
@@ -310,6 +312,161 @@ func storedEntries(t *testing.T, s *store) (entries []string) {
 	return entries
 }
 
+// without is a registry that leads and has no office: it reads the store still.
+type without struct {
+	pb.UnimplementedRegistryServer
+	asked chan struct{}
+}
+
+func (w *without) Routes(pb.Registry_RoutesServer) error {
+	select {
+	case w.asked <- struct{}{}:
+	default:
+	}
+	return errNotLeading
+}
+
+// Until the next one that leads is in office a standby goes on with what it knows, and
+// does not send its buses away again and again.
+func TestAStandbyWaitsForTheOffice(t *testing.T) {
+	b := newBed(t)
+	leader := b.registry("r1", mayLead, nil)
+	leader.leads(t)
+	standby := b.registry("r2", onlyStands, func(c *Config) { c.Limits.LeaderWait = patience })
+	addr := runtimeA + "/other"
+	bus := (&running{api: standby.api}).routes(t)
+	if route := bus.ask(addr); route.Code != int32(fault.NotFound) {
+		t.Fatalf("the route is %v", route)
+	}
+	leader.stop()
+	waitNobodyLeads(t, standby)
+	group, _ := b.join(Kind, "r3")
+	next := &without{asked: make(chan struct{}, 3)}
+	b.serveAt("r3:1", func(s grpc.ServiceRegistrar) { pb.RegisterRegistryServer(s, next) })
+	b.run(func(ctx context.Context) error {
+		return group.Lead(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil })
+	})
+	for range 3 {
+		select {
+		case <-next.asked:
+		case <-time.After(patience):
+			t.Fatal("the next one is not asked")
+		}
+	}
+	if route := bus.ask(addr); route.Code != int32(fault.NotFound) {
+		t.Errorf("without office: %v", route)
+	}
+}
+
+// A call that a registry cannot write any more is made by the next one that leads, and the
+// one that is deposed takes back nothing of it: it may be the next one's by then.
+func TestACallOutlastsATerm(t *testing.T) {
+	b := newBed(t)
+	r := b.registry("r1", mayLead, func(c *Config) { c.Limits.LeaderWait = patience })
+	first := r.leads(t)
+	other, err := openStore(t.Context(), b.engine, runtimeA)
+	if err == nil {
+		err = other.begin(t.Context(), time.Now())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const url = "hyperty://a.example/1"
+	if _, err := r.api.Register(t.Context(), &pb.RegisterRequest{Registration: &pb.Registration{Url: url}}); err != nil {
+		t.Errorf("Register: %v", err)
+	}
+	second := r.leads(t)
+	if second.Registry == first.Registry || second.registrationOf(url) == nil {
+		t.Error("it is not registered in the next term")
+	}
+	if err := other.begin(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.api.Unregister(t.Context(), &pb.UnregisterRequest{Url: url})
+	if err != nil {
+		t.Errorf("Unregister: %v", err)
+	}
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	taken := 0
+	for _, l := range b.world.history {
+		if strings.HasPrefix(l, "delete ") {
+			taken++
+		}
+	}
+	if taken != 1 {
+		t.Errorf("taken back %d times: %v", taken, b.world.history)
+	}
+}
+
+// A registry that is told by a P2P stub that it is deposed does not take the address of a
+// stub away from the next one.
+func TestTheDeposedLeavesAStubItsAddress(t *testing.T) {
+	b := newBed(t)
+	s := b.stub("s1")
+	r := b.registry("r1", mayLead, nil)
+	running := r.leads(t)
+	s.has(handler, "")
+	remote, addr := owned(b, "s1", "s1")
+	connect(t, r.api, addr)
+	stub := b.live(t, running, s, remote)
+	b.world.mu.Lock()
+	s.term += 1000
+	b.world.mu.Unlock()
+	if err := running.Disconnect(remote); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-running.deposed:
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+	r.stop()
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	for _, l := range b.world.history {
+		if strings.HasPrefix(l, "unsubscribe "+runtimeA+"/ua") && strings.Contains(l, stub) {
+			t.Error(l)
+		}
+	}
+}
+
+// Who is served by a registry that is deposed while its lease lasts is sent away: it would
+// hear of no change any more.
+func TestADeposedRegistryServesNobody(t *testing.T) {
+	b := newBed(t)
+	r := b.registry("r1", mayLead, nil)
+	first := r.leads(t)
+	bus := first.routes(t)
+	bus.ask(runtimeA + "/other")
+	watch, err := r.api.WatchConnections(t.Context(), &pb.WatchConnectionsRequest{})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.depose()
+	for name, recv := range map[string]func() error{
+		"routes": func() error { _, err := bus.stream.Recv(); return err },
+		"table":  func() error { _, err := watch.Recv(); return err },
+	} {
+		ended := make(chan error, 1)
+		go func() { ended <- recv() }()
+		select {
+		case err := <-ended:
+			if fault.CodeOf(err) != fault.Unavailable {
+				t.Errorf("%s ends with %v", name, err)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s is served by nobody", name)
+		}
+	}
+	if second := r.leads(t); second.term() < first.term() {
+		t.Errorf("term %d follows %d", second.term(), first.term())
+	}
+}
+
 // A standby answers out of what it knows, forwards the rest, and goes on with what it
 // knows while nobody leads.
 func TestAStandbyAnswers(t *testing.T) {
@@ -519,6 +676,30 @@ func TestAP2PStubComesBack(t *testing.T) {
 	s1.goAway(false)
 	b.saw("s1 close " + stub + " ")
 	if c := running.state(t, remote, status.Live); c.Replica != "s2" {
+		t.Errorf("the entry is %v", c)
+	}
+}
+
+// What a P2P stub has that is announced, and cannot be reached by the registry that takes
+// over, is set up elsewhere.
+func TestTakeoverWithAP2PStubOutOfReach(t *testing.T) {
+	b := newBed(t)
+	s1, s2 := b.stub("s1"), b.stub("s2")
+	one := b.registry("r1", mayLead, nil)
+	first := one.leads(t)
+	s1.has(handler, "")
+	s2.has(handler, "")
+	remote, addr := owned(b, "s1", "s1", "s2")
+	connect(t, one.api, addr)
+	b.live(t, first, s1, remote)
+	two := b.registry("r2", mayLead, func(c *Config) { c.Limits.DeployWait = 500 * time.Millisecond })
+	b.world.mu.Lock()
+	s1.away = true // for whoever comes now
+	b.world.mu.Unlock()
+	one.stop()
+	second := two.leads(t)
+	b.live(t, second, s2, remote)
+	if c := second.state(t, remote, status.Live); c.Replica != "s2" {
 		t.Errorf("the entry is %v", c)
 	}
 }

@@ -30,6 +30,9 @@ func (s *server) Routes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.Rou
 	}
 	b := s.r.openBus()
 	defer s.r.closeBus(b)
+	if err := stream.SendHeader(nil); err != nil { // tells a standby that it is served
+		return err
+	}
 	go func() { cancel(s.readRoutes(stream, b)) }() // ends with the stream
 	return writeRoutes(ctx, stream, b.out, s.r.stopped, func() error {
 		return fault.New(fault.Unavailable, "the registry is stopping")

@@ -23,13 +23,14 @@ const KindP2PStub = "p2pstub"
 //	                  └── lost ◄──────┘
 //
 // What a replica has that is lost or leaving is set up again at another. Registry.mu
-// guards seen and leaving.
+// guards seen, met and leaving.
 type p2pStub struct {
 	member  members.Member // the zero one: there is but one p2pstub
 	client  pb.P2PStubClient
 	handler string // address of its handler stub
 	part    string // its key among the components
 	seen    bool   // it says what it has
+	met     bool   // it has done so since this registry leads
 	leaving bool   // it is told to stop
 
 	stop context.CancelFunc // ends follow
@@ -156,6 +157,7 @@ func (r *Registry) meet(ctx context.Context, id string, m members.Member) {
 		defer hangUp()
 		_ = r.follow(own, p)
 	}()
+	r.lanes.spawn(func(context.Context) { r.awaitFirst(own, p) })
 	if m.Leaving {
 		r.abandon(p)
 	}
@@ -215,7 +217,7 @@ func (r *Registry) watchOnce(ctx context.Context, p *p2pStub, hasty bool) error 
 // takeSnapshot takes what a P2P stub has when its stream begins.
 func (r *Registry) takeSnapshot(ctx context.Context, p *p2pStub, resp *pb.P2PStubWatchResponse) {
 	r.mu.Lock()
-	p.seen = true
+	p.seen, p.met = true, true
 	r.partLocked(p.part, nil)
 	r.mu.Unlock()
 	r.lanes.spawn(func(context.Context) { r.deployHandler(ctx, p) })
