@@ -160,15 +160,21 @@ func TestWhatAP2PStubHadIsSetUpElsewhere(t *testing.T) {
 			b.answer(h1, ok)
 			s1.says(h1, handler, invited, createdState)
 			s1.says(h1, handler, invited, liveState)
-			running.state(t, invited, status.Live)
+			there := running.state(t, invited, status.Live).P2PConnectionUrl
 			bus.leads(addr, running.state(t, remote, status.Live).P2PConnectionUrl)
 
 			b.answer(address.DomainRegistry("c.example"), found(runtimeC, runtimeC+"/p2phandler/1"))
-			if route := bus.ask("hyperty://c.example/1"); route.Next == "" {
-				t.Fatal(route)
+			if route := bus.ask("hyperty://c.example/1"); route.Next != there {
+				bus.leads("hyperty://c.example/1", there) // its runtime is known, with its handler
 			}
 			lose(s1)
-			bus.leads(addr, nodeB)
+			route := bus.pushed(addr)
+			if route.Next == "" { // taken back, before its new set-up has begun
+				route = bus.ask(addr)
+			}
+			if route.Next != nodeB {
+				t.Fatalf("it goes to %v meanwhile", route)
+			}
 			stub := b.live(t, running, s2, remote)
 			c := running.state(t, remote, status.Live)
 			if c.Replica != "s2" || c.StubUrl != stub {
