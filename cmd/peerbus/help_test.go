@@ -79,7 +79,7 @@ func checkExample(t *testing.T, c *cobra.Command, call string) string {
 }
 
 // units are those of numbers.
-var units = regexp.MustCompile(`\b((?i:bytes)|messages|probes|requests|records|port|MiB|at once|commands)\b`)
+var units = regexp.MustCompile(`\b((?i:bytes)|messages|probes|requests|records|port|MiB|at once|commands|servers)\b`)
 
 // Every flag says what it is; a number says of what, a text what stands for it or which
 // words there are. Times have their unit in their value.
