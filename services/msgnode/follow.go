@@ -3,6 +3,7 @@ package msgnode
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,12 +39,18 @@ func (s *store) follow(ctx context.Context, ready func()) error {
 
 // keepWatching watches again whenever a watch ends.
 func (s *store) keepWatching(ctx context.Context, ready func()) error {
+	level := slog.LevelInfo // of the first in a row; a NATS without a majority has many
 	for {
+		began := time.Now()
 		err := s.watch(ctx, ready)
 		if ctx.Err() != nil {
 			return nil
 		}
-		s.log.Info("the store is watched anew", "bucket", s.kv.Bucket(), "error", err)
+		if time.Since(began) > s.limits.StoreCheck {
+			level = slog.LevelInfo
+		}
+		s.log.Log(ctx, level, "the store is watched anew", "bucket", s.kv.Bucket(), "error", err)
+		level = slog.LevelDebug
 		if wait(ctx, retryEvery) != nil {
 			return nil
 		}
