@@ -12,35 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/local"
 	"github.com/peerbus/peerbus/internal/rpc"
 )
-
-// natsServer runs a NATS server with JetStream on loopback, for the replicas of a test.
-func natsServer(t *testing.T) (url string) {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		MaxPayload: engine.MaxPayload,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("NATS does not start")
-	}
-	return s.ClientURL()
-}
 
 // manyBuses is a runtime with several buses. Its other parts attach to any of them.
 type manyBuses struct {
@@ -66,7 +42,7 @@ func startManyBuses(t *testing.T, s *local.System, id string, node *local.Node, 
 		}
 		return p
 	}
-	nats := natsServer(t)
+	nats := startNATS(t)
 	for _, addr := range r.addrs {
 		r.buses = append(r.buses, start("bus", "--bus-addr", addr, "--registry-addr", r.RegistryAddr, "--nats-url", nats))
 	}
