@@ -47,7 +47,7 @@ func TestDialTakesTheLargestMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 			pb.RegisterMessageBusServer(srv, largeBus{})
-			lis, err := rpc.Listen("127.0.0.1:0", tc.security, slog.New(slog.DiscardHandler))
+			lis, err := rpc.Listen("127.0.0.1:0", tc.security)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -34,7 +34,7 @@ func TestDialSeveralBuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		pb.RegisterMessageBusServer(srv, namedBus{name: name})
-		lis, err := rpc.Listen("127.0.0.1:0", rpc.Security{}, slog.New(slog.DiscardHandler))
+		lis, err := rpc.Listen("127.0.0.1:0", rpc.Security{})
 		if err != nil {
 			t.Fatal(err)
 		}

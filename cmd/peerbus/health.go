@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"sync/atomic"
 
@@ -74,7 +73,13 @@ func (p *process) serveProbes(addr string) error {
 	if addr == "" {
 		return nil
 	}
-	srv, lis, err := p.httpServerWith(rpc.Security{Insecure: true}, slog.New(slog.DiscardHandler), addr, p.health.handler())
+	plain := rpc.Security{Insecure: true}
+	lis, err := rpc.Listen(addr, plain)
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, func() { _ = lis.Close() })
+	srv, err := p.httpServerFor(plain, p.health.handler())
 	if err != nil {
 		return err
 	}

@@ -117,11 +117,15 @@ func newRoot(environ []string) *cobra.Command {
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		return config.Load(cmd.Flags(), environ, config.Rules{
+		err := config.Load(cmd.Flags(), environ, config.Rules{
 			Known:     func(name string) bool { return known[name] },
 			StandsFor: map[string][]string{flagAddr: {flagBusAddr, flagRegistryAddr}},
 			Below:     func() (string, map[string]string, error) { return contextOf(cmd.Flags(), environ) },
 		})
+		if err != nil {
+			return err
+		}
+		return checkAddresses(cmd.Flags())
 	}
 	return root
 }

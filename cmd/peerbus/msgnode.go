@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -13,6 +17,7 @@ type nodeSettings struct {
 	serviceSettings
 	domain, grpcAddr, dataDir, natsURL string
 	externalWS, externalGRPC           string
+	external                           string // :PORT of externalGRPC
 	natsReplicas                       int
 	limits                             msgnode.Limits
 }
@@ -39,7 +44,7 @@ func msgnodeCommand() *cobra.Command {
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
 	natsFlags(f, &s.natsURL, &s.natsReplicas)
 	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
-	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT[,HOST:PORT]` of the gRPC address as others reach it, with one for each replica or a name that has several addresses (default: from the request's host)")
+	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT[,HOST:PORT]` of the gRPC address as others reach it, with one for each replica or a name that has several addresses; :PORT for the host of the request (default: that host, and the port of --grpc-addr)")
 	f.IntVar(&s.limits.MailboxBytes, "mailbox-bytes", s.limits.MailboxBytes, "most `BYTES` kept for one runtime while its session is lost")
 	f.DurationVar(&s.limits.MailboxTime, "mailbox-time", s.limits.MailboxTime, "how long a message is kept for such a runtime")
 	return c
@@ -75,14 +80,22 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	return p.run(cmd.Context())
 }
 
-// endpoints takes --external-grpc apart.
+// endpoints takes --external-grpc apart. A port alone is none, but that of the descriptor
+// in place of the one that is listened on.
 func (s *nodeSettings) endpoints() ([]string, error) {
 	if s.externalGRPC == "" {
 		return nil, nil
 	}
 	endpoints, err := hostPorts(s.externalGRPC)
 	if err != nil {
-		return nil, fault.New(fault.BadRequest, "external-grpc %q: want HOST:PORT[,HOST:PORT]", s.externalGRPC)
+		return nil, fault.New(fault.BadRequest, "external-grpc %q: %w", s.externalGRPC, err)
+	}
+	if strings.HasPrefix(endpoints[0], ":") && len(endpoints) == 1 {
+		s.external = endpoints[0]
+		return nil, nil
+	}
+	if slices.ContainsFunc(endpoints, func(e string) bool { return strings.HasPrefix(e, ":") }) {
+		return nil, fault.New(fault.BadRequest, "external-grpc %q: of several each has a host", s.externalGRPC)
 	}
 	if len(endpoints) > 1 && s.natsURL == "" {
 		return nil, fault.New(fault.BadRequest,
@@ -102,7 +115,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string)
 	}
 	node, err := msgnode.New(msgnode.Config{
 		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoints: endpoints,
-		GRPCAddr: s.grpcAddr, Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics, Tracer: p.tracer,
+		GRPCAddr: cmp.Or(s.external, s.grpcAddr), Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,7 @@ type process struct {
 	services []func(grpc.ServiceRegistrar)
 	server   *rpc.Server // of serveGRPC
 	closers  []func()    // connections, ended after the tree
+	exposed  []string    // addresses that others can reach without TLS
 	health   health
 }
 
@@ -109,20 +111,33 @@ func (p *process) serveGRPC(addrs ...string) error {
 	p.server = srv
 	var listeners []net.Listener
 	for _, addr := range addrs {
-		lis, err := rpc.Listen(addr, p.security, p.log)
+		lis, err := p.listen(addr, p.security)
 		if err != nil {
 			return err
 		}
-		p.closers = append(p.closers, func() { _ = lis.Close() })
 		listeners = append(listeners, lis)
 	}
 	p.tree.Add("gRPC server", func(ctx context.Context) error {
-		p.log.Info("serving gRPC", "addr", addrs)
+		p.log.Info("serving gRPC", "addr", strings.Join(addrs, ","))
 		p.health.serving.Store(true)
 		defer p.health.serving.Store(false)
 		return rpc.Serve(ctx, srv, listeners...)
 	})
 	return nil
+}
+
+// listen opens a listener that is closed with the process, and notes whether others can
+// reach it without TLS.
+func (p *process) listen(addr string, s rpc.Security) (net.Listener, error) {
+	lis, err := rpc.Listen(addr, s)
+	if err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, func() { _ = lis.Close() })
+	if rpc.Exposed(lis, s) {
+		p.exposed = append(p.exposed, addr)
+	}
+	return lis, nil
 }
 
 func (p *process) newServer(s rpc.Security) (*rpc.Server, error) {
@@ -165,25 +180,24 @@ func (p *process) serveHTTP(addr string, handler http.Handler) error {
 
 // httpServer makes a server with the process's security and bounds, and its listener.
 func (p *process) httpServer(addr string, handler http.Handler) (*http.Server, net.Listener, error) {
-	return p.httpServerWith(p.security, p.log, addr, handler)
+	lis, err := p.listen(addr, p.security)
+	if err != nil {
+		return nil, nil, err
+	}
+	srv, err := p.httpServerFor(p.security, handler)
+	return srv, lis, err
 }
 
-// httpServerWith has another security; log is told when others can reach the listener
-// without TLS.
-func (p *process) httpServerWith(s rpc.Security, log *slog.Logger, addr string, handler http.Handler) (*http.Server, net.Listener, error) {
+// httpServerFor makes one with another security, without a listener.
+func (p *process) httpServerFor(s rpc.Security, handler http.Handler) (*http.Server, error) {
 	tlsConfig, err := s.ServerTLS()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	lis, err := rpc.Listen(addr, s, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	p.closers = append(p.closers, func() { _ = lis.Close() })
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout,
 		MaxHeaderBytes: httpHeaderBytes, TLSConfig: tlsConfig, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
-	}, lis, nil
+	}, nil
 }
 
 func serveOn(srv *http.Server, lis net.Listener) error {
@@ -222,6 +236,9 @@ func (p *process) monitoring() http.Handler {
 
 // run runs the process until ctx is done.
 func (p *process) run(ctx context.Context) error {
+	if len(p.exposed) > 0 {
+		p.log.Info("others can reach listeners without TLS, which --insecure allows", "addr", strings.Join(p.exposed, ","))
+	}
 	defer context.AfterFunc(ctx, func() { p.health.stopping.Store(true) })()
 	err := p.tree.Run(ctx)
 	p.close()

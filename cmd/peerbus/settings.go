@@ -214,18 +214,6 @@ func nodeMap(nodes []string) (map[string][]string, error) {
 	return out, nil
 }
 
-// hostPorts takes `HOST:PORT[,HOST:PORT]` apart.
-func hostPorts(list string) (all []string, err error) {
-	for addr := range strings.SplitSeq(list, ",") {
-		addr = strings.TrimSpace(addr)
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, err
-		}
-		all = append(all, addr)
-	}
-	return all, nil
-}
-
 // storeDir gives the directory of a service's store. name tells several on one
 // machine apart.
 func storeDir(dir, service, name string) (string, error) {

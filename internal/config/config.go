@@ -144,7 +144,7 @@ func (s setting) apply(flags *pflag.FlagSet) error {
 		err = flags.Set(s.name, s.values[0])
 	}
 	if err != nil {
-		return fault.New(fault.BadRequest, "%s: %w", s.origin, err)
+		return fault.New(fault.BadRequest, "%s: %w%s", s.origin, err, Hint(strings.Join(s.values, " ")))
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func environment(flags *pflag.FlagSet, environ []string, known func(string) bool
 		f := flags.Lookup(name)
 		if f == nil {
 			if !known(name) {
-				return nil, fault.New(fault.BadRequest, "environment: %s is no setting", key)
+				return nil, fault.New(fault.BadRequest, "environment: %s is no setting%s", key, ofService(key))
 			}
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -90,16 +89,6 @@ func (e *embedded) stop() {
 	if e.temporary != "" {
 		_ = os.RemoveAll(e.temporary) // what is left there is the system's to clean
 	}
-}
-
-func splitURLs(urls string) []string {
-	var out []string
-	for u := range strings.SplitSeq(urls, ",") {
-		if u = strings.TrimSpace(u); u != "" {
-			out = append(out, u)
-		}
-	}
-	return out
 }
 
 // natsLog writes the server's log lines. What the server takes for notable is

@@ -70,6 +70,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if err := CheckURL(cfg.URL); err != nil {
+		return nil, err
+	}
 	if err := cfg.checkReplicas(); err != nil {
 		return nil, err
 	}
@@ -95,7 +98,7 @@ func (e *Engine) connect(ctx context.Context, cfg Config) error {
 		return err
 	})
 	if err != nil {
-		return fault.New(fault.Unavailable, "connecting to NATS at %q: %w", cfg.URL, err)
+		return fault.New(fault.Unavailable, "connecting to NATS at %q: %w", redacted(cfg.URL), err)
 	}
 	if e.js, err = jetstream.New(e.conn); err != nil {
 		return fault.New(fault.Unavailable, "JetStream: %w", err)
@@ -105,7 +108,7 @@ func (e *Engine) connect(ctx context.Context, cfg Config) error {
 		return err
 	})
 	if err != nil {
-		return fault.New(fault.Unavailable, "JetStream at %q: %w", cfg.URL, err)
+		return fault.New(fault.Unavailable, "JetStream at %q: %w", redacted(cfg.URL), err)
 	}
 	return nil
 }

@@ -27,10 +27,18 @@ func unavailable(err error, prefixes ...string) bool {
 		slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s.Message(), p) })
 }
 
+// Left tells gRPC's own error for a connection whose server had said that it stops:
+// one that is killed says nothing.
+func Left(err error) bool {
+	s, ok := status.FromError(err)
+	return ok && s.Code() == codes.Unavailable && strings.Contains(s.Message(), "received prior goaway") &&
+		strings.Contains(s.Message(), "graceful_stop")
+}
+
 // EndLevel is the level at which the end of a stream is logged: a service that has
 // said that it stops is no reason for a warning.
 func EndLevel(err error) slog.Level {
-	if CodeOf(err) == Unavailable && !Broken(err) {
+	if CodeOf(err) == Unavailable && (!Broken(err) || Left(err)) {
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn

@@ -21,6 +21,10 @@ func TestWhoSaysUnavailable(t *testing.T) {
 		{status.Error(codes.Unavailable, "name resolver error: no such host"), true, true, slog.LevelWarn},
 		{status.Error(codes.Unavailable, "error reading from server: EOF"), false, true, slog.LevelWarn},
 		{status.Error(codes.Unavailable, "closing transport due to: EOF"), false, true, slog.LevelWarn},
+		{status.Error(codes.Unavailable, `closing transport due to: connection error: desc = "error reading from server: EOF", `+
+			`received prior goaway: code: NO_ERROR, debug data: "graceful_stop"`), false, true, slog.LevelInfo},
+		{status.Error(codes.Unavailable, `closing transport due to: connection error: desc = "error reading from server: EOF", `+
+			`received prior goaway: code: ENHANCE_YOUR_CALM, debug data: "too_many_pings"`), false, true, slog.LevelWarn},
 		{status.Error(codes.Unavailable, "the bus is stopping"), false, false, slog.LevelInfo},
 		{fault.New(fault.Unavailable, "the bus is stopping"), false, false, slog.LevelInfo},
 		{status.Error(codes.NotFound, "connection error"), false, false, slog.LevelWarn},

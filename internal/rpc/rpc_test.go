@@ -1,7 +1,6 @@
 package rpc_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
@@ -32,7 +31,7 @@ func serve(t *testing.T, s rpc.Security, register func(*rpc.Server)) string {
 	if register != nil {
 		register(srv)
 	}
-	lis, err := rpc.Listen("127.0.0.1:0", s, slog.Default())
+	lis, err := rpc.Listen("127.0.0.1:0", s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,17 +109,21 @@ func TestSettingsThatCannotBe(t *testing.T) {
 }
 
 func TestListenBeyondLoopback(t *testing.T) {
-	if _, err := rpc.Listen("0.0.0.0:0", rpc.Security{}, slog.Default()); err == nil || !strings.Contains(err.Error(), "--insecure") {
+	if _, err := rpc.Listen("0.0.0.0:0", rpc.Security{}); err == nil || !strings.Contains(err.Error(), "--insecure") {
 		t.Errorf("without TLS: %v", err)
 	}
-	var log bytes.Buffer
-	lis, err := rpc.Listen("0.0.0.0:0", rpc.Security{Insecure: true}, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = lis.Close()
-	if !strings.Contains(log.String(), "without TLS") {
-		t.Errorf("the log says %q", log.String())
+	for addr, want := range map[string]bool{"0.0.0.0:0": true, "127.0.0.1:0": false} {
+		lis, err := rpc.Listen(addr, rpc.Security{Insecure: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = lis.Close()
+		if got := rpc.Exposed(lis, rpc.Security{Insecure: true}); got != want {
+			t.Errorf("%s: exposed %v", addr, got)
+		}
+		if rpc.Exposed(lis, rpc.Security{CertFile: "a", KeyFile: "b"}) {
+			t.Errorf("%s: exposed in spite of TLS", addr)
+		}
 	}
 }
 
@@ -180,5 +183,51 @@ func TestMemory(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// Whose server has said that it stops is no reason for a warning; whose server is cut is.
+func TestHowAServerEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(stop func(), srv *rpc.Server)
+		want slog.Level
+	}{
+		"stopped": {func(stop func(), _ *rpc.Server) { stop() }, slog.LevelInfo},
+		"cut":     {func(_ func(), srv *rpc.Server) { srv.Stop() }, slog.LevelWarn},
+	} {
+		srv, err := rpc.NewServer(rpc.Security{}, slog.Default())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lis, err := rpc.Listen("127.0.0.1:0", rpc.Security{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- rpc.Serve(ctx, srv, lis) }()
+		conn, err := rpc.Dial(lis.Addr().String(), rpc.Security{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+		if err == nil {
+			_, err = watch.Recv()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.end(stop, srv)
+		for err == nil {
+			_, err = watch.Recv()
+		}
+		if got := fault.EndLevel(err); got != c.want {
+			t.Errorf("%s: %v for %v, want %v", name, got, err, c.want)
+		}
+		stop()
+		_ = conn.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }

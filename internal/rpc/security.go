@@ -3,7 +3,6 @@ package rpc
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"log/slog"
 	"net"
 	"os"
 
@@ -117,24 +116,23 @@ func (s Security) clientCredentials() (credentials.TransportCredentials, error) 
 }
 
 // Listen opens a TCP listener, without TLS on it. It refuses an address that
-// others could reach when there is no TLS, unless s.Insecure is set, and then
-// says so in the log.
-func Listen(addr string, s Security, log *slog.Logger) (net.Listener, error) {
+// others could reach when there is no TLS, unless s.Insecure is set; Exposed tells of
+// such a one.
+func Listen(addr string, s Security) (net.Listener, error) {
 	lis, err := listenTCP(addr)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "listening on %s: %w", addr, err)
 	}
-	if s.CertFile != "" || isLoopback(lis.Addr()) {
-		return lis, nil
-	}
-	if !s.Insecure {
+	if Exposed(lis, s) && !s.Insecure {
 		_ = lis.Close()
 		return nil, fault.New(fault.BadRequest,
 			"%s can be reached by others without TLS: give --tls-cert and --tls-key, or --insecure if that is meant", addr)
 	}
-	log.Warn("listener without TLS can be reached by others", "addr", lis.Addr().String())
 	return lis, nil
 }
+
+// Exposed tells whether others can reach a listener without TLS.
+func Exposed(lis net.Listener, s Security) bool { return s.CertFile == "" && !isLoopback(lis.Addr()) }
 
 func isLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)

@@ -26,7 +26,7 @@ func TestDialOneOfSeveral(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := rpc.Listen("127.0.0.1:0", s, slog.Default())
+	first, err := rpc.Listen("127.0.0.1:0", s)
 	if err != nil {
 		t.Fatal(err)
 	}

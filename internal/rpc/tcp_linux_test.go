@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"log/slog"
 	"net"
 	"syscall"
 	"testing"
@@ -9,7 +8,7 @@ import (
 
 // Both ends of a connection have the bounds by which a dead one is found.
 func TestSilenceIsBounded(t *testing.T) {
-	lis, err := Listen("127.0.0.1:0", Security{}, slog.New(slog.DiscardHandler))
+	lis, err := Listen("127.0.0.1:0", Security{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,10 @@ var Keys = map[string]string{
 	"count":     "how many",
 	"bytes":     "how many bytes",
 	"want":      "how many there should be",
-	"took":      "how long it took",
-	"age":       "how old it is",
+
+	// Times, in seconds as in the metrics.
+	"took_seconds": "how long it took",
+	"age_seconds":  "how old it is",
 
 	// Of a message.
 	"type": "its type; of a description of WebRTC, offer or answer",
@@ -57,7 +59,7 @@ var Keys = map[string]string{
 	"records":    "DTLS records that were sent",
 
 	// Of the process.
-	"addr":     "HOST:PORT that it listens on, or at which a replica is reached",
+	"addr":     "HOST:PORT that it listens on, or at which a replica is reached; several have commas between them",
 	"endpoint": "where it connects to",
 	"server":   "of NATS, likewise",
 	"subject":  "of NATS",

@@ -92,7 +92,7 @@ func (l *link) run(ctx context.Context) {
 		l.mesh.renewed()
 		if was {
 			backoff.Reset()
-			l.bus.log.Warn("the link to another replica broke", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
+			l.bus.log.Log(ctx, fault.EndLevel(err), "the link to another replica broke", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
 		}
 		if backoff.Wait(ctx) != nil {
 			continue

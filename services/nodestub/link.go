@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -63,7 +64,7 @@ func (l *link) run(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		l.report(ctx, lost{fault.From(err).Description})
+		l.report(ctx, lost{reason: fault.From(err).Description})
 		return
 	}
 	l.report(ctx, connected{where.String()})
@@ -77,8 +78,20 @@ func (l *link) run(ctx context.Context) {
 		},
 	)
 	if err != nil {
-		l.report(ctx, lost{fault.From(err).Description})
+		l.report(ctx, lost{reason: fault.From(err).Description, stopping: isStopping(err)})
 	}
+}
+
+// stops is the word of a node that stops, over a WebSocket.
+type stops struct{ error }
+
+func (s stops) Unwrap() error { return s.error }
+
+// isStopping tells the word of a node that stops from all else that ends a connection.
+// Over gRPC it is an error that is not our own.
+func isStopping(err error) bool {
+	var own *fault.Error
+	return errors.As(err, &stops{}) || !errors.As(err, &own) && fault.EndLevel(err) == slog.LevelInfo
 }
 
 // report hands an event to the session, unless that has hung up.

@@ -44,7 +44,10 @@ type (
 		reason string
 	}
 	// lost: the connection broke, or could not be made.
-	lost struct{ reason string }
+	lost struct {
+		reason   string
+		stopping bool // the node had said so: another one takes over, or it is back soon
+	}
 	// unknown: there is no such domain.
 	unknown struct{ reason string }
 	// elapsed: the time of the phase is over.

@@ -86,7 +86,7 @@ func parseEvent(t *testing.T, line string) event {
 func TestNoSessionIsStuck(t *testing.T) {
 	events := []event{
 		connected{"e"}, opened{code: 200, token: "t"}, opened{code: 503}, opened{code: 404},
-		lost{"r"}, unknown{"u"}, elapsed{}, overdue{}, closeAsked{},
+		lost{reason: "r"}, unknown{"u"}, elapsed{}, overdue{}, closeAsked{},
 	}
 	type node struct {
 		s                  state

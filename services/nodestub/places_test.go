@@ -139,7 +139,7 @@ func TestTheCertificateIsThatOfTheName(t *testing.T) {
 	cert, key := authority.Issue(t, "node") // for 127.0.0.1
 	security := rpc.Security{CertFile: cert, KeyFile: key, CAFile: authority.File}
 	log := slog.New(slog.DiscardHandler)
-	lis, err := rpc.Listen("127.0.0.1:0", security, log)
+	lis, err := rpc.Listen("127.0.0.1:0", security)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,7 @@ type session struct {
 
 	// Owned by run.
 	state     state
+	orderly   bool // it was last lost to a node that had said that it stops
 	link      *link
 	openID    int64
 	backoff   retry.Backoff
@@ -133,6 +134,9 @@ func (s *session) end() {
 // apply steps the machine and does what it says. Run calls it.
 func (s *session) apply(ctx context.Context, e event) {
 	before := s.state
+	if l, ok := e.(lost); ok {
+		s.orderly = l.stopping
+	}
 	after, effects := step(before, e)
 	s.state = after
 	if after.phase != before.phase {
@@ -276,7 +280,11 @@ func (s *session) logChange(ctx context.Context) {
 	case s.state.phase == closing || s.state.phase == closed:
 		log.InfoContext(ctx, "session with the Message Node is closed")
 	case name != "connecting":
-		log.WarnContext(ctx, "session with the Message Node is not live", "state", name, "reason", s.state.reason)
+		level := slog.LevelWarn
+		if name == "disconnected" && s.orderly {
+			level = slog.LevelInfo // a warning follows when it is not back in time
+		}
+		log.Log(ctx, level, "session with the Message Node is not live", "state", name, "reason", s.state.reason)
 	}
 }
 

@@ -101,6 +101,8 @@ func (c *webSocketConn) readError(err error) error {
 	switch {
 	case c.dead.Load():
 		return fault.New(fault.Unavailable, "the node did not answer a ping within %v", c.limits.PingTimeout)
+	case errors.As(err, &closed) && closed.Code == websocket.StatusGoingAway:
+		return stops{fault.New(fault.Unavailable, "the node closed the WebSocket: %s", closed.Reason)}
 	case errors.As(err, &closed):
 		return fault.New(fault.Unavailable, "the node closed the WebSocket: %d %s", closed.Code, closed.Reason)
 	}

@@ -266,7 +266,7 @@ func (p *peer) release() {
 	p.closeChannel()
 	if p.rtc != nil && !p.rtc.Close() {
 		p.stub.metrics.overdue.Inc()
-		p.log.Warn("the end of a P2P connection is not waited for any longer", "took", p.stub.limits.Close)
+		p.log.Warn("the end of a P2P connection is not waited for any longer", "took_seconds", p.stub.limits.Close.Seconds())
 	}
 	p.work.Wait()
 	ctx, cancel := context.WithTimeout(p.stub.last, p.stub.limits.Stop)

@@ -96,7 +96,7 @@ func (p *peer) reach(phase setupPhase, at time.Time) {
 	p.laps, over = p.laps.reach(phase, at)
 	for _, one := range over {
 		p.stub.metrics.phaseTime.WithLabelValues(p.role.String(), one.phase.String()).Observe(one.took.Seconds())
-		p.log.Debug("phase of the set-up", "phase", one.phase.String(), "took", one.took)
+		p.log.Debug("phase of the set-up", "phase", one.phase.String(), "took_seconds", one.took.Seconds())
 	}
 }
 

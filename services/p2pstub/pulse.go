@@ -202,7 +202,7 @@ func (u *pulse) wear(now time.Time) {
 	case u.worn || !u.answers:
 	case records >= l.Records || now.Sub(u.began) >= l.Age:
 		u.worn = true
-		p.log.Info("P2P connection is worn", "records", records, "age", now.Sub(u.began).Round(time.Second))
+		p.log.Info("P2P connection is worn", "records", records, "age_seconds", now.Sub(u.began).Round(time.Second).Seconds())
 		p.stub.change(p, func() { p.info.Worn = true })
 	}
 }

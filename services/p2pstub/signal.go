@@ -97,7 +97,7 @@ func (p *peer) publish(state status.State, reason string) {
 		if again {
 			p.log.Info("P2P connection is back")
 		} else {
-			p.log.Info("P2P connection is live", "took", time.Since(p.began).Round(time.Millisecond))
+			p.log.Info("P2P connection is live", "took_seconds", time.Since(p.began).Round(time.Millisecond).Seconds())
 		}
 	case status.Disconnected, status.Failed:
 		if state == status.Failed {
