@@ -135,7 +135,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"status", "--addr", "a:70000"}, "port 70000 is no number"},
 		{"PEERBUS_NATS_URL=natz://n:4222", []string{"registry"}, `nats-url: "natz://n:4222": a NATS has no natz://`},
 		{"PEERBUS_NATS_URL=tcp://10.96.0.7:4222", []string{"msgnode"}, "enableServiceLinks: false"},
-		{"", []string{"msgnode", "--nats-url", "nats://a:1,nats://"}, names no host},
+		{"", []string{"msgnode", "--nats-url", "nats://a:1,nats://"}, "names no host"},
 		{"", []string{"post"}, "arg"},
 		{"", []string{"post", "x", "[]"}, "body is not a JSON object"},
 		{"", []string{"post", "x", "--wait", "long"}, "wait"},
