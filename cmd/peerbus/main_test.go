@@ -122,6 +122,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"msgnode", "--domain", "a", "--nats-replicas", "3"}, "an embedded NATS keeps 1 replica"},
 		{"", []string{"msgnode", "--domain", "a", "--nats-url", "nats://127.0.0.1:1", "--nats-replicas", "9"}, "1 to 5 replicas"},
 		{"", []string{"msgnode", "--domain", "a", "--mailbox-time", "-1s"}, "cannot be negative"},
+		{"PEERBUS_MAX_SESSIONS=0", []string{"msgnode", "--domain", "a"}, "max-sessions"},
 		{"PEERBUS_REGISTRY_ADDR=tcp://10.96.0.7:7401", []string{"bus"}, `registry-addr "tcp://10.96.0.7:7401": want HOST:PORT, without tcp://; is it of a Service of Kubernetes`},
 		{"PEERBUS_UDP_PORT=udp://10.96.0.7:3478", []string{"p2pstub"}, "PEERBUS_UDP_PORT: "},
 		{"PEERBUS_UDP_PORT=udp://10.96.0.7:3478", []string{"p2pstub"}, "enableServiceLinks: false"},

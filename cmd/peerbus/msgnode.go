@@ -46,6 +46,8 @@ func msgnodeCommand() *cobra.Command {
 	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
 	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT[,HOST:PORT]` of the gRPC address as others reach it, with one for each replica or a name that has several addresses; :PORT for the host of the request (default: that host, and the port of --grpc-addr)")
 	f.IntVar(&s.limits.MailboxBytes, "mailbox-bytes", s.limits.MailboxBytes, "most `BYTES` kept for one runtime while its session is lost")
+	f.IntVar(&s.limits.Sessions, "max-sessions", s.limits.Sessions, "most `SESSIONS` of the domain; each replica has all of their records in memory")
+	f.IntVar(&s.limits.Entries, "max-entries", s.limits.Entries, "most `ENTRIES` of the domain registry, likewise")
 	f.DurationVar(&s.limits.MailboxTime, "mailbox-time", s.limits.MailboxTime, "how long a message is kept for such a runtime")
 	return c
 }
@@ -59,6 +61,9 @@ func (s *nodeSettings) run(cmd *cobra.Command) error {
 	}
 	if s.limits.MailboxBytes < 0 || s.limits.MailboxTime < 0 {
 		return fault.New(fault.BadRequest, "mailbox-bytes and mailbox-time cannot be negative")
+	}
+	if s.limits.Sessions < 1 || s.limits.Entries < 1 {
+		return fault.New(fault.BadRequest, "max-sessions and max-entries are numbers above 0")
 	}
 	endpoints, err := s.endpoints()
 	if err != nil {
