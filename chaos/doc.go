@@ -23,7 +23,7 @@
 // until it is direct both ways (traffic.go); the faults of a schedule that a seed
 // decides (schedule.go) begin and heal (faults.go); traffic goes on until it is
 // direct again; it stops, and what is still under way may arrive; the judge
-// (judge.go) says what it saw, fault by fault (report.go, table.go).
+// (internal/numbered) says what it saw, fault by fault (report.go, table.go).
 //
 // Three modes: faults (the default), -switch (switch.go: what a switch from one
 // path to the other costs) and -stall (stall.go: what a listener that stops reading

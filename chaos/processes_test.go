@@ -28,9 +28,3 @@ func TestOwnerOfANamespace(t *testing.T) {
 		}
 	}
 }
-
-func TestMessagesAreCheckedByTheirPad(t *testing.T) {
-	if a, b := pad(1, smallBytes), pad(2, smallBytes); len(a) != smallBytes || a == b {
-		t.Errorf("%q and %q", a, b)
-	}
-}

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/numbered"
 )
 
 // occurrence is one fault that has happened.
 type occurrence struct {
-	name string
-	span // from its beginning until it was healed
+	name          string
+	numbered.Span // from its beginning until it was healed
 }
 
 const (
@@ -56,18 +58,15 @@ type report struct {
 
 // newReport charges what the judge has seen to the faults that happened then. Of
 // faults that overlap each is charged; the totals count once.
-func newReport(j *judge, began time.Time, happened []occurrence) *report {
-	lost := j.lost()
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func newReport(found numbered.Findings, began time.Time, happened []occurrence) *report {
 	r := &report{
-		Faults: len(happened), Lost: len(lost), Doubled: len(j.doubled), Reordered: len(j.reordered),
-		Damaged: j.damaged, Refused: j.refused, Over: map[string]int{},
+		Faults: len(happened), Lost: len(found.Lost), Doubled: len(found.Doubled), Reordered: len(found.Reordered),
+		Damaged: found.Damaged, Refused: found.Refused, Over: map[string]int{},
 	}
-	for i, d := range j.directions {
-		r.Accepted += d.accepted
-		r.HandedTo[i] = d.handed
-		for path, n := range d.over {
+	for i, direction := range found.Lanes {
+		r.Accepted += direction.Accepted
+		r.HandedTo[i] = direction.Handed
+		for path, n := range direction.Over {
 			r.Over[path] += n
 		}
 	}
@@ -77,19 +76,19 @@ func newReport(j *judge, began time.Time, happened []occurrence) *report {
 	}
 	for _, kind := range []struct {
 		what string
-		list []incident
+		list []numbered.Incident
 		lead time.Duration
 		add  func(*row)
 	}{
-		{"lost", lost, lead, func(r *row) { r.Lost++ }},
-		{"doubled", j.doubled, 0, func(r *row) { r.Doubled++ }},
-		{"reordered", j.reordered, 0, func(r *row) { r.Reordered++ }},
+		{"lost", found.Lost, lead, func(r *row) { r.Lost++ }},
+		{"doubled", found.Doubled, 0, func(r *row) { r.Doubled++ }},
+		{"reordered", found.Reordered, 0, func(r *row) { r.Reordered++ }},
 	} {
 		t.charge(kind.list, kind.lead, kind.add)
 		r.Incidents = append(r.Incidents, t.describe(kind.what, kind.list, kind.lead, began)...)
 	}
-	for i := range j.directions {
-		t.pauses(j.directions[i].pauses)
+	for _, direction := range found.Lanes {
+		t.pauses(direction.Pauses)
 	}
 	r.Rows = t.sorted()
 	return r
@@ -108,7 +107,7 @@ func (t *tally) row(name string) *row {
 	return t.rows[name]
 }
 
-func (t *tally) charge(list []incident, lead time.Duration, add func(*row)) {
+func (t *tally) charge(list []numbered.Incident, lead time.Duration, add func(*row)) {
 	for _, i := range list {
 		for _, name := range t.blamed(i, lead) {
 			add(t.row(name))
@@ -117,10 +116,10 @@ func (t *tally) charge(list []incident, lead time.Duration, add func(*row)) {
 }
 
 // blamed names the faults that an incident is charged to.
-func (t *tally) blamed(i incident, lead time.Duration) []string {
+func (t *tally) blamed(i numbered.Incident, lead time.Duration) []string {
 	var names []string
 	for _, o := range t.happened {
-		if !i.At.Before(o.from.Add(-lead)) && !i.At.After(o.to.Add(aftermath)) && !slices.Contains(names, o.name) {
+		if !i.At.Before(o.From.Add(-lead)) && !i.At.After(o.To.Add(aftermath)) && !slices.Contains(names, o.name) {
 			names = append(names, o.name)
 		}
 	}
@@ -130,17 +129,17 @@ func (t *tally) blamed(i incident, lead time.Duration) []string {
 	return names
 }
 
-func (t *tally) pauses(list []span) {
+func (t *tally) pauses(list []numbered.Span) {
 	for _, p := range list {
 		explained := false
 		for _, o := range t.happened {
-			if p.overlaps(span{o.from, o.to.Add(aftermath)}) {
+			if p.Overlaps(numbered.Span{From: o.From, To: o.To.Add(aftermath)}) {
 				explained = true
-				t.row(o.name).paused(p.length(), o.length())
+				t.row(o.name).paused(p.Length(), o.Length())
 			}
 		}
 		if !explained {
-			t.row(outside).paused(p.length(), 0)
+			t.row(outside).paused(p.Length(), 0)
 		}
 	}
 }
@@ -169,7 +168,7 @@ func (t *tally) sorted() []row {
 }
 
 // describe names the first messages of a list, and the faults around them.
-func (t *tally) describe(what string, list []incident, lead time.Duration, began time.Time) []string {
+func (t *tally) describe(what string, list []numbered.Incident, lead time.Duration, began time.Time) []string {
 	const most = 10
 	var out []string
 	for n, i := range list {
@@ -177,7 +176,7 @@ func (t *tally) describe(what string, list []incident, lead time.Duration, began
 			out = append(out, fmt.Sprintf("%s: %d more", what, len(list)-most))
 			break
 		}
-		out = append(out, fmt.Sprintf("%s: %s, pair %d, number %d, at %.3f s: %s", what, directionName(i.Direction),
+		out = append(out, fmt.Sprintf("%s: %s, pair %d, number %d, at %.3f s: %s", what, directionName(i.Lane),
 			i.Pair, i.Number, i.At.Sub(began).Seconds(), strings.Join(t.blamed(i, lead), ", ")))
 	}
 	return out

@@ -6,10 +6,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/numbered"
 )
 
+// testBegin is when the stories below begin; after gives a time in them.
+var testBegin = time.Unix(1000, 0)
+
+func after(ms int) time.Time { return testBegin.Add(time.Duration(ms) * time.Millisecond) }
+
+func span(from, to int) numbered.Span { return numbered.Span{From: after(from), To: after(to)} }
+
+// accept posts the next message of a pair, and has it accepted.
+func accept(j *numbered.Judge, pair, ms int) {
+	j.Told(pair, j.Posted(pair, after(ms)), nil)
+}
+
 func happened(name string, from, to int) occurrence {
-	return occurrence{name, span{after(from), after(to)}}
+	return occurrence{name, span(from, to)}
 }
 
 func rowsOf(r *report) map[string]row {
@@ -21,14 +35,14 @@ func rowsOf(r *report) map[string]row {
 }
 
 func TestReportChargesFaults(t *testing.T) {
-	j := newJudge([]int{0, 1})
+	j := numbered.NewJudge(2, []int{0, 1})
 	accept(j, 0, 10_500) // lost while both faults are there
 	accept(j, 0, 9_500)  // lost, under way as the first began
 	accept(j, 0, 30_000) // lost, and no fault is near
 	accept(j, 1, 20_000)
-	j.handed(1, 1, direct, after(20_000))
-	j.handed(1, 1, relayed, after(22_500)) // doubled, after a long pause, as the third has just healed
-	r := newReport(j, testBegin, []occurrence{
+	j.Handed(1, 1, numbered.Direct, after(20_000))
+	j.Handed(1, 1, numbered.Relayed, after(22_500)) // doubled, after a long pause, as the third has just healed
+	r := newReport(j.Findings(), testBegin, []occurrence{
 		happened("cut", 10_000, 12_000), happened("kill", 10_400, 11_000), happened("cut", 21_000, 22_000),
 	})
 	want := map[string]row{
@@ -51,11 +65,11 @@ func TestReportChargesFaults(t *testing.T) {
 }
 
 func TestReportNamesSomeIncidents(t *testing.T) {
-	j := newJudge([]int{0})
+	j := numbered.NewJudge(1, []int{0})
 	for range 25 {
 		accept(j, 0, 0)
 	}
-	r := newReport(j, testBegin, nil)
+	r := newReport(j.Findings(), testBegin, nil)
 	if len(r.Incidents) != 11 || r.Incidents[10] != "lost: 15 more" {
 		t.Errorf("%q", r.Incidents)
 	}
@@ -91,7 +105,7 @@ func TestVerdict(t *testing.T) {
 
 func TestTableShowsRowsAndTotals(t *testing.T) {
 	r := report{
-		Seed: 9, Seconds: 60, Faults: 3, Lost: 1, HandedTo: [2]int{5, 6}, Over: map[string]int{direct: 11},
+		Seed: 9, Seconds: 60, Faults: 3, Lost: 1, HandedTo: [2]int{5, 6}, Over: map[string]int{numbered.Direct: 11},
 		Rows:    []row{{Fault: "cut", Times: 3, Lost: 1, Pause: 1.5, Held: 1}},
 		Refused: map[string]int{"full": 2}, Incidents: []string{"lost: one"}, Failures: []string{"bus ended by itself"},
 	}
@@ -110,11 +124,11 @@ func TestTableShowsRowsAndTotals(t *testing.T) {
 }
 
 func TestPhasesCompareWithSteadyTraffic(t *testing.T) {
-	handed := func(ms int, latency time.Duration) handOver { return handOver{after(ms), latency, direct} }
+	handed := func(ms int, latency time.Duration) handOver { return handOver{after(ms), latency, numbered.Direct} }
 	stages := []stage{
-		{steadyDirect, span{after(0), after(1000)}},
-		{"switch", span{after(2000), after(3000)}}, {"switch", span{after(5000), after(6000)}},
-		{"nothing came", span{after(8000), after(9000)}},
+		{steadyDirect, span(0, 1000)},
+		{"switch", span(2000, 3000)}, {"switch", span(5000, 6000)},
+		{"nothing came", span(8000, 9000)},
 	}
 	got := phases("paced", stages, []handOver{
 		handed(0, 2*time.Millisecond), handed(999, 2*time.Millisecond), handed(1000, time.Hour), // the last is outside

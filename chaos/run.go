@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peerbus/peerbus/internal/numbered"
 	"github.com/peerbus/peerbus/internal/run"
 )
 
@@ -30,7 +31,7 @@ func runFaults(ctx context.Context, s settings, w *world, p *progress) (*report,
 		return nil, err
 	}
 	t.start(ctx)
-	if !t.settle(ctx, direct, directTime) {
+	if !t.settle(ctx, numbered.Direct, directTime) {
 		return nil, notDirect(ctx)
 	}
 	p.say("traffic is direct both ways; seed %d", s.seed)
@@ -40,14 +41,14 @@ func runFaults(ctx context.Context, s settings, w *world, p *progress) (*report,
 		return nil, err
 	}
 	healed := time.Now()
-	isDirect := t.settle(ctx, direct, directTime)
+	isDirect := t.settle(ctx, numbered.Direct, directTime)
 	p.say("all is healed; direct again after %.1f s: %t", time.Since(healed).Seconds(), isDirect)
 	t.halt(ctx, s.quiet)
 	t.drain(ctx, s.quiet)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	r := newReport(t.judge, p.began, happened)
+	r := newReport(t.judge.Findings(), p.began, happened)
 	r.Seed, r.Seconds, r.Direct, r.Failures = s.seed, healed.Sub(began).Seconds(), isDirect, w.failures()
 	return r, nil
 }
@@ -119,7 +120,7 @@ func (h *happening) one(ctx context.Context, f fault, lasts time.Duration) error
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.occurrences = append(h.occurrences, occurrence{f.name, span{began, time.Now()}})
+	h.occurrences = append(h.occurrences, occurrence{f.name, numbered.Span{From: began, To: time.Now()}})
 	if err != nil {
 		return fmt.Errorf("healing %s: %w", f.name, err)
 	}

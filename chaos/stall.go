@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peerbus/peerbus/internal/numbered"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/services/bus"
 	"github.com/peerbus/peerbus/services/msgnode"
@@ -87,7 +88,7 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 	}
 	defer open()
 	others.start(ctx)
-	if !others.settle(ctx, direct, directTime) {
+	if !others.settle(ctx, numbered.Direct, directTime) {
 		return nil, notDirect(ctx)
 	}
 	w.link.set(s.weather)
@@ -109,21 +110,21 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 	w.link.set(weather{})
 	flood.halt(ctx, s.quiet)
 	flood.drain(ctx, s.quiet)
-	others.settle(ctx, direct, directTime)
+	others.settle(ctx, numbered.Direct, directTime)
 	others.halt(ctx, s.quiet)
 	others.drain(ctx, s.quiet)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	stall := occurrence{"a listener stalls", span{began, ended}}
+	stall := occurrence{"a listener stalls", numbered.Span{From: began, To: ended}}
 	return &stallReport{
-		Seconds: stall.length().Seconds(), Memory: m.end(),
-		Stalled: stallPart(w, flood, p), Others: stallPart(w, others, p), Pause: others.judge.longestPause(stall.span).Seconds(),
+		Seconds: stall.Length().Seconds(), Memory: m.end(),
+		Stalled: stallPart(w, flood, p), Others: stallPart(w, others, p), Pause: others.judge.LongestPause(stall.Span).Seconds(),
 	}, nil
 }
 
 func stallPart(w *world, t *traffic, p *progress) *report {
-	r := newReport(t.judge, p.began, nil)
+	r := newReport(t.judge.Findings(), p.began, nil)
 	r.Direct, r.Failures = true, w.failures()
 	return r
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/numbered"
 )
 
 const (
@@ -89,7 +90,7 @@ func measureSwitches(ctx context.Context, w *world, p *progress, pass string, pa
 	}
 	t.halt(ctx, quietAfterPass)
 	t.drain(ctx, quietAfterPass)
-	r := newReport(t.judge, p.began, nil)
+	r := newReport(t.judge.Findings(), p.began, nil)
 	r.Direct, r.Failures = true, w.failures()
 	return phases(pass, s.stages, s.taken), r, ctx.Err()
 }
@@ -100,7 +101,7 @@ const quietAfterPass = 90 * time.Second
 // stage is a named span of a pass.
 type stage struct {
 	name string
-	span
+	numbered.Span
 }
 
 // switcher forces switches and notes when.
@@ -121,20 +122,20 @@ func (s *switcher) record(h handOver) {
 }
 
 func (s *switcher) note(name string, from time.Time, length time.Duration) {
-	s.stages = append(s.stages, stage{name, span{from, from.Add(length)}})
+	s.stages = append(s.stages, stage{name, numbered.Span{From: from, To: from.Add(length)}})
 }
 
 // play measures both paths in steady state, then each way to switch.
 func (s *switcher) play(ctx context.Context) error {
 	alice := s.world.sides[0]
 	udp := s.world.udpCut(alice)
-	if err := s.steady(ctx, steadyDirect, direct); err != nil {
+	if err := s.steady(ctx, steadyDirect, numbered.Direct); err != nil {
 		return err
 	}
 	if err := udp.begin(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(s.steady(ctx, steadyRelayed, relayed), udp.heal(ctx)); err != nil {
+	if err := errors.Join(s.steady(ctx, steadyRelayed, numbered.Relayed), udp.heal(ctx)); err != nil {
 		return err
 	}
 	for _, f := range []fault{s.closed(alice), terminated(s.world.process("p2pstub of " + alice.name)), udp} {
@@ -175,7 +176,7 @@ func (s *switcher) steady(ctx context.Context, name, path string) error {
 
 // force switches to the Message Node and back.
 func (s *switcher) force(ctx context.Context, f fault) error {
-	if !s.traffic.settle(ctx, direct, directTime) {
+	if !s.traffic.settle(ctx, numbered.Direct, directTime) {
 		return fmt.Errorf("after %s: %w", f.name, notDirect(ctx))
 	}
 	s.progress.say("switch: %s", f.name)
@@ -188,7 +189,7 @@ func (s *switcher) force(ctx context.Context, f fault) error {
 	if err := errors.Join(err, bounded(ctx, f.heal)); err != nil {
 		return err
 	}
-	if !s.traffic.settle(ctx, direct, directTime) {
+	if !s.traffic.settle(ctx, numbered.Direct, directTime) {
 		return fmt.Errorf("after %s: %w", f.name, notDirect(ctx))
 	}
 	s.note("back: "+f.name, s.firstDirect(healed).Add(-around/2), around)
@@ -202,7 +203,7 @@ func (s *switcher) firstDirect(healed time.Time) time.Time {
 	defer s.mu.Unlock()
 	first := healed
 	for _, h := range slices.Backward(s.taken) {
-		if h.Path == relayed {
+		if h.Path == numbered.Relayed {
 			break
 		}
 		first = h.At
@@ -224,9 +225,9 @@ func phases(pass string, stages []stage, taken []handOver) []phase {
 			out = append(out, phase{Pass: pass, Phase: st.name})
 		}
 		out[index[st.name]].Spans++
-		lengths[st.name] += st.length()
+		lengths[st.name] += st.Length()
 		for _, h := range taken {
-			if !h.At.Before(st.from) && h.At.Before(st.to) {
+			if !h.At.Before(st.From) && h.At.Before(st.To) {
 				latencies[st.name] = append(latencies[st.name], h.Latency)
 			}
 		}

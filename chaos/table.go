@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/numbered"
 )
 
 // table prints rows below a heading, in columns.
@@ -55,7 +57,7 @@ func (r *report) summary() string {
 func (r *report) counts() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d messages accepted, %d handed over to bob and %d to alice; %d came direct, %d over the Message Node\n",
-		r.Accepted, r.HandedTo[0], r.HandedTo[1], r.Over[direct], r.Over[relayed])
+		r.Accepted, r.HandedTo[0], r.HandedTo[1], r.Over[numbered.Direct], r.Over[numbered.Relayed])
 	for _, text := range slices.Sorted(maps.Keys(r.Refused)) {
 		fmt.Fprintf(&b, "refused %d times: %s\n", r.Refused[text], text)
 	}

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/numbered"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -16,12 +15,6 @@ import (
 const (
 	smallBytes = 64
 	largeBytes = 256 << 10
-)
-
-// Paths of a message.
-const (
-	direct  = "direct"
-	relayed = "relayed"
 )
 
 // pace is how fast one pair's poster goes.
@@ -45,7 +38,7 @@ type pair struct {
 
 // traffic is all pairs, and the judge of their messages.
 type traffic struct {
-	judge *judge
+	judge *numbered.Judge
 	pairs []*pair
 	// observe is told of each hand-over, if it is set before start.
 	observe func(handOver)
@@ -61,18 +54,6 @@ type handOver struct {
 	At      time.Time
 	Latency time.Duration
 	Path    string
-}
-
-// body is what a message carries.
-type body struct {
-	Value content `json:"value"`
-}
-
-type content struct {
-	Number int    `json:"number"`
-	Sent   int64  `json:"sent"` // nanoseconds since 1970
-	Size   int    `json:"size"`
-	Pad    string `json:"pad"`
 }
 
 // buses gives a client to each side, which posts and listens there.
@@ -91,7 +72,7 @@ func (w *world) buses(name string) ([]*client.Bus, error) {
 // newTraffic registers addresses at both sides. directions has one entry a pair:
 // which side posts.
 func (w *world) newTraffic(ctx context.Context, p pace, posters []*client.Bus, directions []int) (*traffic, error) {
-	t := &traffic{judge: newJudge(directions)}
+	t := &traffic{judge: numbered.NewJudge(2, directions)}
 	for i, from := range directions {
 		sender, err := w.sides[from].register(ctx)
 		if err != nil {
@@ -163,7 +144,7 @@ func (t *traffic) halt(ctx context.Context, patience time.Duration) {
 	case <-time.After(patience):
 	case <-ctx.Done():
 	}
-	t.judge.stopped(time.Now())
+	t.judge.Stopped(time.Now())
 }
 
 // run posts for one pair.
@@ -184,19 +165,16 @@ func (t *traffic) run(ctx, posting context.Context, p *pair) {
 
 func (t *traffic) post(ctx context.Context, p *pair, size int) {
 	at := time.Now()
-	number := t.judge.posted(p.index, at)
-	text, err := json.Marshal(body{content{Number: number, Sent: at.UnixNano(), Size: size, Pad: pad(number, size)}})
+	number := t.judge.Posted(p.index, at)
+	text, err := numbered.New(number, size, at)
 	if err == nil {
 		err = p.bus.Post(ctx, &pb.Message{Type: "message", From: p.from, To: p.to, Body: text})
 	}
 	if err != nil && ctx.Err() != nil {
 		return // the run is over: what became of this one is nobody's business
 	}
-	t.judge.told(p.index, number, err)
+	t.judge.Told(p.index, number, err)
 }
-
-// pad fills a message up with what its number says.
-func pad(number, size int) string { return strings.Repeat(string(rune('a'+number%26)), size) }
 
 // handler takes what comes for a pair.
 func (t *traffic) handler(p *pair) client.Handler {
@@ -204,15 +182,15 @@ func (t *traffic) handler(p *pair) client.Handler {
 		if t.gate != nil {
 			<-t.gate
 		}
-		at, path := time.Now(), pathOf(m)
-		var b body
-		if json.Unmarshal(m.Body, &b) != nil || m.From != p.from || b.Value.Pad != pad(b.Value.Number, b.Value.Size) {
-			t.judge.broken()
+		at, path := time.Now(), numbered.PathOf(m.Via)
+		content, ok := numbered.Read(m.Body)
+		if !ok || m.From != p.from {
+			t.judge.Broken()
 			return
 		}
-		t.judge.handed(p.index, b.Value.Number, path, at)
+		t.judge.Handed(p.index, content.Number, path, at)
 		if t.observe != nil {
-			t.observe(handOver{at, at.Sub(time.Unix(0, b.Value.Sent)), path})
+			t.observe(handOver{at, at.Sub(time.Unix(0, content.Sent)), path})
 		}
 	}
 }
@@ -220,16 +198,8 @@ func (t *traffic) handler(p *pair) client.Handler {
 // refusals takes what comes back to a poster.
 func (t *traffic) refusals(_ context.Context, m *pb.Message) {
 	if _, err := message.Result(m); err != nil {
-		t.judge.takenBack(err)
+		t.judge.TakenBack(err)
 	}
-}
-
-// pathOf tells how a message came: `via` is the stub that it came in through.
-func pathOf(m *pb.Message) string {
-	if strings.Contains(m.Via, "/protostub/") {
-		return relayed
-	}
-	return direct
 }
 
 // Times of waiting for traffic.
@@ -246,7 +216,7 @@ const (
 // within a time.
 func (t *traffic) settle(ctx context.Context, path string, within time.Duration) bool {
 	deadline := time.Now().Add(within)
-	for !t.judge.steadily(path, time.Now(), steadyTime) {
+	for !t.judge.Steadily(path, time.Now(), steadyTime) {
 		if time.Now().After(deadline) || wait(ctx, lookEvery) != nil {
 			return false
 		}
@@ -258,8 +228,8 @@ func (t *traffic) settle(ctx context.Context, path string, within time.Duration)
 // time.
 func (t *traffic) drain(ctx context.Context, quiet time.Duration) {
 	began := time.Now()
-	for t.judge.missing() > 0 {
-		last := t.judge.lastHanded()
+	for t.judge.Missing() > 0 {
+		last := t.judge.LastHanded()
 		if last.Before(began) {
 			last = began
 		}

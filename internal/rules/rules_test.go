@@ -55,6 +55,7 @@ func packages(t *testing.T) []pkg {
 var allowed = map[string][]string{
 	"gen/":               {},
 	"internal/fault":     {},
+	"internal/numbered":  {},
 	"internal/retry":     {},
 	"internal/run":       {},
 	"internal/sequence":  {"internal/fault"},

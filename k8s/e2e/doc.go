@@ -13,7 +13,8 @@
 // combination is validated by the API server (validate.go); the main job is done between
 // two namespaces, and with a runtime outside, in each way to expose WebRTC
 // (exposure.go); docs/kubernetes.md is done as it stands, TLS among it (page.go); and the overlay with replicas is killed, replaced and scaled under
-// numbered traffic (scaled.go), of which nothing may be lost, doubled or reordered.
+// numbered traffic (scaled.go), of which nothing may be lost, doubled or reordered: the
+// judge is that of chaos (internal/numbered).
 //
 // KUBECONFIG names the cluster; without it K8S_UP is a program that brings one up, and
 // prints `export KUBECONFIG=FILE`. K8S_LOAD is a program that loads an image: `K8S_LOAD

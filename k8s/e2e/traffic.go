@@ -18,6 +18,7 @@ import (
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/numbered"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/k8s/manifests"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -55,15 +56,6 @@ type pair struct {
 	bus      *client.Bus
 }
 
-// body is what a message carries.
-type body struct {
-	Value struct {
-		Number int    `json:"number"`
-		Size   int    `json:"size"`
-		Pad    string `json:"pad"`
-	} `json:"value"`
-}
-
 // runTraffic posts until SIGUSR1, waits for what is under way, and prints the counts: a
 // line of JSON each second, the last of which is final.
 func runTraffic(ctx context.Context, args []string) error {
@@ -73,7 +65,7 @@ func runTraffic(ctx context.Context, args []string) error {
 	}
 	finish, stop := signal.NotifyContext(ctx, syscall.SIGUSR1)
 	defer stop()
-	t := &traffic{judge: newJudge(pairs)}
+	t := &traffic{judge: newJudge()}
 	if err := t.set(ctx); err != nil {
 		return err
 	}
@@ -101,7 +93,7 @@ func finishTraffic() error { return syscall.Kill(1, syscall.SIGUSR1) }
 
 // traffic is all pairs, and the judge of their messages.
 type traffic struct {
-	judge *judge
+	judge *numbered.Judge
 	pairs []*pair
 }
 
@@ -193,32 +185,28 @@ func (t *traffic) run(ctx, finish context.Context, p *pair) {
 }
 
 func (t *traffic) post(ctx context.Context, p *pair, size int) {
-	number := t.judge.posted(p.index)
-	var b body
-	b.Value.Number, b.Value.Size, b.Value.Pad = number, size, pad(number, size)
-	text, err := json.Marshal(b)
+	at := time.Now()
+	number := t.judge.Posted(p.index, at)
+	text, err := numbered.New(number, size, at)
 	if err == nil {
 		err = p.bus.Post(ctx, &pb.Message{Type: "message", From: p.from, To: p.to, Body: text})
 	}
 	if ctx.Err() == nil {
-		t.judge.told(p.index, number, err)
+		t.judge.Told(p.index, number, err)
 	}
 }
-
-// pad fills a message up with what its number says.
-func pad(number, size int) string { return strings.Repeat(string(rune('a'+number%26)), size) }
 
 // handler takes what comes for a pair.
 func (t *traffic) handler(p *pair) client.Handler {
 	return func(_ context.Context, m *pb.Message) {
-		var b body
-		if json.Unmarshal(m.Body, &b) != nil || m.From != p.from || b.Value.Pad != pad(b.Value.Number, b.Value.Size) {
-			t.judge.damaged()
+		content, ok := numbered.Read(m.Body)
+		if !ok || m.From != p.from {
+			t.judge.Broken()
 			return
 		}
 		now := time.Now()
-		if paused := t.judge.handed(p.index, b.Value.Number, !strings.Contains(m.Via, "/protostub/"), now); paused > longPause {
-			fmt.Fprintf(os.Stderr, "%s: %s waited %.1f s for number %d\n", now.Format(time.TimeOnly), p.to, paused.Seconds(), b.Value.Number)
+		if paused := t.judge.Handed(p.index, content.Number, numbered.PathOf(m.Via), now); paused > longPause {
+			fmt.Fprintf(os.Stderr, "%s: %s waited %.1f s for number %d\n", now.Format(time.TimeOnly), p.to, paused.Seconds(), content.Number)
 		}
 	}
 }
@@ -228,6 +216,7 @@ func (t *traffic) handler(p *pair) client.Handler {
 func (t *traffic) refusals(p *pair) client.Handler {
 	return func(_ context.Context, m *pb.Message) {
 		if _, err := message.Result(m); err != nil {
+			t.judge.TakenBack(err)
 			fmt.Fprintf(os.Stderr, "pair %d: refused after it was accepted: %v\n", p.index, err)
 		}
 	}
@@ -237,11 +226,11 @@ func (t *traffic) refusals(p *pair) client.Handler {
 func (t *traffic) drain(ctx context.Context) {
 	began := time.Now()
 	for ctx.Err() == nil {
-		now, last := t.judge.now()
+		last := t.judge.LastHanded()
 		if last.Before(began) {
 			last = began
 		}
-		if now.Lost == 0 || time.Since(last) > drainTime {
+		if t.judge.Missing() == 0 || time.Since(last) > drainTime {
 			break
 		}
 		time.Sleep(lookEvery)
@@ -259,8 +248,7 @@ type line struct {
 }
 
 func (t *traffic) report(final bool) {
-	now, _ := t.judge.now()
-	text, err := json.Marshal(line{now, final})
+	text, err := json.Marshal(line{count(t.judge.Findings()), final})
 	if err == nil {
 		fmt.Println(string(text))
 	}
