@@ -229,7 +229,7 @@ func (b *browser) outlivesItsGateway(p *pair) {
 	const messages = 60
 	b.script(nil, `window.hold = new Promise((resolve) => { window.release = resolve })`)
 	for n := range messages {
-		post(b.t, p.bob, numbered(p.bobURL, p.aliceURL, n))
+		post(b.t, p.bob, pingOf(p.bobURL, p.aliceURL, n))
 		if n != messages/3 {
 			continue
 		}
@@ -318,7 +318,7 @@ func (b *browser) hears(p *pair, c *cable, address string) {
 	const messages = 40
 	b.script(nil, listenByEvents, "http://"+c.addr()+"/v1/messages?address="+url.QueryEscape(address))
 	for n := range messages {
-		post(b.t, p.bob, numbered(p.bobURL, address, n))
+		post(b.t, p.bob, pingOf(p.bobURL, address, n))
 		if n%15 == 7 {
 			b.script(nil, `await wanted(args[0])`, n)
 			c.cut()

@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
-	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 	"github.com/peerbus/peerbus/internal/rpc"
@@ -114,93 +111,39 @@ func (r *controlled) liveAtOneThatRuns(ctx context.Context, remote string) *pb.C
 	}
 }
 
-// numberedTraffic is numbered messages one way, which never pause for long.
-type numberedTraffic struct {
-	to     string
-	posted int64
-	came   atomic.Int64
-	wrong  atomic.Pointer[string] // the first that came out of its turn
-	stop   context.CancelFunc
-	over   chan error
-}
-
-// sendAlong posts until end is called.
-func sendAlong(t *testing.T, from, to *client.Bus, fromURL, toURL string) *numberedTraffic {
+// startControlledAndBob is a runtime with replicas, and another one. They are ready.
+func startControlledAndBob(t *testing.T, extra ...string) (alice *controlled, bob *local.Runtime) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	c := &numberedTraffic{to: toURL, stop: stop, over: make(chan error, 1)}
-	_, err := to.Listen(testContext(t), toURL, func(_ context.Context, m *pb.Message) {
-		if n := strconv.FormatInt(c.came.Load(), 10); m.Id != n {
-			why := fmt.Sprintf("%s came, want %s", m.Id, n)
-			c.wrong.CompareAndSwap(nil, &why)
-		}
-		c.came.Add(1)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { c.over <- c.post(ctx, from, fromURL) }()
-	t.Cleanup(stop)
-	return c
+	s := newSystem(t)
+	node := startNode(t, s)
+	bob = startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
+	alice = startControlled(t, s, "alice", node, extra...)
+	ready(t, alice.Runtime, bob)
+	return alice, bob
 }
 
-func (c *numberedTraffic) post(ctx context.Context, from *client.Bus, fromURL string) (err error) {
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for ; err == nil && ctx.Err() == nil; <-tick.C {
-		m := numbered(fromURL, c.to, int(c.posted))
-		m.Id = strconv.FormatInt(c.posted, 10)
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-		err = from.Post(within, m)
-		cancel()
-		c.posted++
-	}
-	return err
-}
-
-// goesOn waits until more messages have come.
-func (c *numberedTraffic) goesOn(t *testing.T) {
+// bothWays is numbered traffic between the two, from one hyperty of each.
+func bothWays(t *testing.T, alice *controlled, bob *local.Runtime) (x crossing) {
 	t.Helper()
-	ctx := testContext(t)
-	for want := c.came.Load() + 20; c.came.Load() < want; {
-		if !pause(ctx) {
-			t.Fatalf("%s: no message comes after %d", c.to, c.came.Load())
-		}
-	}
+	a, b := newEnd(t, alice.Runtime, "alice"), newEnd(t, bob, "bob")
+	x.start(t, "there", a, b, 2*time.Millisecond)
+	x.start(t, "back", b, a, 2*time.Millisecond)
+	return x
 }
 
-// end stops, and checks that each has come once and in order.
-func (c *numberedTraffic) end(t *testing.T) {
+// hasOneEntry checks that a runtime knows one other.
+func hasOneEntry(t *testing.T, r *local.Runtime) {
 	t.Helper()
-	c.stop()
-	if err := <-c.over; err != nil {
-		t.Errorf("%s: Post: %v", c.to, err)
-	}
-	for ctx := testContext(t); c.came.Load() < c.posted && pause(ctx); {
-	}
-	if came := c.came.Load(); came != c.posted {
-		t.Errorf("%s: %d were sent, %d came", c.to, c.posted, came)
-	}
-	if why := c.wrong.Load(); why != nil {
-		t.Errorf("%s: %s", c.to, *why)
+	if all := connections(t, r); len(all) != 1 {
+		t.Errorf("%s has %d entries: %v", r.URL, len(all), all)
 	}
 }
 
 // Of two registries and two p2pstubs each may be killed or stopped at any time, under
 // traffic: nothing is lost, doubled or reordered, and the one connection is live again.
 func TestReplicasOfRegistryAndP2PStub(t *testing.T) {
-	s := newSystem(t)
-	node := startNode(t, s)
-	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice := startControlled(t, s, "alice", node)
-	for _, r := range []*local.Runtime{alice.Runtime, bob} {
-		if err := r.Ready(testContext(t)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	aliceURL, bobURL := register(t, alice.Runtime, "alice"), register(t, bob, "bob")
-	atAlice, atBob := attachTo(t, alice.Runtime), attachTo(t, bob)
-	there, back := sendAlong(t, atAlice, atBob, aliceURL, bobURL), sendAlong(t, atBob, atAlice, bobURL, aliceURL)
+	alice, bob := startControlledAndBob(t)
+	x := bothWays(t, alice, bob)
 	alice.liveAtOneThatRuns(testContext(t), bob.URL)
 
 	standsBy := func() string {
@@ -237,42 +180,27 @@ func TestReplicasOfRegistryAndP2PStub(t *testing.T) {
 				alice.liveAtOneThatRuns(testContext(t), bob.URL)
 				leader := alice.leading(testContext(t))
 				t.Logf("%s: live again after %v, %s leads", name, time.Since(began), leader)
-				there.goesOn(t)
-				back.goesOn(t)
-				again, err := s.Restart(alice.parts[name])
+				x.goOn(testContext(t), t)
+				again, err := alice.system.Restart(alice.parts[name])
 				if err != nil {
 					t.Fatal(err)
 				}
 				alice.parts[name] = again
-				if err := alice.Ready(testContext(t)); err != nil {
-					t.Fatal(err)
-				}
-				there.goesOn(t)
-				back.goesOn(t)
+				ready(t, alice.Runtime)
+				x.goOn(testContext(t), t)
 			})
 		}
 	}
-	there.end(t)
-	back.end(t)
-	if all := connections(t, bob); len(all) != 1 {
-		t.Errorf("the other runtime has %d entries: %v", len(all), all)
-	}
+	x.end(t, testContext)
+	hasOneEntry(t, bob)
 }
 
 // A runtime that sets up nothing itself is invited: whoever leads takes the invitation,
 // and one p2pstub has the connection, also when the one before has just gone.
 func TestReplicasAreInvited(t *testing.T) {
-	s := newSystem(t)
-	node := startNode(t, s)
-	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice := startControlled(t, s, "alice", node, "--p2p", "never")
-	for _, r := range []*local.Runtime{alice.Runtime, bob} {
-		if err := r.Ready(testContext(t)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	aliceURL, bobURL := register(t, alice.Runtime, "alice"), register(t, bob, "bob")
-	there := sendAlong(t, attachTo(t, bob), attachTo(t, alice.Runtime), bobURL, aliceURL)
+	alice, bob := startControlledAndBob(t, "--p2p", "never")
+	var x crossing
+	x.start(t, "there", newEnd(t, bob, "bob"), newEnd(t, alice.Runtime, "alice"), 2*time.Millisecond)
 	invited := func() string {
 		c := alice.liveAtOneThatRuns(testContext(t), bob.URL)
 		if c.Role != pb.ConnectionRole_CONNECTION_ROLE_HANDLER {
@@ -294,9 +222,7 @@ func TestReplicasAreInvited(t *testing.T) {
 	}
 	waitConnection(t, bob, alice.URL, live)
 	invited()
-	there.goesOn(t)
-	there.end(t)
-	if all := connections(t, bob); len(all) != 1 {
-		t.Errorf("the other runtime has %d entries: %v", len(all), all)
-	}
+	x.goOn(testContext(t), t)
+	x.end(t, testContext)
+	hasOneEntry(t, bob)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,37 +14,45 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/numbered"
 )
 
 // pollPause is how long a test waits before it looks again.
 const pollPause = 20 * time.Millisecond
 
-// course is numbered traffic from one runtime to another, and the judge of it.
+// end is a client's attachment, and its hyperty.
+type end struct {
+	bus *client.Bus
+	url string
+}
+
+// newEnd makes an end in a runtime.
+func newEnd(t *testing.T, r *local.Runtime, name string) end {
+	t.Helper()
+	return end{attachTo(t, r), register(t, r, name)}
+}
+
+// course is numbered traffic from one end to another, and the judge of it.
 type course struct {
 	name     string
-	from, to string // hyperties
-	bus      *client.Bus
+	from, to end
+	judge    *numbered.Judge
 
 	mu       sync.Mutex
 	posted   int
-	came     []int // how often each number came
-	highest  int
-	count    int // numbers that came
-	wrong    []string
-	last     time.Time
-	longest  time.Duration // between two that came, since the last asked for
-	progress chan struct{} // closed at the next one
+	asked    time.Time     // when its pause was asked for last
+	progress chan struct{} // closed at the next one that comes
+}
+
+func newCourse(name string, from, to end) *course {
+	return &course{name: name, from: from, to: to, judge: numbered.NewJudge(1, []int{0}), progress: make(chan struct{})}
 }
 
 // startCourse posts a number every so often until stop.
-func startCourse(t *testing.T, name string, from, to *local.Runtime, every time.Duration) (c *course, stop func()) {
+func startCourse(t *testing.T, name string, from, to end, every time.Duration) (c *course, stop func()) {
 	t.Helper()
-	ctx := testContext(t)
-	c = &course{
-		name: name, from: register(t, from, name+"-from"), to: register(t, to, name+"-to"), bus: attachTo(t, from),
-		highest: -1, progress: make(chan struct{}),
-	}
-	if _, err := attachTo(t, to).Listen(ctx, c.to, c.take); err != nil {
+	c = newCourse(name, from, to)
+	if _, err := to.bus.Listen(testContext(t), to.url, c.take); err != nil {
 		t.Fatal(err)
 	}
 	posting, halt := context.WithCancel(t.Context())
@@ -59,16 +69,8 @@ func startCourse(t *testing.T, name string, from, to *local.Runtime, every time.
 func (c *course) run(posting context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for i := 0; posting.Err() == nil; i++ {
-		c.mu.Lock()
-		c.posted, c.came = c.posted+1, append(c.came, 0)
-		c.mu.Unlock()
-		m := numbered(c.from, c.to, i)
-		m.Id = strconv.Itoa(i)
-		// One that has been given to the client is followed to its end.
-		if err := c.bus.Post(context.WithoutCancel(posting), m); err != nil {
-			c.complain("%d is refused: %v", i, err)
-		}
+	for posting.Err() == nil {
+		c.post(posting)
 		select {
 		case <-tick.C:
 		case <-posting.Done():
@@ -76,36 +78,30 @@ func (c *course) run(posting context.Context, every time.Duration) {
 	}
 }
 
-func (c *course) take(_ context.Context, m *pb.Message) {
-	number, err := strconv.Atoi(m.Id)
+// post posts the next number. One that has been given to the client is followed to its
+// end.
+func (c *course) post(posting context.Context) {
+	within, cancel := context.WithTimeout(context.WithoutCancel(posting), patience)
+	defer cancel()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case err != nil || number < 0 || number >= len(c.came):
-		c.wrong = append(c.wrong, fmt.Sprintf("%q came and was not posted", m.Id))
-		return
-	case c.came[number] > 0:
-		c.wrong = append(c.wrong, fmt.Sprintf("%d is doubled", number))
-	case number < c.highest:
-		c.wrong = append(c.wrong, fmt.Sprintf("%d is reordered: it came after %d", number, c.highest))
-	}
-	if c.came[number]++; c.came[number] == 1 {
-		c.count++
-	}
-	c.highest = max(c.highest, number)
-	now := time.Now()
-	if !c.last.IsZero() {
-		c.longest = max(c.longest, now.Sub(c.last))
-	}
-	c.last = now
-	close(c.progress)
-	c.progress = make(chan struct{})
+	c.posted++
+	c.mu.Unlock()
+	number := c.judge.Posted(0, time.Now())
+	m := pingOf(c.from.url, c.to.url, number)
+	m.Id = strconv.Itoa(number)
+	c.judge.Told(0, number, c.from.bus.Post(within, m))
 }
 
-func (c *course) complain(format string, v ...any) {
+func (c *course) take(_ context.Context, m *pb.Message) {
+	if number, err := strconv.Atoi(m.Id); err == nil && m.From == c.from.url {
+		c.judge.Handed(0, number, numbered.PathOf(m.Via), time.Now())
+	} else {
+		c.judge.Broken()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wrong = append(c.wrong, fmt.Sprintf(format, v...))
+	close(c.progress)
+	c.progress = make(chan struct{})
 }
 
 // await waits until so many numbers have come.
@@ -113,63 +109,133 @@ func (c *course) await(ctx context.Context, t *testing.T, want int) {
 	t.Helper()
 	for {
 		c.mu.Lock()
-		count, posted, progress := c.count, c.posted, c.progress
+		progress := c.progress
 		c.mu.Unlock()
-		if count >= want {
+		if c.came() >= want {
 			return
 		}
 		select {
 		case <-progress:
 		case <-ctx.Done():
-			t.Fatalf("%s: %d of %d posted came, want %d; wrong: %q", c.name, count, posted, want, c.wrong)
+			t.Fatalf("%s: %d came, want %d: %v", c.name, c.came(), want, c.wrong())
 		}
 	}
 }
 
+func (c *course) came() int { return c.judge.Findings().Lanes[0].Handed }
+
 // goesOn waits until what is posted from now on comes too.
 func (c *course) goesOn(ctx context.Context, t *testing.T) {
 	t.Helper()
+	c.await(ctx, t, c.numbers()+10)
+}
+
+// numbers is how many were posted.
+func (c *course) numbers() int {
 	c.mu.Lock()
-	want := c.posted + 10
-	c.mu.Unlock()
-	c.await(ctx, t, want)
+	defer c.mu.Unlock()
+	return c.posted
 }
 
 // pause is the longest time between two that came, since it was asked for last.
 func (c *course) pause() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	longest := c.longest
-	c.longest = 0
-	return longest
+	since, now := c.asked, time.Now()
+	c.asked = now
+	return c.judge.LongestPause(numbered.Span{From: since, To: now})
 }
 
 // verdict is called after the last post has been answered.
 func (c *course) verdict(ctx context.Context, t *testing.T) {
 	t.Helper()
-	c.await(ctx, t, c.posted)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t.Logf("%s: %d posted, %d came", c.name, c.posted, c.count)
-	if len(c.wrong) > 0 {
-		t.Errorf("%s: %d of %d went wrong: %q", c.name, len(c.wrong), c.posted, c.wrong[:min(len(c.wrong), 20)])
+	c.await(ctx, t, c.numbers())
+	t.Logf("%s: %d posted, %d came", c.name, c.numbers(), c.came())
+	if err := c.wrong(); err != nil {
+		t.Errorf("%s: %v", c.name, err)
+	}
+}
+
+// wrong is nil when nothing has gone wrong so far. It names the first messages of each
+// kind.
+func (c *course) wrong() error {
+	found := c.judge.Findings()
+	var all []error
+	for what, list := range map[string][]numbered.Incident{"lost": found.Lost, "doubled": found.Doubled, "reordered": found.Reordered} {
+		if len(list) > 0 {
+			all = append(all, fmt.Errorf("%d are %s: %s", len(list), what, numbersOf(list)))
+		}
+	}
+	if found.Damaged > 0 {
+		all = append(all, fmt.Errorf("%d came and were not posted", found.Damaged))
+	}
+	if len(found.Refused) > 0 {
+		all = append(all, fmt.Errorf("refused: %v", found.Refused))
+	}
+	return errors.Join(all...)
+}
+
+func numbersOf(list []numbered.Incident) string {
+	var all []string
+	for _, i := range list[:min(len(list), 20)] {
+		all = append(all, strconv.Itoa(i.Number))
+	}
+	return strings.Join(all, " ")
+}
+
+// crossing is courses that go on at the same time.
+type crossing struct {
+	courses []*course
+	stops   []func()
+}
+
+// start adds a course.
+func (x *crossing) start(t *testing.T, name string, from, to end, every time.Duration) {
+	t.Helper()
+	c, stop := startCourse(t, name, from, to, every)
+	x.courses, x.stops = append(x.courses, c), append(x.stops, stop)
+}
+
+// goOn waits until all courses do, and gives the longest pause that there was.
+func (x *crossing) goOn(ctx context.Context, t *testing.T) (longest time.Duration) {
+	t.Helper()
+	for _, c := range x.courses {
+		c.goesOn(ctx, t)
+		longest = max(longest, c.pause())
+	}
+	return longest
+}
+
+// end stops, and checks that each number has come once and in order. Each course has a
+// time of its own.
+func (x *crossing) end(t *testing.T, within func(*testing.T) context.Context) {
+	t.Helper()
+	for i, c := range x.courses {
+		x.stops[i]()
+		c.verdict(within(t), t)
 	}
 }
 
 // A judge that finds nothing proves nothing: each of these is found.
 func TestCourseFindsWhatGoesWrong(t *testing.T) {
 	for came, want := range map[string]string{
-		"0 1 2": "", "0 2 1": "1 is reordered", "0 1 1 2": "1 is doubled", "0 3": "3", "0 x": "was not posted",
+		"1 2 3": "", "1 3 2": "1 are reordered: 2", "1 2 2 3": "1 are doubled: 2", "1 2": "1 are lost: 3", "1 2 3 4": "1 came and were not posted",
+		"1 2 3 x": "1 came and were not posted",
 	} {
-		c := &course{highest: -1, progress: make(chan struct{}), posted: 3, came: make([]int, 3)}
+		c := newCourse("", end{}, end{})
+		for range 3 {
+			c.judge.Told(0, c.judge.Posted(0, time.Now()), nil)
+		}
 		for id := range strings.FieldsSeq(came) {
 			c.take(t.Context(), &pb.Message{Id: id})
 		}
-		if got := strings.Join(c.wrong, "; "); (got == "") != (want == "") || !strings.Contains(got, want) {
-			t.Errorf("%s: %q, want %q", came, got, want)
+		if got := fmt.Sprint(c.wrong()); got != want && !(want == "" && c.wrong() == nil) {
+			t.Errorf("%s: %s, want %q", came, got, want)
 		}
-		if c.count == c.posted != (want != "3" && want != "was not posted") {
-			t.Errorf("%s: %d of %d came", came, c.count, c.posted)
-		}
+	}
+	c := newCourse("", end{}, end{})
+	c.judge.Told(0, c.judge.Posted(0, time.Now()), errors.New("full"))
+	if err := c.wrong(); err == nil || !slices.Contains(strings.Fields(err.Error()), "map[full:1]") {
+		t.Errorf("refused: %v", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // the attempt.
 func TestICECannotSucceed(t *testing.T) {
 	m := meet(t, olderpeer.Config{NoCandidates: true})
-	post(t, m.bob, numbered(m.bobURL, m.olderURL, 0))
+	post(t, m.bob, pingOf(m.bobURL, m.olderURL, 0))
 	m.receive(t)
 	failed := waitConnection(t, m.bob, m.older.RuntimeURL(), func(c *pb.Connection) bool {
 		return c.State == pb.ConnectionState_CONNECTION_STATE_FAILED
@@ -25,7 +25,7 @@ func TestICECannotSucceed(t *testing.T) {
 	if code != 0 || !contains(out, "failed", failed.Reason) {
 		t.Errorf("connections: exit %d, %s%s", code, out, errs)
 	}
-	post(t, m.bob, numbered(m.bobURL, m.olderURL, 1))
+	post(t, m.bob, pingOf(m.bobURL, m.olderURL, 1))
 	if got := m.receive(t); got.Path != olderpeer.Node || got.Body["value"] != 1.0 {
 		t.Errorf("it came by %v: %v", got.Path, got.Body)
 	}

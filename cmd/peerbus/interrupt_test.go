@@ -23,7 +23,7 @@ func TestInterruptedCommands(t *testing.T) {
 	bob := []string{"--bus-addr", p.bob.BusAddr, "--registry-addr", p.bob.RegistryAddr}
 	in := listen(t, p.bob, p.bobURL)
 	go answerAll(in, p.bob)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 1))
 	waitConnection(t, p.bob, p.alice.URL, live)
 	for _, tc := range []struct {
 		args  []string
@@ -106,7 +106,7 @@ func TestInterruptedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	bufio.NewScanner(r).Scan() // it listens
-	post(t, p.bob, numbered(p.bobURL, address, 1))
+	post(t, p.bob, pingOf(p.bobURL, address, 1))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -4,11 +4,10 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"strconv"
 	"testing"
+	"time"
 
 	"github.com/peerbus/peerbus/client"
-	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 )
 
@@ -35,61 +34,17 @@ func attachTo(t *testing.T, r *local.Runtime) *client.Bus {
 // that were accepted, and those whose post was outstanding.
 func TestAKilledBusLosesNothing(t *testing.T) {
 	p := newPair(t, local.Separate, local.Separate)
-	carolURL := register(t, p.alice, "carol")
-	for name, c := range map[string]conversation{
-		"within a runtime":   {p.alice, p.alice, p.aliceURL, carolURL},
-		"to another runtime": {p.alice, p.bob, p.aliceURL, p.bobURL},
-	} {
-		t.Run(name, func(t *testing.T) { c.outlivesItsBuses(t, p.system) })
-	}
-}
-
-// conversation is a listener and who posts to it.
-type conversation struct {
-	from, to       *local.Runtime
-	fromURL, toURL string
-}
-
-func (c conversation) outlivesItsBuses(t *testing.T, s *local.System) {
-	const messages, each = 400, 80 // a bus is killed after each so many
-	ctx := testContext(t)
-	came := make(chan string, messages)
-	_, err := attachTo(t, c.to).Listen(ctx, c.toURL, func(_ context.Context, m *pb.Message) { came <- m.Id })
-	if err != nil {
-		t.Fatal(err)
-	}
-	posted := c.post(ctx, attachTo(t, c.from), messages)
-	killed := []*local.Runtime{c.from, c.to}
-	for i := range messages {
-		if i%each == each/2 {
-			restartBus(t, s, killed[i/each%2])
-		}
-		select {
-		case id := <-came:
-			if id != strconv.Itoa(i) {
-				t.Fatalf("%s came, want %d", id, i)
+	for name, to := range map[string]*local.Runtime{"within a runtime": p.alice, "to another runtime": p.bob} {
+		t.Run(name, func(t *testing.T) {
+			var x crossing
+			x.start(t, name, newEnd(t, p.alice, "from"), newEnd(t, to, "to"), time.Millisecond)
+			for i := range 5 {
+				x.goOn(testContext(t), t)
+				restartBus(t, p.system, []*local.Runtime{p.alice, to}[i%2])
 			}
-		case <-ctx.Done():
-			t.Fatalf("%d does not come", i)
-		}
+			x.end(t, testContext)
+		})
 	}
-	if err := <-posted; err != nil {
-		t.Errorf("Post: %v", err)
-	}
-}
-
-func (c conversation) post(ctx context.Context, b *client.Bus, messages int) (over <-chan error) {
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		for i := 0; i < messages && err == nil; i++ {
-			m := numbered(c.fromURL, c.toURL, i)
-			m.Id = strconv.Itoa(i)
-			err = b.Post(ctx, m)
-		}
-		done <- err
-	}()
-	return done
 }
 
 func restartBus(t *testing.T, s *local.System, r *local.Runtime) {
@@ -100,7 +55,5 @@ func restartBus(t *testing.T, s *local.System, r *local.Runtime) {
 		t.Fatal(err)
 	}
 	r.Processes["bus"] = again
-	if err := r.Ready(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	ready(t, r)
 }

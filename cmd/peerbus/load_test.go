@@ -17,7 +17,7 @@ import (
 func TestAFastSenderLosesNothing(t *testing.T) {
 	p := newPair(t, local.Separate, local.AllInOne)
 	warm := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 0))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 0))
 	warm.next()
 	waitConnection(t, p.alice, p.bob.URL, live)
 	settle(t, p, warm)

@@ -24,7 +24,7 @@ type replicated struct {
 	nats     *natsCluster
 	nodes    []*local.Node
 	runtimes []*local.Runtime
-	courses  []*course
+	crossing crossing
 	nomad    *nomad
 }
 
@@ -140,17 +140,6 @@ func (d *replicated) liveAt(r *local.Runtime, after time.Time) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// goOn waits until all courses do, and gives the longest pause that there was.
-func (d *replicated) goOn(t *testing.T) (longest time.Duration) {
-	t.Helper()
-	ctx := eventualContext(t)
-	for _, c := range d.courses {
-		c.goesOn(ctx, t)
-		longest = max(longest, c.pause())
-	}
-	return longest
 }
 
 // nomad is a foreign runtime over the WebSocket, which goes from one Message Node to
@@ -275,14 +264,14 @@ func (d *replicated) keeps(t *testing.T, node *local.Node) {
 	t.Helper()
 	ctx := eventualContext(t)
 	d.nomad.goTo(ctx, t, node)
-	entry, err := d.nomad.ask(ctx, "read", nomadURL+"/registry", "domain://registry.example.org", map[string]any{"resource": d.courses[0].to})
+	entry, err := d.nomad.ask(ctx, "read", nomadURL+"/registry", "domain://registry.example.org", map[string]any{"resource": d.crossing.courses[0].to.url})
 	value, _ := entry["value"].(map[string]any)
 	if err != nil || value["runtime"] != d.runtimes[1].URL || value["status"] != "live" {
 		t.Errorf("the domain registry says %v, %v", entry, err)
 	}
 	// A peer without flows may miss what is on its way when a process dies.
 	for {
-		post(t, d.runtimes[0], numbered(d.courses[0].from, nomadHyperty, 1))
+		post(t, d.runtimes[0], pingOf(d.crossing.courses[0].from.url, nomadHyperty, 1))
 		soon, cancel := context.WithTimeout(ctx, 5*pollPause)
 		_, err := d.nomad.next(soon, func(m wireMessage) bool { return m.To == nomadHyperty })
 		cancel()
@@ -300,15 +289,14 @@ func (d *replicated) keeps(t *testing.T, node *local.Node) {
 // subscriptions and the domain registry are kept.
 func TestNATSAndMessageNodesStopOneByOne(t *testing.T) {
 	d := startReplicated(t)
-	var stops []func()
 	for i, name := range []string{"alice-bob", "bob-alice", "carol-dave", "dave-carol"} {
 		pair := d.runtimes[i/2*2 : i/2*2+2]
-		c, stop := startCourse(t, name, pair[i%2], pair[1-i%2], 20*time.Millisecond)
-		d.courses, stops = append(d.courses, c), append(stops, stop)
+		from, to := newEnd(t, pair[i%2], name+"-from"), newEnd(t, pair[1-i%2], name+"-to")
+		d.crossing.start(t, name, from, to, 20*time.Millisecond)
 	}
 	d.settle(t)
 	waitConnection(t, d.runtimes[2], d.runtimes[3].URL, live)
-	d.goOn(t)
+	d.crossing.goOn(eventualContext(t), t)
 	for _, how := range []struct {
 		name string
 		stop func(*local.Process) error
@@ -336,13 +324,10 @@ func TestNATSAndMessageNodesStopOneByOne(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("longest pause %v", d.goOn(t))
+		t.Logf("longest pause %v", d.crossing.goOn(eventualContext(t), t))
 		d.keeps(t, d.nodes[0])
 	})
-	for i, c := range d.courses {
-		stops[i]()
-		c.verdict(eventualContext(t), t)
-	}
+	d.crossing.end(t, eventualContext)
 	for _, r := range d.runtimes {
 		if n := counter(t, r.MetricsAddrs["runtime"], "peerbus_nodestub_renewals_total"); n != 1 {
 			t.Errorf("%s was given %d sessions, want the first one kept", r.URL, n)
@@ -390,7 +375,7 @@ func (d *replicated) survives(t *testing.T, p *part, stop func(*local.Process) e
 	back := d.back(t, moved, at)
 	d.keeps(t, other)
 	kept := time.Since(at)
-	longest := d.goOn(t)
+	longest := d.crossing.goOn(eventualContext(t), t)
 	d.restart(t, p)
 	d.whole(t)
 	t.Logf("%d runtimes were elsewhere after %d ms; a session was re-opened and used after %d ms; longest pause of traffic %d ms; all back after %d ms",

@@ -97,13 +97,10 @@ func (f *foreign) register(hyperty, handler string) {
 // Message Node, and none waits for the set-up: here it never gets anywhere, as
 // the other side's handler says nothing.
 func TestASetUpHoldsNoMessageBack(t *testing.T) {
-	ctx := testContext(t)
 	system := newSystem(t)
 	node := startNode(t, system)
 	alice := startRuntime(t, system, "alice", local.Separate, []*local.Node{node})
-	if err := alice.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
+	ready(t, alice)
 	from := register(t, alice, "alice")
 	f := openForeign(t, node, "hyperty-runtime://example.org/silent")
 	const hyperty = "hyperty://example.org/silent-1"
@@ -112,7 +109,7 @@ func TestASetUpHoldsNoMessageBack(t *testing.T) {
 	const n = 50
 	invited := 0
 	for i := range n {
-		post(t, alice, numbered(from, hyperty, i))
+		post(t, alice, pingOf(from, hyperty, i))
 		for {
 			m := f.read()
 			if m.To == f.url+"/p2phandler/h" {
@@ -149,7 +146,7 @@ func TestASetUpHoldsNoMessageBack(t *testing.T) {
 	if failed.Reason == "" {
 		t.Error("no reason is given")
 	}
-	post(t, alice, numbered(from, hyperty, n))
+	post(t, alice, pingOf(from, hyperty, n))
 	for f.read().To != hyperty {
 	}
 }
@@ -212,7 +209,7 @@ func TestBadInputAtTheBus(t *testing.T) {
 		}
 	}
 	// An address that no one has is a response with 404, whoever says it.
-	resp := request(t, p.alice, numbered(p.aliceURL, "hyperty://example.org/nobody", 1))
+	resp := request(t, p.alice, pingOf(p.aliceURL, "hyperty://example.org/nobody", 1))
 	if !strings.Contains(string(resp.Body), "404") {
 		t.Errorf("%s", resp.Body)
 	}
@@ -229,7 +226,7 @@ func TestBadInputAtTheBus(t *testing.T) {
 		t.Errorf("a stream without hello: %v", err)
 	}
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 7))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 7))
 	if m := in.next(); string(m.Body) != `{"value":7}` {
 		t.Errorf("%v", m)
 	}

@@ -57,9 +57,7 @@ func TestProfiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := startRuntime(t, system, "alice", local.AllInOne, []*local.Node{node}, "--pprof-addr", ofBus)
-	if err := r.Ready(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	ready(t, r)
 	for _, addr := range []string{ofNode, ofBus} {
 		if code, text := fetch(t, "http://"+addr+"/debug/pprof/goroutine?debug=1"); code != http.StatusOK || !strings.Contains(text, "goroutine profile") {
 			t.Errorf("%s: %d, %.200s", addr, code, text)
@@ -123,7 +121,7 @@ func TestNobodyCollects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, local.AllInOne, local.AllInOne, extra...)
 			in := listen(t, p.bob, p.bobURL)
-			post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
+			post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 1))
 			if m := in.next(); (m.Trace != nil) != (name == "away") {
 				t.Errorf("%v", m)
 			}
@@ -143,9 +141,7 @@ func TestHealthOfServices(t *testing.T) {
 	node := startNode(t, system)
 	for id, layout := range map[string]local.Layout{"alice": local.AllInOne, "bob": local.Separate} {
 		r := startRuntime(t, system, id, layout, []*local.Node{node})
-		if err := r.Ready(testContext(t)); err != nil {
-			t.Fatal(err)
-		}
+		ready(t, r)
 		for service, addr := range map[string]string{
 			pb.MessageBus_ServiceDesc.ServiceName: r.BusAddr, pb.Registry_ServiceDesc.ServiceName: r.RegistryAddr,
 			pb.P2PStub_ServiceDesc.ServiceName: r.P2PStubAddr, pb.NodeStub_ServiceDesc.ServiceName: r.NodeAddr,

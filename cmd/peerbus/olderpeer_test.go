@@ -31,9 +31,7 @@ func meet(t *testing.T, cfg olderpeer.Config) *meeting {
 	system := newSystem(t)
 	node := startNode(t, system)
 	m := &meeting{bob: startRuntime(t, system, "bob", local.AllInOne, []*local.Node{node})}
-	if err := m.bob.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
+	ready(t, m.bob)
 	about, err := pb.NewRegistryClient(m.bob.Registry).GetRuntime(ctx, &pb.GetRuntimeRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +76,7 @@ func TestOlderPeer(t *testing.T) {
 	}
 	t.Run("we start", func(t *testing.T) {
 		m := meet(t, olderpeer.Config{})
-		post(t, m.bob, numbered(m.bobURL, m.olderURL, 0))
+		post(t, m.bob, pingOf(m.bobURL, m.olderURL, 0))
 		if first := m.receive(t); first.Path != olderpeer.Node {
 			t.Errorf("the first message came by %v", first.Path)
 		}
@@ -129,7 +127,7 @@ func (m *meeting) exchange(t *testing.T) {
 func (m *meeting) settle(t *testing.T) {
 	t.Helper()
 	for ctx := testContext(t); ; {
-		post(t, m.bob, numbered(m.bobURL, m.olderURL, -1))
+		post(t, m.bob, pingOf(m.bobURL, m.olderURL, -1))
 		if m.receive(t).Path == olderpeer.Channel {
 			return
 		}
@@ -199,7 +197,7 @@ func TestOlderPeerCloses(t *testing.T) {
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
 	for {
-		post(t, m.bob, numbered(m.bobURL, m.olderURL, 1))
+		post(t, m.bob, pingOf(m.bobURL, m.olderURL, 1))
 		if m.receive(t).Body["value"] == 1.0 {
 			return
 		}

@@ -15,14 +15,14 @@ import (
 func TestAnOldConnectionIsReplacedWithoutAPause(t *testing.T) {
 	p := newPair(t, local.AllInOne, local.AllInOne, "--replace-after", "1s")
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 0))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 0))
 	in.next()
 	first := waitConnection(t, p.alice, p.bob.URL, live)
 	waitConnection(t, p.bob, p.alice.URL, live)
 
 	stubs := []string{first.StubUrl}
 	for i, ctx := 1, testContext(t); len(stubs) < 3; i++ {
-		post(t, p.alice, numbered(p.aliceURL, p.bobURL, i))
+		post(t, p.alice, pingOf(p.aliceURL, p.bobURL, i))
 		if m, want := in.next(), fmt.Sprintf(`{"value":%d}`, i); string(m.Body) != want {
 			t.Fatalf("%s came, want %s", m.Body, want)
 		}
@@ -45,7 +45,7 @@ func TestAnOldConnectionIsReplacedWithoutAPause(t *testing.T) {
 func TestAConnectionComesBackWithoutAMessage(t *testing.T) {
 	p := newPair(t, local.Separate, local.Separate)
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 0))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 0))
 	in.next()
 	for _, r := range []*local.Runtime{p.alice, p.bob} {
 		waitConnection(t, p.alice, p.bob.URL, live)

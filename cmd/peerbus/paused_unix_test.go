@@ -51,19 +51,10 @@ func signalTo(t *testing.T, p *local.Process, s syscall.Signal) {
 // it does. It undoes nothing: what is live stays so, what was registered and closed by the
 // other stays that, and no message is lost.
 func TestThePausedLeaderComesBack(t *testing.T) {
-	s := newSystem(t)
-	node := startNode(t, s)
-	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice := startControlled(t, s, "alice", node)
-	for _, r := range []*local.Runtime{alice.Runtime, bob} {
-		if err := r.Ready(testContext(t)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	aliceURL, bobURL := register(t, alice.Runtime, "alice"), register(t, bob, "bob")
+	alice, bob := startControlledAndBob(t)
 	left := register(t, alice.Runtime, "left")
-	atAlice, atBob := attachTo(t, alice.Runtime), attachTo(t, bob)
-	there, back := sendAlong(t, atAlice, atBob, aliceURL, bobURL), sendAlong(t, atBob, atAlice, bobURL, aliceURL)
+	x := bothWays(t, alice, bob)
+	kept := x.courses[0].from.url
 	before := alice.liveAtOneThatRuns(testContext(t), bob.URL)
 
 	old := alice.leading(testContext(t))
@@ -83,25 +74,20 @@ func TestThePausedLeaderComesBack(t *testing.T) {
 	if _, err := atNext.Unregister(testContext(t), &pb.UnregisterRequest{Url: left}); err != nil {
 		t.Fatal(err)
 	}
-	there.goesOn(t)
-	back.goesOn(t)
+	x.goOn(testContext(t), t)
 	signalTo(t, alice.parts[old], syscall.SIGCONT)
 	resumed = true
 	says(t, atOld, alice.addrs[next])
-	there.goesOn(t)
-	back.goesOn(t)
+	x.goOn(testContext(t), t)
 	says(t, atNext, alice.addrs[next])
 	all, err := atNext.ListConnections(testContext(t), &pb.ListConnectionsRequest{})
 	if err != nil || len(all.Connections) != 1 || !live(all.Connections[0]) || all.Connections[0].Id != before.Id || all.Connections[0].StubUrl != before.StubUrl {
 		t.Errorf("the connection was %v and is %v: %v", before, all, err)
 	}
 	registered, err := atOld.ListRegistrations(testContext(t), &pb.ListRegistrationsRequest{})
-	if err != nil || len(registered.Registrations) != 1 || registered.Registrations[0].Url != aliceURL {
+	if err != nil || len(registered.Registrations) != 1 || registered.Registrations[0].Url != kept {
 		t.Errorf("registered is %v: %v", registered, err)
 	}
-	there.end(t)
-	back.end(t)
-	if all := connections(t, bob); len(all) != 1 {
-		t.Errorf("the other runtime has %d entries: %v", len(all), all)
-	}
+	x.end(t, testContext)
+	hasOneEntry(t, bob)
 }

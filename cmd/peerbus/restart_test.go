@@ -13,7 +13,7 @@ import (
 // by themselves: messages come through again, and the connection is live again.
 func TestEachProcessRestartsAlone(t *testing.T) {
 	p := newPair(t, local.Separate, local.AllInOne)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, -1))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, -1))
 	waitConnection(t, p.alice, p.bob.URL, live)
 	for _, mode := range []string{"registry", "bus", "p2pstub", "nodestub", "msgnode"} {
 		for how, stop := range map[string]func(*local.Process) error{
@@ -62,7 +62,7 @@ func (p *pair) reaches(t *testing.T) {
 	}()
 	for ctx := testContext(t); ; {
 		_, err := pb.NewMessageBusClient(p.alice.Bus).Post(ctx, &pb.PostRequest{
-			Message: numbered(p.aliceURL, p.bobURL, 1), Wait: pb.Wait_WAIT_ACCEPTED,
+			Message: pingOf(p.aliceURL, p.bobURL, 1), Wait: pb.Wait_WAIT_ACCEPTED,
 		})
 		select {
 		case received := <-came:
@@ -107,7 +107,7 @@ func TestAnyOrderOfStart(t *testing.T) {
 // table back.
 func TestTheRegistryReadsBackWhatItHad(t *testing.T) {
 	p := newPair(t, local.Separate, local.AllInOne)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, -1))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, -1))
 	before := waitConnection(t, p.alice, p.bob.URL, live)
 	about := func() (*pb.GetRuntimeResponse, *pb.ListRegistrationsResponse) {
 		r := pb.NewRegistryClient(p.alice.Registry)

@@ -119,9 +119,7 @@ func TestLabelsAreBounded(t *testing.T) {
 func readyPair(t *testing.T, system *local.System, node *local.Node, alice, bob *local.Runtime) *pair {
 	t.Helper()
 	for _, r := range []*local.Runtime{alice, bob} {
-		if err := r.Ready(testContext(t)); err != nil {
-			t.Fatal(err)
-		}
+		ready(t, r)
 	}
 	return &pair{
 		system: system, node: node, alice: alice, bob: bob,
@@ -137,7 +135,7 @@ func traffic(t *testing.T, p *pair) {
 	settle(t, p, in)
 	waitConnection(t, p.bob, p.alice.URL, live)
 	for i := range 10 {
-		post(t, p.alice, numbered(p.aliceURL, p.bobURL, i))
+		post(t, p.alice, pingOf(p.aliceURL, p.bobURL, i))
 		in.next()
 	}
 	gateway := "http://" + p.alice.MetricsAddrs["runtime"]

@@ -11,7 +11,7 @@ import (
 func TestANormalStopWarnsOfNothing(t *testing.T) {
 	p := newPair(t, local.AllInOne, local.AllInOne)
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 1))
 	in.next()
 	waitConnection(t, p.alice, p.bob.URL, live)
 	settle(t, p, in)

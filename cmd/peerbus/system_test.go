@@ -36,26 +36,39 @@ func newPair(t *testing.T, aliceLayout, bobLayout local.Layout, extra ...string)
 
 func newPairWith(t *testing.T, system *local.System, aliceLayout, bobLayout local.Layout, extra ...string) *pair {
 	t.Helper()
-	ctx := testContext(t)
-	p := &pair{system: system}
-	p.node = startNode(t, p.system)
+	p := &pair{system: system, node: startNode(t, system)}
 	p.alice = startRuntime(t, p.system, "alice", aliceLayout, []*local.Node{p.node}, extra...)
 	p.bob = startRuntime(t, p.system, "bob", bobLayout, []*local.Node{p.node}, extra...)
-	for _, r := range []*local.Runtime{p.alice, p.bob} {
-		if err := r.Ready(ctx); err != nil {
+	p.ready(t)
+	return p
+}
+
+// ready waits for both runtimes, and registers their hyperties.
+func (p *pair) ready(t *testing.T) {
+	t.Helper()
+	ready(t, p.alice, p.bob)
+	p.aliceURL, p.bobURL = register(t, p.alice, "alice"), register(t, p.bob, "bob")
+}
+
+func ready(t *testing.T, all ...*local.Runtime) {
+	t.Helper()
+	for _, r := range all {
+		if err := r.Ready(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.aliceURL = register(t, p.alice, "alice")
-	p.bobURL = register(t, p.bob, "bob")
-	return p
 }
 
 // startNode starts a Message Node and waits until it serves, so that every
 // process has lived before its test ends.
-func startNode(t *testing.T, s *local.System) *local.Node {
+func startNode(t *testing.T, s *local.System, extra ...string) *local.Node {
 	t.Helper()
-	node, err := s.StartNode("example.org")
+	return startNodeOf(t, s, "example.org", extra...)
+}
+
+func startNodeOf(t *testing.T, s *local.System, domain string, extra ...string) *local.Node {
+	t.Helper()
+	node, err := s.StartNode(domain, extra...)
 	if err == nil {
 		err = node.Ready(testContext(t))
 	}
@@ -139,7 +152,7 @@ func request(t *testing.T, r *local.Runtime, m *pb.Message) *pb.Message {
 	return resp.Response
 }
 
-func numbered(from, to string, n int) *pb.Message {
+func pingOf(from, to string, n int) *pb.Message {
 	return &pb.Message{Type: "ping", From: from, To: to, Body: []byte(fmt.Sprintf(`{"value":%d}`, n))}
 }
 
@@ -226,7 +239,7 @@ func seriesOf(line, name string, labels []string) (series, value string, ok bool
 func TestSequenceOfSeparateProcesses(t *testing.T) {
 	p := newPair(t, local.Separate, local.Separate)
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 1))
 	if m := in.next(); pathOf(m) != relayed {
 		t.Errorf("the first message came over the %s", pathOf(m))
 	}
@@ -265,7 +278,7 @@ func pause(ctx context.Context) bool {
 func TestOnceLiveNoMessageTakesTheNode(t *testing.T) {
 	p := newPair(t, local.Separate, local.AllInOne)
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 0))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 0))
 	in.next()
 	waitConnection(t, p.alice, p.bob.URL, live)
 	settle(t, p, in)
@@ -273,7 +286,7 @@ func TestOnceLiveNoMessageTakesTheNode(t *testing.T) {
 	relayedBefore, directBefore := p.sentByNode(t), p.sentDirectly(t)
 	const n = 200
 	for i := range n {
-		post(t, p.alice, numbered(p.aliceURL, p.bobURL, i))
+		post(t, p.alice, pingOf(p.aliceURL, p.bobURL, i))
 	}
 	for i := range n {
 		m := in.next()
@@ -297,7 +310,7 @@ func TestOnceLiveNoMessageTakesTheNode(t *testing.T) {
 func settle(t *testing.T, p *pair, in *inbox) {
 	t.Helper()
 	for ctx := testContext(t); ; {
-		post(t, p.alice, numbered(p.aliceURL, p.bobURL, -1))
+		post(t, p.alice, pingOf(p.aliceURL, p.bobURL, -1))
 		if pathOf(in.next()) == direct {
 			return
 		}
@@ -323,7 +336,7 @@ func TestRequestAndResponse(t *testing.T) {
 	in := listen(t, p.bob, p.bobURL)
 	go answerAll(in, p.bob)
 	for i := range 20 {
-		req := numbered(p.aliceURL, p.bobURL, i)
+		req := pingOf(p.aliceURL, p.bobURL, i)
 		req.Id = `"a-` + strconv.Itoa(i) + `"`
 		resp := request(t, p.alice, req)
 		if resp.Id != req.Id || resp.From != p.bobURL || resp.To != p.aliceURL {

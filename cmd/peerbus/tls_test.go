@@ -18,7 +18,7 @@ func TestMutualTLSEverywhere(t *testing.T) {
 	security := rpc.Security{CertFile: cert, KeyFile: key, CAFile: authority.File}
 	p := newPairWith(t, newSecureSystem(t, security), local.Separate, local.AllInOne)
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 1))
 	in.next()
 	waitConnection(t, p.alice, p.bob.URL, live)
 

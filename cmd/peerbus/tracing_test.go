@@ -170,9 +170,7 @@ func tracedPair(t *testing.T, c *spanCollector, layout local.Layout, extra ...st
 	p.alice = startRuntime(t, p.system, "alice", layout, []*local.Node{p.node}, extra...)
 	p.bob = startRuntime(t, p.system, "bob", layout, []*local.Node{p.node}, extra...)
 	for _, r := range []*local.Runtime{p.alice, p.bob} {
-		if err := r.Ready(testContext(t)); err != nil {
-			t.Fatal(err)
-		}
+		ready(t, r)
 	}
 	p.aliceURL, p.bobURL = register(t, p.alice, "alice"), register(t, p.bob, "bob")
 	return p
@@ -223,14 +221,14 @@ func TestOneTraceOverTheDataChannel(t *testing.T) {
 	c := newCollector(t)
 	p := tracedPair(t, c, local.Separate)
 	in := listen(t, p.bob, p.bobURL)
-	post(t, p.alice, numbered(p.aliceURL, p.bobURL, 0))
+	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 0))
 	in.next()
 	waitConnection(t, p.alice, p.bob.URL, live)
 	settle(t, p, in)
 	in.close()
 	stop := startReply(t, p, "--template", "{}")
 	defer stop()
-	request(t, p.alice, numbered(p.aliceURL, p.bobURL, 1))
+	request(t, p.alice, pingOf(p.aliceURL, p.bobURL, 1))
 	way := c.chain(t, 10, "bus of alice", "deliver")
 	checkWay(t, way,
 		"bus of alice post", "p2pstub of alice send", "p2pstub of bob receive", "bus of bob post", "bus of bob deliver",

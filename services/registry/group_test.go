@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/status"
 )
 
 // bed is a world with replicas: registries, which are real, and P2P stubs, which the
@@ -328,4 +331,46 @@ func (r *registryReplica) leads(t *testing.T) *running {
 			t.Fatal("it does not lead")
 		}
 	}
+}
+
+const (
+	createdState = pb.ConnectionState_CONNECTION_STATE_CREATED
+	liveState    = pb.ConnectionState_CONNECTION_STATE_LIVE
+)
+
+// owned gives a runtime, with an address in it, that belongs to a P2P stub.
+func owned(b *bed, by string, among ...string) (remote, addr string) {
+	var all []members.Member
+	for _, name := range among {
+		all = append(all, members.Member{ID: name})
+	}
+	for i := 0; ; i++ {
+		remote = fmt.Sprintf("hyperty-runtime://b.example/%d", i)
+		if m, _ := members.Owner(all, remote); m.ID == by {
+			b.answer(address.DomainRegistry("b.example"), found(remote, remote+"/p2phandler/1"))
+			return remote, fmt.Sprintf("hyperty://b.example/%s-%d", by, i)
+		}
+	}
+}
+
+// live plays a set-up by a requester until its connection is live.
+func (b *bed) live(t *testing.T, r *running, s *stubReplica, remote string) (stub string) {
+	t.Helper()
+	stub = s.has(requester, remote)
+	b.answer(stub, ok)
+	s.says(stub, requester, remote, createdState)
+	s.says(stub, requester, remote, liveState)
+	r.state(t, remote, status.Live)
+	return stub
+}
+
+func connect(t *testing.T, api pb.RegistryClient, addr string) *pb.Connection {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp, err := api.Connect(ctx, &pb.ConnectRequest{Address: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.Connection
 }
