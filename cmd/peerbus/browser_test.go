@@ -134,6 +134,7 @@ const attachPage = `
 // A page attaches through /ws, listens, posts and asks, and goes on after its gateway
 // was killed and started again: nothing is lost, and nothing comes twice.
 func TestAPageThroughWebSocket(t *testing.T) {
+	t.Parallel()
 	p := newDoors(t, local.Separate)
 	b := newBrowser(t)
 	b.run(chromedp.Navigate("http://" + p.alice.HTTPAddr + "/docs/"))
@@ -271,6 +272,7 @@ const listenByEvents = `
 // Pages of the gateway and of allowed origins listen with an EventSource; others are
 // refused.
 func TestAPageThroughEvents(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.AllInOne, local.Separate)
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

@@ -22,7 +22,7 @@ type manyBuses struct {
 	addrs []string
 }
 
-func startManyBuses(t *testing.T, s *local.System, id string, node *local.Node, n int) *manyBuses {
+func startManyBuses(t *testing.T, s *local.System, id, natsURL string, node *local.Node, n int) *manyBuses {
 	t.Helper()
 	addrs, err := local.FreeAddrs(n + 3)
 	if err != nil {
@@ -39,14 +39,13 @@ func startManyBuses(t *testing.T, s *local.System, id string, node *local.Node, 
 		}
 		return p
 	}
-	nats := startNATS(t)
 	for _, addr := range r.addrs {
-		r.buses = append(r.buses, start("bus", "--bus-addr", addr, "--registry-addr", r.RegistryAddr, "--nats-url", nats))
+		r.buses = append(r.buses, start("bus", "--bus-addr", addr, "--registry-addr", r.RegistryAddr, "--nats-url", natsURL))
 	}
 	r.Processes["registry"] = start("registry", "--bus-addr", r.BusAddr, "--registry-addr", r.RegistryAddr, "--data-dir", t.TempDir(),
 		"--p2pstub-addr", addrs[2], "--nodestub-addr", r.NodeAddr)
-	r.Processes["p2pstub"] = start("p2pstub", "--bus-addr", r.BusAddr, "--p2pstub-addr", addrs[2], "--advertise", "127.0.0.1")
 	r.Processes["nodestub"] = start("nodestub", "--bus-addr", r.BusAddr, "--nodestub-addr", r.NodeAddr, "--node", node.Domain+"="+node.GRPCAddr)
+	r.Processes["p2pstub"] = start("p2pstub", "--bus-addr", r.BusAddr, "--p2pstub-addr", addrs[2], "--advertise", "127.0.0.1")
 	registry, err := rpc.Dial(r.RegistryAddr, rpc.Security{})
 	if err != nil {
 		t.Fatal(err)
@@ -88,10 +87,11 @@ func (r *manyBuses) attach(t *testing.T, i int) *client.Bus {
 // Of three buses each may be killed or told to stop at any time, under traffic between
 // their clients and with another runtime: nothing is lost, doubled or reordered.
 func TestReplicasOfTheBus(t *testing.T) {
-	s := newSystem(t)
+	t.Parallel()
+	nats, s := startNATS(t), newSystem(t) // which ends first
 	node := startNode(t, s)
 	bob := startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice := startManyBuses(t, s, "alice", node, 3)
+	alice := startManyBuses(t, s, "alice", nats, node, 3)
 	ready(t, alice.Runtime, bob)
 	one := end{alice.attach(t, 0), register(t, alice.Runtime, "alice")}
 	two := end{alice.attach(t, 1), register(t, alice.Runtime, "carol")}

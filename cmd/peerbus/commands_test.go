@@ -107,6 +107,7 @@ func TestListenCommand(t *testing.T) {
 
 // `peerbus listen` goes on when its bus was away.
 func TestListenOutlivesItsBus(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.AllInOne, local.Separate)
 	ctx, stop := context.WithCancel(testContext(t))
 	out, w := io.Pipe()

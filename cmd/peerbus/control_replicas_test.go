@@ -23,7 +23,7 @@ type controlled struct {
 	addrs  map[string]string         // of each
 }
 
-func startControlled(t *testing.T, s *local.System, id string, node *local.Node, extra ...string) *controlled {
+func startControlled(t *testing.T, s *local.System, id, natsURL string, node *local.Node, extra ...string) *controlled {
 	t.Helper()
 	addrs, err := local.FreeAddrs(7)
 	if err != nil {
@@ -37,7 +37,7 @@ func startControlled(t *testing.T, s *local.System, id string, node *local.Node,
 		},
 	}
 	common := []string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}
-	nats := []string{"--nats-url", startNATS(t)}
+	nats := []string{"--nats-url", natsURL}
 	r.Processes["bus"] = r.start("bus", append(common, "--registry-addr", r.RegistryAddr)...)
 	r.Processes["nodestub"] = r.start("nodestub", append(common, "--nodestub-addr", r.NodeAddr, "--node", node.Domain+"="+node.GRPCAddr)...)
 	for i := range 2 {
@@ -114,10 +114,10 @@ func (r *controlled) liveAtOneThatRuns(ctx context.Context, remote string) *pb.C
 // startControlledAndBob is a runtime with replicas, and another one. They are ready.
 func startControlledAndBob(t *testing.T, extra ...string) (alice *controlled, bob *local.Runtime) {
 	t.Helper()
-	s := newSystem(t)
+	nats, s := startNATS(t), newSystem(t) // which ends first
 	node := startNode(t, s)
 	bob = startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice = startControlled(t, s, "alice", node, extra...)
+	alice = startControlled(t, s, "alice", nats, node, extra...)
 	ready(t, alice.Runtime, bob)
 	return alice, bob
 }
@@ -142,6 +142,7 @@ func hasOneEntry(t *testing.T, r *local.Runtime) {
 // Of two registries and two p2pstubs each may be killed or stopped at any time, under
 // traffic: nothing is lost, doubled or reordered, and the one connection is live again.
 func TestReplicasOfRegistryAndP2PStub(t *testing.T) {
+	t.Parallel()
 	alice, bob := startControlledAndBob(t)
 	x := bothWays(t, alice, bob)
 	alice.liveAtOneThatRuns(testContext(t), bob.URL)
@@ -198,6 +199,7 @@ func TestReplicasOfRegistryAndP2PStub(t *testing.T) {
 // A runtime that sets up nothing itself is invited: whoever leads takes the invitation,
 // and one p2pstub has the connection, also when the one before has just gone.
 func TestReplicasAreInvited(t *testing.T) {
+	t.Parallel()
 	alice, bob := startControlledAndBob(t, "--p2p", "never")
 	var x crossing
 	x.start(t, "there", newEnd(t, bob, "bob"), newEnd(t, alice.Runtime, "alice"), 2*time.Millisecond)

@@ -128,6 +128,7 @@ func (s *curlStream) value() int {
 // curl alone registers, posts and receives between two runtimes; its stream is cut again
 // and again while messages come, and goes on with no gap and nothing twice.
 func TestCurlAlone(t *testing.T) {
+	t.Parallel()
 	for name, layout := range map[string]local.Layout{"all in one": local.AllInOne, "separate processes": local.Separate} {
 		t.Run(name, func(t *testing.T) {
 			p := newDoors(t, layout)

@@ -9,6 +9,7 @@ import (
 // Two domains. Alice's runtime is told of its own Message Node alone: Bob's
 // domain is looked up at its well-known descriptor.
 func TestADomainIsLookedUp(t *testing.T) {
+	t.Parallel()
 	system := newSystem(t)
 	home := startNode(t, system)
 	abroad := startNodeOf(t, system, "")

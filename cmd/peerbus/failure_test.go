@@ -11,6 +11,7 @@ import (
 // with its reason, messages go on over the Message Node, and nothing is left of
 // the attempt.
 func TestICECannotSucceed(t *testing.T) {
+	t.Parallel()
 	m := meet(t, olderpeer.Config{NoCandidates: true})
 	post(t, m.bob, pingOf(m.bobURL, m.olderURL, 0))
 	m.receive(t)

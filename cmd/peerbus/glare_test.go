@@ -13,6 +13,7 @@ const glareRounds = 200
 // Both sides start a connection at the same moment: one connection and one
 // table entry on each side, each time (wire contract, section 7).
 func TestGlare(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.AllInOne, local.AllInOne)
 	for round := range glareRounds {
 		failed := make(chan error, 2)

@@ -23,6 +23,7 @@ type mistake struct {
 // The same mistake gets the same error, in the same words and with the same field,
 // over gRPC, over HTTP and from the command line.
 func TestTheSameErrorAtEachDoor(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.AllInOne, local.AllInOne)
 	d := doorsOf(p.alice)
 	silent := p.alice.URL + "/silent"

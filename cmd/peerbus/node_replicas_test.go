@@ -288,6 +288,7 @@ func (d *replicated) keeps(t *testing.T, node *local.Node) {
 // killed or stopped under traffic: nothing is lost, doubled or reordered, and sessions,
 // subscriptions and the domain registry are kept.
 func TestNATSAndMessageNodesStopOneByOne(t *testing.T) {
+	t.Parallel()
 	d := startReplicated(t)
 	for i, name := range []string{"alice-bob", "bob-alice", "carol-dave", "dave-carol"} {
 		pair := d.runtimes[i/2*2 : i/2*2+2]
@@ -331,24 +332,6 @@ func TestNATSAndMessageNodesStopOneByOne(t *testing.T) {
 	for _, r := range d.runtimes {
 		if n := counter(t, r.MetricsAddrs["runtime"], "peerbus_nodestub_renewals_total"); n != 1 {
 			t.Errorf("%s was given %d sessions, want the first one kept", r.URL, n)
-		}
-	}
-	d.stop(t)
-}
-
-// stop ends what uses NATS before NATS.
-func (d *replicated) stop(t *testing.T) {
-	t.Helper()
-	var users []*local.Process
-	for _, r := range d.runtimes {
-		users = append(users, r.Processes["runtime"])
-	}
-	for _, n := range d.nodes {
-		users = append(users, n.Process)
-	}
-	for _, p := range users {
-		if err := p.Stop(); err != nil {
-			t.Error(err)
 		}
 	}
 }

@@ -97,6 +97,7 @@ func (f *foreign) register(hyperty, handler string) {
 // Message Node, and none waits for the set-up: here it never gets anywhere, as
 // the other side's handler says nothing.
 func TestASetUpHoldsNoMessageBack(t *testing.T) {
+	t.Parallel()
 	system := newSystem(t)
 	node := startNode(t, system)
 	alice := startRuntime(t, system, "alice", local.Separate, []*local.Node{node})

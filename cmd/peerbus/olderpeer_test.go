@@ -58,6 +58,7 @@ func meet(t *testing.T, cfg olderpeer.Config) *meeting {
 // small, large text and large binary messages: JSON over the Message Node's
 // WebSocket, and the older framing on its data channel.
 func TestOlderPeer(t *testing.T) {
+	t.Parallel()
 	variants := map[string]olderpeer.Config{
 		"as most are":             {},
 		"description in updates":  {DescriptionInUpdates: true},

@@ -43,6 +43,7 @@ func TestAnOldConnectionIsReplacedWithoutAPause(t *testing.T) {
 
 // What a runtime's P2P stub loses by a kill comes back without any message.
 func TestAConnectionComesBackWithoutAMessage(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.Separate, local.Separate)
 	in := listen(t, p.bob, p.bobURL)
 	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 0))

@@ -51,6 +51,7 @@ func signalTo(t *testing.T, p *local.Process, s syscall.Signal) {
 // it does. It undoes nothing: what is live stays so, what was registered and closed by the
 // other stays that, and no message is lost.
 func TestThePausedLeaderComesBack(t *testing.T) {
+	t.Parallel()
 	alice, bob := startControlledAndBob(t)
 	left := register(t, alice.Runtime, "left")
 	x := bothWays(t, alice, bob)

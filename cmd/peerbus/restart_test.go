@@ -12,6 +12,7 @@ import (
 // Each process can be stopped and started alone, after which the others go on
 // by themselves: messages come through again, and the connection is live again.
 func TestEachProcessRestartsAlone(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.Separate, local.AllInOne)
 	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, -1))
 	waitConnection(t, p.alice, p.bob.URL, live)
@@ -80,6 +81,7 @@ func (p *pair) reaches(t *testing.T) {
 
 // The services start in any order, and wait for each other.
 func TestAnyOrderOfStart(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.Separate, local.AllInOne)
 	for _, process := range p.alice.Processes {
 		if err := process.Stop(); err != nil {
@@ -106,6 +108,7 @@ func TestAnyOrderOfStart(t *testing.T) {
 // A restarted registry has its handler's address, its registrations and its
 // table back.
 func TestTheRegistryReadsBackWhatItHad(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.Separate, local.AllInOne)
 	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, -1))
 	before := waitConnection(t, p.alice, p.bob.URL, live)

@@ -76,6 +76,7 @@ var labelNames = []string{
 // Whatever is sent, no series appears that was not there when the process began, so
 // that they are bounded, and that rates count the first event of each.
 func TestLabelsAreBounded(t *testing.T) {
+	t.Parallel()
 	system := newSystem(t)
 	node := startNode(t, system)
 	alice := startRuntime(t, system, "alice", local.AllInOne, []*local.Node{node})

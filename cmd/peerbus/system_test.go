@@ -237,6 +237,7 @@ func seriesOf(line, name string, labels []string) (series, value string, ok bool
 
 // The seed's steps happen in the required order, between separate processes.
 func TestSequenceOfSeparateProcesses(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, local.Separate, local.Separate)
 	in := listen(t, p.bob, p.bobURL)
 	post(t, p.alice, pingOf(p.aliceURL, p.bobURL, 1))

@@ -13,6 +13,7 @@ import (
 // With mutual TLS on every listener and every connection the main job works,
 // and who has no certificate gets in nowhere.
 func TestMutualTLSEverywhere(t *testing.T) {
+	t.Parallel()
 	authority := testcert.New(t, "authority")
 	cert, key := authority.Issue(t, "peerbus")
 	security := rpc.Security{CertFile: cert, KeyFile: key, CAFile: authority.File}

@@ -218,6 +218,7 @@ func TestOneTraceByRelay(t *testing.T) {
 // Over the data channel likewise, between the separate processes of two runtimes; the
 // trace begins at the bus.
 func TestOneTraceOverTheDataChannel(t *testing.T) {
+	t.Parallel()
 	c := newCollector(t)
 	p := tracedPair(t, c, local.Separate)
 	in := listen(t, p.bob, p.bobURL)

@@ -105,11 +105,38 @@ func (s *System) Close() error {
 		_ = c.Close()
 	}
 	var errs []error
-	for _, p := range slices.Backward(processes) {
-		if err := p.Stop(); err != nil {
-			errs = append(errs, err)
-		}
+	for _, group := range inStopOrder(processes) {
+		errs = append(errs, stopAll(group))
 	}
+	return errors.Join(errs...)
+}
+
+// stopOrder is that of the modes: users before what they use. A p2pstub gives its
+// addresses back through the nodestub, and all say goodbye to their bus.
+var stopOrder = []string{"gateway", "runtime", "p2pstub", "nodestub", "bus", "registry", "msgnode"}
+
+// inStopOrder groups processes; those of a group may stop at the same time. Other
+// programs are the last.
+func inStopOrder(all []*Process) [][]*Process {
+	groups := make([][]*Process, len(stopOrder)+1)
+	for _, p := range all {
+		at := slices.Index(stopOrder, p.args[0])
+		if at < 0 {
+			at = len(stopOrder)
+		}
+		groups[at] = append(groups[at], p)
+	}
+	return groups
+}
+
+// stopAll stops processes at the same time.
+func stopAll(all []*Process) error {
+	errs := make([]error, len(all))
+	var over sync.WaitGroup
+	for i, p := range all {
+		over.Go(func() { errs[i] = p.Stop() })
+	}
+	over.Wait()
 	return errors.Join(errs...)
 }
 
