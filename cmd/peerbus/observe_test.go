@@ -115,7 +115,6 @@ func TestWrongObservation(t *testing.T) {
 // A collector that is not there holds up neither messages nor the end, and without one
 // nothing is connected to, whatever OpenTelemetry's own variables say.
 func TestNobodyCollects(t *testing.T) {
-	t.Parallel()
 	c := newCollector(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+c.addr)
 	for name, extra := range map[string][]string{"off": nil, "away": {"--otlp-endpoint", freeAddr(t)}} {

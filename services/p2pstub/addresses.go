@@ -131,7 +131,7 @@ func (a *addresses) wanted() int {
 	if len(a.ready) > a.limits.Pool/2 && a.waiting == 0 {
 		return 0
 	}
-	return max(a.limits.Pool+a.waiting-len(a.ready), 0)
+	return min(max(a.limits.Pool+a.waiting-len(a.ready), 0), a.limits.Allocate)
 }
 
 func (a *addresses) refill(ctx context.Context) error {

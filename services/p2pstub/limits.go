@@ -59,8 +59,12 @@ type Limits struct {
 	// 64: several interfaces with several servers each.
 	Candidates int
 	// Pool is how many addresses for Connection objects are allocated ahead.
-	// Default 8, so that a burst of set-ups does not wait for the Message Node.
+	// Default 2: a set-up waits for none, of a burst all but two wait for the same
+	// answer, and each address is a record at every replica of the Message Node.
 	Pool int
+	// Allocate is how many addresses are asked for at once. Default 500: a Message
+	// Node refuses more than 1,000.
+	Allocate int
 	// Request is how long a request to a Message Node may take before it is
 	// repeated or given up. Default 5 s.
 	Request time.Duration
@@ -94,7 +98,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Peers: 10_000, Invited: 1000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Restart: 5 * time.Second, Look: time.Second,
-		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 8,
+		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,
 		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
 		Watchers: 64, WatchQueue: 1024,
@@ -107,7 +111,7 @@ func (l Limits) orDefaults() Limits {
 		have *int
 		or   int
 	}{
-		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool},
+		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool}, {&l.Allocate, d.Allocate},
 		{&l.Outgoing, d.Outgoing}, {&l.HighWater, d.HighWater}, {&l.LowWater, d.LowWater},
 		{&l.Watchers, d.Watchers}, {&l.WatchQueue, d.WatchQueue},
 	} {

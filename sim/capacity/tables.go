@@ -41,10 +41,7 @@ func tables(p *params) ([]*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	variants, err := m.variants()
-	if err != nil {
-		return nil, err
-	}
+	variants := m.variants()
 	return []*table{
 		p.measured(), p.measuredStore(), p.measuredRuntime(), m.lifeTable(), m.layoutTable(),
 		m.boundTable(), m.memoryTable(), herdTable(herds), variantTable(variants), m.splitTable(variants),

@@ -2,29 +2,20 @@ package main
 
 import "fmt"
 
-// variant is the same domain with something changed. Apart from the first, and the pool
-// where it is a flag already, they are not built: they say what a change would be
-// worth.
+// variant is the same domain with something changed. Apart from the first they are not
+// built: they say what a change would be worth.
 type variant struct {
 	name  string
 	model *model
 }
 
-func (m *model) variants() ([]variant, error) {
-	const pool, shards = 2, 8
-	small := *m.params
-	small.pool = min(pool, small.pool)
-	l, err := live(&small)
-	if err != nil {
-		return nil, err
-	}
-	smaller := &model{params: &small, life: l, limits: m.limits}
+func (m *model) variants() []variant {
+	const shards = 8
 	return []variant{
 		{"as it is", m},
-		{fmt.Sprintf("a pool of %d addresses", small.pool), smaller},
-		{"and no records for addresses below a runtime's own URL", smaller.withoutOwn()},
-		{fmt.Sprintf("and %d shards", shards), smaller.withoutOwn().sharded(shards)},
-	}, nil
+		{"no records for addresses below a runtime's own URL", m.withoutOwn()},
+		{fmt.Sprintf("and %d shards", shards), m.withoutOwn().sharded(shards)},
+	}
 }
 
 // withoutOwn leaves out the subscriptions of addresses below a runtime's own URL: only

@@ -12,7 +12,7 @@ import (
 const Domain = "example.org"
 
 // Pool is how many addresses a p2pstub allocates ahead (p2pstub.Limits.Pool).
-const Pool = 8
+const Pool = 2
 
 // URL of a runtime.
 func URL(runtime int) string { return fmt.Sprintf("hyperty-runtime://%s/r%07d", Domain, runtime) }
