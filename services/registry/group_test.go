@@ -28,38 +28,49 @@ type bed struct {
 
 	mu      sync.Mutex
 	serving map[string]*rpc.Memory // by address
+	dead    map[string]bool        // replicas that have died
 }
 
 // quick finds out soon who is gone.
 var quick = members.Limits{Beat: 20 * time.Millisecond, Misses: 25}
 
-func newBed(t *testing.T) *bed {
+func newBed(t *testing.T) *bed { return newBedOver(t, openEngine(t)) }
+
+func newBedOver(t *testing.T, e *engine.Engine) *bed {
 	w := newWorld(t)
 	conn, stop := w.serve()
 	t.Cleanup(stop)
-	return &bed{world: w, engine: openEngine(t), conn: conn, serving: map[string]*rpc.Memory{}}
+	return &bed{world: w, engine: e, conn: conn, serving: map[string]*rpc.Memory{}, dead: map[string]bool{}}
 }
 
 // join makes a member of the runtime, until stop.
 func (b *bed) join(kind, name string) (g *members.Group, stop func()) {
 	b.t.Helper()
+	return b.joinOver(b.engine, kind, name)
+}
+
+func (b *bed) joinOver(e *engine.Engine, kind, name string) (g *members.Group, stop func()) {
+	b.t.Helper()
 	g, err := members.New(members.Config{
-		Engine: b.engine, RuntimeURL: runtimeA, Limits: quick, Log: slog.New(slog.DiscardHandler),
+		Engine: e, RuntimeURL: runtimeA, Limits: quick, Log: slog.New(slog.DiscardHandler),
 		Self: members.Member{Kind: kind, ID: name, Addr: name + ":1"},
 	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return g, b.run(g.Run)
+	return g, b.runOf(name, g.Run)
 }
 
 // run runs something until stop, or the end of the test.
-func (b *bed) run(part func(context.Context) error) (stop func()) {
+func (b *bed) run(part func(context.Context) error) (stop func()) { return b.runOf("", part) }
+
+// runOf runs a part of a replica, which may fail once that has died.
+func (b *bed) runOf(replica string, part func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := part(ctx); err != nil {
+		if err := part(ctx); err != nil && !b.isDead(replica) {
 			b.t.Errorf("Run: %v", err)
 		}
 	}()
@@ -69,6 +80,12 @@ func (b *bed) run(part func(context.Context) error) (stop func()) {
 	}
 	b.t.Cleanup(stop)
 	return stop
+}
+
+func (b *bed) isDead(replica string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dead[replica]
 }
 
 // serveAt serves at an address that Dial finds, until stop.
@@ -287,9 +304,14 @@ type registryReplica struct {
 // registry makes a replica; what makes it lead or stand by is run.
 func (b *bed) registry(name string, life func(*Replica) func(context.Context) error, change func(*Config)) *registryReplica {
 	b.t.Helper()
-	group, leave := b.join(Kind, name)
+	return b.registryOver(b.engine, name, life, change)
+}
+
+func (b *bed) registryOver(e *engine.Engine, name string, life func(*Replica) func(context.Context) error, change func(*Config)) *registryReplica {
+	b.t.Helper()
+	group, leave := b.joinOver(e, Kind, name)
 	cfg := Config{
-		RuntimeURL: runtimeA, NodeStub: pb.NewNodeStubClient(b.conn), Bus: b.conn, Engine: b.engine, Log: testLog(b.t),
+		RuntimeURL: runtimeA, NodeStub: pb.NewNodeStubClient(b.conn), Bus: b.conn, Engine: e, Log: testLog(b.t),
 		Group: group, Dial: b.dial, Limits: Limits{Tick: 20 * time.Millisecond},
 	}
 	if change != nil {
@@ -300,7 +322,7 @@ func (b *bed) registry(name string, life func(*Replica) func(context.Context) er
 		b.t.Fatal(err)
 	}
 	halt := b.serveAt(name+":1", r.Serve)
-	end := b.run(life(r))
+	end := b.runOf(name, life(r))
 	conn, hangUp, err := b.dial(group.Self())
 	if err != nil {
 		b.t.Fatal(err)

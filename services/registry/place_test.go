@@ -42,8 +42,12 @@ func TestASetUpIsAtTheOwnerOfItsRuntime(t *testing.T) {
 // invitation is what a remote runtime sends to the handler.
 func invitation(t *testing.T, remote, to string) *pb.Message {
 	t.Helper()
+	u, err := address.ParseRuntime(remote)
+	if err != nil {
+		t.Fatal(err)
+	}
 	object := datasync.Object{
-		URL: "connection://b.example/o", Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema("b.example"),
+		URL: "connection://" + u.Domain + "/o", Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema(u.Domain),
 		Reporter: remote + "/p2prequester/1", Runtime: remote,
 	}
 	r, err := datasync.NewReporter(object, datasync.Connection{Runtime: remote, Owner: object.Reporter}, time.Now())
