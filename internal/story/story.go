@@ -39,3 +39,19 @@ func Play(t *testing.T, pattern string, tell func(t *testing.T, story string) st
 		})
 	}
 }
+
+// Tell has each event of a story told, a line that begins with `>`, without what stands
+// behind `#`. It writes the line to out first; what tell writes there stands below it.
+// Lines that begin with `#`, and empty ones, stay; all others are left out.
+func Tell(story string, out *strings.Builder, tell func(event string)) {
+	for line := range strings.Lines(story) {
+		event, is := strings.CutPrefix(line, ">")
+		if is || strings.HasPrefix(line, "#") || line == "\n" {
+			out.WriteString(line)
+		}
+		if is {
+			event, _, _ = strings.Cut(event, "#")
+			tell(event)
+		}
+	}
+}

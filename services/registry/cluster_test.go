@@ -31,25 +31,32 @@ func cluster(t *testing.T) (urls string) {
 	}
 	var where []string
 	for i, port := range ports {
-		s, err := natsserver.NewServer(&natsserver.Options{
-			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoLog: true, NoSigs: true,
-			JetStream: true, StoreDir: t.TempDir(), MaxPayload: engine.MaxPayload, Routes: routes,
+		where = append(where, serveNATS(t, &natsserver.Options{
+			ServerName: fmt.Sprint("n", i), Routes: routes,
 			Cluster: natsserver.ClusterOpts{Name: "peerbus", Host: "127.0.0.1", Port: port},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go s.Start()
-		t.Cleanup(func() {
-			s.Shutdown()
-			s.WaitForShutdown()
-		})
-		if !s.ReadyForConnections(patience) {
-			t.Fatal("a server does not start")
-		}
-		where = append(where, s.ClientURL())
+		}))
 	}
 	return strings.Join(where, ",")
+}
+
+// serveNATS runs a server of NATS with JetStream on loopback, and gives where it is.
+func serveNATS(t *testing.T, o *natsserver.Options) (url string) {
+	t.Helper()
+	o.Host, o.Port, o.NoLog, o.NoSigs = "127.0.0.1", natsserver.RANDOM_PORT, true, true
+	o.JetStream, o.StoreDir, o.MaxPayload = true, t.TempDir(), engine.MaxPayload
+	s, err := natsserver.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("a server does not start")
+	}
+	return s.ClientURL()
 }
 
 // In a cluster, where the servers agree on each write, the writes of one term do not

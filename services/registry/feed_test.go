@@ -12,18 +12,11 @@ import (
 // TestFeedStory plays testdata/feed/feed.txt, as TestStories does.
 func TestFeedStory(t *testing.T) { story.Play(t, "testdata/feed/*.txt", playFeed) }
 
-func playFeed(t *testing.T, story string) string {
+func playFeed(t *testing.T, text string) string {
 	f := newFeed()
 	var out strings.Builder
-	for line := range strings.Lines(story) {
-		if !strings.HasPrefix(line, ">") {
-			if strings.HasPrefix(line, "#") || line == "\n" {
-				out.WriteString(line)
-			}
-			continue
-		}
-		out.WriteString(line)
-		words := append(strings.Fields(line[1:]), "", "")
+	story.Tell(text, &out, func(event string) {
+		words := append(strings.Fields(event), "", "")
 		switch words[0] {
 		case "add":
 			f.add(words[1])
@@ -43,7 +36,7 @@ func playFeed(t *testing.T, story string) string {
 		default:
 			t.Fatalf("unknown event %q", words[0])
 		}
-	}
+	})
 	return out.String()
 }
 

@@ -489,27 +489,7 @@ func nobody(string) bool { return false }
 // placed waits until the store knows where an address is.
 func (r *running) placed(t *testing.T, e *engine.Engine, entity string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	s, err := openStore(ctx, e, runtimeA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	watch, err := s.kv.Watch(ctx, key(placeKey, entity))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = watch.Stop() }()
-	for {
-		select {
-		case entry := <-watch.Updates():
-			if entry != nil && len(entry.Value()) > 0 {
-				return
-			}
-		case <-ctx.Done():
-			t.Fatalf("the store does not know where %s is", entity)
-		}
-	}
+	awaitStored(t, e, key(placeKey, entity), func(_ string, value []byte) bool { return len(value) > 0 })
 }
 
 // What is used is kept, and what is known is written down once.

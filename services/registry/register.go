@@ -246,16 +246,7 @@ func (r *Registry) Registrations(kind pb.RegistrationKind) []*pb.Registration {
 // keepRegistered refreshes registrations at the domain registry before they
 // expire there.
 func (r *Registry) keepRegistered(ctx context.Context) error {
-	t := time.NewTicker(r.limits.Tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			r.keepAlive(ctx)
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return every(ctx, r.limits.Tick, func() { r.keepAlive(ctx) })
 }
 
 // keepAlive refreshes all that are due, some at once.

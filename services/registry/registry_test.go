@@ -582,29 +582,24 @@ func TestARegistrationFromBeforeFlows(t *testing.T) {
 	w.until("the entry with flows", func() bool {
 		return hasPrefix(w.log, "create "+runtimeA+"/registry -> domain://registry.a.example", `"flow":["peerbus.v1"]`)
 	})
-	watch, err := s.kv.Watch(t.Context(), key(registrationKey, url))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = watch.Stop() }()
-	for late := time.After(patience); ; {
-		select {
-		case entry := <-watch.Updates():
-			if entry == nil {
-				continue
-			}
-			if g, err := decodeRegistration(entry.Value()); err == nil && g.flow {
-				r.stop()
-				return
-			}
-		case <-late:
-			t.Fatal("it is not noted, so that it happens with each start")
-		}
-	}
+	awaitStored(t, e, key(registrationKey, url), func(_ string, value []byte) bool {
+		g, err := decodeRegistration(value)
+		return err == nil && g.flow
+	}) // or it happens with each start
+	r.stop()
 }
 
 // saved waits until the store has an entry in a state.
 func (r *running) saved(t *testing.T, e *engine.Engine, remote string, want status.State) {
+	t.Helper()
+	awaitStored(t, e, key(connectionPrefix, remote), func(k string, value []byte) bool {
+		all := &saved{places: map[string]savedPlace{}}
+		return all.take(k, value) == nil && all.connections[0].State == want
+	})
+}
+
+// awaitStored waits until what the store has under a key is as wanted.
+func awaitStored(t *testing.T, e *engine.Engine, of string, wanted func(key string, value []byte) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -612,7 +607,7 @@ func (r *running) saved(t *testing.T, e *engine.Engine, remote string, want stat
 	if err != nil {
 		t.Fatal(err)
 	}
-	watch, err := s.kv.Watch(ctx, key(connectionPrefix, remote))
+	watch, err := s.kv.Watch(ctx, of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -620,12 +615,11 @@ func (r *running) saved(t *testing.T, e *engine.Engine, remote string, want stat
 	for {
 		select {
 		case entry := <-watch.Updates():
-			all := &saved{places: map[string]savedPlace{}}
-			if entry != nil && all.take(entry.Key(), entry.Value()) == nil && all.connections[0].State == want {
+			if entry != nil && wanted(entry.Key(), entry.Value()) {
 				return
 			}
 		case <-ctx.Done():
-			t.Fatalf("the store has no entry for %s that is %s", remote, want)
+			t.Fatalf("what the store has of %s is not as wanted", of)
 		}
 	}
 }

@@ -47,50 +47,21 @@ type replicaTeller struct {
 	out        strings.Builder
 }
 
-func playReplicas(t *testing.T, story string) string {
+func playReplicas(t *testing.T, text string) string {
 	tell := &replicaTeller{
-		t: t, nats: natsOfStory(t), registries: map[string]*registryReplica{}, engines: map[string]*engine.Engine{},
+		t: t, nats: serveNATS(t, &natsserver.Options{}), registries: map[string]*registryReplica{}, engines: map[string]*engine.Engine{},
 		stubs: map[string]*stubReplica{}, remotes: map[string]string{},
 	}
 	tell.b = newBedOver(t, tell.engine("bed"))
-	for line := range strings.Lines(story) {
-		if !strings.HasPrefix(line, ">") {
-			if strings.HasPrefix(line, "#") || line == "\n" {
-				tell.out.WriteString(line)
-			}
-			continue
-		}
-		tell.out.WriteString(line)
-		command, _, _ := strings.Cut(line[1:], "#")
-		words := strings.Fields(command)
+	story.Tell(text, &tell.out, func(event string) {
+		words := strings.Fields(event)
 		if len(words) != 2 {
-			t.Fatalf("no event in %q", line)
+			t.Fatalf("no event in %q", event)
 		}
 		tell.do(words[0], words[1])
 		tell.describe()
-	}
+	})
 	return tell.out.String()
-}
-
-// natsOfStory runs a server of NATS on loopback.
-func natsOfStory(t *testing.T) (url string) {
-	t.Helper()
-	s, err := natsserver.NewServer(&natsserver.Options{
-		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(),
-		MaxPayload: engine.MaxPayload,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("NATS does not start")
-	}
-	return s.ClientURL()
 }
 
 func (tell *replicaTeller) engine(name string) *engine.Engine {

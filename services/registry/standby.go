@@ -73,16 +73,7 @@ func (s *standby) again(what string, stream func(context.Context) error) run.Fun
 
 // tickAlong answers the questions that have waited too long for someone who leads.
 func (s *standby) tickAlong(ctx context.Context) error {
-	t := time.NewTicker(s.limits.Tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			s.relayed.giveUp()
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return every(ctx, s.limits.Tick, s.relayed.giveUp)
 }
 
 // errAnswersItself ends what was served by a standby that leads now.

@@ -40,24 +40,16 @@ type teller struct {
 	out   strings.Builder
 }
 
-func play(t *testing.T, story string) string {
+func play(t *testing.T, text string) string {
 	tell := &teller{table: newTable(), now: time.Unix(0, 0).UTC()}
 	tell.rules = rules{own: "hyperty-runtime://a/r", limits: DefaultLimits()}
-	for line := range strings.Lines(story) {
-		if !strings.HasPrefix(line, ">") {
-			if strings.HasPrefix(line, "#") || line == "\n" {
-				tell.out.WriteString(line)
-			}
-			continue
-		}
-		tell.out.WriteString(line)
-		command, _, _ := strings.Cut(line[1:], "#")
-		words := strings.Fields(command)
+	story.Tell(text, &tell.out, func(event string) {
+		words := strings.Fields(event)
 		if len(words) == 0 {
-			t.Fatalf("no event in %q", line)
+			t.Fatal("an event is empty")
 		}
 		tell.do(t, words)
-	}
+	})
 	return tell.out.String()
 }
 

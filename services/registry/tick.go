@@ -6,13 +6,16 @@ import (
 )
 
 // tickAlong looks at what time alone brings about.
-func (r *Registry) tickAlong(ctx context.Context) error {
-	t := time.NewTicker(r.limits.Tick)
+func (r *Registry) tickAlong(ctx context.Context) error { return every(ctx, r.limits.Tick, r.tick) }
+
+// every does something in an interval, until ctx is done.
+func every(ctx context.Context, interval time.Duration, do func()) error {
+	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
-			r.tick()
+			do()
 		case <-ctx.Done():
 			return nil
 		}
