@@ -39,11 +39,7 @@ func busCommand() *cobra.Command {
 // addBusReplica adds one of several buses. Before it stops, it has its clients attach
 // to another one, and gives away what it keeps.
 func (p *process) addBusReplica(ctx context.Context, s *runtimeSettings, conns peers) error {
-	nats, err := p.openStore(ctx, "", s.natsURL, "bus "+s.runtimeURL)
-	if err != nil {
-		return err
-	}
-	group, err := p.join(s, nats, bus.Kind, s.busAddr)
+	group, err := p.joinOverNATS(ctx, s, bus.Kind, s.busAddr)
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,7 @@ func p2pstubCommand() *cobra.Command {
 // addP2PStubReplica adds one of several, which the registry finds. It hands over what
 // it has before it stops.
 func (p *process) addP2PStubReplica(ctx context.Context, s *runtimeSettings, conns peers) error {
-	nats, err := p.openStore(ctx, "", s.natsURL, "p2pstub "+s.runtimeURL)
-	if err != nil {
-		return err
-	}
-	group, err := p.join(s, nats, p2pstub.Kind, s.p2pstubAddr)
+	group, err := p.joinOverNATS(ctx, s, p2pstub.Kind, s.p2pstubAddr)
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,15 @@ func (p *process) join(s *runtimeSettings, e *engine.Engine, kind, listens strin
 	return g, nil
 }
 
+// joinOverNATS is join where the service has no other use of --nats-url.
+func (p *process) joinOverNATS(ctx context.Context, s *runtimeSettings, kind, listens string) (*members.Group, error) {
+	nats, err := p.openStore(ctx, "", s.natsURL, kind+" "+s.runtimeURL)
+	if err != nil {
+		return nil, err
+	}
+	return p.join(s, nats, kind, listens)
+}
+
 // dialMember connects with another replica.
 func (p *process) dialMember(m members.Member) (*grpc.ClientConn, error) {
 	var opts []grpc.DialOption

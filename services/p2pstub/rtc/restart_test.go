@@ -17,17 +17,7 @@ func restart(t *testing.T, a, b *end) {
 	t.Helper()
 	a.forget()
 	b.forget()
-	offer, err := a.Restart(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := b.AnswerRestart(t.Context(), offer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.SetAnswer(answer); err != nil {
-		t.Fatal(err)
-	}
+	negotiate(t, a, a.Restart, b.AnswerRestart)
 	for _, x := range []*end{a, b} {
 		x.await(t, Connected)
 	}

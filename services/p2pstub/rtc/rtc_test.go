@@ -68,18 +68,27 @@ func (x *end) opened(t *testing.T) *Channel {
 // connect sets a connection up and gives both channels.
 func connect(t *testing.T, a, b *end) (*Channel, *Channel) {
 	t.Helper()
-	offer, err := a.Offer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := b.Answer(t.Context(), offer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.SetAnswer(answer); err != nil {
-		t.Fatal(err)
-	}
+	negotiate(t, a, a.Offer, b.Answer)
 	return a.opened(t), b.opened(t)
+}
+
+// negotiate gives an end the other's answer to its offer.
+func negotiate(
+	t *testing.T, a *end, offer func(context.Context) (datasync.Description, error),
+	answer func(context.Context, datasync.Description) (datasync.Description, error),
+) {
+	t.Helper()
+	offered, err := offer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered, err := answer(t.Context(), offered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.SetAnswer(answered); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func exchange(t *testing.T, from, to *Channel, text string) {
