@@ -60,6 +60,14 @@ func start(binary, name string, args []string, onEvent func(sequence.Event)) (*P
 	return p, nil
 }
 
+// mode is the first argument: what a process of peerbus is.
+func (p *Process) mode() string {
+	if len(p.args) == 0 {
+		return ""
+	}
+	return p.args[0]
+}
+
 // cleanEnvironment keeps settings of the surroundings away from the processes.
 func cleanEnvironment() []string {
 	var env []string

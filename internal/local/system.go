@@ -120,9 +120,9 @@ var stopOrder = []string{"gateway", "runtime", "p2pstub", "nodestub", "bus", "re
 func inStopOrder(all []*Process) [][]*Process {
 	groups := make([][]*Process, len(stopOrder)+1)
 	for _, p := range all {
-		at := slices.Index(stopOrder, p.args[0])
-		if at < 0 {
-			at = len(stopOrder)
+		at := len(stopOrder)
+		if i := slices.Index(stopOrder, p.mode()); i >= 0 {
+			at = i
 		}
 		groups[at] = append(groups[at], p)
 	}
