@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -24,11 +25,10 @@ func TestAFastSenderLosesNothing(t *testing.T) {
 	warm.close()
 
 	from, to := attach(t, p.alice), attach(t, p.bob)
-	ctx := testContext(t)
 	for size, n := range map[int]int{64: 5000, 16 << 10: 600, 300 << 10: 40} {
 		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) {
 			got := make(chan *pb.Message, 64)
-			l, err := to.Listen(ctx, p.bobURL, func(ctx context.Context, m *pb.Message) {
+			l, err := to.Listen(testContext(t), p.bobURL, func(ctx context.Context, m *pb.Message) {
 				select {
 				case got <- m:
 				case <-ctx.Done():
@@ -45,11 +45,11 @@ func TestAFastSenderLosesNothing(t *testing.T) {
 					if err := message.UnmarshalBody(m, &body); err != nil || body.Value != i {
 						t.Fatalf("message %d is %.80s, %v", i, m.Body, err)
 					}
-				case <-ctx.Done():
+				case <-time.After(patience): // each has its own: all may take longer
 					t.Fatalf("message %d does not come", i)
 				}
 			}
-			if err := l.Close(ctx); err != nil {
+			if err := l.Close(testContext(t)); err != nil {
 				t.Error(err)
 			}
 		})
