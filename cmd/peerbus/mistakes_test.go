@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
@@ -47,7 +49,7 @@ func TestTheSameErrorAtEachDoor(t *testing.T) {
 // request to it open.
 func busyWith(t *testing.T, r *local.Runtime, address string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(testContext(t))
+	ctx, cancel := context.WithCancel(t.Context()) // for all that is tried meanwhile
 	bus, err := client.New(client.Config{Conn: r.Bus, Name: "silent"})
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +66,7 @@ func busyWith(t *testing.T, r *local.Runtime, address string) {
 	go func() {
 		_, err := pb.NewMessageBusClient(r.Bus).Post(ctx, &pb.PostRequest{
 			Message: &pb.Message{Id: message.StringID("open"), Type: "read", To: address}, Wait: pb.Wait_WAIT_RESPONSE,
+			Timeout: durationpb.New(10 * patience),
 		})
 		over <- err
 	}()
