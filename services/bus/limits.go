@@ -117,6 +117,14 @@ type Limits struct {
 	// 8 MiB; past it what comes is dropped, and sent again by its flow.
 	PassBytes int
 
+	// ResponseBytes bounds the responses that are kept for clients that are away, and
+	// those that were given and are kept in case that a client has not got them.
+	// Default 16 MiB each, past which they are not kept; the oldest of the latter goes
+	// first. GivenTime is how long these are kept. Default 30 s: twice the time of a
+	// request that names none.
+	ResponseBytes int
+	GivenTime     time.Duration
+
 	// Traced is how many requests that are in a trace, and not answered yet, are known
 	// so that their answers are in it. Default 4,096, of at most tracedBytes each; the
 	// one not used lately goes first.
@@ -171,6 +179,8 @@ func DefaultLimits() Limits {
 		DrainTime:       5 * time.Second,
 		ReplicaBytes:    256 << 20,
 		PassBytes:       8 << 20,
+		ResponseBytes:   16 << 20,
+		GivenTime:       30 * time.Second,
 		Traced:          4096,
 		Requests:        65_536,
 		RequestTime:     15 * time.Second,
@@ -206,6 +216,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.RemoteReplicas, &d.RemoteReplicas},
 		{&l.ReplicaBytes, &d.ReplicaBytes},
 		{&l.PassBytes, &d.PassBytes},
+		{&l.ResponseBytes, &d.ResponseBytes},
 		{&l.FlowBytes, &d.FlowBytes},
 		{&l.Marks, &d.Marks},
 		{&l.Requests, &d.Requests},
@@ -223,6 +234,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.OriginTime, &d.OriginTime},
 		{&l.JoinTime, &d.JoinTime},
 		{&l.DrainTime, &d.DrainTime},
+		{&l.GivenTime, &d.GivenTime},
 		{&l.RequestTime, &d.RequestTime},
 		{&l.MaxRequestTime, &d.MaxRequestTime},
 	} {

@@ -132,6 +132,9 @@ func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
 	l.end = cancel
 	l.mu.Unlock()
 	l.bus.table.snapshot(l)
+	for _, q := range l.bus.requests.told() {
+		l.await(q)
+	}
 	l.failed.Store(false)
 	l.mesh.renewed()
 	l.bus.log.Info("linked to another replica", "replica", l.member.ID, "endpoint", l.member.Addr)

@@ -65,7 +65,8 @@ type mesh struct {
 	self    members.Member
 	peers   map[string]*replica
 	changed chan struct{} // closed, and made anew, when peers change
-	awaited *cache[message.Key, string]
+	awaited *cache[message.Key, elsewhere]
+	given   *givenResponses
 }
 
 // replica is another one.
@@ -84,7 +85,7 @@ func newMesh(b *Bus, cfg Config) *mesh {
 		bus: b, group: cfg.Replicas, id: cfg.Replicas.Self().ID, self: cfg.Replicas.Self(), dial: cfg.Dial, limits: b.limits,
 		ready: make(chan struct{}), moved: make(chan struct{}, 1), looks: make(chan struct{}, 1),
 		peers: map[string]*replica{}, changed: make(chan struct{}),
-		awaited: newCache[message.Key, string](b.limits.Requests),
+		awaited: newCache[message.Key, elsewhere](b.limits.Requests), given: newGiven(&b.limits),
 	}
 	sum := sha256.Sum256([]byte(m.self.Addr))
 	m.flowName = hex.EncodeToString(sum[:4])
@@ -134,6 +135,7 @@ func (m *mesh) serve(ctx context.Context) {
 				l.lookAgain()
 			}
 		case now := <-tick.C:
+			m.given.expire(now)
 			for _, l := range *m.links.Load() {
 				l.expire(now)
 			}

@@ -105,7 +105,8 @@ func (s *stream) takeReplica(req *pb.AttachRequest) {
 		s.shareChange(c)
 	}
 	for _, a := range req.GetAwaited() {
-		s.bus.mesh.waits(s.peer, message.Key{From: a.GetFrom(), To: a.GetTo(), ID: a.GetId()})
+		at := elsewhere{s.peer, string(a.GetOrigin()), a.GetNumber()}
+		s.bus.mesh.waits(at, message.Key{From: a.GetFrom(), To: a.GetTo(), ID: a.GetId()})
 	}
 	for _, p := range req.GetPosts() {
 		s.bus.takeForward(p)

@@ -225,7 +225,7 @@ func TestALateResponseWaitsForTheListenerOfItsAddress(t *testing.T) {
 		t.Helper()
 		r := message.Answer(ping(alice, bob), 200, nil)
 		r.Id, r.Via = id, nodeURL
-		b.bus.mesh.waits("bus-1", message.AnswerKey(r))
+		b.bus.mesh.waits(elsewhere{replica: "bus-1"}, message.AnswerKey(r))
 		outcome, err := stub.Start(b.ctx, r, pb.Wait_WAIT_DELIVERED, time.Minute, client.From(&pb.Ingress{}))
 		if err != nil {
 			t.Fatal(err)
