@@ -107,6 +107,9 @@ type Limits struct {
 	// to be known as a member. Default 3 s: they answer in milliseconds, and one that
 	// does not is not waited for.
 	JoinTime time.Duration
+	// AnswerTime is how long another replica that answers nothing, as it is paused or
+	// cannot be reached, is waited for when there is a new listener. Default 1 s.
+	AnswerTime time.Duration
 	// DrainTime is how long a replica that is told to stop takes to hand over what it
 	// keeps. Default 5 s.
 	DrainTime time.Duration
@@ -176,6 +179,7 @@ func DefaultLimits() Limits {
 		FlowBytes:       256 << 20,
 		Marks:           65_536,
 		JoinTime:        3 * time.Second,
+		AnswerTime:      time.Second,
 		DrainTime:       5 * time.Second,
 		ReplicaBytes:    256 << 20,
 		PassBytes:       8 << 20,
@@ -233,6 +237,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.ReturnTime, &d.ReturnTime},
 		{&l.OriginTime, &d.OriginTime},
 		{&l.JoinTime, &d.JoinTime},
+		{&l.AnswerTime, &d.AnswerTime},
 		{&l.DrainTime, &d.DrainTime},
 		{&l.GivenTime, &d.GivenTime},
 		{&l.RequestTime, &d.RequestTime},

@@ -24,6 +24,8 @@ type link struct {
 	bus    *Bus
 	member members.Member
 	failed atomic.Bool   // it could not be made, or broke
+	away   atomic.Bool   // the other one is no member now
+	late   atomic.Bool   // it has answered nothing for Limits.AnswerTime
 	up     atomic.Bool   // the other one has been told all, or will be, on a stream that is there
 	wake   chan struct{} // has a token when there may be something to send
 
@@ -33,7 +35,9 @@ type link struct {
 	changes  fifo[*pb.ReplicaChange] // to be sent
 	unacked  fifo[*pb.ReplicaChange] // in the order in which they were told
 	sequence uint64                  // the last one told
-	complete bool                    // the other one has confirmed the end of the snapshot
+	heard    time.Time               // when the other one last answered, or had nothing to answer
+	refused  refusals
+	complete bool // the other one has confirmed the end of the snapshot
 	confirms fifo[toConfirm]
 	listed   map[string]*listed // own listeners, as the other one knows them
 	queues   map[uint64]*queue  // of the other one, from which deliveries are not dealt with
@@ -275,7 +279,13 @@ func (l *link) queue(c *pb.ReplicaChange) {
 	l.sequence++
 	c.Sequence = l.sequence
 	l.changes.push(c)
+	if l.unacked.len() == 0 {
+		l.heard = time.Now()
+	}
 	l.unacked.push(c)
+	if c.GetRemove() {
+		delete(l.refused.of, added{c.GetAddress(), c.GetLeadsTo()})
+	}
 	signal(l.wake)
 	if l.unacked.len() > l.most() && l.end != nil {
 		l.end() // the other one does not keep up: it is told all anew
@@ -309,6 +319,8 @@ func (l *link) taken(o *pb.Outcome) error {
 		return fault.New(fault.Internal, "an outcome came for change %d, which is not the next", o.GetSequence())
 	}
 	c := l.unacked.pop()
+	l.heard = time.Now()
+	l.late.Store(false)
 	if of := l.listed[c.GetAddress()]; of != nil && c.GetRemove() && c.GetLeadsTo() == "" {
 		if of.ending--; of.ending == 0 && !of.here {
 			delete(l.listed, c.Address)
@@ -320,6 +332,7 @@ func (l *link) taken(o *pb.Outcome) error {
 		confirmed = append(confirmed, l.confirms.pop().c)
 	}
 	l.mu.Unlock()
+	l.note(c, o)
 	for _, one := range confirmed {
 		one.done()
 	}
@@ -327,15 +340,35 @@ func (l *link) taken(o *pb.Outcome) error {
 }
 
 // confirm has something confirmed once the other replica has taken all that it has been
-// told up to now.
+// told up to now. One that is away, or answers nothing, is not waited for: it takes that
+// when it goes on.
 func (l *link) confirm(c *confirmation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.complete && l.unacked.len() == 0 || l.failed.Load() || l.confirms.len() >= l.most() {
+	if l.complete && l.unacked.len() == 0 || l.failed.Load() || l.forsaken() || l.confirms.len() >= l.most() {
 		return
 	}
 	c.left.Add(1)
 	l.confirms.push(toConfirm{l.sequence, c})
+}
+
+// forsaken tells whether the other replica is not waited for.
+func (l *link) forsaken() bool { return l.away.Load() || l.late.Load() }
+
+// forsake lets go what waits for a replica that is away, or answers nothing.
+func (l *link) forsake(now time.Time) {
+	l.mu.Lock()
+	if l.unacked.len() > 0 && now.Sub(l.heard) > l.bus.limits.AnswerTime {
+		l.late.Store(true)
+	}
+	var confirms []toConfirm
+	if l.forsaken() {
+		confirms = l.confirms.drain()
+	}
+	l.mu.Unlock()
+	for _, one := range confirms {
+		one.c.done()
+	}
 }
 
 // reset forgets what was of a stream that has ended.
@@ -356,8 +389,10 @@ func (l *link) clear() {
 	}
 	l.changes, l.unacked, l.confirms, l.posts = fifo[*pb.ReplicaChange]{}, fifo[*pb.ReplicaChange]{}, fifo[toConfirm]{}, fifo[*pb.Post]{}
 	l.listed, l.queues = map[string]*listed{}, map[uint64]*queue{}
+	l.refused = refusals{of: map[added]bool{}}
 	l.dirty, l.credits, l.awaited = nil, nil, nil
 	l.sequence, l.bytes, l.complete, l.end = 0, 0, false, nil
+	l.late.Store(false)
 }
 
 // String is for the log.

@@ -133,11 +133,14 @@ func (m *mesh) serve(ctx context.Context) {
 		case <-m.looks:
 			for _, l := range *m.links.Load() {
 				l.lookAgain()
+				m.bus.table.retell(l, 0)
 			}
 		case now := <-tick.C:
 			m.given.expire(now)
 			for _, l := range *m.links.Load() {
 				l.expire(now)
+				l.forsake(now)
+				m.bus.table.retell(l, 1)
 			}
 		case <-ctx.Done():
 			return
@@ -184,6 +187,7 @@ func (m *mesh) renew() {
 			continue
 		}
 		if p.link != nil {
+			p.link.away.Store(!p.here)
 			links = append(links, p.link)
 		}
 		if p.here && p.link != nil && p.link.up.Load() {

@@ -134,6 +134,9 @@ func (s *stream) shareChange(c *pb.ReplicaChange) {
 	b.carryOut(verdicts)
 	if err != nil {
 		b.metrics.refused(reasonOf(err))
+	}
+	if err != nil && !s.warned { // it is told again and again
+		s.warned = true
 		b.log.Warn("a listener of another replica was refused", "replica", s.peer, "address", c.GetAddress(), "leads_to", c.GetLeadsTo(), "error", err)
 	}
 	s.outcome(outcomeOf(c.GetSequence(), err))

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -114,6 +115,7 @@ type cluster struct {
 	roster *roster
 	all    []*replicaHouse
 	count  int
+	log    *slog.Logger // of those that are added
 }
 
 type replicaHouse struct {
@@ -122,7 +124,7 @@ type replicaHouse struct {
 }
 
 func newCluster(t testing.TB, l Limits, n int) *cluster {
-	c := &cluster{t: t, limits: l, roster: newRoster()}
+	c := &cluster{t: t, limits: l, roster: newRoster(), log: quiet()}
 	for range n {
 		c.add()
 	}
@@ -133,7 +135,7 @@ func newCluster(t testing.TB, l Limits, n int) *cluster {
 func (c *cluster) add() *replicaHouse {
 	c.count++
 	s := c.roster.seat(fmt.Sprint("bus-", c.count))
-	h := &replicaHouse{newHouseOf(c.t, c.limits, quiet(), s), s}
+	h := &replicaHouse{newHouseOf(c.t, c.limits, c.log, s), s}
 	c.all = append(c.all, h)
 	c.linked()
 	return h
