@@ -84,8 +84,10 @@ func (d *door) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return mem.DialContext(ctx)
 }
 
-func (d *door) conn() *grpc.ClientConn {
-	conn, err := grpc.NewClient("passthrough:///door", grpc.WithContextDialer(d.dial),
+func (d *door) conn() *grpc.ClientConn { return d.connOver(d.dial) }
+
+func (d *door) connOver(dial func(context.Context, string) (net.Conn, error)) *grpc.ClientConn {
+	conn, err := grpc.NewClient("passthrough:///door", grpc.WithContextDialer(dial),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true),
 			grpc.MaxCallRecvMsgSize(rpc.MaxFrame), grpc.MaxCallSendMsgSize(rpc.MaxFrame)),

@@ -28,9 +28,13 @@ type roster struct {
 	mu      sync.Mutex
 	seats   []*seat // in the order in which they came
 	changed chan struct{}
+	cut     map[[2]string]bool // who does not reach whom
+	lines   map[[2]string][]net.Conn
 }
 
-func newRoster() *roster { return &roster{changed: make(chan struct{})} }
+func newRoster() *roster {
+	return &roster{changed: make(chan struct{}), cut: map[[2]string]bool{}, lines: map[[2]string][]net.Conn{}}
+}
 
 // seat is one member: what a bus has for its Replicas.
 type seat struct {
@@ -102,10 +106,41 @@ func (s *seat) dial(m members.Member) (*grpc.ClientConn, error) {
 	defer s.roster.mu.Unlock()
 	for _, one := range s.roster.seats {
 		if one.self.ID == m.ID {
-			return one.door.conn(), nil
+			return one.door.connOver(func(ctx context.Context, addr string) (net.Conn, error) {
+				return s.roster.line([2]string{s.self.ID, m.ID}, func() (net.Conn, error) { return one.door.dial(ctx, addr) })
+			}), nil
 		}
 	}
 	return nil, fault.New(fault.NotFound, "%s is not there", m.ID)
+}
+
+// line is a connection from one replica to another, unless it is cut.
+func (r *roster) line(way [2]string, dial func() (net.Conn, error)) (net.Conn, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut[way] {
+		return nil, fault.New(fault.Unavailable, "%s does not reach %s", way[0], way[1])
+	}
+	conn, err := dial()
+	if err == nil {
+		r.lines[way] = append(r.lines[way], conn)
+	}
+	return conn, err
+}
+
+// part has two replicas reach one another no more, or again.
+func (r *roster) part(a, b *seat, cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, way := range [][2]string{{a.self.ID, b.self.ID}, {b.self.ID, a.self.ID}} {
+		if r.cut[way] = cut; !cut {
+			continue
+		}
+		for _, conn := range r.lines[way] {
+			_ = conn.Close()
+		}
+		r.lines[way] = nil
+	}
 }
 
 // cluster is the replicas of the bus of one runtime.
