@@ -301,6 +301,9 @@ func (m *mesh) look() {
 	}
 }
 
+// linked tells whether both sides reach one another. The mesh is locked.
+func (p *replica) linked() bool { return p.link != nil && p.link.up.Load() && p.told }
+
 // connected is how many other replicas there are that both sides reach.
 func (m *mesh) connected() (n int) {
 	if m == nil {
@@ -309,7 +312,7 @@ func (m *mesh) connected() (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.peers {
-		if p.link != nil && p.link.up.Load() && p.told {
+		if p.linked() {
 			n++
 		}
 	}

@@ -674,3 +674,28 @@ func TestARequestMovesWithItsClient(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// All replicas are told to stop at the same time: there is none that could take anything.
+func TestReplicasThatAllStopDoNotWaitForOneAnother(t *testing.T) {
+	c := newCluster(t, Limits{DrainTime: time.Hour, ReturnTime: time.Hour}, 3)
+	held := make(chan struct{})
+	var over sync.WaitGroup
+	for i, h := range c.all {
+		to := fmt.Sprintf("hyperty://a.example/%d", i)
+		if _, err := h.app().Listen(h.ctx, to, func(context.Context, *pb.Message) { <-held }); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.app().Send(h.ctx, ping(alice, to)); err != nil {
+			t.Fatal(err)
+		}
+		h.until("it is under way", func() bool { return h.bus.kept() > 0 })
+	}
+	for _, h := range c.all {
+		over.Go(func() { h.bus.HandOver(h.ctx) })
+	}
+	over.Wait()
+	if err := c.all[0].ctx.Err(); err != nil {
+		t.Error("they have waited")
+	}
+	close(held)
+}
