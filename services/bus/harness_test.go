@@ -369,7 +369,11 @@ func (r *registry) release() {
 }
 
 func (r *registry) push(resp *pb.RoutesResponse) {
-	r.with(func(r *registry) { _ = r.call.Send(resp) })
+	r.with(func(r *registry) {
+		if r.call != nil {
+			_ = r.call.Send(resp)
+		}
+	})
 }
 
 // questions counts those about a route.

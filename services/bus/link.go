@@ -23,11 +23,14 @@ type link struct {
 	mesh   *mesh
 	bus    *Bus
 	member members.Member
-	failed atomic.Bool   // it could not be made, or broke
-	away   atomic.Bool   // the other one is no member now
-	late   atomic.Bool   // it has answered nothing for Limits.AnswerTime
-	up     atomic.Bool   // the other one has been told all, or will be, on a stream that is there
-	wake   chan struct{} // has a token when there may be something to send
+	failed atomic.Bool // it could not be made, or broke
+	away   atomic.Bool // the other one is no member now
+	late   atomic.Bool // it has answered nothing for Limits.AnswerTime
+	up     atomic.Bool // the other one has been told all, or will be, on a stream that is there
+	// Of the goroutine of run: since when there is no link, and whether that is in the log.
+	without time.Time
+	said    bool
+	wake    chan struct{} // has a token when there may be something to send
 
 	taking sync.Mutex // held while deliveries are offered, so that they keep their order
 
@@ -96,11 +99,26 @@ func (l *link) run(ctx context.Context) {
 		l.mesh.renewed()
 		if was {
 			backoff.Reset()
-			l.bus.log.Log(ctx, fault.EndLevel(err), "the link to another replica broke", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
 		}
+		l.say(ctx, was, err)
 		if backoff.Wait(ctx) != nil {
 			continue
 		}
+	}
+}
+
+// say logs why there is no link: that it broke, or, once, that it cannot be made. A
+// replica that is coming or going is left the time for that.
+func (l *link) say(ctx context.Context, broke bool, err error) {
+	switch now := time.Now(); {
+	case broke:
+		l.without, l.said = now, false
+		l.bus.log.Log(ctx, fault.EndLevel(err), "the link to another replica broke", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
+	case l.without.IsZero():
+		l.without = now
+	case !l.said && now.Sub(l.without) > l.bus.limits.JoinTime:
+		l.said = true
+		l.bus.log.Warn("another replica cannot be linked to", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
 	}
 }
 
@@ -141,6 +159,7 @@ func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
 	}
 	l.failed.Store(false)
 	l.mesh.renewed()
+	l.without, l.said = time.Time{}, false
 	l.bus.log.Info("linked to another replica", "replica", l.member.ID, "endpoint", l.member.Addr)
 	var writer sync.WaitGroup
 	defer writer.Wait()
