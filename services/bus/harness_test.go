@@ -138,7 +138,13 @@ func newHouseOf(t testing.TB, l Limits, log *slog.Logger, s *seat) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.busDoor.open(func(s *grpc.Server) { h.bus.Register(s) })
+	h.busDoor.open(func(srv *grpc.Server) {
+		if s != nil && s.tap != nil {
+			pb.RegisterMessageBusServer(srv, s.tap(h.bus))
+			return
+		}
+		h.bus.Register(srv)
+	})
 	life, end := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

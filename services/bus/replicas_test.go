@@ -41,6 +41,7 @@ type seat struct {
 	roster *roster
 	self   members.Member
 	door   *door
+	tap    func(*Bus) pb.MessageBusServer // what serves in the place of the bus itself; nil for that
 }
 
 var starts atomic.Uint64
@@ -150,7 +151,8 @@ type cluster struct {
 	roster *roster
 	all    []*replicaHouse
 	count  int
-	log    *slog.Logger // of those that are added
+	log    *slog.Logger                                     // of those that are added
+	tap    func(replica string, b *Bus) pb.MessageBusServer // likewise; see seat
 }
 
 type replicaHouse struct {
@@ -170,6 +172,9 @@ func newCluster(t testing.TB, l Limits, n int) *cluster {
 func (c *cluster) add() *replicaHouse {
 	c.count++
 	s := c.roster.seat(fmt.Sprint("bus-", c.count))
+	if c.tap != nil {
+		s.tap = func(b *Bus) pb.MessageBusServer { return c.tap(s.self.ID, b) }
+	}
 	h := &replicaHouse{newHouseOf(c.t, c.limits, c.log, s), s}
 	c.all = append(c.all, h)
 	c.linked()
@@ -199,7 +204,9 @@ type roamer struct {
 	conn net.Conn
 }
 
-func (c *cluster) roam(h *replicaHouse) *roamer {
+func (c *cluster) roam(h *replicaHouse) *roamer { return c.roamAs("roamer", h) }
+
+func (c *cluster) roamAs(name string, h *replicaHouse) *roamer {
 	r := &roamer{}
 	r.at.Store(h)
 	conn, err := grpc.NewClient("passthrough:///roamer", grpc.WithContextDialer(r.dial),
@@ -212,7 +219,7 @@ func (c *cluster) roam(h *replicaHouse) *roamer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if r.Bus, err = client.New(client.Config{Conn: conn, Name: "roamer", Log: quiet()}); err != nil {
+	if r.Bus, err = client.New(client.Config{Conn: conn, Name: name, Log: quiet()}); err != nil {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
