@@ -18,7 +18,7 @@ import (
 // linger keeps an alias that its owner has lost; false when that does not come back.
 func (t *table) linger(s *stream, key added, returning bool) bool {
 	_, is := t.lingering[key]
-	if t.mesh == nil || !returning && s.peer == "" || is || len(t.lingering) >= t.limits.Listeners {
+	if t.mesh == nil || !returning || is || len(t.lingering) >= t.limits.Listeners {
 		return false
 	}
 	pl, until := t.places[key.address], time.Now().Add(t.limits.ReturnTime)

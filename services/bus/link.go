@@ -38,7 +38,7 @@ type link struct {
 	changes  fifo[*pb.ReplicaChange] // to be sent
 	unacked  fifo[*pb.ReplicaChange] // in the order in which they were told
 	sequence uint64                  // the last one told
-	heard    time.Time               // when the other one last answered, or had nothing to answer
+	heard    time.Time               // when the other one last answered, or was asked for something
 	refused  refusals
 	complete bool // the other one has confirmed the end of the snapshot
 	confirms fifo[toConfirm]
@@ -279,6 +279,7 @@ func (l *link) begin(all []*pb.ReplicaChange) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.up.Store(true)
+	l.late.Store(false)
 	for _, c := range all {
 		l.queue(c)
 	}
@@ -377,7 +378,7 @@ func (l *link) forsaken() bool { return l.away.Load() || l.late.Load() }
 // forsake lets go what waits for a replica that is away, or answers nothing.
 func (l *link) forsake(now time.Time) {
 	l.mu.Lock()
-	if l.unacked.len() > 0 && now.Sub(l.heard) > l.bus.limits.AnswerTime {
+	if (l.unacked.len() > 0 || !l.up.Load()) && now.Sub(l.heard) > l.bus.limits.AnswerTime {
 		l.late.Store(true)
 	}
 	var confirms []toConfirm
@@ -411,6 +412,7 @@ func (l *link) clear() {
 	l.refused = refusals{of: map[added]bool{}}
 	l.dirty, l.credits, l.awaited = nil, nil, nil
 	l.sequence, l.bytes, l.complete, l.end = 0, 0, false, nil
+	l.heard = time.Now()
 	l.late.Store(false)
 }
 

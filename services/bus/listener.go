@@ -233,7 +233,7 @@ func (t *table) removeAll(s *stream) []verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var verdicts []verdict
-	returning := s.returning()
+	returning := s.returning() || s.peer != "" // clients of a replica that is lost go to another one
 	for key := range s.listeners {
 		verdicts = append(verdicts, t.drop(s, key, returning)...)
 	}

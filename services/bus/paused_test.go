@@ -3,6 +3,10 @@ package bus
 import (
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
 // A replica that is paused keeps its connections, and answers nothing. The listeners of
@@ -29,6 +33,31 @@ func TestAListenerIsReadyWithoutAPausedReplica(t *testing.T) {
 			h.until("it is waited for again", func() bool { return !l.late.Load() })
 		})
 	}
+}
+
+// silent is a replica that takes connections, and does not even say welcome.
+type silent struct {
+	pb.UnimplementedMessageBusServer
+	came chan struct{}
+}
+
+func (s silent) Attach(call pb.MessageBus_AttachServer) error {
+	s.came <- struct{}{}
+	<-call.Context().Done()
+	return nil
+}
+
+// A replica that is paused before it has answered at all.
+func TestAListenerIsReadyWithoutAReplicaThatNeverAnswered(t *testing.T) {
+	c := newCluster(t, Limits{JoinTime: time.Hour}, 1)
+	h := c.all[0]
+	app := h.app()
+	other, d := silent{came: make(chan struct{}, 1)}, &door{t: t}
+	d.open(func(s *grpc.Server) { pb.RegisterMessageBusServer(s, other) })
+	t.Cleanup(d.close)
+	c.roster.seat("silent").take(d)
+	<-other.came
+	h.listen(app, carol)
 }
 
 // present tells whether a replica is a member.

@@ -155,6 +155,9 @@ func TestAnAliasLeadsToAStubAtAnotherReplica(t *testing.T) {
 			stopRegistry()
 			for at, h := range c.all {
 				h.until("the alias is gone", func() bool { return h.bus.table.size().listeners == 1+btoi(at == 1) })
+				if h.bus.table.heard(connURL) {
+					t.Errorf("at %d: the alias that was taken away is there", at)
+				}
 			}
 		})
 	}

@@ -191,6 +191,9 @@ func (c *cluster) linked() {
 func (c *cluster) kill(i int) {
 	h := c.all[i]
 	c.all = append(c.all[:i:i], c.all[i+1:]...)
+	for _, other := range c.all {
+		c.roster.part(h.seat, other.seat, true)
+	}
 	h.busDoor.close()
 	h.end()
 	c.roster.drop(h.seat)

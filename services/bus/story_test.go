@@ -112,11 +112,7 @@ func (ta *tale) do(words []string) {
 	case event == "goes on":
 		ta.gate <- struct{}{}
 	case event == "is killed":
-		dead := ta.at(words[0])
-		for _, h := range ta.c.all {
-			ta.c.roster.part(dead.seat, h.seat, true) // it says nothing any more
-		}
-		ta.c.kill(slices.Index(ta.c.all, dead))
+		ta.c.kill(slices.Index(ta.c.all, ta.at(words[0])))
 	default:
 		ta.t.Fatalf("no event %q", words)
 	}
