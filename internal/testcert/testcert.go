@@ -48,8 +48,22 @@ func New(t *testing.T, name string) *Authority {
 // the files with it and with its key.
 func (a *Authority) Issue(t *testing.T, name string) (certFile, keyFile string) {
 	t.Helper()
-	key, template := newKey(t), template(name, 2)
+	template := template(name, 2)
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	return a.issue(t, name, template)
+}
+
+// IssueHost is Issue for a host name, and for no address.
+func (a *Authority) IssueHost(t *testing.T, host string) (certFile, keyFile string) {
+	t.Helper()
+	template := template(host, 2)
+	template.DNSNames = []string{host}
+	return a.issue(t, host, template)
+}
+
+func (a *Authority) issue(t *testing.T, name string, template *x509.Certificate) (certFile, keyFile string) {
+	t.Helper()
+	key := newKey(t)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {

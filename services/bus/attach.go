@@ -29,6 +29,8 @@ type stream struct {
 	attachment atomic.Uint64
 	// unlimited is set for a Listen call: its listeners give no credit.
 	unlimited bool
+	// warned: it is in the log that a listener was refused. The reader's.
+	warned bool
 	// origin of its posts; nil when they have none.
 	origin *origin
 	cancel context.CancelCauseFunc // ends it

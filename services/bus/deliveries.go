@@ -132,7 +132,7 @@ func (l *link) take(d *pb.Delivery) {
 	}
 	f.post.handed = handed
 	if d.GetFrom().GetAwaited() {
-		l.mesh.waits(l.member.ID, message.KeyOf(m))
+		l.mesh.waits(elsewhere{l.member.ID, string(m.Origin), m.Number}, message.KeyOf(m))
 	}
 	switch {
 	case handed:

@@ -54,8 +54,9 @@
 //
 // What comes so goes to listeners of that replica alone (deliveries.go). Flows from
 // another runtime are taken by one of the replicas (passon.go); a response goes to
-// where its request waits (handover.go); one that is told to stop gives away what it
-// keeps (drain.go).
+// where its request waits (handover.go), or is kept until that is known (late.go); one that
+// is told to stop gives away what it keeps (drain.go). An alias whose owner moves stays
+// (linger.go); a listener that another replica refuses is told again (retell.go).
 //
 // Who owns what.
 //   - Each stream (attach.go) has a reader, which alone takes its requests, and a
@@ -103,7 +104,8 @@
 //   - Before a source is approved, a refusal goes only back to the stream that
 //     posted the message: to its listener for `from`, or for `via` at a stub.
 //   - An alias (leads_to) is there while both its own stream and a listener that
-//     it leads to are; it comes back with the latter.
+//     it leads to are; it comes back with the latter. With replicas it outlives its own
+//     stream by Limits.ReturnTime, if that is to come back.
 //   - What a stream's end leaves undelivered is refused with 503, unless another
 //     listener has it, or the client was cut off and comes back in time.
 //   - A client's listeners are at the replica of its latest stream alone: an earlier one

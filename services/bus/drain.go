@@ -7,9 +7,9 @@ import (
 
 // HandOver is for a replica that is told to stop: it has its clients attach elsewhere,
 // and gives away what it keeps of others. The gRPC server still serves, and does not say
-// any more that it does, so that nobody comes back. It takes Limits.DrainTime at most;
-// what is left then is with the clients and the other buses, but for unary posts that
-// were only accepted. A bus without others does nothing.
+// any more that it does, so that nobody comes back. It takes Limits.DrainTime at most, and
+// no longer than there is a replica that goes on; what is left then is with the clients
+// and the other buses, but for unary posts that were only accepted. A bus without others does nothing.
 func (b *Bus) HandOver(ctx context.Context) {
 	if b.mesh == nil {
 		return
@@ -17,7 +17,7 @@ func (b *Bus) HandOver(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, b.limits.DrainTime)
 	defer cancel()
 	b.mesh.group.Leave()
-	if b.mesh.connected() == 0 {
+	if !b.mesh.stays() {
 		return // there is nobody to take it
 	}
 	b.streams.leaveAll()
@@ -32,6 +32,10 @@ func (b *Bus) HandOver(ctx context.Context) {
 			b.log.Info("all is handed over to the other replicas")
 			return
 		}
+		if !b.mesh.stays() {
+			b.log.Warn("not all could be handed over, as the other replicas stop too", "count", left)
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -39,6 +43,18 @@ func (b *Bus) HandOver(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// stays tells whether another replica that both sides reach goes on.
+func (m *mesh) stays() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		if p.here && p.linked() && !p.member.Leaving {
+			return true
+		}
+	}
+	return false
 }
 
 // kept is how many messages are under way here, in lines, queues and flows.

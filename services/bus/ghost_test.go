@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,15 +25,20 @@ type ghost struct {
 	door      door
 	requests  chan *pb.AttachRequest  // what the bus says to it
 	responses chan *pb.AttachResponse // what it says to that
+	seat      *seat
+	paused    sync.Mutex // held while it does not answer
+	mu        sync.Mutex
+	knows     map[string]bool // addresses that the bus has told of
 }
 
 func haunted(t *testing.T, l Limits) (*replicaHouse, *ghost) {
 	c := &cluster{t: t, limits: l, roster: newRoster()}
-	g := &ghost{t: t, requests: make(chan *pb.AttachRequest, 1000), responses: make(chan *pb.AttachResponse, 1000)}
+	g := &ghost{t: t, knows: map[string]bool{}, requests: make(chan *pb.AttachRequest, 1000), responses: make(chan *pb.AttachResponse, 1000)}
 	g.door.t = t
 	g.door.open(func(s *grpc.Server) { pb.RegisterMessageBusServer(s, g) })
 	t.Cleanup(g.door.close)
-	c.roster.seat("ghost").take(&g.door)
+	g.seat = c.roster.seat("ghost")
+	g.seat.take(&g.door)
 	s := c.roster.seat("bus")
 	h := &replicaHouse{newHouseOf(t, l, quiet(), s), s}
 	call, err := pb.NewMessageBusClient(h.conn()).Attach(h.ctx)
@@ -69,7 +75,9 @@ func (g *ghost) Attach(call pb.MessageBus_AttachServer) error {
 		if err != nil {
 			return nil
 		}
+		g.paused.Lock()
 		resp := &pb.AttachResponse{}
+		g.paused.Unlock()
 		for _, c := range req.GetChanges() {
 			resp.Outcomes = append(resp.Outcomes, &pb.Outcome{Sequence: c.GetSequence(), Code: 200})
 		}
@@ -79,7 +87,25 @@ func (g *ghost) Attach(call pb.MessageBus_AttachServer) error {
 		if len(req.GetCredits()) > 0 {
 			g.requests <- req
 		}
+		if len(req.GetChanges()) > 0 {
+			g.changes(req.GetChanges())
+		}
 	}
+}
+
+// changes notes what the bus has told.
+func (g *ghost) changes(all []*pb.ReplicaChange) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range all {
+		g.knows[c.GetAddress()] = !c.GetRemove()
+	}
+}
+
+func (g *ghost) has(address string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.knows[address]
 }
 
 // tell says changes, and waits until the bus has taken them.

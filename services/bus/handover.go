@@ -29,28 +29,37 @@ func (m *mesh) await(q *request) {
 		return
 	}
 	for _, l := range *m.links.Load() {
-		l.await(q.key)
+		l.await(q)
 	}
 }
 
-func (l *link) await(k message.Key) {
+// elsewhere is where a request waits at another replica: which one that is, who posted
+// it, and which of its posts it is, as far as that is known.
+type elsewhere struct {
+	replica, origin string
+	number          uint64
+}
+
+func (l *link) await(q *request) {
+	k, m := q.key, q.post.m
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.up.Load() && len(l.awaited) < l.bus.limits.Requests {
-		l.awaited = append(l.awaited, &pb.AwaitedResponse{From: k.From, To: k.To, Id: k.ID})
+		l.awaited = append(l.awaited, &pb.AwaitedResponse{From: k.From, To: k.To, Id: k.ID, Origin: m.Origin, Number: m.Number})
 		signal(l.wake)
 	}
 }
 
 // waits notes that another replica waits for a response.
-func (m *mesh) waits(replica string, k message.Key) {
-	if replica == m.id {
+func (m *mesh) waits(at elsewhere, k message.Key) {
+	if at.replica == m.id {
 		return
 	}
 	m.mu.Lock()
-	m.awaited.put(k, replica)
+	m.awaited.put(k, at)
 	m.mu.Unlock()
 	m.bus.answerLate(k)
+	m.bus.answerMoved(at, k)
 }
 
 // waiterOf is the replica that waits for a response, as far as this one knows: that
@@ -65,8 +74,8 @@ func (m *mesh) waiterOf(msg *pb.Message) string {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	id, _ := m.awaited.get(key)
-	return id
+	at, _ := m.awaited.get(key)
+	return at.replica
 }
 
 // waiter gives the inbox of the replica that waits for a response; nil when none does.
@@ -74,36 +83,17 @@ func (m *mesh) waiter(response *pb.Message) *inbox {
 	key := message.AnswerKey(response)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	id, ok := m.awaited.get(key)
+	at, ok := m.awaited.get(key)
 	if !ok {
 		return nil
 	}
-	if code, err := message.Result(response); err != nil || code >= 200 {
+	if isFinal(response) {
 		m.awaited.delete(key)
 	}
-	if p := m.peers[id]; p != nil {
+	if p := m.peers[at.replica]; p != nil {
 		return p.handed
 	}
 	return nil
-}
-
-// answersElsewhere gives a response to the replica at which its request waits now, when
-// the client that asked here has moved there.
-func (b *Bus) answersElsewhere(p *post) bool {
-	q := b.requests.left(message.AnswerKey(p.m))
-	if q == nil {
-		return false
-	}
-	in := b.mesh.waiter(p.m)
-	if in == nil {
-		return false
-	}
-	if code, err := message.Result(p.m); err != nil || code >= 200 {
-		b.requests.drop(q)
-	}
-	p.handed = true
-	b.offer(p, []*inbox{in})
-	return true
 }
 
 // handOver gives a response to the replica that waits for it. One that has come from

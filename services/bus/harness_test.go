@@ -84,8 +84,10 @@ func (d *door) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return mem.DialContext(ctx)
 }
 
-func (d *door) conn() *grpc.ClientConn {
-	conn, err := grpc.NewClient("passthrough:///door", grpc.WithContextDialer(d.dial),
+func (d *door) conn() *grpc.ClientConn { return d.connOver(d.dial) }
+
+func (d *door) connOver(dial func(context.Context, string) (net.Conn, error)) *grpc.ClientConn {
+	conn, err := grpc.NewClient("passthrough:///door", grpc.WithContextDialer(dial),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true),
 			grpc.MaxCallRecvMsgSize(rpc.MaxFrame), grpc.MaxCallSendMsgSize(rpc.MaxFrame)),
@@ -136,7 +138,13 @@ func newHouseOf(t testing.TB, l Limits, log *slog.Logger, s *seat) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.busDoor.open(func(s *grpc.Server) { h.bus.Register(s) })
+	h.busDoor.open(func(srv *grpc.Server) {
+		if s != nil && s.tap != nil {
+			pb.RegisterMessageBusServer(srv, s.tap(h.bus))
+			return
+		}
+		h.bus.Register(srv)
+	})
 	life, end := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -367,7 +375,11 @@ func (r *registry) release() {
 }
 
 func (r *registry) push(resp *pb.RoutesResponse) {
-	r.with(func(r *registry) { _ = r.call.Send(resp) })
+	r.with(func(r *registry) {
+		if r.call != nil {
+			_ = r.call.Send(resp)
+		}
+	})
 }
 
 // questions counts those about a route.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"sync"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -73,6 +74,12 @@ func fingerprint(req *pb.PostRequest) (of [sha256.Size]byte, err error) {
 		return of, fault.New(fault.BadRequest, "message: %w", err)
 	}
 	return sha256.Sum256(b), nil
+}
+
+// messageID is the id of a message that has none: the same at each replica to which it
+// is posted with its key.
+func (c *keyedCall) messageID() string {
+	return message.StringID(uuid.NewSHA1(uuid.NameSpaceOID, append(c.of[:], c.key...)).String())
 }
 
 // mayRepeat tells whether it has been refused: then the same key may try again.

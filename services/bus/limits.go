@@ -107,6 +107,9 @@ type Limits struct {
 	// to be known as a member. Default 3 s: they answer in milliseconds, and one that
 	// does not is not waited for.
 	JoinTime time.Duration
+	// AnswerTime is how long another replica that answers nothing, as it is paused or
+	// cannot be reached, is waited for when there is a new listener. Default 1 s.
+	AnswerTime time.Duration
 	// DrainTime is how long a replica that is told to stop takes to hand over what it
 	// keeps. Default 5 s.
 	DrainTime time.Duration
@@ -116,6 +119,14 @@ type Limits struct {
 	// PassBytes bounds what waits to be passed on to another replica, of flows. Default
 	// 8 MiB; past it what comes is dropped, and sent again by its flow.
 	PassBytes int
+
+	// ResponseBytes bounds the responses that are kept for clients that are away, and
+	// those that were given and are kept in case that a client has not got them.
+	// Default 16 MiB each, past which they are not kept; the oldest of the latter goes
+	// first. GivenTime is how long these are kept. Default 30 s: twice the time of a
+	// request that names none.
+	ResponseBytes int
+	GivenTime     time.Duration
 
 	// Traced is how many requests that are in a trace, and not answered yet, are known
 	// so that their answers are in it. Default 4,096, of at most tracedBytes each; the
@@ -168,9 +179,12 @@ func DefaultLimits() Limits {
 		FlowBytes:       256 << 20,
 		Marks:           65_536,
 		JoinTime:        3 * time.Second,
+		AnswerTime:      time.Second,
 		DrainTime:       5 * time.Second,
 		ReplicaBytes:    256 << 20,
 		PassBytes:       8 << 20,
+		ResponseBytes:   16 << 20,
+		GivenTime:       30 * time.Second,
 		Traced:          4096,
 		Requests:        65_536,
 		RequestTime:     15 * time.Second,
@@ -206,6 +220,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.RemoteReplicas, &d.RemoteReplicas},
 		{&l.ReplicaBytes, &d.ReplicaBytes},
 		{&l.PassBytes, &d.PassBytes},
+		{&l.ResponseBytes, &d.ResponseBytes},
 		{&l.FlowBytes, &d.FlowBytes},
 		{&l.Marks, &d.Marks},
 		{&l.Requests, &d.Requests},
@@ -222,7 +237,9 @@ func (l Limits) orDefaults() Limits {
 		{&l.ReturnTime, &d.ReturnTime},
 		{&l.OriginTime, &d.OriginTime},
 		{&l.JoinTime, &d.JoinTime},
+		{&l.AnswerTime, &d.AnswerTime},
 		{&l.DrainTime, &d.DrainTime},
+		{&l.GivenTime, &d.GivenTime},
 		{&l.RequestTime, &d.RequestTime},
 		{&l.MaxRequestTime, &d.MaxRequestTime},
 	} {

@@ -23,9 +23,14 @@ type link struct {
 	mesh   *mesh
 	bus    *Bus
 	member members.Member
-	failed atomic.Bool   // it could not be made, or broke
-	up     atomic.Bool   // the other one has been told all, or will be, on a stream that is there
-	wake   chan struct{} // has a token when there may be something to send
+	failed atomic.Bool // it could not be made, or broke
+	away   atomic.Bool // the other one is no member now
+	late   atomic.Bool // it has answered nothing for Limits.AnswerTime
+	up     atomic.Bool // the other one has been told all, or will be, on a stream that is there
+	// Of the goroutine of run: since when there is no link, and whether that is in the log.
+	without time.Time
+	said    bool
+	wake    chan struct{} // has a token when there may be something to send
 
 	taking sync.Mutex // held while deliveries are offered, so that they keep their order
 
@@ -33,7 +38,9 @@ type link struct {
 	changes  fifo[*pb.ReplicaChange] // to be sent
 	unacked  fifo[*pb.ReplicaChange] // in the order in which they were told
 	sequence uint64                  // the last one told
-	complete bool                    // the other one has confirmed the end of the snapshot
+	heard    time.Time               // when the other one last answered, or was asked for something
+	refused  refusals
+	complete bool // the other one has confirmed the end of the snapshot
 	confirms fifo[toConfirm]
 	listed   map[string]*listed // own listeners, as the other one knows them
 	queues   map[uint64]*queue  // of the other one, from which deliveries are not dealt with
@@ -92,11 +99,26 @@ func (l *link) run(ctx context.Context) {
 		l.mesh.renewed()
 		if was {
 			backoff.Reset()
-			l.bus.log.Log(ctx, fault.EndLevel(err), "the link to another replica broke", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
 		}
+		l.say(ctx, was, err)
 		if backoff.Wait(ctx) != nil {
 			continue
 		}
+	}
+}
+
+// say logs why there is no link: that it broke, or, once, that it cannot be made. A
+// replica that is coming or going is left the time for that.
+func (l *link) say(ctx context.Context, broke bool, err error) {
+	switch now := time.Now(); {
+	case broke:
+		l.without, l.said = now, false
+		l.bus.log.Log(ctx, fault.EndLevel(err), "the link to another replica broke", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
+	case l.without.IsZero():
+		l.without = now
+	case !l.said && now.Sub(l.without) > l.bus.limits.JoinTime:
+		l.said = true
+		l.bus.log.Warn("another replica cannot be linked to", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
 	}
 }
 
@@ -132,8 +154,12 @@ func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
 	l.end = cancel
 	l.mu.Unlock()
 	l.bus.table.snapshot(l)
+	for _, q := range l.bus.requests.told() {
+		l.await(q)
+	}
 	l.failed.Store(false)
 	l.mesh.renewed()
+	l.without, l.said = time.Time{}, false
 	l.bus.log.Info("linked to another replica", "replica", l.member.ID, "endpoint", l.member.Addr)
 	var writer sync.WaitGroup
 	defer writer.Wait()
@@ -253,6 +279,7 @@ func (l *link) begin(all []*pb.ReplicaChange) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.up.Store(true)
+	l.late.Store(false)
 	for _, c := range all {
 		l.queue(c)
 	}
@@ -272,7 +299,13 @@ func (l *link) queue(c *pb.ReplicaChange) {
 	l.sequence++
 	c.Sequence = l.sequence
 	l.changes.push(c)
+	if l.unacked.len() == 0 {
+		l.heard = time.Now()
+	}
 	l.unacked.push(c)
+	if c.GetRemove() {
+		delete(l.refused.of, added{c.GetAddress(), c.GetLeadsTo()})
+	}
 	signal(l.wake)
 	if l.unacked.len() > l.most() && l.end != nil {
 		l.end() // the other one does not keep up: it is told all anew
@@ -306,6 +339,8 @@ func (l *link) taken(o *pb.Outcome) error {
 		return fault.New(fault.Internal, "an outcome came for change %d, which is not the next", o.GetSequence())
 	}
 	c := l.unacked.pop()
+	l.heard = time.Now()
+	l.late.Store(false)
 	if of := l.listed[c.GetAddress()]; of != nil && c.GetRemove() && c.GetLeadsTo() == "" {
 		if of.ending--; of.ending == 0 && !of.here {
 			delete(l.listed, c.Address)
@@ -317,6 +352,7 @@ func (l *link) taken(o *pb.Outcome) error {
 		confirmed = append(confirmed, l.confirms.pop().c)
 	}
 	l.mu.Unlock()
+	l.note(c, o)
 	for _, one := range confirmed {
 		one.done()
 	}
@@ -324,15 +360,35 @@ func (l *link) taken(o *pb.Outcome) error {
 }
 
 // confirm has something confirmed once the other replica has taken all that it has been
-// told up to now.
+// told up to now. One that is away, or answers nothing, is not waited for: it takes that
+// when it goes on.
 func (l *link) confirm(c *confirmation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.complete && l.unacked.len() == 0 || l.failed.Load() || l.confirms.len() >= l.most() {
+	if l.complete && l.unacked.len() == 0 || l.failed.Load() || l.forsaken() || l.confirms.len() >= l.most() {
 		return
 	}
 	c.left.Add(1)
 	l.confirms.push(toConfirm{l.sequence, c})
+}
+
+// forsaken tells whether the other replica is not waited for.
+func (l *link) forsaken() bool { return l.away.Load() || l.late.Load() }
+
+// forsake lets go what waits for a replica that is away, or answers nothing.
+func (l *link) forsake(now time.Time) {
+	l.mu.Lock()
+	if (l.unacked.len() > 0 || !l.up.Load()) && now.Sub(l.heard) > l.bus.limits.AnswerTime {
+		l.late.Store(true)
+	}
+	var confirms []toConfirm
+	if l.forsaken() {
+		confirms = l.confirms.drain()
+	}
+	l.mu.Unlock()
+	for _, one := range confirms {
+		one.c.done()
+	}
 }
 
 // reset forgets what was of a stream that has ended.
@@ -353,8 +409,11 @@ func (l *link) clear() {
 	}
 	l.changes, l.unacked, l.confirms, l.posts = fifo[*pb.ReplicaChange]{}, fifo[*pb.ReplicaChange]{}, fifo[toConfirm]{}, fifo[*pb.Post]{}
 	l.listed, l.queues = map[string]*listed{}, map[uint64]*queue{}
+	l.refused = refusals{of: map[added]bool{}}
 	l.dirty, l.credits, l.awaited = nil, nil, nil
 	l.sequence, l.bytes, l.complete, l.end = 0, 0, false, nil
+	l.heard = time.Now()
+	l.late.Store(false)
 }
 
 // String is for the log.

@@ -28,7 +28,9 @@ func TestTheFramesOfALinkAreNoLargerThanOneMayBe(t *testing.T) {
 	long := strings.Repeat("x", 2000)
 	const n = 2000
 	for i := range n {
-		l.await(message.Key{From: long, To: long, ID: fmt.Sprint(i)})
+		asked := ping(long, long)
+		asked.Id = fmt.Sprint(i)
+		l.await(&request{key: message.KeyOf(asked), post: newPost(itself{}, asked)})
 		l.tell(&pb.ReplicaChange{Address: fmt.Sprint(long, i)})
 		l.mu.Lock()
 		l.credits = append(l.credits, &pb.Credit{Listener: long, Queue: uint64(i), Bytes: 1})

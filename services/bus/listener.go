@@ -36,6 +36,8 @@ type table struct {
 	shared  map[added]*shared
 	clients map[string]whereabouts
 	cutting bool // the listener that is being removed was cut off at another replica
+
+	lingering map[added]time.Time // aliases without an owner, and how long they stay
 }
 
 // place is what is known about one address. It is there as long as anything is.
@@ -62,7 +64,7 @@ type place struct {
 // address is not listened to while the target is away, and is again when the
 // target is back.
 type alias struct {
-	owner  *stream
+	owner  *stream // nil of one that lingers
 	target string
 }
 
@@ -75,7 +77,7 @@ func newTable(l *Limits, m *metrics, ask *asker, carryOut func([]verdict)) *tabl
 		places: map[string]*place{}, routes: newCache[string, *route](l.Routes),
 		homes: newCache[string, string](l.Routes),
 		lobby: lobby{limits: l}, waiting: map[*place]struct{}{},
-		shared: map[added]*shared{}, clients: map[string]whereabouts{},
+		shared: map[added]*shared{}, lingering: map[added]time.Time{}, clients: map[string]whereabouts{},
 	}
 	t.shaken()
 	return t
@@ -203,6 +205,7 @@ func (t *table) insert(s *stream, c *pb.ListenerChange, comp pb.Component) []ver
 		target.leading = map[string]int{}
 	}
 	target.leading[pl.address]++
+	t.owned(added{c.GetAddress(), c.GetLeadsTo()})
 	return t.refresh(pl)
 }
 
@@ -230,7 +233,7 @@ func (t *table) removeAll(s *stream) []verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var verdicts []verdict
-	returning := s.returning()
+	returning := s.returning() || s.peer != "" // clients of a replica that is lost go to another one
 	for key := range s.listeners {
 		verdicts = append(verdicts, t.drop(s, key, returning)...)
 	}
@@ -254,12 +257,11 @@ func (t *table) drop(s *stream, key added, returning bool) []verdict {
 		pl.own = slices.Delete(pl.own, i, i+1)
 		return append(t.leave(pl, in), t.refresh(pl)...)
 	}
-	i := slices.Index(pl.aliases, alias{s, leadsTo})
-	pl.aliases = slices.Delete(pl.aliases, i, i+1)
-	target := t.places[leadsTo]
-	if target.leading[address]--; target.leading[address] == 0 {
-		delete(target.leading, address)
+	if t.linger(s, key, returning) {
+		return nil
 	}
+	target := t.places[leadsTo]
+	t.unlead(pl, alias{s, leadsTo})
 	verdicts := t.refresh(pl)
 	t.tidy(target)
 	return verdicts

@@ -65,7 +65,8 @@ type mesh struct {
 	self    members.Member
 	peers   map[string]*replica
 	changed chan struct{} // closed, and made anew, when peers change
-	awaited *cache[message.Key, string]
+	awaited *cache[message.Key, elsewhere]
+	given   *givenResponses
 }
 
 // replica is another one.
@@ -84,7 +85,7 @@ func newMesh(b *Bus, cfg Config) *mesh {
 		bus: b, group: cfg.Replicas, id: cfg.Replicas.Self().ID, self: cfg.Replicas.Self(), dial: cfg.Dial, limits: b.limits,
 		ready: make(chan struct{}), moved: make(chan struct{}, 1), looks: make(chan struct{}, 1),
 		peers: map[string]*replica{}, changed: make(chan struct{}),
-		awaited: newCache[message.Key, string](b.limits.Requests),
+		awaited: newCache[message.Key, elsewhere](b.limits.Requests), given: newGiven(&b.limits),
 	}
 	sum := sha256.Sum256([]byte(m.self.Addr))
 	m.flowName = hex.EncodeToString(sum[:4])
@@ -132,10 +133,14 @@ func (m *mesh) serve(ctx context.Context) {
 		case <-m.looks:
 			for _, l := range *m.links.Load() {
 				l.lookAgain()
+				m.bus.table.retell(l, 0)
 			}
 		case now := <-tick.C:
+			m.given.expire(now)
 			for _, l := range *m.links.Load() {
 				l.expire(now)
+				l.forsake(now)
+				m.bus.table.retell(l, 1)
 			}
 		case <-ctx.Done():
 			return
@@ -182,6 +187,7 @@ func (m *mesh) renew() {
 			continue
 		}
 		if p.link != nil {
+			p.link.away.Store(!p.here)
 			links = append(links, p.link)
 		}
 		if p.here && p.link != nil && p.link.up.Load() {
@@ -295,6 +301,9 @@ func (m *mesh) look() {
 	}
 }
 
+// linked tells whether both sides reach one another. The mesh is locked.
+func (p *replica) linked() bool { return p.link != nil && p.link.up.Load() && p.told }
+
 // connected is how many other replicas there are that both sides reach.
 func (m *mesh) connected() (n int) {
 	if m == nil {
@@ -303,7 +312,7 @@ func (m *mesh) connected() (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.peers {
-		if p.link != nil && p.link.up.Load() && p.told {
+		if p.linked() {
 			n++
 		}
 	}

@@ -142,6 +142,9 @@ func (o *origin) take(s *stream, p *post) bool {
 	}
 	p.m.Origin, p.m.Number = o.id, p.number
 	fresh, answer, over := o.enter(s, p)
+	if !fresh && p.wait == pb.Wait_WAIT_RESPONSE {
+		answer = s.bus.answerAgain(p, o.posted(p.number), answer)
+	}
 	if answer != nil && p.sequence != 0 {
 		answer.Sequence = p.sequence
 		s.outcome(answer)
@@ -178,6 +181,13 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 		return false, outcomeOf(0, fault.New(fault.Unavailable, "what became of it is not known any more")), true
 	}
 	return false, outcomeOf(0, nil), true
+}
+
+// posted gives a post that is not settled; nil when it is.
+func (o *origin) posted(number uint64) *post {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.open[number]
 }
 
 // known is the outcome of a post that is not settled; nil when it is still to come,

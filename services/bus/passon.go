@@ -66,7 +66,7 @@ func (b *Bus) takeForward(in *pb.Post) {
 	p := newPost(passedOn{componentOr(passed.GetComponent())}, m)
 	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), uint8(min(passed.GetHops(), maxHops)), proto.Size(m), true //nolint:gosec // small
 	if passed.GetWaiter() != "" {
-		b.mesh.waits(passed.GetWaiter(), message.AnswerKey(m))
+		b.mesh.waits(elsewhere{replica: passed.GetWaiter()}, message.AnswerKey(m))
 	}
 	b.flows.arrive(p)
 }

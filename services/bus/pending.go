@@ -19,8 +19,11 @@ type requests struct {
 	limits  *Limits
 	metrics *metrics
 
+	finish func(*post) // settles a response that was kept
+
 	mu   sync.Mutex
 	open map[message.Key]*request
+	kept int // bytes of responses
 }
 
 type request struct {
@@ -30,10 +33,14 @@ type request struct {
 	began time.Time
 	over  atomic.Bool // it has been taken out
 	told  atomic.Bool // the other replicas have been told of it
+
+	// guarded by requests.mu
+	kept   *post       // its response, which came while its client was away
+	giveUp *time.Timer // for that
 }
 
-func newRequests(l *Limits, m *metrics) *requests {
-	return &requests{limits: l, metrics: m, open: map[message.Key]*request{}}
+func newRequests(l *Limits, m *metrics, finish func(*post)) *requests {
+	return &requests{limits: l, metrics: m, finish: finish, open: map[message.Key]*request{}}
 }
 
 // add opens the request of a post and starts its time. 409 when the same one is
@@ -65,8 +72,12 @@ func (r *requests) patience(p *post) time.Duration {
 // end takes a request out; it tells whether it was open still.
 func (r *requests) end(q *request) bool {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.take(q)
+	open, kept := r.take(q), r.yield(q)
+	r.mu.Unlock()
+	if kept != nil {
+		r.finish(kept)
+	}
+	return open
 }
 
 func (r *requests) take(q *request) bool {
@@ -120,7 +131,7 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 	if q == nil {
 		return nil, false
 	}
-	if code, err := message.Result(m); err == nil && code < 200 {
+	if !isFinal(m) {
 		return q, false
 	}
 	if !r.end(q) {
@@ -155,12 +166,20 @@ func (r *requests) drop(q *request) {
 
 // abandon takes out what a poster waits for that is not there any more.
 func (r *requests) abandon(by poster) {
+	var kept []*post
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, q := range r.open {
-		if q.post.by == by && r.take(q) {
-			r.gone(q)
+		if q.post.by != by || !r.take(q) {
+			continue
 		}
+		r.gone(q)
+		if p := r.yield(q); p != nil {
+			kept = append(kept, p)
+		}
+	}
+	r.mu.Unlock()
+	for _, p := range kept {
+		r.finish(p)
 	}
 }
 

@@ -105,7 +105,8 @@ func (s *stream) takeReplica(req *pb.AttachRequest) {
 		s.shareChange(c)
 	}
 	for _, a := range req.GetAwaited() {
-		s.bus.mesh.waits(s.peer, message.Key{From: a.GetFrom(), To: a.GetTo(), ID: a.GetId()})
+		at := elsewhere{s.peer, string(a.GetOrigin()), a.GetNumber()}
+		s.bus.mesh.waits(at, message.Key{From: a.GetFrom(), To: a.GetTo(), ID: a.GetId()})
 	}
 	for _, p := range req.GetPosts() {
 		s.bus.takeForward(p)
@@ -133,6 +134,9 @@ func (s *stream) shareChange(c *pb.ReplicaChange) {
 	b.carryOut(verdicts)
 	if err != nil {
 		b.metrics.refused(reasonOf(err))
+	}
+	if err != nil && !s.warned { // it is told again and again
+		s.warned = true
 		b.log.Warn("a listener of another replica was refused", "replica", s.peer, "address", c.GetAddress(), "leads_to", c.GetLeadsTo(), "error", err)
 	}
 	s.outcome(outcomeOf(c.GetSequence(), err))

@@ -12,6 +12,13 @@ import (
 // replicated makes two runtimes of which the first has several buses: the stub of its
 // p2p connections is attached to the second one, that of its Message Node to the third.
 func replicated(t *testing.T, l Limits, n int) (as []*side, b *side) {
+	as, b = stubless(t, l, n)
+	stubbed(as, b)
+	return as, b
+}
+
+// stubless is replicated without stubs.
+func stubless(t *testing.T, l Limits, n int) (as []*side, b *side) {
 	r := newRoster()
 	b = newSide(t, "b", l)
 	for range n {
@@ -25,6 +32,11 @@ func replicated(t *testing.T, l Limits, n int) (as []*side, b *side) {
 		s.start()
 	}
 	linked(t, as)
+	return as, b
+}
+
+func stubbed(as []*side, b *side) {
+	n := len(as)
 	b.direct = b.stub(pb.Component_COMPONENT_P2P_STUB, b.connURL(), overDirect)
 	b.relay = b.stub(pb.Component_COMPONENT_NODE_STUB, b.nodeURL(), overRelay)
 	direct := as[1%n].stub(pb.Component_COMPONENT_P2P_STUB, as[0].connURL(), overDirect)
@@ -32,7 +44,6 @@ func replicated(t *testing.T, l Limits, n int) (as []*side, b *side) {
 	for _, a := range as {
 		a.direct, a.relay = direct, relay
 	}
-	return as, b
 }
 
 func linked(t *testing.T, as []*side) {

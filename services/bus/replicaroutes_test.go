@@ -155,6 +155,9 @@ func TestAnAliasLeadsToAStubAtAnotherReplica(t *testing.T) {
 			stopRegistry()
 			for at, h := range c.all {
 				h.until("the alias is gone", func() bool { return h.bus.table.size().listeners == 1+btoi(at == 1) })
+				if h.bus.table.heard(connURL) {
+					t.Errorf("at %d: the alias that was taken away is there", at)
+				}
 			}
 		})
 	}
@@ -225,7 +228,7 @@ func TestALateResponseWaitsForTheListenerOfItsAddress(t *testing.T) {
 		t.Helper()
 		r := message.Answer(ping(alice, bob), 200, nil)
 		r.Id, r.Via = id, nodeURL
-		b.bus.mesh.waits("bus-1", message.AnswerKey(r))
+		b.bus.mesh.waits(elsewhere{replica: "bus-1"}, message.AnswerKey(r))
 		outcome, err := stub.Start(b.ctx, r, pb.Wait_WAIT_DELIVERED, time.Minute, client.From(&pb.Ingress{}))
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -27,15 +28,20 @@ type roster struct {
 	mu      sync.Mutex
 	seats   []*seat // in the order in which they came
 	changed chan struct{}
+	cut     map[[2]string]bool // who does not reach whom
+	lines   map[[2]string][]net.Conn
 }
 
-func newRoster() *roster { return &roster{changed: make(chan struct{})} }
+func newRoster() *roster {
+	return &roster{changed: make(chan struct{}), cut: map[[2]string]bool{}, lines: map[[2]string][]net.Conn{}}
+}
 
 // seat is one member: what a bus has for its Replicas.
 type seat struct {
 	roster *roster
 	self   members.Member
 	door   *door
+	tap    func(*Bus) pb.MessageBusServer // what serves in the place of the bus itself; nil for that
 }
 
 var starts atomic.Uint64
@@ -101,10 +107,41 @@ func (s *seat) dial(m members.Member) (*grpc.ClientConn, error) {
 	defer s.roster.mu.Unlock()
 	for _, one := range s.roster.seats {
 		if one.self.ID == m.ID {
-			return one.door.conn(), nil
+			return one.door.connOver(func(ctx context.Context, addr string) (net.Conn, error) {
+				return s.roster.line([2]string{s.self.ID, m.ID}, func() (net.Conn, error) { return one.door.dial(ctx, addr) })
+			}), nil
 		}
 	}
 	return nil, fault.New(fault.NotFound, "%s is not there", m.ID)
+}
+
+// line is a connection from one replica to another, unless it is cut.
+func (r *roster) line(way [2]string, dial func() (net.Conn, error)) (net.Conn, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut[way] {
+		return nil, fault.New(fault.Unavailable, "%s does not reach %s", way[0], way[1])
+	}
+	conn, err := dial()
+	if err == nil {
+		r.lines[way] = append(r.lines[way], conn)
+	}
+	return conn, err
+}
+
+// part has two replicas reach one another no more, or again.
+func (r *roster) part(a, b *seat, cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, way := range [][2]string{{a.self.ID, b.self.ID}, {b.self.ID, a.self.ID}} {
+		if r.cut[way] = cut; !cut {
+			continue
+		}
+		for _, conn := range r.lines[way] {
+			_ = conn.Close()
+		}
+		r.lines[way] = nil
+	}
 }
 
 // cluster is the replicas of the bus of one runtime.
@@ -114,6 +151,8 @@ type cluster struct {
 	roster *roster
 	all    []*replicaHouse
 	count  int
+	log    *slog.Logger                                     // of those that are added
+	tap    func(replica string, b *Bus) pb.MessageBusServer // likewise; see seat
 }
 
 type replicaHouse struct {
@@ -122,7 +161,7 @@ type replicaHouse struct {
 }
 
 func newCluster(t testing.TB, l Limits, n int) *cluster {
-	c := &cluster{t: t, limits: l, roster: newRoster()}
+	c := &cluster{t: t, limits: l, roster: newRoster(), log: quiet()}
 	for range n {
 		c.add()
 	}
@@ -133,7 +172,10 @@ func newCluster(t testing.TB, l Limits, n int) *cluster {
 func (c *cluster) add() *replicaHouse {
 	c.count++
 	s := c.roster.seat(fmt.Sprint("bus-", c.count))
-	h := &replicaHouse{newHouseOf(c.t, c.limits, quiet(), s), s}
+	if c.tap != nil {
+		s.tap = func(b *Bus) pb.MessageBusServer { return c.tap(s.self.ID, b) }
+	}
+	h := &replicaHouse{newHouseOf(c.t, c.limits, c.log, s), s}
 	c.all = append(c.all, h)
 	c.linked()
 	return h
@@ -149,6 +191,9 @@ func (c *cluster) linked() {
 func (c *cluster) kill(i int) {
 	h := c.all[i]
 	c.all = append(c.all[:i:i], c.all[i+1:]...)
+	for _, other := range c.all {
+		c.roster.part(h.seat, other.seat, true)
+	}
 	h.busDoor.close()
 	h.end()
 	c.roster.drop(h.seat)
@@ -162,7 +207,9 @@ type roamer struct {
 	conn net.Conn
 }
 
-func (c *cluster) roam(h *replicaHouse) *roamer {
+func (c *cluster) roam(h *replicaHouse) *roamer { return c.roamAs("roamer", h) }
+
+func (c *cluster) roamAs(name string, h *replicaHouse) *roamer {
 	r := &roamer{}
 	r.at.Store(h)
 	conn, err := grpc.NewClient("passthrough:///roamer", grpc.WithContextDialer(r.dial),
@@ -175,7 +222,7 @@ func (c *cluster) roam(h *replicaHouse) *roamer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if r.Bus, err = client.New(client.Config{Conn: conn, Name: "roamer", Log: quiet()}); err != nil {
+	if r.Bus, err = client.New(client.Config{Conn: conn, Name: name, Log: quiet()}); err != nil {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -636,4 +683,29 @@ func TestARequestMovesWithItsClient(t *testing.T) {
 	if _, err := outcome(a.ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// All replicas are told to stop at the same time: there is none that could take anything.
+func TestReplicasThatAllStopDoNotWaitForOneAnother(t *testing.T) {
+	c := newCluster(t, Limits{DrainTime: time.Hour, ReturnTime: time.Hour}, 3)
+	held := make(chan struct{})
+	var over sync.WaitGroup
+	for i, h := range c.all {
+		to := fmt.Sprintf("hyperty://a.example/%d", i)
+		if _, err := h.app().Listen(h.ctx, to, func(context.Context, *pb.Message) { <-held }); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.app().Send(h.ctx, ping(alice, to)); err != nil {
+			t.Fatal(err)
+		}
+		h.until("it is under way", func() bool { return h.bus.kept() > 0 })
+	}
+	for _, h := range c.all {
+		over.Go(func() { h.bus.HandOver(h.ctx) })
+	}
+	over.Wait()
+	if err := c.all[0].ctx.Err(); err != nil {
+		t.Error("they have waited")
+	}
+	close(held)
 }

@@ -53,9 +53,9 @@ func (t *table) onward(p *post) (done bool, err error) {
 }
 
 // send offers a post to its way. Of a request that leaves this replica the others are
-// told first: its response may come to any of them.
+// told first: its response may come to any of them, or has, when it was posted before.
 func (t *table) send(w way, p *post) (done bool, err error) {
-	if t.mesh != nil && p.request != nil && w.leaves() {
+	if t.mesh != nil && p.request != nil && (p.again || w.leaves()) {
 		t.mesh.await(p.request)
 	}
 	return w.offer(p)

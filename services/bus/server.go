@@ -111,6 +111,9 @@ func unary(c call, req *pb.PostRequest) *post {
 	p.m.Origin, p.m.Number = nil, 0 // the bus's to say
 	if c.key != nil {
 		p.m.Origin, p.m.Number = []byte(req.GetIdempotencyKey()), 1
+		if p.m.Id == "" {
+			p.m.Id = c.key.messageID()
+		}
 		p.again = true // it may be: only the caller knows
 	}
 	return p

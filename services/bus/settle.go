@@ -11,6 +11,7 @@ import (
 
 func (b *Bus) respond(q *request, p *post) {
 	b.metrics.delivered(q.post.by.component())
+	b.mesh.gave(q, p.m)
 	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
 	if q.post.span.On() {
 		_, err := message.Result(p.m)

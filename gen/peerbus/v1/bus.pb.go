@@ -654,10 +654,14 @@ func (x *ReplicaChange) GetComplete() bool {
 // AwaitedResponse is a request that waits for its response at the replica that says
 // so. Whichever replica the response comes to hands it over.
 type AwaitedResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
-	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
-	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To    string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Id    string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Who posted the request, and which of its posts it is, as in the message. A replica
+	// that has given the response away at that post gives it again.
+	Origin        []byte `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
+	Number        uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -711,6 +715,20 @@ func (x *AwaitedResponse) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *AwaitedResponse) GetOrigin() []byte {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *AwaitedResponse) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
 }
 
 // Post hands one message to the bus.
@@ -1471,11 +1489,13 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"attachment\x18\t \x01(\x04R\n" +
 	"attachment\x12\x1a\n" +
 	"\bcomplete\x18\n" +
-	" \x01(\bR\bcomplete\"E\n" +
+	" \x01(\bR\bcomplete\"u\n" +
 	"\x0fAwaitedResponse\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\tR\x02id\"\xbc\x02\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x16\n" +
+	"\x06origin\x18\x04 \x01(\fR\x06origin\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\"\xbc\x02\n" +
 	"\x04Post\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
