@@ -150,6 +150,9 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	return opts, nil
 }
 
+// IsElsewhere tells whether the server is none of this process's own.
+func (e *Engine) IsElsewhere() bool { return e.patient }
+
 // Conn is the connection. It reconnects by itself.
 func (e *Engine) Conn() *nats.Conn { return e.conn }
 

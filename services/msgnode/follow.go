@@ -23,6 +23,7 @@ import (
 //
 // A watch that lives on a server which is lost does not say so for many seconds; writes
 // and the comparison find it at once, and the comparison a bucket that does not answer.
+// One that answers and takes no write is found by a probe (probe.go).
 
 // doubtedLooks is how many looks in a row must find less in the bucket than there is here,
 // before that is believed: a cluster that has just come back may know less for a moment.
@@ -31,10 +32,11 @@ const doubtedLooks = 10
 // follow applies changes until ctx is done. It calls ready when all that was
 // there has been applied. The error tells that the copy cannot be made right any more.
 func (s *store) follow(ctx context.Context, ready func()) error {
-	return run.All(ctx,
-		func(ctx context.Context) error { return s.keepWatching(ctx, ready) },
-		s.keepChecking,
-	)
+	parts := []run.Func{func(ctx context.Context) error { return s.keepWatching(ctx, ready) }, s.keepChecking}
+	if s.engine.IsElsewhere() {
+		parts = append(parts, s.keepProbing)
+	}
+	return run.All(ctx, parts...)
 }
 
 // keepWatching watches again whenever a watch ends.
