@@ -54,6 +54,7 @@ type Group struct {
 	kv      jetstream.KeyValue // nil until Run has opened it
 	view    *view
 	loaded  bool          // all that was in the bucket has been seen
+	beaten  time.Time     // when this member's key was last written, or Run began; zero before
 	changed chan struct{} // closed, and replaced, with each change
 }
 
@@ -83,6 +84,7 @@ func New(cfg Config) (*Group, error) {
 func (g *Group) Run(ctx context.Context) error {
 	defer close(g.gone)
 	defer g.clearing.Wait()
+	g.noteBeat()
 	kv, err := g.engine.Bucket(ctx, jetstream.KeyValueConfig{
 		Bucket: g.bucket, Description: g.about, History: 1, LimitMarkerTTL: markerFor,
 	})
@@ -129,13 +131,33 @@ func (g *Group) beatOn(ctx context.Context) error {
 		case err == nil && failing:
 			g.log.Info("the other members are told again that this one is there")
 		}
-		failing = err != nil
+		if failing = err != nil; !failing {
+			g.noteBeat()
+		}
 		select {
 		case <-tick.C:
 		case <-g.beats:
 		case <-ctx.Done():
 		}
 	}
+}
+
+func (g *Group) noteBeat() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.beaten = time.Now()
+}
+
+// Trouble says what NATS lacks, and since when, while this member can write nothing
+// there: nobody can begin to lead then, nor come or go. It is nil while it can.
+func (g *Group) Trouble() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	since := time.Since(g.beaten)
+	if g.beaten.IsZero() || since <= g.limits.Write {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "%s, for %s now", g.engine.Lacks(), since.Round(time.Second))
 }
 
 func (g *Group) beat(ctx context.Context) error {

@@ -576,7 +576,7 @@ func TestNobodyLeads(t *testing.T) {
 	b := newBed(t)
 	standby := b.registry("r1", onlyStands, func(c *Config) { c.Limits.LeaderWait = 50 * time.Millisecond })
 	_, err := standby.api.Connect(t.Context(), &pb.ConnectRequest{Address: bob})
-	if fault.CodeOf(err) != fault.Unavailable || fault.From(err).Description != errNobodyLeads().Description {
+	if fault.CodeOf(err) != fault.Unavailable || fault.From(err).Description != nobodyLeads(standby.cfg.Group).Description {
 		t.Errorf("Connect: %v", err)
 	}
 	bus := (&running{api: standby.api}).routes(t)
