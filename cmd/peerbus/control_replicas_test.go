@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +29,12 @@ type controlled struct {
 
 func startControlled(t *testing.T, s *local.System, id string, node *local.Node, extra ...string) *controlled {
 	t.Helper()
+	return startControlledOn(t, s, startNATS(t), id, []*local.Node{node}, extra...)
+}
+
+// startControlledOn uses a NATS that is there.
+func startControlledOn(t *testing.T, s *local.System, natsURL, id string, nodes []*local.Node, extra ...string) *controlled {
+	t.Helper()
 	addrs, err := local.FreeAddrs(7)
 	if err != nil {
 		t.Fatal(err)
@@ -35,14 +42,18 @@ func startControlled(t *testing.T, s *local.System, id string, node *local.Node,
 	r := &controlled{
 		t: t, system: s, parts: map[string]*local.Process{}, addrs: map[string]string{},
 		Runtime: &local.Runtime{
-			URL: "hyperty-runtime://" + node.Domain + "/" + id, BusAddr: addrs[0], NodeAddr: addrs[1],
+			URL: "hyperty-runtime://" + nodes[0].Domain + "/" + id, BusAddr: addrs[0], NodeAddr: addrs[1],
 			RegistryAddr: addrs[2] + "," + addrs[3], MetricsAddrs: map[string]string{}, Processes: map[string]*local.Process{},
 		},
 	}
 	common := []string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}
-	nats := []string{"--nats-url", startNATS(t)}
+	nats := []string{"--nats-url", natsURL}
+	var at []string
+	for _, n := range nodes {
+		at = append(at, n.GRPCAddr)
+	}
 	r.Processes["bus"] = r.start("bus", append(common, "--registry-addr", r.RegistryAddr)...)
-	r.Processes["nodestub"] = r.start("nodestub", append(common, "--nodestub-addr", r.NodeAddr, "--node", node.Domain+"="+node.GRPCAddr)...)
+	r.Processes["nodestub"] = r.start("nodestub", append(common, "--nodestub-addr", r.NodeAddr, "--node", nodes[0].Domain+"="+strings.Join(at, ","))...)
 	for i := range 2 {
 		name := fmt.Sprint("registry ", i+1)
 		r.addrs[name] = addrs[2+i]
