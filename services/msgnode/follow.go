@@ -70,11 +70,14 @@ func (s *store) watch(ctx context.Context, ready func()) error {
 	if applied := s.lastApplied(); applied > 0 {
 		opts = append(opts, jetstream.ResumeFromRevision(applied+1))
 	}
-	w, err := s.kv.WatchAll(ctx, opts...)
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	w, err := s.kv.WatchAll(watching, opts...)
 	if err != nil {
 		return fault.New(fault.Unavailable, "watching %s: %w", s.kv.Bucket(), err)
 	}
-	defer stopWatch(w)
+	defer s.drain(w)
+	defer stop() // and waits for no answer, as Stop does: a bucket without a leader gives none
 	watch := s.watches.Add(1)
 	for {
 		select {
@@ -100,10 +103,19 @@ func (s *store) watch(ctx context.Context, ready func()) error {
 	}
 }
 
-// stopWatch ends a watch, and takes what it is about to give: it would wait for ever.
-func stopWatch(w jetstream.KeyWatcher) {
-	_ = w.Stop() // it may have ended by itself
-	for range w.Updates() {
+// drain takes what a watch that was stopped is about to give: it would wait for ever.
+func (s *store) drain(w jetstream.KeyWatcher) {
+	late := time.NewTimer(s.limits.StoreAttempt)
+	defer late.Stop()
+	for {
+		select {
+		case _, ok := <-w.Updates():
+			if !ok {
+				return
+			}
+		case <-late.C:
+			return
+		}
 	}
 }
 
