@@ -120,11 +120,12 @@ func notClustered(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == codeNotClustered
 }
 
-// dialer opens connections that end soon after their other side is gone.
+// dialer opens connections that end soon after their other side is gone: what was sent is
+// acknowledged within silence, or the next server is tried.
 type dialer struct{}
 
 func (dialer) Dial(network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), nats.DefaultTimeout)
 	defer cancel()
-	return rpc.DialTCP(ctx, network, addr)
+	return rpc.DialTCPWithin(ctx, network, addr, silence)
 }
