@@ -90,6 +90,8 @@ func (s *store) watch(ctx context.Context, ready func()) error {
 			return fault.New(fault.Unavailable, "the watch has stalled")
 		case e, ok := <-w.Updates():
 			switch {
+			case !ok && ctx.Err() != nil:
+				return nil
 			case !ok:
 				return fault.New(fault.Unavailable, "the watch has ended")
 			case e == nil:
