@@ -25,11 +25,12 @@ const (
 	// reconnectWait is the pause before lost servers are tried again, when none of
 	// them could be reached.
 	reconnectWait = 250 * time.Millisecond
-	// pingEvery and pingsOut find a server elsewhere that hangs: after 1 to 2 s another one
-	// is connected. One whose machine is gone is found by the kernel, after silence. Both
-	// are before the beats of a member count as missed (internal/members).
-	pingEvery = time.Second
-	pingsOut  = 1
+	// pingEvery and pingsOut find a server elsewhere that hangs: after 1.4 to 2.1 s another
+	// one is connected. One whose machine is gone is found by the kernel, after silence.
+	// Both are before the beats of a member count as missed (internal/members). With two
+	// out, a process that was itself paused has time to read its answers.
+	pingEvery = 700 * time.Millisecond
+	pingsOut  = 2
 	silence   = 1500 * time.Millisecond
 	// writeTimeout bounds the wait for a server that takes nothing, during which
 	// nothing else is sent either.

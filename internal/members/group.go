@@ -149,9 +149,10 @@ func (g *Group) beatOn(ctx context.Context) error {
 		case err == nil && failing:
 			g.log.Info("the other members are told again that this one is there")
 		}
-		if failing = err != nil; failing {
+		switch failing = err != nil; {
+		case errors.Is(err, jetstream.ErrNoStreamResponse): // nobody takes what is written
 			g.mend(ctx)
-		} else {
+		case !failing:
 			g.noteBeat()
 			if w.isStale(revision, g.seen(), g.limits.Misses) {
 				g.stall()

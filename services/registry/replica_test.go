@@ -551,7 +551,7 @@ func TestAStandbyAnswers(t *testing.T) {
 	if got, err := standby.api.GetConnection(t.Context(), &pb.GetConnectionRequest{Connection: remote}); err != nil || got.Connection.Id != c.Id {
 		t.Errorf("the entry is %v: %v", got, err)
 	}
-	if r, err := standby.api.GetRuntime(t.Context(), &pb.GetRuntimeRequest{}); err != nil || len(r.Components) != 1 || r.Components[0].Connected {
+	if r, err := standby.api.GetRuntime(t.Context(), &pb.GetRuntimeRequest{}); err != nil || len(r.Components) != 2 || !r.Components[0].Connected || r.Components[1].Connected {
 		t.Errorf("the runtime is %v: %v", r, err)
 	}
 

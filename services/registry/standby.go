@@ -115,9 +115,6 @@ func (s *standby) describe() *pb.GetRuntimeResponse {
 	}
 	resp.Registrations = uint32(len(s.mirror.registrations)) //nolint:gosec // bounded by Limits
 	resp.Connections = uint32(len(s.mirror.table))           //nolint:gosec // bounded by Limits
-	resp.Components = []*pb.ComponentStatus{{Name: Kind, Reason: nobodyLeads(s.cfg.Group).Description}}
-	if nats := natsStatus(s.cfg.Group); !nats.Connected {
-		resp.Components = append(resp.Components, nats)
-	}
+	resp.Components = []*pb.ComponentStatus{natsStatus(s.cfg.Group), {Name: Kind, Reason: nobodyLeads(s.cfg.Group).Description}}
 	return resp
 }
