@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ type controlled struct {
 	addrs  map[string]string         // of each
 }
 
-func startControlled(t *testing.T, s *local.System, id, natsURL string, node *local.Node, extra ...string) *controlled {
+func startControlled(t *testing.T, s *local.System, id, natsURL string, nodes []*local.Node, extra ...string) *controlled {
 	t.Helper()
 	addrs, err := local.FreeAddrs(7)
 	if err != nil {
@@ -32,14 +33,18 @@ func startControlled(t *testing.T, s *local.System, id, natsURL string, node *lo
 	r := &controlled{
 		t: t, system: s, parts: map[string]*local.Process{}, addrs: map[string]string{},
 		Runtime: &local.Runtime{
-			URL: "hyperty-runtime://" + node.Domain + "/" + id, BusAddr: addrs[0], NodeAddr: addrs[1],
+			URL: "hyperty-runtime://" + nodes[0].Domain + "/" + id, BusAddr: addrs[0], NodeAddr: addrs[1],
 			RegistryAddr: addrs[2] + "," + addrs[3], MetricsAddrs: map[string]string{}, Processes: map[string]*local.Process{},
 		},
 	}
 	common := []string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}
 	nats := []string{"--nats-url", natsURL}
+	var at []string
+	for _, n := range nodes {
+		at = append(at, n.GRPCAddr)
+	}
 	r.Processes["bus"] = r.start("bus", append(common, "--registry-addr", r.RegistryAddr)...)
-	r.Processes["nodestub"] = r.start("nodestub", append(common, "--nodestub-addr", r.NodeAddr, "--node", node.Domain+"="+node.GRPCAddr)...)
+	r.Processes["nodestub"] = r.start("nodestub", append(common, "--nodestub-addr", r.NodeAddr, "--node", nodes[0].Domain+"="+strings.Join(at, ","))...)
 	for i := range 2 {
 		name := fmt.Sprint("registry ", i+1)
 		r.addrs[name] = addrs[2+i]
@@ -117,7 +122,7 @@ func startControlledAndBob(t *testing.T, extra ...string) (alice *controlled, bo
 	nats, s := startNATS(t), newSystem(t) // which ends first
 	node := startNode(t, s)
 	bob = startRuntime(t, s, "bob", local.AllInOne, []*local.Node{node})
-	alice = startControlled(t, s, "alice", nats, node, extra...)
+	alice = startControlled(t, s, "alice", nats, []*local.Node{node}, extra...)
 	ready(t, alice.Runtime, bob)
 	return alice, bob
 }

@@ -35,12 +35,15 @@ func doctorCommand() *cobra.Command {
 		GroupID: groupClient,
 		Short:   "Check a runtime, its Message Node and this machine, and say what to do",
 		Long: `Check whether the runtime answers and is complete, whether its Message Node is reached
-and its clock agrees, and what this machine allows: UDP, its buffers, candidates for direct
-connections, STUN and TURN servers, open files, the data directory; where no runtime
-answers, the ports that one wants. A line a check: ok, warn (it works, not as well as it
-could), fail (it does not work) or skip (it cannot be known from here).
+and its clock agrees, whether NATS takes writes where replicas share one, and what this
+machine allows: UDP, its buffers, candidates for direct connections, STUN and TURN servers,
+open files, the data directory; where no runtime answers, the ports that one wants. A line
+a check: ok, warn (it works, not as well as it could), fail (it does not work) or skip (it
+cannot be known from here).
 
-Run it where the runtime runs. The command fails when a check does.`,
+Run it where the runtime runs, and where its services are on several machines or pods, where
+the p2pstub runs: the machine is looked at where the registry is here too, or where
+--udp-port or --ice-server say that a p2pstub is. The command fails when a check does.`,
 		Example: `  peerbus doctor
   peerbus doctor --ice-server stun:stun.example.org:3478 --node-http https://node.example.org
   peerbus doctor -o json`,
@@ -105,12 +108,7 @@ type check func(context.Context) []finding
 
 func (s *doctorSettings) checks() []check {
 	there := &runtimeThere{doctorSettings: s}
-	one := func(f func(context.Context) finding) check {
-		return func(ctx context.Context) []finding { return []finding{f(ctx)} }
-	}
-	all := []check{there.registry, there.bus, there.node, there.clock}
-	all = append(all, there.ports, one(udpCheck), one(bufferCheck), s.candidateCheck)
-	return append(all, one(fileCheck), one(func(context.Context) finding { return dataDirCheck(s.dataDir) }))
+	return []check{there.registry, there.bus, there.node, there.clock, there.machine}
 }
 
 // failureOf is the command's own end: it fails when a check does.

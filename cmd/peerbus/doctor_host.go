@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +19,69 @@ import (
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
-// ports looks whether a runtime and a Message Node could be started, where none runs.
-func (s *runtimeThere) ports(context.Context) []finding {
+// machine looks at what this machine allows, where the runtime is on it: what is so here
+// says nothing of a runtime elsewhere.
+func (s *runtimeThere) machine(ctx context.Context) []finding {
+	if s.udpPort == 0 && len(s.servers) == 0 && !s.isHere(ctx, s.registryAddr) {
+		found := []finding{judgeElsewhere(s.registryAddr)}
+		if s.dataDir != "" {
+			found = append(found, dataDirCheck(s.dataDir))
+		}
+		return found
+	}
+	found := append(s.ports(ctx), udpCheck(), bufferCheck())
+	found = append(found, s.candidateCheck(ctx)...)
+	return append(found, judgeFiles(fileLimit()), s.dataDirFinding())
+}
+
+// isHere tells whether an address, or one of several, leads to this machine, or container.
+func (s *runtimeThere) isHere(ctx context.Context, addrs string) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	for addr := range strings.SplitSeq(addrs, ",") {
+		if leadsHere(ctx, strings.TrimSpace(addr)) {
+			return true
+		}
+	}
+	return false
+}
+
+// leadsHere tells whether HOST:PORT is an address of this machine.
+func leadsHere(ctx context.Context, addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err != nil {
+		return false
+	}
+	own, err := net.InterfaceAddrs()
+	return slices.ContainsFunc(ips, func(ip net.IPAddr) bool {
+		return ip.IP.IsLoopback() || err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
+			network, ok := a.(*net.IPNet)
+			return ok && network.IP.Equal(ip.IP)
+		})
+	})
+}
+
+// dataDirFinding is of a directory that is used: with NATS elsewhere there is none.
+func (s *runtimeThere) dataDirFinding() finding {
+	if s.dataDir == "" && natsOf(s.runtime) != nil {
+		return finding{"data-dir", isSkip, "none is used: the registry keeps what it has in NATS", ""}
+	}
+	return dataDirCheck(s.dataDir)
+}
+
+// ports looks whether a runtime and a Message Node could be started here, where none runs.
+// Addresses of other machines are nothing to listen at.
+func (s *runtimeThere) ports(ctx context.Context) []finding {
 	if s.runtime != nil {
 		return nil
 	}
-	wanted := []string{
+	wanted := slices.DeleteFunc([]string{
 		defaultNodeAddr, s.registryAddr, s.busAddr, defaultP2PStubAddr, defaultNodeStubAddr, defaultNodeHTTPAddr, defaultHTTPAddr,
-	}
+	}, func(addr string) bool { return !leadsHere(ctx, addr) })
 	var taken []string
 	for _, addr := range wanted {
 		l, err := net.Listen("tcp", addr)
@@ -43,11 +100,12 @@ func (s *runtimeThere) ports(context.Context) []finding {
 			_ = c.Close()
 		}
 	}
-	return []finding{judgePorts(wanted, taken)}
+	_, err := exec.LookPath("ss")
+	return []finding{judgePorts(wanted, taken, err == nil)}
 }
 
 // udpCheck sends a datagram of the size that WebRTC sends from one socket to another.
-func udpCheck(context.Context) finding { return judgeUDP(passDatagram()) }
+func udpCheck() finding { return judgeUDP(passDatagram()) }
 
 const datagramTime = 2 * time.Second
 
@@ -75,7 +133,7 @@ func passDatagram() error {
 }
 
 // bufferCheck reads how large a socket's buffers may be, where the system says so.
-func bufferCheck(context.Context) finding {
+func bufferCheck() finding {
 	receive, err := kernelNumber("rmem_max")
 	send, sendErr := kernelNumber("wmem_max")
 	return judgeBuffers(receive, send, errors.Join(err, sendErr))
@@ -105,8 +163,6 @@ func (s *doctorSettings) gather(ctx context.Context, servers ...rtc.ICEServer) (
 	defer cancel()
 	return rtc.Gather(ctx, rtc.Config{ICEServers: servers, Log: slog.New(slog.DiscardHandler)})
 }
-
-func fileCheck(context.Context) finding { return judgeFiles(fileLimit()) }
 
 // dataDirCheck writes into the directory, or into the one that it would be made in.
 func dataDirCheck(dir string) finding {

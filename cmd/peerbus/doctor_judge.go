@@ -15,17 +15,59 @@ import (
 
 // What is found is judged here, apart from how it is found.
 
-func judgeReached(check, addr, text string, err error) finding {
-	if err == nil {
+// judgeReached is of a service of the runtime. here: its address is one of this machine.
+func judgeReached(check, text string, here bool, err error) finding {
+	switch {
+	case err == nil:
 		return finding{check, isOK, text, ""}
+	case !here:
+		return finding{check, isFail, explain(err), "see whether it runs, and whether it is reached from here, or give --" + check + "-addr"}
 	}
 	return finding{check, isFail, explain(err), "start one with `peerbus runtime`, or give --" + check + "-addr"}
+}
+
+// Components of a runtime whose services have replicas.
+const (
+	natsComponent  = "NATS"     // that they share
+	leadsComponent = "registry" // there while none leads
+)
+
+func natsOf(r *pb.GetRuntimeResponse) *pb.ComponentStatus { return componentOf(r, natsComponent) }
+
+// nobodyLeads tells whether the runtime has no registry that leads.
+func nobodyLeads(r *pb.GetRuntimeResponse) bool { return componentOf(r, leadsComponent) != nil }
+
+// componentOf a runtime; nil when there is none of that name.
+func componentOf(r *pb.GetRuntimeResponse, name string) *pb.ComponentStatus {
+	for _, c := range r.GetComponents() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// judgeNATS is of the NATS that replicas share; nothing where there is none.
+func judgeNATS(c *pb.ComponentStatus) []finding {
+	switch {
+	case c == nil:
+		return nil
+	case c.Connected:
+		return []finding{{"nats", isOK, "NATS takes what the replicas write", ""}}
+	}
+	return []finding{{"nats", isFail, c.Reason,
+		"start the servers of NATS that are missing: most of them must run and reach one another. Until then nothing is registered or set up, and messages go on where they can"}}
 }
 
 func judgeComponents(r *pb.GetRuntimeResponse) finding {
 	var names []string
 	for _, c := range r.Components {
-		if !c.Connected {
+		switch {
+		case c.Name == natsComponent: // has a check of its own
+			continue
+		case c.Name == leadsComponent && !c.Connected:
+			return finding{"components", isFail, c.Reason, "if none does within seconds, see the logs of the registries, and NATS"}
+		case !c.Connected:
 			return finding{"components", isFail, c.Name + " is not connected: " + or(c.Reason, "no reason is known"),
 				"see its log, and whether its address is the one that the registry has"}
 		}
@@ -47,12 +89,33 @@ func sessionOf(r *pb.GetRuntimeResponse) *pb.NodeSession {
 	return &pb.NodeSession{Domain: r.GetDomain(), State: "missing"}
 }
 
-func judgeSession(n *pb.NodeSession) finding {
+// judgeSession is of the session with the Message Node of the runtime's own domain, which
+// only a registry that leads knows.
+func judgeSession(r *pb.GetRuntimeResponse) finding {
+	if nobodyLeads(r) {
+		return finding{"session", isSkip, "not known while no registry leads", ""}
+	}
+	n := sessionOf(r)
 	if n.State == "live" {
 		return finding{"session", isOK, fmt.Sprintf("live with the Message Node of %s at %s", n.Domain, n.Endpoint), ""}
 	}
 	text := fmt.Sprintf("%s, with the Message Node of %s: %s", n.State, n.Domain, or(n.Reason, "no reason is known"))
 	return finding{"session", isFail, text, "see whether it runs, and give its address with --node " + n.Domain + "=HOST:PORT"}
+}
+
+// judgeNodeReady takes what the Message Node says of itself.
+func judgeNodeReady(where string, err error) finding {
+	if err == nil {
+		return finding{"node-ready", isOK, where + " says that sessions can be opened", ""}
+	}
+	return finding{"node-ready", isFail, where + ": " + err.Error(),
+		"sessions that are there go on, new ones have to wait: see its log, and its NATS"}
+}
+
+// judgeElsewhere says what is not looked at.
+func judgeElsewhere(registry string) finding {
+	return finding{"machine", isSkip, "the registry at " + registry + " is not on this machine, which is not looked at",
+		"for UDP, candidates and open files run this where the p2pstub runs, with its --udp-port"}
 }
 
 func judgeEndpoint(endpoint string, secure bool, err error) finding {
@@ -171,12 +234,16 @@ func judgeServer(url string, found []rtc.Found, err error) finding {
 
 // judgePorts takes the addresses that a runtime or a Message Node would want and
 // cannot have.
-func judgePorts(wanted, taken []string) finding {
+func judgePorts(wanted, taken []string, hasSS bool) finding {
 	if len(taken) == 0 {
 		return finding{"ports", isOK, strings.Join(wanted, ", ") + " are free", ""}
 	}
+	who := ""
+	if hasSS {
+		who = " (`ss -lntup` shows it)"
+	}
 	return finding{"ports", isWarn, strings.Join(taken, ", ") + " cannot be listened at",
-		"end what has them (`ss -lntup` shows it), or choose others with the flags of `peerbus runtime`"}
+		"end what has them" + who + ", or choose others with the flags of `peerbus runtime`"}
 }
 
 // Open files that a busy runtime wants, and without which none runs: a connection of

@@ -20,21 +20,31 @@ func TestJudgements(t *testing.T) {
 	}
 	found := func(kind, addr string) []rtc.Found { return []rtc.Found{{Type: kind, Address: addr}} }
 	components := func(c ...*pb.ComponentStatus) finding { return judgeComponents(&pb.GetRuntimeResponse{Components: c}) }
+	session := func(n ...*pb.NodeSession) finding { return judgeSession(&pb.GetRuntimeResponse{Domain: "d", Nodes: n}) }
 	for i, tc := range []struct {
 		is     finding
 		want   verdict
 		text   string
 		advice string
 	}{
-		{judgeReached("bus", "h:1", "there", nil), isOK, "there", ""},
-		{judgeReached("bus", "h:1", "", odd), isFail, "odd", "--bus-addr"},
+		{judgeReached("bus", "there", true, nil), isOK, "there", ""},
+		{judgeReached("bus", "", true, odd), isFail, "odd", "start one with `peerbus runtime`, or give --bus-addr"},
+		{judgeReached("bus", "", false, odd), isFail, "odd", "reached from here, or give --bus-addr"},
 		{components(), isFail, "no other service", "start"},
 		{components(&pb.ComponentStatus{Name: "bus", Connected: true}), isOK, "bus", ""},
 		{components(&pb.ComponentStatus{Name: "bus", Reason: "away"}), isFail, "away", "log"},
 		{components(&pb.ComponentStatus{Name: "bus", Connected: true}, &pb.ComponentStatus{Name: "p2pstub"}), isFail, "p2pstub", "log"},
-		{judgeSession(&pb.NodeSession{Domain: "d", State: "live", Endpoint: "grpc://h:1"}), isOK, "grpc://h:1", ""},
-		{judgeSession(&pb.NodeSession{Domain: "d", State: "failed", Reason: "refused"}), isFail, "refused", "--node d=HOST:PORT"},
-		{judgeSession(sessionOf(&pb.GetRuntimeResponse{Domain: "d"})), isFail, "missing", "--node d="},
+		{components(&pb.ComponentStatus{Name: "NATS"}, &pb.ComponentStatus{Name: "bus", Connected: true}), isOK, "bus", ""},
+		{components(&pb.ComponentStatus{Name: "registry", Reason: "no registry leads"}), isFail, "no registry leads", "NATS"},
+		{judgeNATS(&pb.ComponentStatus{Name: "NATS", Connected: true})[0], isOK, "takes", ""},
+		{judgeNATS(&pb.ComponentStatus{Name: "NATS", Reason: "no majority"})[0], isFail, "no majority", "start the servers"},
+		{session(&pb.NodeSession{Domain: "d", State: "live", Endpoint: "grpc://h:1"}), isOK, "grpc://h:1", ""},
+		{session(&pb.NodeSession{Domain: "d", State: "failed", Reason: "refused"}), isFail, "refused", "--node d=HOST:PORT"},
+		{session(), isFail, "missing", "--node d="},
+		{judgeSession(&pb.GetRuntimeResponse{Components: []*pb.ComponentStatus{{Name: "registry"}}}), isSkip, "no registry leads", ""},
+		{judgeNodeReady("http://h:1", nil), isOK, "h:1", ""},
+		{judgeNodeReady("http://h:1", odd), isFail, "odd", "NATS"},
+		{judgeElsewhere("h:1"), isSkip, "h:1", "p2pstub"},
 		{judgeEndpoint("grpc://h:1", false, nil), isOK, "with TCP", ""},
 		{judgeEndpoint("grpc://h:1", true, nil), isOK, "TLS", ""},
 		{judgeEndpoint("grpc://h:1", false, syscall.ECONNREFUSED), isFail, "refused", "peerbus msgnode"},
@@ -63,8 +73,9 @@ func TestJudgements(t *testing.T) {
 		{judgeServer("turn:h:1", found("relay", "192.0.2.1:7"), nil), isOK, "192.0.2.1:7", ""},
 		{judgeServer("turns:h:1", found("srflx", "192.0.2.1:7"), nil), isFail, "turns:h:1", "secret"},
 		{judgeServer("turn:h:1", nil, odd), isFail, "odd", "--ice-server"},
-		{judgePorts([]string{"h:1"}, nil), isOK, "h:1", ""},
-		{judgePorts([]string{"h:1", "h:2"}, []string{"h:2"}), isWarn, "h:2", "ss -lntup"},
+		{judgePorts([]string{"h:1"}, nil, true), isOK, "h:1", ""},
+		{judgePorts([]string{"h:1", "h:2"}, []string{"h:2"}, true), isWarn, "h:2", "ss -lntup"},
+		{judgePorts([]string{"h:1", "h:2"}, []string{"h:2"}, false), isWarn, "h:2", "end what has them, or"},
 		{judgeFiles(4096, true), isOK, "4096", ""},
 		{judgeFiles(1024, true), isWarn, "1024", "ulimit -n 4096"},
 		{judgeFiles(32, true), isFail, "32", "ulimit -n 4096"},

@@ -33,18 +33,17 @@ func (s *runtimeThere) registry(ctx context.Context) []finding {
 	})
 	if err != nil {
 		s.runtime = nil
-		return []finding{judgeReached("registry", s.registryAddr, "", err)}
+		return []finding{judgeReached("registry", "", s.isHere(ctx, s.registryAddr), err)}
 	}
-	return []finding{
-		judgeReached("registry", s.registryAddr, s.runtime.RuntimeUrl+" answers at "+s.registryAddr, nil),
-		judgeComponents(s.runtime), judgeSession(sessionOf(s.runtime)),
-	}
+	found := []finding{judgeReached("registry", s.runtime.RuntimeUrl+" answers at "+s.registryAddr, true, nil)}
+	found = append(found, judgeNATS(natsOf(s.runtime))...)
+	return append(found, judgeComponents(s.runtime), judgeSession(s.runtime))
 }
 
 // bus attaches, as an application does.
 func (s *runtimeThere) bus(ctx context.Context) []finding {
 	url, err := s.attachOnce(ctx)
-	f := judgeReached("bus", s.busAddr, url+" answers at "+s.busAddr, err)
+	f := judgeReached("bus", url+" answers at "+s.busAddr, s.isHere(ctx, s.busAddr), err)
 	if err == nil && s.runtime != nil && s.runtime.RuntimeUrl != url {
 		f = finding{"bus", isFail, "the bus is of " + url + ", the registry of " + s.runtime.RuntimeUrl, "see --bus-addr and --registry-addr"}
 	}
@@ -169,7 +168,8 @@ func (s *runtimeThere) clock(ctx context.Context) []finding {
 	case parseErr != nil:
 		return []finding{{"clock", isSkip, base + "/healthz says no time", "is --node-http that of a Message Node?"}}
 	}
-	found := []finding{judgeClock(other, asked, answered)}
+	_, _, err = s.get(ctx, base+"/readyz")
+	found := []finding{judgeClock(other, asked, answered), judgeNodeReady(base+"/readyz", err)}
 	if s.runtime != nil {
 		found = append(found, s.descriptor(ctx, base))
 	}
@@ -209,9 +209,10 @@ func (s *runtimeThere) get(ctx context.Context, where string) (body []byte, date
 		return nil, "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return nil, "", fault.New(fault.Unavailable, "it answers %s", resp.Status)
-	}
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		why, _, _ := strings.Cut(string(body), "\n")
+		return nil, "", fault.New(fault.Unavailable, "it answers %s: %s", resp.Status, why)
+	}
 	return body, resp.Header.Get("Date"), err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/internal/testcert"
@@ -161,5 +162,49 @@ func TestDataDirs(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
+func TestAddressesOfThisMachine(t *testing.T) {
+	for addr, here := range map[string]bool{
+		"127.0.0.1:7401": true, "localhost:7401": true, "[::1]:7401": true,
+		"192.0.2.1:7401": false, "[2001:db8::1]:7401": false, "7401": false,
+	} {
+		if got := leadsHere(t.Context(), addr); got != here {
+			t.Errorf("%s is here: %v", addr, got)
+		}
+	}
+}
+
+// A machine that the runtime is not on is left out, unless a p2pstub is said to be on it;
+// and a directory where nothing is kept.
+func TestTheDoctorLeavesOut(t *testing.T) {
+	const elsewhere = "192.0.2.1:7401"
+	shared := &pb.GetRuntimeResponse{Components: []*pb.ComponentStatus{{Name: "NATS", Connected: true}}}
+	for name, tc := range map[string]struct {
+		registry, dataDir string
+		udpPort           int
+		runtime           *pb.GetRuntimeResponse
+		want              map[string]verdict
+	}{
+		"in a pod of another service":    {elsewhere, "", 0, shared, map[string]verdict{"machine": isSkip, "candidates": "", "data-dir": "", "ports": ""}},
+		"where no runtime is reached":    {elsewhere, "", 0, nil, map[string]verdict{"machine": isSkip, "ports": "", "udp": ""}},
+		"with a directory that is given": {elsewhere, t.TempDir(), 0, shared, map[string]verdict{"machine": isSkip, "data-dir": isOK, "udp": ""}},
+		"in the p2pstub's pod":           {elsewhere, "", 3478, shared, map[string]verdict{"machine": "", "udp": isOK, "data-dir": isSkip}},
+		"on the registry's machine":      {"192.0.2.1:7401,127.0.0.1:7401", "", 0, shared, map[string]verdict{"machine": "", "udp": isOK, "data-dir": isSkip}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &runtimeThere{runtime: tc.runtime, doctorSettings: &doctorSettings{dataDir: tc.dataDir, udpPort: tc.udpPort}}
+			s.registryAddr, s.timeout = tc.registry, doctorTime
+			found := map[string]verdict{}
+			for _, f := range s.machine(testContext(t)) {
+				found[f.Check] = f.Verdict
+			}
+			for check, want := range tc.want {
+				if found[check] != want {
+					t.Errorf("%s is %q, want %q", check, found[check], want)
+				}
+			}
+		})
 	}
 }

@@ -13,11 +13,13 @@ import (
 // health is how a process is, for those who probe it.
 //
 //	/livez   the process answers, whatever else is wrong: only this is healed by a restart
-//	/readyz  it serves, and has what it cannot serve without: a Message Node its store, a
-//	         gateway its runtime
+//	/readyz  it serves, and has what it cannot serve without: a Message Node a store that
+//	         takes writes, a gateway its bus
 //
 // A NATS that is away is no reason by itself: registry, bus and p2pstub go on with what
-// they have, and all their replicas would be taken away at once.
+// they have, and all their replicas would be taken away at once. Nor is a runtime that is
+// not whole, in one process or in several: it takes messages. That it is whole is said
+// by `peerbus status --wait`.
 // A service is ready without those that it talks to: registry, bus and stubs need one
 // another, and none of them would begin if each waited to be told that another is ready.
 type health struct {

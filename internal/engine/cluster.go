@@ -93,17 +93,39 @@ func IsPassing(err error) bool {
 	}, func(passing error) bool { return errors.Is(err, passing) })
 }
 
+// Unable names what is lacking, for the people who get err: what NATS was asked to do is
+// not done. It is Unavailable.
+func (e *Engine) Unable(err error) *fault.Error {
+	if !IsPassing(err) {
+		return fault.New(fault.Unavailable, "store: %w", err)
+	}
+	return fault.New(fault.Unavailable, "%s: %w", e.Lacks(), err)
+}
+
+// Lacks is what NATS lacks, in words, when it does not do what it is asked. A cluster that
+// chooses a leader cannot be told from one that has too few servers for it.
+func (e *Engine) Lacks() string {
+	switch {
+	case !e.IsElsewhere():
+		return "the store does not answer"
+	case !e.conn.IsConnected():
+		return "NATS does not answer"
+	}
+	return "NATS has no majority of its servers, or is choosing a leader"
+}
+
 // notClustered tells that a single server was asked for several replicas.
 func notClustered(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == codeNotClustered
 }
 
-// dialer opens connections that end soon after their other side is gone.
+// dialer opens connections that end soon after their other side is gone: what was sent is
+// acknowledged within silence, or the next server is tried.
 type dialer struct{}
 
 func (dialer) Dial(network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), nats.DefaultTimeout)
 	defer cancel()
-	return rpc.DialTCP(ctx, network, addr)
+	return rpc.DialTCPWithin(ctx, network, addr, silence)
 }

@@ -25,10 +25,13 @@ const (
 	// reconnectWait is the pause before lost servers are tried again, when none of
 	// them could be reached.
 	reconnectWait = 250 * time.Millisecond
-	// pingEvery and pingsOut find a server that hangs: after 6 to 9 s another one is
-	// connected. One whose machine is gone is found by the kernel (internal/rpc).
-	pingEvery = 3 * time.Second
+	// pingEvery and pingsOut find a server elsewhere that hangs: after 1.4 to 2.1 s another
+	// one is connected. One whose machine is gone is found by the kernel, after silence.
+	// Both are before the beats of a member count as missed (internal/members). With two
+	// out, a process that was itself paused has time to read its answers.
+	pingEvery = 700 * time.Millisecond
 	pingsOut  = 2
+	silence   = 1500 * time.Millisecond
 	// writeTimeout bounds the wait for a server that takes nothing, during which
 	// nothing else is sent either.
 	writeTimeout = 5 * time.Second
@@ -121,7 +124,7 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	opts.MaxReconnect = -1
 	opts.ReconnectWait = reconnectWait
 	opts.ReconnectBufSize = reconnectBuffer
-	opts.PingInterval, opts.MaxPingsOut, opts.FlusherTimeout = pingEvery, pingsOut, writeTimeout
+	opts.FlusherTimeout = writeTimeout
 	opts.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {
 		subject := ""
 		if sub != nil {
@@ -132,6 +135,7 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	if cfg.URL != "" {
 		opts.Servers = splitURLs(cfg.URL)
 		opts.CustomDialer = dialer{}
+		opts.PingInterval, opts.MaxPingsOut = pingEvery, pingsOut
 		opts.DisconnectedErrCB = func(_ *nats.Conn, err error) {
 			if err != nil {
 				cfg.Log.Warn("NATS is lost, trying again", "error", err)
@@ -149,6 +153,9 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	opts.InProcessServer = e.server
 	return opts, nil
 }
+
+// IsElsewhere tells whether the server is none of this process's own.
+func (e *Engine) IsElsewhere() bool { return e.patient }
 
 // Conn is the connection. It reconnects by itself.
 func (e *Engine) Conn() *nats.Conn { return e.conn }

@@ -22,8 +22,11 @@ func (s *System) StartGateway(r *Runtime, extra ...string) error {
 	return err
 }
 
-// GatewayReady waits until the runtime's gateway says that the runtime is ready.
+// GatewayReady waits until the runtime is ready, and its gateway.
 func (s *System) GatewayReady(ctx context.Context, r *Runtime) error {
+	if err := r.Ready(ctx); err != nil {
+		return err
+	}
 	client, scheme, err := s.httpClient()
 	if err != nil {
 		return err

@@ -19,6 +19,11 @@
 // through then. Whoever finds one gone removes its key; a member that was only
 // slow writes it again with its next beat.
 //
+// A member whose own beats do not come back, because the bucket was made anew or the
+// watch died with a server, watches again; those that it knew count as there until they
+// miss their beats. One whose server of NATS is lost or hangs is at another one, and
+// beats at once, before the others miss it (internal/engine).
+//
 // # Who leads
 //
 // The key lead.<kind> has the member that leads. It is created, renewed and taken

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/peerbus/peerbus/internal/engine"
@@ -22,6 +23,9 @@ import (
 // markerFor is how long the mark of a removed key is kept, for members that were
 // cut off meanwhile.
 const markerFor = time.Minute
+
+// watchWithin bounds the beginning of a watch, whose answer may be lost with a server.
+const watchWithin = 5 * time.Second
 
 // Config of a Group.
 type Config struct {
@@ -46,6 +50,8 @@ type Group struct {
 	log    *slog.Logger
 	beats  chan struct{} // asks for a beat now; holds one signal
 	gone   chan struct{} // closed when Run has ended
+	// stalled asks for another watch; holds one signal.
+	stalled chan struct{}
 
 	clearing sync.WaitGroup // of Run
 
@@ -54,6 +60,7 @@ type Group struct {
 	kv      jetstream.KeyValue // nil until Run has opened it
 	view    *view
 	loaded  bool          // all that was in the bucket has been seen
+	beaten  time.Time     // when this member's key was last written, or Run began; zero before
 	changed chan struct{} // closed, and replaced, with each change
 }
 
@@ -68,7 +75,7 @@ func New(cfg Config) (*Group, error) {
 	sum := sha256.Sum256([]byte(cfg.RuntimeURL))
 	g := &Group{
 		engine: cfg.Engine, bucket: "peerbus_members_" + hex.EncodeToString(sum[:10]), about: "members of " + cfg.RuntimeURL,
-		limits: cfg.Limits.orDefaults(), log: cfg.Log, beats: make(chan struct{}, 1), gone: make(chan struct{}),
+		limits: cfg.Limits.orDefaults(), log: cfg.Log, beats: make(chan struct{}, 1), gone: make(chan struct{}), stalled: make(chan struct{}, 1),
 		self: cfg.Self, changed: make(chan struct{}),
 	}
 	if g.log == nil {
@@ -83,16 +90,24 @@ func New(cfg Config) (*Group, error) {
 func (g *Group) Run(ctx context.Context) error {
 	defer close(g.gone)
 	defer g.clearing.Wait()
-	kv, err := g.engine.Bucket(ctx, jetstream.KeyValueConfig{
-		Bucket: g.bucket, Description: g.about, History: 1, LimitMarkerTTL: markerFor,
-	})
+	g.noteBeat()
+	kv, err := g.open(ctx)
 	if err != nil {
 		return err
 	}
 	g.mu.Lock()
 	g.kv = kv
 	g.mu.Unlock()
-	return run.All(ctx, g.beatOn, g.follow)
+	err = run.All(ctx, g.beatOn, g.follow)
+	g.remove()
+	return err
+}
+
+// open opens the bucket, and makes it where it is not there.
+func (g *Group) open(ctx context.Context) (jetstream.KeyValue, error) {
+	return g.engine.Bucket(ctx, jetstream.KeyValueConfig{
+		Bucket: g.bucket, Description: g.about, History: 1, LimitMarkerTTL: markerFor,
+	})
 }
 
 // Self is the member that this process is.
@@ -113,41 +128,120 @@ func (g *Group) Leave() {
 	}
 }
 
-// beatOn writes the member's key until ctx is done, and then takes it away.
+// beatOn writes the member's key until ctx is done. When another server of NATS is found
+// it does so at once: what was on its way to the one before is lost.
 func (g *Group) beatOn(ctx context.Context) error {
 	tick := time.NewTicker(g.limits.Beat)
 	defer tick.Stop()
+	moved := g.engine.Conn().StatusChanged(nats.CONNECTED)
+	defer g.engine.Conn().RemoveStatusListener(moved)
 	failing := false
+	var w written
 	for {
-		err := g.beat(ctx)
+		revision, err := g.beat(ctx, moved)
 		switch {
 		case ctx.Err() != nil:
-			g.remove()
 			return nil
+		case errors.Is(err, errMoved):
+			continue
 		case err != nil && !failing:
 			g.log.Warn("the other members cannot be told that this one is there, trying again", "error", err)
 		case err == nil && failing:
 			g.log.Info("the other members are told again that this one is there")
 		}
-		failing = err != nil
+		switch failing = err != nil; {
+		case errors.Is(err, jetstream.ErrNoStreamResponse): // nobody takes what is written
+			g.mend(ctx)
+		case !failing:
+			g.noteBeat()
+			if w.isStale(revision, g.seen(), g.limits.Misses) {
+				g.stall()
+			}
+		}
 		select {
 		case <-tick.C:
 		case <-g.beats:
+		case <-moved:
 		case <-ctx.Done():
 		}
 	}
 }
 
-func (g *Group) beat(ctx context.Context) error {
+// mend makes the bucket anew when it is known not to be there any more.
+func (g *Group) mend(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, g.limits.Write)
+	defer cancel()
+	_, err := g.kv.Status(within)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return
+	}
+	if _, err := g.open(within); err == nil { // of the same name, so it is used as the one before
+		g.log.Warn("the members' bucket was gone, and is made anew", "bucket", g.bucket)
+		g.stall()
+	}
+}
+
+// stall has the bucket watched anew.
+func (g *Group) stall() {
+	select {
+	case g.stalled <- struct{}{}:
+	default: // it is on its way already
+	}
+}
+
+func (g *Group) noteBeat() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.beaten = time.Now()
+}
+
+// Trouble says what NATS lacks, and since when, while this member can write nothing
+// there: nobody can begin to lead then, nor come or go. It is nil while it can.
+func (g *Group) Trouble() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	since := time.Since(g.beaten)
+	if g.beaten.IsZero() || since <= g.limits.Write {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "%s, for %s now", g.engine.Lacks(), since.Round(time.Second))
+}
+
+// errMoved gives a beat up whose server is lost.
+var errMoved = errors.New("another server is connected")
+
+// beat writes the member's key once, and gives the revision.
+func (g *Group) beat(ctx context.Context, moved <-chan nats.Status) (uint64, error) {
 	self := g.Self()
 	value, err := json.Marshal(self)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.limits.Write)
 	defer cancel()
-	_, err = g.kv.Put(ctx, memberKey(self), value)
-	return err
+	var revision uint64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		revision, err = g.kv.Put(ctx, memberKey(self), value)
+	}()
+	select {
+	case <-done:
+		return revision, err
+	case <-moved:
+	}
+	cancel()
+	if <-done; err == nil {
+		return revision, nil
+	}
+	return 0, errMoved
+}
+
+// seen is the revision of this member's key as the watch has brought it last.
+func (g *Group) seen() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.view.records[g.view.own].revision
 }
 
 // remove takes the member's key away, when it stops. If that fails, the others
@@ -160,29 +254,51 @@ func (g *Group) remove() {
 	}
 }
 
-// follow applies what comes through the bucket until ctx is done.
+// follow applies what comes through the bucket until ctx is done, and watches it anew
+// when the watch has ended or is of no use.
 func (g *Group) follow(ctx context.Context) error {
+	retry.Keep(ctx, g.watch,
+		func(err error) { g.log.Warn("the members are watched anew", "error", err) },
+		nil)
+	return nil
+}
+
+// watch applies what comes until ctx is done, or nothing comes any more: the bucket was
+// made anew, or the server is lost that the watch was at.
+func (g *Group) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the watch, and waits for no answer as Stop does
+	late := time.AfterFunc(watchWithin, cancel)
 	w, err := g.kv.WatchAll(ctx)
-	if err != nil {
-		return fault.New(fault.Unavailable, "watching %s: %w", g.bucket, err)
+	if err != nil || !late.Stop() {
+		return g.engine.Unable(errors.Join(err, ctx.Err()))
+	}
+	g.begin()
+	select {
+	case <-g.stalled: // that was the watch before
+	default:
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.stalled:
+			return fault.New(fault.Unavailable, "what is written does not come back")
 		case e, ok := <-w.Updates():
-			switch {
-			case !ok && ctx.Err() != nil:
-				return nil
-			case !ok:
-				return fault.New(fault.Unavailable, "watch of %s has ended", g.bucket)
-			default:
-				g.apply(ctx, e)
+			if !ok {
+				return fault.New(fault.Unavailable, "the watch of %s has ended", g.bucket)
 			}
+			g.apply(ctx, e)
 		}
 	}
+}
+
+// begin takes what a new watch brings. Those that were known count as there until they
+// miss their beats.
+func (g *Group) begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.view, g.loaded = g.view.again(), false
 }
 
 // apply takes one entry of the bucket; nil when all that was there has come.

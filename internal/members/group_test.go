@@ -153,6 +153,35 @@ func TestAKilledMemberIsFoundGoneAndRemoved(t *testing.T) {
 	}
 }
 
+// A bucket that was removed is made anew by whoever comes, and followed by those that were
+// there: they see one another and who comes, and one of them leads.
+func TestABucketThatIsAnotherOne(t *testing.T) {
+	for name, again := range map[string]bool{"removed": false, "made anew by another": true} {
+		t.Run(name, func(t *testing.T) {
+			e := open(t)
+			a, b := join(t, e, "bus", "a"), join(t, e, "bus", "b")
+			began, _ := a.campaign(t)
+			leading := <-began
+			b.until(t, "bus", "a", "b")
+			old := bucket(t, e)
+			if err := e.JetStream().DeleteKeyValue(t.Context(), old.Bucket()); err != nil {
+				t.Fatal(err)
+			}
+			if again {
+				join(t, e, "bus", "c")
+				a.until(t, "bus", "a", "b", "c")
+				b.until(t, "bus", "a", "b", "c")
+			}
+			<-leading.Done()
+			<-began
+			if !again {
+				join(t, e, "bus", "c").until(t, "bus", "a", "b", "c")
+				a.until(t, "bus", "a", "b", "c")
+			}
+		})
+	}
+}
+
 func TestSomethingUnreadableIsPassedOver(t *testing.T) {
 	e := open(t)
 	a := join(t, e, "bus", "a")

@@ -87,7 +87,12 @@ func (g *Group) claim(ctx context.Context, revision uint64) (uint64, error) {
 		next, err = g.kv.Update(ctx, leadKey(self.Kind), value, revision)
 	}
 	if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return g.mine(ctx, self)
+		found, lost := g.mine(ctx, self)
+		if lost != nil || found != revision {
+			return found, lost
+		}
+		// A server without a majority has the write, and cannot do it. What it is asked
+		// says no more than that nobody has taken over as far as it knows.
 	}
 	return next, err
 }

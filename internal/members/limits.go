@@ -11,8 +11,8 @@ type Limits struct {
 	// came is gone. Default 6, 3 s: a process may stop that long to collect
 	// garbage or to wait for a processor.
 	Misses int
-	// Unrenewed is how long a leader that cannot write goes on. Default 10 s: a
-	// cluster of NATS takes up to 9 s to choose another leader of a bucket.
+	// Unrenewed is how long a leader that cannot write goes on. Default 15 s: a
+	// cluster of NATS takes up to 12 s to choose another leader of a bucket.
 	Unrenewed time.Duration
 	// Write bounds one write. Default 2 s: then the next beat tries again.
 	Write time.Duration
@@ -22,7 +22,7 @@ type Limits struct {
 
 // DefaultLimits are what a Group has without others.
 func DefaultLimits() Limits {
-	return Limits{Beat: 500 * time.Millisecond, Misses: 6, Unrenewed: 10 * time.Second, Write: 2 * time.Second, Members: 1024}
+	return Limits{Beat: 500 * time.Millisecond, Misses: 6, Unrenewed: 15 * time.Second, Write: 2 * time.Second, Members: 1024}
 }
 
 func (l Limits) orDefaults() Limits {

@@ -42,6 +42,39 @@ func newView(self Member, l Limits) *view {
 	return &view{own: memberKey(self), misses: uint64(l.Misses), most: l.Members, records: map[string]record{}} //nolint:gosec // positive
 }
 
+// again is a view that begins anew, with those that this one has: their beats are still to
+// come.
+func (v *view) again() *view {
+	fresh := &view{own: v.own, misses: v.misses, most: v.most, records: map[string]record{}}
+	for key, r := range v.records {
+		if key != v.own {
+			fresh.records[key] = record{member: r.member}
+		}
+	}
+	return fresh
+}
+
+// written is what is known of one's own writes, beside what comes of them.
+type written struct {
+	last   uint64 // revision
+	seen   uint64 // the last that has come
+	unseen int    // how many were written since
+}
+
+// isStale takes a write and what has come by then. It tells whether the two are of
+// different buckets: revisions go back, or none has come for as many writes as make
+// another member gone.
+func (w *written) isStale(revision, seen uint64, misses int) bool {
+	back := revision <= w.last
+	w.last = revision
+	if seen != w.seen {
+		w.seen, w.unseen = seen, 0
+		return back
+	}
+	w.unseen++
+	return back || w.unseen > misses
+}
+
 // put takes the value of a key. It tells whether who is there, or who leads, is
 // another one since.
 func (v *view) put(key string, value []byte, revision uint64) (changed bool, err error) {

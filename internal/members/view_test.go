@@ -87,6 +87,41 @@ func TestAChangeIsOneOfWhoIsThereNotABeat(t *testing.T) {
 	}
 }
 
+// Those that were known before another watch are there until they miss their beats.
+func TestAViewThatBeginsAnew(t *testing.T) {
+	me, other, dead := member("bus", "me"), member("bus", "other"), member("bus", "dead")
+	b := newBucket(t, me, 3)
+	b.beat(me)
+	b.beat(other)
+	b.beat(dead)
+	b.view = b.view.again()
+	if n := len(b.view.of("bus")); n != 2 || b.view.clock != 0 {
+		t.Fatalf("%d others at %d", n, b.view.clock)
+	}
+	for range 3 {
+		b.beat(me)
+		b.beat(other)
+	}
+	if lost := b.view.lost(); !slices.Equal(lost, []string{"m.bus.dead"}) {
+		t.Errorf("lost %v", lost)
+	}
+}
+
+func TestWritten(t *testing.T) {
+	var w written
+	for i, step := range []struct {
+		revision, seen uint64
+		stale          bool
+	}{
+		{5, 0, false}, {6, 5, false}, {8, 6, false}, {9, 6, false}, {12, 6, false}, {13, 6, true}, // more than two have not come
+		{14, 13, false}, {3, 14, true}, {4, 0, false}, {5, 4, false},
+	} {
+		if got := w.isStale(step.revision, step.seen, 2); got != step.stale {
+			t.Errorf("write %d at %d, with %d seen: %v", i, step.revision, step.seen, got)
+		}
+	}
+}
+
 func TestTheKeyOfAnotherIsNotTaken(t *testing.T) {
 	me, other := member("bus", "me"), member("bus", "other")
 	b := newBucket(t, me, 3)

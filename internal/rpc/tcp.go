@@ -22,12 +22,17 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: probeIdle, Interval: pro
 
 // DialTCP opens a TCP connection that ends soon after its other side is gone.
 func DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{KeepAliveConfig: keepAlive, Control: boundSilence}
+	return DialTCPWithin(ctx, network, addr, deadAfter)
+}
+
+// DialTCPWithin has another bound for what is sent and not acknowledged.
+func DialTCPWithin(ctx context.Context, network, addr string, silence time.Duration) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: keepAlive, Control: boundSilence(silence)}
 	return d.DialContext(ctx, network, addr)
 }
 
 // listenTCP opens a listener whose connections are such.
 func listenTCP(addr string) (net.Listener, error) {
-	l := net.ListenConfig{KeepAliveConfig: keepAlive, Control: boundSilence}
+	l := net.ListenConfig{KeepAliveConfig: keepAlive, Control: boundSilence(deadAfter)}
 	return l.Listen(context.Background(), "tcp", addr)
 }

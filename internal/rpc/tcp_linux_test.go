@@ -4,6 +4,7 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Both ends of a connection have the bounds by which a dead one is found.
@@ -18,6 +19,14 @@ func TestSilenceIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = dialed.Close() }()
+	soon, err := DialTCPWithin(t.Context(), "tcp", lis.Addr().String(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = soon.Close() }()
+	if got := option(t, soon, syscall.IPPROTO_TCP, tcpUserTimeout); got != 1000 {
+		t.Errorf("with a bound of its own it is %d", got)
+	}
 	accepted, err := lis.Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -2,8 +2,11 @@
 
 package rpc
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // boundSilence leaves the bound of the operating system; the probes of gRPC find
 // a dead connection a little later.
-func boundSilence(_, _ string, _ syscall.RawConn) error { return nil }
+func boundSilence(time.Duration) func(network, addr string, c syscall.RawConn) error { return nil }

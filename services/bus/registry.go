@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -143,21 +142,12 @@ func (a *asker) next() *pb.RoutesRequest {
 // askRegistry keeps the stream to the registry until ctx is done. While it is
 // down everything known goes on, and the rest waits.
 func (b *Bus) askRegistry(ctx context.Context) error {
-	var wait retry.Backoff
-	for {
-		began := time.Now()
-		err := b.routes(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		b.log.Log(ctx, fault.EndLevel(err), "stream to the registry broke; known routes are used on", "error", err)
-		if time.Since(began) > retry.DefaultMax {
-			wait.Reset()
-		}
-		if wait.Wait(ctx) != nil {
-			return nil
-		}
-	}
+	retry.Keep(ctx, b.routes,
+		func(err error) {
+			b.log.Log(ctx, fault.EndLevel(err), "stream to the registry broke, trying again; known routes are used on", "error", err)
+		},
+		func() { b.log.Info("stream to the registry is back") })
+	return nil
 }
 
 func (b *Bus) routes(ctx context.Context) error {

@@ -147,11 +147,24 @@ func TestPages(t *testing.T) {
 	if d.read(options); options.StatusCode != http.StatusNoContent || options.Header.Get("Allow") != "GET, OPTIONS, POST" {
 		t.Errorf("OPTIONS: %d, %v", options.StatusCode, options.Header)
 	}
+}
+
+// A gateway is ready while its bus answers, whatever the runtime lacks.
+func TestReadiness(t *testing.T) {
+	d := newDoor(t, impatient())
 	d.registry.mu.Lock()
-	d.registry.lacks = "bus"
+	d.registry.lacks = "bus" // so it says
 	d.registry.mu.Unlock()
-	if e := d.refusal(d.ask(http.MethodGet, "/readyz", "")); e.Code != 503 || !strings.Contains(e.Description, "bus is not connected: gone") {
-		t.Errorf("/readyz: %+v", e)
+	if resp := d.ask(http.MethodGet, "/readyz", ""); resp.StatusCode != 200 || d.read(resp) != "ok\n" {
+		t.Errorf("with a runtime that lacks something: %d", resp.StatusCode)
+	}
+	d.server.Leave()
+	if e := d.refusal(d.ask(http.MethodGet, "/readyz", "")); e.Code != 503 || !strings.Contains(e.Description, "the bus is stopping") {
+		t.Errorf("with a bus that stops: %+v", e)
+	}
+	d.server.Stop()
+	if e := d.refusal(d.ask(http.MethodGet, "/readyz", "")); e.Code != 503 || !strings.Contains(e.Description, "the bus does not answer") {
+		t.Errorf("without a bus: %+v", e)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -38,6 +39,7 @@ type Gateway struct {
 	log      *slog.Logger
 	bus      pb.MessageBusClient
 	registry pb.RegistryClient
+	health   healthpb.HealthClient // of the bus
 	metrics  *metrics
 	openapi  []byte // /openapi.json
 	handler  http.Handler
@@ -68,7 +70,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, limits: cfg.Limits.orDefaults(), log: cfg.Log,
-		bus: pb.NewMessageBusClient(cfg.Bus), registry: pb.NewRegistryClient(cfg.Registry),
+		bus: pb.NewMessageBusClient(cfg.Bus), registry: pb.NewRegistryClient(cfg.Registry), health: healthpb.NewHealthClient(cfg.Bus),
 		metrics: newMetrics(), codec: newCodec(), subscriptions: map[string]*subscription{},
 	}
 	g.posts = make(chan struct{}, g.limits.Waiting)

@@ -36,6 +36,7 @@ type door struct {
 	bus      *fakeBus
 	registry *fakeRegistry
 	metrics  *prometheus.Registry
+	server   *rpc.Server
 	client   *http.Client
 	ctx      context.Context
 	stop     func() // ends Run, and waits for it
@@ -54,6 +55,7 @@ func newDoor(t *testing.T, limits Limits, origins ...string) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.server = srv
 	pb.RegisterMessageBusServer(srv, d.bus)
 	pb.RegisterRegistryServer(srv, d.registry)
 	conn, err := mem.Dial()

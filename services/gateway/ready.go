@@ -5,14 +5,15 @@ import (
 	"net/http"
 	"time"
 
-	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // readyTime is how long a probe may take: less than those who probe wait.
 const readyTime = 900 * time.Millisecond
 
-// serveReady is GET /readyz: 200 once the runtime can send and be reached.
+// serveReady is GET /readyz: 200 while a message that is posted here is taken.
 func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 	if err := g.Ready(r.Context()); err != nil {
 		writeError(w, fault.New(fault.Unavailable, "not ready: %s", fault.From(err).Description))
@@ -21,29 +22,19 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// Ready says what the runtime lacks to send and to be reached; nil when it can. It
-// takes less than a second.
+// Ready says why the bus takes no message; nil when it does. The rest of the runtime is
+// no matter of the gateway's: what is sent waits in the bus until it is there, or goes
+// over what is there, and another gateway would have no more of it. It takes less than
+// a second.
 func (g *Gateway) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
-	resp, err := g.registry.GetRuntime(ctx, &pb.GetRuntimeRequest{})
-	if err != nil {
-		return err
+	resp, err := g.health.Check(ctx, &healthpb.HealthCheckRequest{})
+	switch {
+	case err != nil:
+		return fault.New(fault.Unavailable, "the bus does not answer: %s", fault.From(err).Description)
+	case resp.Status != healthpb.HealthCheckResponse_SERVING:
+		return fault.New(fault.Unavailable, "the bus is stopping")
 	}
-	return unready(resp)
-}
-
-// unready says what a runtime lacks.
-func unready(r *pb.GetRuntimeResponse) error {
-	for _, c := range r.Components {
-		if !c.Connected {
-			return fault.New(fault.Unavailable, "%s is not connected: %s", c.Name, c.Reason)
-		}
-	}
-	for _, n := range r.Nodes {
-		if n.Domain == r.Domain && n.State == "live" {
-			return nil
-		}
-	}
-	return fault.New(fault.Unavailable, "no session with the Message Node of %s", r.Domain)
+	return nil
 }

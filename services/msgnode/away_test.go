@@ -92,6 +92,7 @@ func (n *natsServer) replicaAt(url string, opts ...option) *bed {
 	n.t.Cleanup(e.Close)
 	quick := limited(func(l *Limits) {
 		l.StoreCheck, l.StoreAway, l.StoreAttempt, l.ReplicaTimeout = 10*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond
+		l.StoreProbe, l.StoreUnwritable = 50*time.Millisecond, 300*time.Millisecond
 	})
 	return startOn(n.t, e, append([]option{quick}, opts...)...)
 }

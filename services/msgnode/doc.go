@@ -68,8 +68,10 @@
 // Any server of NATS may be lost meanwhile. What cannot be written is tried again until
 // StoreTimeout, and then refused with 503; follow.go keeps the copy right; and
 // a replica that nobody listens for has ReplicaGrace to be back at another server
-// before its sessions are lost. Past StoreAway the replica is not ready, and if no other
-// one answers either, its clients are sent away (health.go).
+// before its sessions are lost. Past StoreUnwritable without a write that is taken, or
+// StoreAway without an answer, the replica is not ready and goes on with the sessions that
+// it has; past StoreAway, if no other one answers either, its clients are sent away
+// (probe.go, health.go).
 //
 // Only messages are in a replica alone. When it is told to stop it lets nobody in,
 // refuses what is kept, sends what is queued, and then closes each connection, so
@@ -98,6 +100,6 @@
 // and deadlines.go, query.go and pace.go (pure; model.go drives them without a node),
 // turns.go (what is under way at once), pipeline.go, mail.go (handing over and
 // keeping), the services (sessions, allocate, subscribe, domainregistry), hop.go
-// (between replicas), sweep.go (what time brings about), store.go, follow.go and
-// health.go (NATS), socket.go and queue.go, websocket.go, grpc.go and http.go.
+// (between replicas), sweep.go (what time brings about), store.go, follow.go, probe.go
+// and health.go (NATS), socket.go and queue.go, websocket.go, grpc.go and http.go.
 package msgnode

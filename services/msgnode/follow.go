@@ -23,6 +23,7 @@ import (
 //
 // A watch that lives on a server which is lost does not say so for many seconds; writes
 // and the comparison find it at once, and the comparison a bucket that does not answer.
+// One that answers and takes no write is found by a probe (probe.go).
 
 // doubtedLooks is how many looks in a row must find less in the bucket than there is here,
 // before that is believed: a cluster that has just come back may know less for a moment.
@@ -31,10 +32,11 @@ const doubtedLooks = 10
 // follow applies changes until ctx is done. It calls ready when all that was
 // there has been applied. The error tells that the copy cannot be made right any more.
 func (s *store) follow(ctx context.Context, ready func()) error {
-	return run.All(ctx,
-		func(ctx context.Context) error { return s.keepWatching(ctx, ready) },
-		s.keepChecking,
-	)
+	parts := []run.Func{func(ctx context.Context) error { return s.keepWatching(ctx, ready) }, s.keepChecking}
+	if s.engine.IsElsewhere() {
+		parts = append(parts, s.keepProbing)
+	}
+	return run.All(ctx, parts...)
 }
 
 // keepWatching watches again whenever a watch ends.
@@ -68,11 +70,14 @@ func (s *store) watch(ctx context.Context, ready func()) error {
 	if applied := s.lastApplied(); applied > 0 {
 		opts = append(opts, jetstream.ResumeFromRevision(applied+1))
 	}
-	w, err := s.kv.WatchAll(ctx, opts...)
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	w, err := s.kv.WatchAll(watching, opts...)
 	if err != nil {
 		return fault.New(fault.Unavailable, "watching %s: %w", s.kv.Bucket(), err)
 	}
-	defer stopWatch(w)
+	defer s.drain(w)
+	defer stop() // and waits for no answer, as Stop does: a bucket without a leader gives none
 	watch := s.watches.Add(1)
 	for {
 		select {
@@ -85,6 +90,8 @@ func (s *store) watch(ctx context.Context, ready func()) error {
 			return fault.New(fault.Unavailable, "the watch has stalled")
 		case e, ok := <-w.Updates():
 			switch {
+			case !ok && ctx.Err() != nil:
+				return nil
 			case !ok:
 				return fault.New(fault.Unavailable, "the watch has ended")
 			case e == nil:
@@ -98,10 +105,19 @@ func (s *store) watch(ctx context.Context, ready func()) error {
 	}
 }
 
-// stopWatch ends a watch, and takes what it is about to give: it would wait for ever.
-func stopWatch(w jetstream.KeyWatcher) {
-	_ = w.Stop() // it may have ended by itself
-	for range w.Updates() {
+// drain takes what a watch that was stopped is about to give: it would wait for ever.
+func (s *store) drain(w jetstream.KeyWatcher) {
+	late := time.NewTimer(s.limits.StoreAttempt)
+	defer late.Stop()
+	for {
+		select {
+		case _, ok := <-w.Updates():
+			if !ok {
+				return
+			}
+		case <-late.C:
+			return
+		}
 	}
 }
 

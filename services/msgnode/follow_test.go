@@ -25,7 +25,7 @@ func TestAWatchGoesOnWhereTheLastOneWas(t *testing.T) {
 	}
 	got, limits := map[string]string{}, DefaultLimits()
 	s := &store{
-		kv: kv, limits: &limits, log: slog.New(slog.DiscardHandler), stalled: make(chan uint64, 1), madeAt: time.Now(),
+		kv: kv, engine: e, limits: &limits, log: slog.New(slog.DiscardHandler), stalled: make(chan uint64, 1), madeAt: time.Now(),
 		revs: map[string]uint64{}, apply: func(key string, value []byte) { got[key] = string(value) },
 	}
 	watch := func() {

@@ -71,6 +71,14 @@ func (n *Node) storeAway() time.Duration {
 	return max(n.state.away(), n.registry.away())
 }
 
+// unwritable is for how long a store has taken no write; 0 while both do.
+func (n *Node) unwritable() time.Duration {
+	if !n.opened.Load() {
+		return 0
+	}
+	return max(n.state.unwritable(), n.registry.unwritable())
+}
+
 // otherReplicas gives those that have sessions.
 func (n *Node) otherReplicas() []string {
 	n.mu.RLock()
@@ -101,9 +109,16 @@ func (n *Node) Health() error {
 	case !n.isUp():
 		return fault.New(fault.Unavailable, "starting, stopping, or cut off from NATS")
 	case n.isStoreAway():
-		return fault.New(fault.Unavailable, "NATS is lost, or has no quorum")
+		return n.storeless(n.storeAway())
+	case n.unwritable() >= n.limits.StoreUnwritable:
+		return n.storeless(n.unwritable())
 	}
 	return nil
+}
+
+// storeless says why no session can be opened, and since when.
+func (n *Node) storeless(since time.Duration) error {
+	return fault.New(fault.Unavailable, "%s; no session is opened since %s", n.engine.Lacks(), since.Round(time.Second))
 }
 
 // serveHealth answers 200: the process lives.

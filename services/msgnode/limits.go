@@ -96,6 +96,14 @@ type Limits struct {
 	// StoreLag is how late a write may be seen here, until it is taken to be on its
 	// way from a server that is lost. 500 ms: it is mostly a millisecond.
 	StoreLag time.Duration
+	// StoreProbe is after how long without a write of any replica one is made that
+	// changes nothing, to know whether the store takes any. 1 s: two small writes a
+	// second for the domain, where nothing else is written.
+	StoreProbe time.Duration
+	// StoreUnwritable is for how long every write may fail until this replica is not
+	// ready, since it can open no session. 8.5 s: a leader of NATS is mostly chosen by
+	// then, and with StoreProbe it is known 10 s after the loss.
+	StoreUnwritable time.Duration
 	// StoreAway is how long the store may be away until this replica is not ready. If
 	// it reaches no other replica either, it then sends its clients away, which
 	// find another one. 15 s: NATS chooses its leaders within 12 s.
@@ -144,6 +152,7 @@ func DefaultLimits() Limits {
 		Addresses: 20_000, RequestAddresses: 1000,
 		StoreTimeout: 5 * time.Second, StoreAttempt: 1500 * time.Millisecond,
 		StoreCheck: time.Second, StoreLag: 500 * time.Millisecond, StoreAway: 15 * time.Second, StoreWriters: 16,
+		StoreProbe: time.Second, StoreUnwritable: 8500 * time.Millisecond,
 
 		Entries: 500_000, EntryBytes: 64 << 10,
 		EntryExpires: time.Hour, EntryExpiresMax: 30 * 24 * time.Hour, EntryRetention: 24 * time.Hour,

@@ -104,8 +104,8 @@ func (n *Node) register(r prometheus.Registerer) error {
 		gauge("queue_bytes", "Bytes of the messages that wait for the sockets of sessions.", func() int { return n.queued().bytes }),
 		gauge("control_queue_messages", "Answers of the node that wait for sockets.", func() int { return n.queued().control }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "peerbus_msgnode_store_away_seconds", Help: "Since when this replica has not known all that is in NATS; from 15 s on it is not ready.",
-		}, func() float64 { return n.storeAway().Seconds() }),
+			Name: "peerbus_msgnode_store_away_seconds", Help: "Since when this replica has not known all that is in NATS (from 15 s on it is not ready), or could write nothing there (8.5 s).",
+		}, func() float64 { return max(n.storeAway(), n.unwritable()).Seconds() }),
 		gauge("registry_entries", "Entries of the domain registry.", func() int { return len(n.index.entries) }),
 	} {
 		if err := r.Register(c); err != nil {

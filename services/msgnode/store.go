@@ -33,6 +33,7 @@ var errConflict = errors.New("written by another meanwhile")
 // called at the same time.
 type store struct {
 	kv     jetstream.KeyValue
+	engine *engine.Engine
 	limits *Limits
 	log    *slog.Logger
 	// apply is called by one goroutine; a nil value means that the key is gone.
@@ -47,6 +48,7 @@ type store struct {
 	applied uint64            // last revision that a watch has brought
 	changed chan struct{}     // closed at the next change, while someone waits
 	freshAt time.Time         // when the copy was last known to have all; zero until it has
+	writes  writes
 }
 
 func openStore(ctx context.Context, n *Node, bucket string, apply func(key string, value []byte)) (*store, error) {
@@ -55,8 +57,8 @@ func openStore(ctx context.Context, n *Node, bucket string, apply func(key strin
 		return nil, err
 	}
 	return &store{
-		kv: kv, limits: &n.limits, log: n.log, apply: apply, stalled: make(chan uint64, 1), madeAt: time.Now(),
-		revs: map[string]uint64{},
+		kv: kv, engine: n.engine, limits: &n.limits, log: n.log, apply: apply, stalled: make(chan uint64, 1), madeAt: time.Now(),
+		revs: map[string]uint64{}, writes: writes{last: time.Now()},
 	}, nil
 }
 
@@ -75,6 +77,7 @@ func (s *store) take(e jetstream.KeyValueEntry) {
 		delete(s.revs, key)
 	}
 	s.applied = max(s.applied, e.Revision())
+	s.writes.seen(time.Now())
 	s.mu.Unlock()
 	s.advance(e.Revision())
 }
@@ -111,6 +114,7 @@ func (s *store) put(ctx context.Context, key string, value []byte, revision uint
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
+	s.tried(time.Now(), true)
 	return s.awaitOwn(ctx, func() bool { return s.seen >= written })
 }
 
@@ -122,12 +126,13 @@ func (s *store) remove(ctx context.Context, key string, revision uint64) error {
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
+	s.tried(time.Now(), true)
 	return s.awaitOwn(ctx, func() bool { return s.revs[key] != revision })
 }
 
 func (s *store) failed(ctx context.Context, key string, revision uint64, err error) error {
 	if !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return fault.New(fault.Unavailable, "the store does not answer: %w", err)
+		return s.engine.Unable(err)
 	}
 	if err := s.awaitOwn(ctx, func() bool { return s.revs[key] != revision }); err != nil {
 		return err
@@ -175,7 +180,7 @@ func (s *store) lastRevision(ctx context.Context) (uint64, error) {
 		return err
 	})
 	if err != nil {
-		return 0, fault.New(fault.Unavailable, "the store does not answer: %w", err)
+		return 0, s.engine.Unable(err)
 	}
 	return revisionOf(status)
 }
@@ -204,7 +209,7 @@ func (s *store) await(ctx context.Context, ok func() bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fault.New(fault.Unavailable, "the store does not answer: %w", ctx.Err())
+			return s.engine.Unable(ctx.Err())
 		}
 	}
 }

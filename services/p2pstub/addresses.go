@@ -3,6 +3,7 @@ package p2pstub
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,15 +189,17 @@ func (a *addresses) giveBack(ctx context.Context) {
 	a.mu.Unlock()
 	from := address.SyncManager(a.runtime.Text)
 	for domain, resources := range leave {
-		a.tell(ctx, func() { a.leave[domain] = append(a.leave[domain], resources...) }, &pb.Message{
-			Type: message.Unsubscribe, From: from, To: address.SubscriptionManager(domain),
-			Body: message.MarshalBody(map[string]any{"resources": resources}),
-		})
+		for part := range slices.Chunk(resources, a.limits.Allocate) {
+			a.tell(ctx, func() { a.leave[domain] = append(a.leave[domain], part...) }, &pb.Message{
+				Type: message.Unsubscribe, From: from, To: address.SubscriptionManager(domain),
+				Body: message.MarshalBody(map[string]any{"resources": part}),
+			})
+		}
 	}
-	if len(done) > 0 {
-		a.tell(ctx, func() { a.done = append(a.done, done...) }, &pb.Message{
+	for part := range slices.Chunk(done, a.limits.Allocate) {
+		a.tell(ctx, func() { a.done = append(a.done, part...) }, &pb.Message{
 			Type: message.Delete, From: from, To: address.AddressAllocation(a.runtime.Domain),
-			Body: message.MarshalBody(map[string]any{"childrenResources": done}),
+			Body: message.MarshalBody(map[string]any{"childrenResources": part}),
 		})
 	}
 }

@@ -235,6 +235,21 @@ func TestAddressesAreFreedAcrossTheStop(t *testing.T) {
 	}
 }
 
+// However many addresses are given back, no request has more than a node takes.
+func TestManyAddressesAreFreedInParts(t *testing.T) {
+	a, _ := pair(t)
+	many := 3 * a.stub.addresses.limits.Allocate
+	for n := range many {
+		a.stub.addresses.release(fmt.Sprint("connection://example/many-", n))
+	}
+	a.stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.freed) < many || a.largest > 2*a.stub.addresses.limits.Allocate {
+		t.Errorf("%d addresses of %d are freed, %d at once", len(a.freed), many, a.largest)
+	}
+}
+
 // Whatever comes over the heartbeat channel, and however much, the connection goes on.
 func TestFloodOfHeartbeats(t *testing.T) {
 	a, b := pair(t)

@@ -29,11 +29,12 @@ const patience = time.Minute // of a test, for something that must happen
 // listener of a bus has goes to the bus that has it. It stands for the Message
 // Nodes, and answers as they do.
 type world struct {
-	mu     sync.Mutex
-	buses  []*fakeBus
-	number int
-	freed  map[string]bool
-	left   map[string]bool
+	mu      sync.Mutex
+	buses   []*fakeBus
+	number  int
+	freed   map[string]bool
+	largest int // how many addresses were freed by one request
+	left    map[string]bool
 	// meddle sees every message that is relayed between buses, and may change
 	// it or have it lost.
 	meddle func(m *pb.Message) (lost bool)
@@ -251,6 +252,7 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 		}
 		value = map[string]any{"value": map[string]any{"allocated": got}}
 	case message.Delete:
+		w.largest = max(w.largest, len(body.ChildrenResources))
 		for _, url := range body.ChildrenResources {
 			w.freed[url] = true
 		}

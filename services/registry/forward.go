@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -11,6 +12,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/retry"
 )
 
@@ -29,9 +31,24 @@ const forwardedBy = "peerbus-forwarded-by"
 // tells that nothing has been done.
 var errNotLeading = fault.New(fault.Unavailable, "this registry does not lead").In("leader")
 
-func errNobodyLeads() *fault.Error {
+// nobodyLeads refuses what only a registry that leads can do, and says why there is none.
+func nobodyLeads(g *members.Group) *fault.Error {
+	if trouble := g.Trouble(); trouble != nil {
+		return fault.New(fault.Unavailable, "no registry leads now: %w", trouble).In("leader")
+	}
 	return fault.New(fault.Unavailable, "no registry leads now: one is about to take over").In("leader")
 }
+
+// natsStatus is how the replicas' NATS is, as a component of the runtime.
+func natsStatus(g *members.Group) *pb.ComponentStatus {
+	trouble := g.Trouble()
+	if trouble == nil {
+		return &pb.ComponentStatus{Name: natsName, Connected: true}
+	}
+	return &pb.ComponentStatus{Name: natsName, Reason: fault.From(trouble).Description}
+}
+
+const natsName = "NATS"
 
 func isForwarded(ctx context.Context) bool {
 	return len(metadata.ValueFromIncomingContext(ctx, forwardedBy)) > 0
@@ -55,7 +72,6 @@ func answer[Q, A any](ctx context.Context, r *Replica, q *Q, h here[Q, A], t the
 	late := time.NewTimer(r.limits.LeaderWait)
 	defer late.Stop()
 	var wait retry.Backoff
-	var last error = errNobodyLeads()
 	for {
 		own, leader, changed := r.who()
 		if own != nil {
@@ -73,7 +89,6 @@ func answer[Q, A any](ctx context.Context, r *Replica, q *Q, h here[Q, A], t the
 			if err == nil || left {
 				return resp, r.forwarded(err)
 			}
-			last = err
 			again = time.After(wait.Next())
 		}
 		select {
@@ -81,7 +96,7 @@ func answer[Q, A any](ctx context.Context, r *Replica, q *Q, h here[Q, A], t the
 		case <-again:
 		case <-late.C:
 			r.metrics.forwarded.WithLabelValues(forwardNobody).Inc()
-			return nil, last
+			return nil, nobodyLeads(r.cfg.Group)
 		case <-ctx.Done():
 			return nil, fault.From(ctx.Err())
 		}
@@ -98,7 +113,7 @@ func forward[Q, A any](ctx context.Context, s *standby, c pb.RegistryClient, q *
 	}
 	f := fault.From(err)
 	if to.Addr == nil && f.Code == fault.Unavailable { // it has not left
-		return nil, false, errNobodyLeads()
+		return nil, false, nobodyLeads(s.cfg.Group)
 	}
 	return nil, f.Field != errNotLeading.Field, f
 }
@@ -214,7 +229,11 @@ func (s *replicaServer) GetRuntime(ctx context.Context, req *pb.GetRuntimeReques
 	own, leader, _ := s.r.who()
 	switch {
 	case own != nil:
-		return (&server{r: own}).GetRuntime(ctx, req)
+		resp, err := (&server{r: own}).GetRuntime(ctx, req)
+		if err == nil {
+			resp.Components = slices.Insert(resp.Components, 0, natsStatus(s.r.cfg.Group))
+		}
+		return resp, err
 	case isForwarded(ctx):
 		return nil, errNotLeading
 	case leader != nil:

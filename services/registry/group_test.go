@@ -134,6 +134,7 @@ type stubReplica struct {
 	mistaken int // for another replica
 	away     bool
 	deaf     bool // it takes no Close
+	hangs    bool // it does not answer a Take
 	stubs    map[string]*pb.P2PStubDeployRequest
 	peers    map[string]*pb.Peer // by remote runtime
 	watches  map[chan *pb.P2PStubWatchResponse]struct{}
@@ -191,9 +192,16 @@ func (s *stubReplica) Close(_ context.Context, req *pb.P2PStubCloseRequest) (*pb
 	return &pb.P2PStubCloseResponse{}, nil
 }
 
-func (s *stubReplica) Take(_ context.Context, req *pb.P2PStubTakeRequest) (*pb.P2PStubTakeResponse, error) {
+func (s *stubReplica) Take(ctx context.Context, req *pb.P2PStubTakeRequest) (*pb.P2PStubTakeResponse, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
+	if s.hangs {
+		s.w.noteLocked(s.name + " does not answer")
+		s.w.mu.Unlock()
+		<-ctx.Done()
+		s.w.mu.Lock()
+		return nil, ctx.Err()
+	}
 	if err := s.heed(req.Term); err != nil {
 		return nil, err
 	}

@@ -93,12 +93,11 @@ func (r *Registry) hand(ctx context.Context, remote string, m *pb.Message) error
 		}
 		r.mu.Unlock()
 		if err == nil {
-			_, err = at.client.Take(ctx, &pb.P2PStubTakeRequest{StubUrl: at.handler, Message: m, Term: r.term()},
-				grpc.WaitForReady(false)) // one that is gone holds up nobody
-			err = r.heed(err)
+			err = r.tryHand(ctx, at, m)
 		}
 		switch fault.CodeOf(err) {
 		case fault.Unavailable, fault.NotFound: // it stops, or its handler stub is not deployed yet
+		case fault.Timeout: // it hangs, and will be found gone
 		default:
 			return err
 		}
@@ -106,6 +105,18 @@ func (r *Registry) hand(ctx context.Context, remote string, m *pb.Message) error
 			return err
 		}
 	}
+}
+
+// tryHand is one attempt. A replica that is gone, or hangs, leaves time for another one.
+func (r *Registry) tryHand(ctx context.Context, at *p2pStub, m *pb.Message) error {
+	if r.several() {
+		within, cancel := context.WithTimeout(ctx, r.limits.TakeWait)
+		defer cancel()
+		ctx = within
+	}
+	_, err := at.client.Take(ctx, &pb.P2PStubTakeRequest{StubUrl: at.handler, Message: m, Term: r.term()},
+		grpc.WaitForReady(false))
+	return r.heed(err)
 }
 
 // inviteLocked notes where the invitation of a remote runtime is, until its entry says

@@ -56,6 +56,10 @@ type Limits struct {
 	// DeployWait bounds a call to the P2P stub or the Message Node stub. Default
 	// 5 s: both answer without waiting for anyone.
 	DeployWait time.Duration
+	// TakeWait bounds one attempt to hand an invitation to one of several P2P stubs, which
+	// has DeployWait in all. Default 1 s: one that hangs is found gone within DeployWait,
+	// and there is time for another one.
+	TakeWait time.Duration
 	// ReplicaWait is how long a replica of p2pstub may be out of sight before what it
 	// has is set up at another one. Default 1 s: a stream that broke is back at once,
 	// and a process that was killed is refused before that.
@@ -115,7 +119,7 @@ func DefaultLimits() Limits {
 		Connections: 4096, Addresses: 10_000, Registrations: 10_000, Transitions: 32,
 		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second, UnansweredFor: 5 * time.Second,
 		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256, Invitations: 1024,
-		DeployWait: 5 * time.Second, ReplicaWait: time.Second, LeaderWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
+		DeployWait: 5 * time.Second, TakeWait: time.Second, ReplicaWait: time.Second, LeaderWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
 		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
 		RetryMin: time.Second, RetryMax: time.Minute, Retries: 10, RestartWait: 12 * time.Second,
 		Stable: 10 * time.Second, RenewWait: time.Minute, Drain: 5 * time.Second, Retention: 10 * time.Minute,
@@ -136,7 +140,7 @@ func (l Limits) orDefaults() Limits {
 		}
 	}
 	for _, f := range []struct{ have, or *time.Duration }{
-		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait}, {&l.ReplicaWait, &d.ReplicaWait}, {&l.LeaderWait, &d.LeaderWait},
+		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait}, {&l.TakeWait, &d.TakeWait}, {&l.ReplicaWait, &d.ReplicaWait}, {&l.LeaderWait, &d.LeaderWait},
 		{&l.LookupWait, &d.LookupWait}, {&l.RequestWait, &d.RequestWait}, {&l.RegisterWait, &d.RegisterWait},
 		{&l.LearnWait, &d.LearnWait}, {&l.Setup, &d.Setup}, {&l.RetryMin, &d.RetryMin}, {&l.RetryMax, &d.RetryMax},
 		{&l.RestartWait, &d.RestartWait}, {&l.Stable, &d.Stable}, {&l.RenewWait, &d.RenewWait}, {&l.Drain, &d.Drain},

@@ -64,15 +64,10 @@ func (s *standby) takeTable(resp *pb.WatchConnectionsResponse, first bool) {
 
 // watchStore follows what is registered, until ctx is done.
 func (s *standby) watchStore(ctx context.Context) error {
-	var wait retry.Backoff
-	for {
-		if err := s.followStore(ctx); ctx.Err() == nil {
-			s.log.Warn("the store cannot be followed yet", "error", err)
-		}
-		if wait.Wait(ctx) != nil {
-			return nil
-		}
-	}
+	retry.Keep(ctx, s.followStore,
+		func(err error) { s.log.Warn("the store cannot be followed, trying again", "error", err) },
+		func() { s.log.Info("the store is followed again") })
+	return nil
 }
 
 func (s *standby) followStore(ctx context.Context) error {
@@ -84,7 +79,7 @@ func (s *standby) followStore(ctx context.Context) error {
 	defer cancel() // ends the watch, and waits for no answer as Stop does
 	w, err := store.kv.Watch(ctx, registrationKey+"*")
 	if err != nil {
-		return storeError(err)
+		return store.failed(err)
 	}
 	fresh := map[string]*registration{}
 	for {
@@ -142,7 +137,7 @@ func (s *standby) await(ctx context.Context, known func(*mirror) bool) error {
 		select {
 		case <-pulse:
 		case <-ctx.Done():
-			return errNobodyLeads()
+			return nobodyLeads(s.cfg.Group)
 		}
 	}
 }

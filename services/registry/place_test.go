@@ -92,6 +92,27 @@ func TestAnInvitationIsTakenByOne(t *testing.T) {
 	}
 }
 
+// A P2P stub that hangs has not all the time that there is for an invitation: when it is
+// found gone, another one gets it.
+func TestAnInvitationLeavesAP2PStubThatHangs(t *testing.T) {
+	b := newBed(t)
+	s1, s2 := b.stub("s1"), b.stub("s2")
+	r := b.registry("r1", mayLead, func(c *Config) {
+		c.Limits.DeployWait, c.Limits.TakeWait = patience, 20*time.Millisecond
+	})
+	running := r.leads(t)
+	s1.has(handler, "")
+	s2.has(handler, "")
+	remote, _ := owned(b, "s2", "s1", "s2")
+	b.world.mu.Lock()
+	s2.hangs = true
+	b.world.mu.Unlock()
+	b.deliver(invitation(t, remote, running.handler))
+	b.saw("s2 does not answer")
+	s2.tell(&pb.P2PStubWatchResponse{Leaving: true}) // as if its membership had ended
+	b.saw("s1 take create connection://b.example/o/subscription")
+}
+
 // What a P2P stub has that is lost, or leaves, is set up at another at once, whichever
 // side has set it up before; messages take the Message Node meanwhile.
 func TestWhatAP2PStubHadIsSetUpElsewhere(t *testing.T) {

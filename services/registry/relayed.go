@@ -22,6 +22,7 @@ import (
 type relayed struct {
 	limits Limits
 	now    func() time.Time
+	nobody func() *fault.Error // says why nobody leads
 
 	mu       sync.Mutex
 	epoch    uint64 // counts the streams to the registry that leads
@@ -76,12 +77,12 @@ type relayedBus struct {
 	sources map[string]struct{} // by `from`
 }
 
-func newRelayed(l Limits, now func() time.Time) *relayed {
+func newRelayed(l Limits, now func() time.Time, nobody func() *fault.Error) *relayed {
 	if now == nil {
 		now = time.Now
 	}
 	return &relayed{
-		limits: l, now: now, routes: map[string]*relayedRoute{}, sources: map[relayedSource]uint64{},
+		limits: l, now: now, nobody: nobody, routes: map[string]*relayedRoute{}, sources: map[relayedSource]uint64{},
 		open: map[uint64]*openQuestion{}, asking: map[any]*openQuestion{},
 		wake: make(chan struct{}, 1), buses: map[*relayedBus]struct{}{},
 	}
@@ -227,9 +228,9 @@ func (r *relayed) giveUp() {
 		for _, w := range o.waiters {
 			switch what := o.what.(type) {
 			case relayedQuery:
-				w.bus.out.push(routeAnswer(w.sequence, unanswered(what.to, errNobodyLeads().Description)))
+				w.bus.out.push(routeAnswer(w.sequence, unanswered(what.to, r.nobody().Description)))
 			case relayedSource:
-				w.bus.out.push(sourceAnswer(w.sequence, errNobodyLeads()))
+				w.bus.out.push(sourceAnswer(w.sequence, r.nobody()))
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // pure is a relayed with a clock of its own.
 func pure(l Limits) (r *relayed, clock *time.Time) {
 	now := time.Unix(0, 0)
-	return newRelayed(l.orDefaults(), func() time.Time { return now }), &now
+	return newRelayed(l.orDefaults(), func() time.Time { return now }, func() *fault.Error { return fault.New(fault.Unavailable, "nobody leads") }), &now
 }
 
 // sent takes what a bus is to be written.

@@ -4,12 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
 	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/protocol/address"
 )
 
 // standby is a registry that does not lead. To the one that does it is what a bus is:
@@ -38,7 +38,7 @@ type standby struct {
 func newStandby(cfg Config, l Limits, m *metrics, answers func() bool) *standby {
 	return &standby{
 		cfg: cfg, log: cfg.Log, limits: l, metrics: m, answers: answers,
-		relayed: newRelayed(l, cfg.Now), mirror: newMirror(), over: make(chan struct{}),
+		relayed: newRelayed(l, cfg.Now, func() *fault.Error { return nobodyLeads(cfg.Group) }), mirror: newMirror(), over: make(chan struct{}),
 	}
 }
 
@@ -53,21 +53,12 @@ func (s *standby) follow(ctx context.Context, c pb.RegistryClient) {
 // again keeps a stream to the registry that leads up.
 func (s *standby) again(what string, stream func(context.Context) error) run.Func {
 	return func(ctx context.Context) error {
-		var wait retry.Backoff
-		for {
-			began := time.Now()
-			err := stream(s.forwarding(ctx))
-			if ctx.Err() != nil {
-				return nil
-			}
-			s.log.Log(ctx, fault.EndLevel(err), "stream to the registry that leads broke", "part", what, "error", err)
-			if time.Since(began) > retry.DefaultMax {
-				wait.Reset()
-			}
-			if wait.Wait(ctx) != nil {
-				return nil
-			}
-		}
+		retry.Keep(ctx, func(ctx context.Context) error { return stream(s.forwarding(ctx)) },
+			func(err error) {
+				s.log.Log(ctx, fault.EndLevel(err), "stream to the registry that leads broke, trying again", "part", what, "error", err)
+			},
+			func() { s.log.Info("stream to the registry that leads is back", "part", what) })
+		return nil
 	}
 }
 
@@ -106,11 +97,14 @@ func (s *standby) describe() *pb.GetRuntimeResponse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	resp := &pb.GetRuntimeResponse{RuntimeUrl: s.cfg.RuntimeURL, Version: s.cfg.Version}
+	if own, err := address.ParseRuntime(s.cfg.RuntimeURL); err == nil {
+		resp.Domain = own.Domain
+	}
 	if s.runtime != nil {
-		resp.Domain, resp.P2PHandlerUrl = s.runtime.Domain, s.runtime.P2PHandlerUrl
+		resp.P2PHandlerUrl = s.runtime.P2PHandlerUrl
 	}
 	resp.Registrations = uint32(len(s.mirror.registrations)) //nolint:gosec // bounded by Limits
 	resp.Connections = uint32(len(s.mirror.table))           //nolint:gosec // bounded by Limits
-	resp.Components = []*pb.ComponentStatus{{Name: Kind, Reason: errNobodyLeads().Description}}
+	resp.Components = []*pb.ComponentStatus{natsStatus(s.cfg.Group), {Name: Kind, Reason: nobodyLeads(s.cfg.Group).Description}}
 	return resp
 }

@@ -115,7 +115,7 @@ func TestAStandbyAnswers(t *testing.T) {
 	if got, err := standby.api.GetConnection(t.Context(), &pb.GetConnectionRequest{Connection: remote}); err != nil || got.Connection.Id != c.Id {
 		t.Errorf("the entry is %v: %v", got, err)
 	}
-	if r, err := standby.api.GetRuntime(t.Context(), &pb.GetRuntimeRequest{}); err != nil || len(r.Components) != 1 || r.Components[0].Connected {
+	if r, err := standby.api.GetRuntime(t.Context(), &pb.GetRuntimeRequest{}); err != nil || len(r.Components) != 2 || !r.Components[0].Connected || r.Components[1].Connected {
 		t.Errorf("the runtime is %v: %v", r, err)
 	}
 
@@ -161,7 +161,7 @@ func TestNobodyLeads(t *testing.T) {
 	b := newBed(t)
 	standby := b.registry("r1", onlyStands, func(c *Config) { c.Limits.LeaderWait = 50 * time.Millisecond })
 	_, err := standby.api.Connect(t.Context(), &pb.ConnectRequest{Address: bob})
-	if fault.CodeOf(err) != fault.Unavailable || fault.From(err).Description != errNobodyLeads().Description {
+	if fault.CodeOf(err) != fault.Unavailable || fault.From(err).Description != nobodyLeads(standby.cfg.Group).Description {
 		t.Errorf("Connect: %v", err)
 	}
 	bus := (&running{api: standby.api}).routes(t)

@@ -22,8 +22,9 @@ import (
 // which are learned again), the registrations, and where addresses are that are in
 // use: a Message Node that is away must not make them unknown.
 type store struct {
-	kv jetstream.KeyValue
-	js jetstream.JetStream
+	kv     jetstream.KeyValue
+	js     jetstream.JetStream
+	engine *engine.Engine
 
 	revision uint64     // of termKey, as this registry has written it
 	number   uint64     // of the term
@@ -56,7 +57,7 @@ func openStore(ctx context.Context, e *engine.Engine, runtimeURL string) (*store
 	if err != nil {
 		return nil, err
 	}
-	return &store{kv: kv, js: e.JetStream()}, nil
+	return &store{kv: kv, js: e.JetStream(), engine: e}, nil
 }
 
 // saved is what load finds.

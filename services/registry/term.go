@@ -67,7 +67,7 @@ func (s *store) tryBegin(ctx context.Context, now time.Time) error {
 		_ = json.Unmarshal(e.Value(), &before) // what cannot be read is older than the clock
 		revision = e.Revision()
 	case !errors.Is(err, jetstream.ErrKeyNotFound):
-		return storeError(err)
+		return s.failed(err)
 	}
 	own := term{Number: numberAfter(before.Number, now)}
 	value, err := json.Marshal(own)
@@ -83,7 +83,7 @@ func (s *store) tryBegin(ctx context.Context, now time.Time) error {
 		return errDeposed
 	}
 	if err != nil {
-		return storeError(err)
+		return s.failed(err)
 	}
 	s.revision, s.number = revision, own.Number
 	return nil
@@ -106,15 +106,15 @@ func (s *store) write(ctx context.Context, key string, value []byte, header nats
 		case err == nil:
 			return nil
 		case !isWrongSequence(err):
-			return storeError(err)
+			return s.failed(err)
 		case s.isOver(ctx):
 			s.deposed()
 			return errDeposed
 		case tries == fencedTries:
-			return storeError(fmt.Errorf("a write is refused although the term goes on (a NATS server before 2.12 may not compare with another key): %w", err))
+			return s.failed(fmt.Errorf("a write is refused although the term goes on (a NATS server before 2.12 may not compare with another key): %w", err))
 		}
 		if wait.Wait(ctx) != nil {
-			return storeError(err)
+			return s.failed(err)
 		}
 	}
 }
@@ -140,4 +140,5 @@ func isWrongSequence(err error) bool {
 	return errors.As(err, &api) && (api.ErrorCode == wrongSequence || api.ErrorCode == wrongSequenceReplicated)
 }
 
-func storeError(err error) error { return fault.New(fault.Unavailable, "store: %w", err) }
+// failed says what the store lacks that gave an error.
+func (s *store) failed(err error) error { return s.engine.Unable(err) }

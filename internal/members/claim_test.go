@@ -1,0 +1,70 @@
+package members
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/peerbus/peerbus/internal/engine"
+)
+
+// refusing takes no write, and says what it has.
+type refusing struct {
+	jetstream.KeyValue
+	entry
+}
+
+type entry struct {
+	jetstream.KeyValueEntry
+	value    []byte
+	revision uint64
+}
+
+func (e entry) Value() []byte    { return e.value }
+func (e entry) Revision() uint64 { return e.revision }
+
+func (r refusing) Create(context.Context, string, []byte, ...jetstream.KVCreateOpt) (uint64, error) {
+	return 0, jetstream.ErrKeyExists
+}
+
+func (r refusing) Update(context.Context, string, []byte, uint64) (uint64, error) {
+	return 0, jetstream.ErrKeyRevisionMismatch
+}
+
+func (r refusing) Get(context.Context, string) (jetstream.KeyValueEntry, error) { return r.entry, nil }
+
+// A refusal whose reason is a write of one's own before is no failure. A server without a
+// majority refuses too, and has what was there: nothing is renewed.
+func TestARefusedClaim(t *testing.T) {
+	me, other := member("registry", "me"), member("registry", "other")
+	for name, tc := range map[string]struct {
+		has     Member
+		at      uint64 // the revision that is there
+		claimed uint64 // the one that this member knows
+		renewed bool
+	}{
+		"the answer to the first claim was lost": {me, 7, 0, true},
+		"the answer to a renewal was lost":       {me, 7, 6, true},
+		"nothing was written":                    {me, 7, 7, false},
+		"another one leads":                      {other, 8, 7, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, err := New(Config{Engine: &engine.Engine{}, Self: me, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := json.Marshal(tc.has)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.kv = refusing{entry: entry{value: value, revision: tc.at}}
+			revision, err := g.claim(t.Context(), tc.claimed)
+			if (err == nil) != tc.renewed || tc.renewed && revision != tc.at {
+				t.Errorf("claimed at %d: %v", revision, err)
+			}
+		})
+	}
+}
