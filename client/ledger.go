@@ -5,10 +5,10 @@ import (
 	"sort"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -45,7 +45,7 @@ type ledger struct {
 type entry struct {
 	post     *pb.Post
 	number   uint64
-	size     int       // bytes, encoded, and what it costs besides
+	size     int       // bytes of the message, encoded, and what the post costs besides
 	deadline time.Time // what the bus waits for is over then; zero for its default
 	queued   bool      // it waits for the stream
 	written  bool      // on this stream or an earlier one
@@ -56,11 +56,13 @@ type entry struct {
 // entryCost is what a post costs in memory beside its encoded bytes.
 const entryCost = 256
 
+func newEntry(p *pb.Post) *entry {
+	return &entry{post: p, size: codec.Size(p.GetMessage()) + entryCost}
+}
+
 func newLedger(keep bool, retain int) *ledger {
 	return &ledger{keep: keep, retain: retain, receiver: map[string]int{}}
 }
-
-func newEntry(p *pb.Post) *entry { return &entry{post: p, size: proto.Size(p) + entryCost} }
 
 // room tells whether a post may be added; one may always, when there is no other.
 func (l *ledger) room(e *entry, outbox int) bool {

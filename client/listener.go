@@ -4,10 +4,9 @@ import (
 	"context"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // Handler takes a message. It is called on a goroutine of its listener, one
@@ -122,11 +121,14 @@ func (l *Listener) push(d delivery) {
 	l.signal()
 }
 
-func (l *Listener) take() (batch []delivery, open bool) {
+// take takes all that is queued, and gives the queue the place of what was taken
+// before.
+func (l *Listener) take(before []delivery) (batch []delivery, open bool) {
+	clear(before)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.queue
-	l.queue = nil
+	l.queue = before[:0]
 	return q, !l.closed
 }
 
@@ -156,16 +158,16 @@ func Abandon(ctx context.Context) {
 
 func (l *Listener) run(ctx context.Context) {
 	defer l.giveAllBack() // for what has been handled
-	for {
-		batch, open := l.take()
-		if !open {
+	var batch []delivery
+	for open := true; ; {
+		if batch, open = l.take(batch); !open {
 			return
 		}
 		for _, d := range batch {
 			if ctx.Err() != nil {
 				return
 			}
-			size := uint32(proto.Size(d.Message)) //nolint:gosec // a message is smaller than 4 GiB
+			size := uint32(codec.Size(d.Message)) //nolint:gosec // a message is smaller than 4 GiB
 			if !d.again {
 				l.handle(ctx, d.Listener, d.Message) // the message is the handler's to change
 			}

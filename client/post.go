@@ -120,13 +120,19 @@ func (b *Bus) newEntry(m *pb.Message, opts []PostOption) (*entry, error) {
 	if m == nil {
 		return nil, fault.New(fault.BadRequest, "message is missing")
 	}
+	var made struct { // together, as every post has both
+		post    pb.Post
+		message pb.Message
+	}
 	if m.Id == "" || b.origin != nil {
-		m = message.Share(m)
+		message.ShareInto(&made.message, m)
+		m = &made.message
 	}
 	if m.Id == "" {
 		m.Id = message.StringID(uuid.NewString())
 	}
-	p := &pb.Post{Message: m}
+	p := &made.post
+	p.Message = m
 	for _, o := range opts {
 		o(p)
 	}

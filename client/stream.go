@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // stream is one Attach call. Its reader is the goroutine of Run.
@@ -32,7 +33,7 @@ func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) (lasted time.Dur
 		}
 		end()
 	})()
-	call, err := pb.NewMessageBusClient(b.cfg.Conn).Attach(life)
+	call, err := pb.NewMessageBusClient(b.cfg.Conn).Attach(life, grpc.ForceCodecV2(codec.GRPC{}))
 	if err != nil {
 		return 0, err
 	}

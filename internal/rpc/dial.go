@@ -17,6 +17,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // memoryBuffer is the size in bytes of an in-memory connection's buffer: a few
@@ -70,6 +71,7 @@ func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(true),
+			grpc.ForceCodecV2(codec.GRPC{}),
 			grpc.MaxCallRecvMsgSize(MaxFrame),
 			grpc.MaxCallSendMsgSize(MaxFrame),
 		),

@@ -17,6 +17,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/run"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -49,6 +50,7 @@ type Server struct {
 // reflection. A panic in a handler ends the call, not the process.
 func NewServer(s Security, log *slog.Logger) (*Server, error) {
 	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(codec.GRPC{}),
 		grpc.MaxRecvMsgSize(MaxFrame),
 		grpc.MaxSendMsgSize(MaxFrame),
 		grpc.MaxConcurrentStreams(MaxStreams),

@@ -8,6 +8,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // Field numbers of pb.Frame, which is written piece by piece so that a packet
@@ -64,7 +65,7 @@ func newPeerBusEncoder(l Limits) *peerBusEncoder {
 func (e *peerBusEncoder) Pending() int { return e.pending }
 
 func (e *peerBusEncoder) Add(m *pb.Message) error {
-	size := proto.Size(m)
+	size := codec.Size(m)
 	if size > e.limits.Message {
 		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, e.limits.Message)
 	}
@@ -185,7 +186,7 @@ func (e *peerBusEncoder) finish(i int) {
 	delete(e.lanes, lane{o.message.From, o.message.To})
 	e.pending -= o.size
 	for _, m := range o.behind {
-		e.queue(m, proto.Size(m))
+		e.queue(m, codec.Size(m))
 	}
 }
 

@@ -3,11 +3,11 @@ package message
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // What a poster says besides the message is checked here, so that every door tells
@@ -89,7 +89,7 @@ func CheckKey(key string) error {
 // CheckSize refuses a message over MaxSize.
 func CheckSize(m *pb.Message) error {
 	switch {
-	case proto.Size(m) <= MaxSize:
+	case codec.Size(m) <= MaxSize:
 		return nil
 	case len(m.GetResource().GetContent()) > len(m.GetBody()):
 		return TooLarge("resource")

@@ -65,11 +65,17 @@ func Outward(m *pb.Message) *pb.Message {
 // Share gives another message with the same content, of which nothing is copied:
 // its own fields may be set anew, what they lead to must not be changed.
 func Share(m *pb.Message) *pb.Message {
-	return &pb.Message{
-		Id: m.Id, Type: m.Type, From: m.From, To: m.To, Via: m.Via, Source: m.Source, P2P: m.P2P,
-		P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Body: m.Body, Resource: m.Resource,
-		Origin: m.Origin, Number: m.Number, Flow: m.Flow, Trace: m.Trace,
-	}
+	out := &pb.Message{}
+	ShareInto(out, m)
+	return out
+}
+
+// ShareInto is Share into an empty message.
+func ShareInto(out, m *pb.Message) {
+	out.Id, out.Type, out.From, out.To, out.Via, out.Source = m.Id, m.Type, m.From, m.To, m.Via, m.Source
+	out.P2P, out.P2PHandler, out.P2PRequester = m.P2P, m.P2PHandler, m.P2PRequester
+	out.Body, out.Resource = m.Body, m.Resource
+	out.Origin, out.Number, out.Flow, out.Trace = m.Origin, m.Number, m.Flow, m.Trace
 }
 
 // validateFlow bounds what comes from outside.

@@ -58,7 +58,7 @@ func ParseDraft(frame []byte) (*pb.Message, error) {
 	if !utf8.Valid(frame) {
 		return nil, fault.New(fault.BadRequest, "message is not UTF-8").In("message")
 	}
-	if t := trimSpace(frame); len(t) == 0 || t[0] != '{' || !json.Valid(frame) {
+	if t := trimSpace(frame); len(t) == 0 || t[0] != '{' || !validJSON(frame) {
 		return nil, fault.New(fault.BadRequest, "message is not a JSON object").In("message")
 	}
 	m, err := parseEnvelope(frame)

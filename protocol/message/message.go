@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -103,11 +102,11 @@ func missing(field string) error {
 
 func isObject(b []byte) bool {
 	t := trimSpace(b)
-	return len(t) > 0 && t[0] == '{' && utf8.Valid(b) && json.Valid(b)
+	return len(t) > 0 && t[0] == '{' && validJSON(b)
 }
 
 func isID(b []byte) bool {
-	if len(b) == 0 || !json.Valid(b) {
+	if !validJSON(b) {
 		return false
 	}
 	c := b[0]

@@ -271,6 +271,17 @@ type taking struct {
 	accepted []*post    // what was let into a queue by that
 	sent     []handed   // what is dealt with once the frame is sent
 	hungry   []*outflow // that wait for the room
+	spare    []pb.Delivery
+}
+
+// delivery gives an empty one. Those of a frame are made together, and go with it.
+func (t *taking) delivery(waiting int) *pb.Delivery {
+	if len(t.spare) == 0 {
+		t.spare = make([]pb.Delivery, min(waiting, message.MaxFrames))
+	}
+	d := &t.spare[0]
+	t.spare = t.spare[1:]
+	return d
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in

@@ -9,13 +9,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -167,7 +167,7 @@ func (b *Bus) admit(p *post) error {
 	if p.m.GetFlow() == nil { // what comes in a flow is a post once it is in order
 		b.begin(p)
 	}
-	p.size = proto.Size(p.m)
+	p.size = codec.Size(p.m)
 	if err != nil {
 		return &refusal{reasonInvalid, fault.From(err)}
 	}

@@ -3,9 +3,8 @@ package bus
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -146,7 +145,7 @@ func (l *link) take(d *pb.Delivery) {
 // it waits. Nil when it is for a listener that is not here any more: the other replica
 // has been told so, and keeps it or refuses it.
 func (l *link) enqueue(d *pb.Delivery, handed bool) (f *fromReplica, offered bool) {
-	m, size := d.GetMessage(), proto.Size(d.GetMessage())
+	m, size := d.GetMessage(), codec.Size(d.GetMessage())
 	at, number := d.GetFrom().GetLeadsTo(), d.GetFrom().GetQueue()
 	l.mu.Lock()
 	defer l.mu.Unlock()

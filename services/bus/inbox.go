@@ -4,10 +4,9 @@ import (
 	"math"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // inbox is the queue of a stream for one listener, under the name by which the
@@ -195,6 +194,7 @@ func (in *inbox) leave() *post {
 // the overflow; that is accepted now. A listener that gives no credit has dealt
 // with it once it is sent.
 func (in *inbox) send(t *taking) *pb.Delivery {
+	d := t.delivery(in.queue.len())
 	p := in.queue.pop()
 	in.bytes -= p.size
 	in.stream.queued -= p.cost()
@@ -216,7 +216,7 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	if l := in.stream.limits; in.stuck && in.bytes <= l.QueueBytes/2 && in.queue.len() <= l.QueueMessages/2 {
 		in.stuck = false
 	}
-	d := &pb.Delivery{Listener: in.name, Message: m}
+	d.Listener, d.Message = in.name, m
 	if in.number != 0 {
 		d.From = &pb.FromQueue{Queue: in.number, LeadsTo: in.stub, Awaited: p.request != nil || p.awaited}
 	}
@@ -235,7 +235,7 @@ func (in *inbox) hand(p *post) (*pb.Message, handed) {
 	}
 	m, span := in.stream.bus.point.Start(p.m, tracing.Deliver)
 	in.stream.bus.asked.note(m)
-	return m, handed{p, &handedTrace{proto.Size(m), span}}
+	return m, handed{p, &handedTrace{codec.Size(m), span}}
 }
 
 // credit gives bytes back to the window, and gives the posts that are settled by

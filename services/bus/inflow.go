@@ -5,11 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/services/bus/flow"
 )
@@ -101,7 +100,7 @@ func (f *flows) refused(p *post) {
 	answer := newPost(p.by, message.WithoutFlow(m))
 	answer.ingress = p.ingress
 	f.bus.begin(answer)
-	answer.size = proto.Size(answer.m)
+	answer.size = codec.Size(answer.m)
 	f.bus.verify(answer)
 }
 
@@ -320,7 +319,7 @@ func (in *inflow) handOn(d flow.Delivery) {
 	m.Flow = nil
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
 	b.begin(q)
-	q.size, q.ingress, q.flowing = proto.Size(q.m), p.ingress, true
+	q.size, q.ingress, q.flowing = codec.Size(q.m), p.ingress, true
 	q.trail.tally = b.metrics.tally
 	b.verify(q)
 }
@@ -380,7 +379,7 @@ func (f *flows) say(rm *remoteRuntime, acks ...*pb.FlowAck) {
 		Flow: &pb.Flow{Runtime: b.runtimeURL, Epoch: f.epoch, Acks: acks},
 	}
 	p := newPost(itself{}, m)
-	p.size = proto.Size(m)
+	p.size = codec.Size(m)
 	p.left.Store(2)
 	p.owed.Store(2)
 	if w := rm.ways.Load(); w != nil {

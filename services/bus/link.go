@@ -14,6 +14,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // link is the stream by which this bus is attached to another replica: it tells it
@@ -233,7 +234,7 @@ func (l *link) next() *pb.AttachRequest {
 	for l.posts.len() > 0 && f.takes(*l.posts.first()) {
 		p := l.posts.pop()
 		req.Posts = append(req.Posts, p)
-		l.bytes -= proto.Size(p.GetMessage())
+		l.bytes -= codec.Size(p.GetMessage())
 	}
 	if f.bytes == 0 {
 		return nil

@@ -257,7 +257,7 @@ const (
 	settleMany = 32
 )
 
-func (t *settling) add(number uint64, signal func()) {
+func (t *settling) add(number uint64, s *stream) {
 	if last := len(t.ranges) - 1; last >= 0 && t.ranges[last].Last+1 == number {
 		t.ranges[last].Last = number
 	} else {
@@ -266,10 +266,10 @@ func (t *settling) add(number uint64, signal func()) {
 	t.count++
 	switch {
 	case t.count >= settleMany:
-		signal()
+		s.signal()
 	case t.count > 1:
 	case t.timer == nil:
-		t.timer = time.AfterFunc(settleSoon, signal)
+		t.timer = time.AfterFunc(settleSoon, s.signal)
 	default:
 		t.timer.Reset(settleSoon)
 	}
@@ -293,7 +293,7 @@ func (s *stream) settled(p *post, err error) {
 	s.origin.settle(p, err)
 	s.mu.Lock()
 	if !s.closed {
-		s.settling.add(p.number, s.signal)
+		s.settling.add(p.number, s)
 		s.mu.Unlock()
 		return
 	}

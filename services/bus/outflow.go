@@ -6,11 +6,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/services/bus/flow"
 )
@@ -186,7 +185,7 @@ func (o *outflow) pump() {
 // when it has room again.
 func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 	p := newPost(itself{}, o.message(tx))
-	p.size = proto.Size(p.m)
+	p.size = codec.Size(p.m)
 	if q, ok := tx.Value.(*post); ok {
 		p.awaited = q.request != nil
 	}

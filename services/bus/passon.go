@@ -1,9 +1,8 @@
 package bus
 
 import (
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -41,7 +40,7 @@ func (passedOn) sendBack(*post, ...string) {}
 
 // pass gives a post to another replica.
 func (l *link) pass(p *post, m *pb.Message, kind string) {
-	size, waiter := proto.Size(m), l.mesh.waiterOf(m)
+	size, waiter := codec.Size(m), l.mesh.waiterOf(m)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.up.Load() || l.bytes+size > l.bus.limits.PassBytes {
@@ -64,7 +63,7 @@ func (b *Bus) takeForward(in *pb.Post) {
 		return
 	}
 	p := newPost(passedOn{componentOr(passed.GetComponent())}, m)
-	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), uint8(min(passed.GetHops(), maxHops)), proto.Size(m), true //nolint:gosec // small
+	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), uint8(min(passed.GetHops(), maxHops)), codec.Size(m), true //nolint:gosec // small
 	if passed.GetWaiter() != "" {
 		b.mesh.waits(elsewhere{replica: passed.GetWaiter()}, message.AnswerKey(m))
 	}

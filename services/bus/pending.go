@@ -5,10 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -152,7 +151,7 @@ var errAbandoned = fault.New(fault.Unavailable, "its poster does not wait for th
 func (q *request) adopt(p *post) {
 	if p.m.Trace == nil && q.post.m.Trace != nil {
 		p.m = message.WithTrace(p.m, q.post.m.Trace)
-		p.size = proto.Size(p.m)
+		p.size = codec.Size(p.m)
 	}
 }
 

@@ -1,11 +1,10 @@
 package bus
 
 import (
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -120,7 +119,7 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 func (b *Bus) ownPost(m *pb.Message) *post {
 	p := newPost(itself{}, m)
 	b.begin(p)
-	p.size = proto.Size(p.m)
+	p.size = codec.Size(p.m)
 	return p
 }
 

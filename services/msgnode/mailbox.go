@@ -3,10 +3,9 @@ package msgnode
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -22,7 +21,7 @@ type letter struct {
 }
 
 func newLetter(m *pb.Message, sender string) letter {
-	return letter{message: m, sender: sender, size: proto.Size(m)}
+	return letter{message: m, sender: sender, size: codec.Size(m)}
 }
 
 // cost is what a letter counts for the bounds of mailboxes.

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -159,7 +158,7 @@ func (q *queue) batch() (batch []*pb.Message, ended bool) {
 	size := 0
 	fits := func() bool { return len(batch) < message.MaxFrames && size < q.limits.BatchBytes }
 	for len(q.control) > 0 && fits() {
-		batch, size = append(batch, q.control[0]), size+proto.Size(q.control[0])
+		batch, size = append(batch, q.control[0]), size+codec.Size(q.control[0])
 		q.control[0], q.control = nil, q.control[1:]
 	}
 	if len(batch) > 0 {

@@ -3,10 +3,10 @@ package nodestub
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // Values of the labels of peerbus_nodestub_messages_total.
@@ -101,7 +101,7 @@ func (m *metrics) preset() {
 func (m *metrics) count(direction, outcome string, msg *pb.Message) {
 	m.messages.WithLabelValues(direction, kindOf(msg), outcome).Inc()
 	if outcome == outcomeSent || outcome == outcomePosted {
-		m.bytes.WithLabelValues(direction).Add(float64(proto.Size(msg)))
+		m.bytes.WithLabelValues(direction).Add(float64(codec.Size(msg)))
 	}
 }
 

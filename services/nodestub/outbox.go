@@ -4,10 +4,9 @@ import (
 	"context"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -48,7 +47,7 @@ func newOutbox(l Limits, m *metrics) *outbox {
 // put queues a message. A full queue holds the caller back while the session
 // is up, and is 429 while it is not; a session that refuses gives its refusal.
 func (o *outbox) put(ctx context.Context, m *pb.Message) error {
-	q := queued{m, proto.Size(m)}
+	q := queued{m, codec.Size(m)}
 	for {
 		room, err := o.tryPut(q)
 		if room == nil {

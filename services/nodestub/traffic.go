@@ -6,12 +6,11 @@ import (
 	"log/slog"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -22,7 +21,7 @@ func (s *session) deliver(ctx context.Context, m *pb.Message) {
 		s.metrics.count(directionOut, outcomeLooped, m)
 		return
 	}
-	if size := proto.Size(m); size > message.MaxSize {
+	if size := codec.Size(m); size > message.MaxSize {
 		s.refuse(ctx, m, fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, message.MaxSize))
 		return
 	}

@@ -1,0 +1,178 @@
+package codec
+
+import (
+	"testing"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// frames are all that is written out.
+var frames = []proto.Message{
+	&pb.AttachRequest{}, &pb.AttachResponse{}, &pb.ListenResponse{},
+	&pb.MessageNodeConnectRequest{}, &pb.MessageNodeConnectResponse{},
+}
+
+// filled gives a message with something in each of its fields, those that are added
+// later too.
+func filled(m proto.Message) proto.Message {
+	m = m.ProtoReflect().New().Interface()
+	fill(m.ProtoReflect(), 1)
+	return m
+}
+
+func fill(m protoreflect.Message, seed int) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if !f.IsList() {
+			m.Set(f, value(m.NewField(f), f, seed+i))
+			continue
+		}
+		list := m.Mutable(f).List()
+		for n := range 3 {
+			list.Append(value(list.NewElement(), f, seed+i+n))
+		}
+	}
+}
+
+func value(v protoreflect.Value, f protoreflect.FieldDescriptor, seed int) protoreflect.Value {
+	switch f.Kind() {
+	case protoreflect.MessageKind:
+		fill(v.Message(), seed)
+		return v
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(1 + seed%2))
+	case protoreflect.StringKind:
+		return protoreflect.ValueOfString(string(make([]rune, seed)) + "ü")
+	case protoreflect.BytesKind:
+		return protoreflect.ValueOfBytes(append(make([]byte, 50*seed), 0xff))
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(true)
+	case protoreflect.Int32Kind:
+		return protoreflect.ValueOfInt32(-int32(seed)) //nolint:gosec // small
+	case protoreflect.Int64Kind:
+		return protoreflect.ValueOfInt64(-int64(seed))
+	case protoreflect.Uint32Kind:
+		return protoreflect.ValueOfUint32(1 << seed)
+	case protoreflect.Uint64Kind:
+		return protoreflect.ValueOfUint64(1 << (2 * seed))
+	default:
+		panic("no value for " + f.Kind().String())
+	}
+}
+
+// Whatever is in a field of any of them comes out as it went in, and as package proto
+// reads and writes it.
+func TestEachFieldGoesThrough(t *testing.T) {
+	for _, empty := range frames {
+		for _, want := range []proto.Message{empty, filled(empty)} {
+			ours, err := GRPC{}.Marshal(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := proto.Marshal(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(theirs) != ours.Len() {
+				t.Errorf("%T: %d bytes, want %d", want, ours.Len(), len(theirs))
+			}
+			read, again := empty.ProtoReflect().New().Interface(), filled(empty)
+			if err := proto.Unmarshal(ours.Materialize(), read); err != nil || !proto.Equal(read, want) {
+				t.Errorf("%T: %v\nread %v\nwant %v", want, err, read, want)
+			}
+			if err := (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(theirs)}, again); err != nil || !proto.Equal(again, want) {
+				t.Errorf("%T: %v\nread %v\nwant %v", want, err, again, want)
+			}
+		}
+	}
+}
+
+func TestAMessageAlone(t *testing.T) {
+	m, _ := filled(&pb.Message{}).(*pb.Message)
+	b, err := Append([]byte("before"), m)
+	if err != nil || string(b[:6]) != "before" || len(b) != 6+Size(m) || Size(m) != proto.Size(m) {
+		t.Fatalf("%q, %v; %d, want %d", b[:6], err, Size(m), proto.Size(m))
+	}
+	var read pb.Message
+	if err := Unmarshal(b[6:], &read); err != nil || !proto.Equal(&read, m) {
+		t.Fatalf("%v\nread %v\nwant %v", err, &read, m)
+	}
+	clear(b)
+	if !proto.Equal(&read, m) {
+		t.Error("it shares bytes that are not its own")
+	}
+	read.Body = append(read.Body, "more"...)
+	if string(read.Origin) != string(m.Origin) {
+		t.Error("what is appended to the body goes into the next field")
+	}
+	if Size(nil) != 0 {
+		t.Error("none has a size")
+	}
+}
+
+// A message keeps nothing of the frame that it came in, but for one that is most of it.
+func TestMessagesDoNotKeepTheirFrame(t *testing.T) {
+	for _, large := range []int{0, 100 << 10} {
+		posts := []*pb.Post{{Message: &pb.Message{Body: make([]byte, large)}}}
+		for range 10 {
+			posts = append(posts, &pb.Post{Message: &pb.Message{To: "hyperty://example.org/1", Body: make([]byte, 900)}})
+		}
+		b, err := proto.Marshal(&pb.AttachRequest{Posts: posts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got pb.AttachRequest
+		if err := readRequest(frame{data: b}, &got); err != nil {
+			t.Fatal(err)
+		}
+		clear(b)
+		for i, p := range got.GetPosts() {
+			if kept := p.GetMessage().GetTo() != "hyperty://example.org/1"; kept != (i == 0) {
+				t.Errorf("with %d bytes, post %d keeps its frame: %v", large, i, kept)
+			}
+		}
+	}
+}
+
+// What a peer sends is taken or refused as package proto does, and read as it reads.
+func FuzzRead(f *testing.F) {
+	for kind, m := range frames {
+		b, err := proto.Marshal(filled(m))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(kind), b) //nolint:gosec // few
+	}
+	f.Add(uint8(0), []byte{0x1a, 0x06, 0x12, 0x00, 0x12, 0x02, 0x0a, 0x00}) // a post with two messages
+	f.Add(uint8(0), []byte{0x9a, 0x00, 0x00})                               // a tag with a byte too many
+	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
+		empty := frames[int(kind)%len(frames)]
+		want, got := empty.ProtoReflect().New().Interface(), empty.ProtoReflect().New().Interface()
+		wrong := proto.Unmarshal(b, want)
+		err := GRPC{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, got)
+		if (err == nil) != (wrong == nil) {
+			t.Fatalf("%v, want %v", err, wrong)
+		}
+		if err != nil {
+			return
+		}
+		if !proto.Equal(got, want) {
+			t.Fatalf("read %v\nwant %v", got, want)
+		}
+		written, err := GRPC{}.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again pb.AttachRequest
+		if request, ok := got.(*pb.AttachRequest); ok {
+			if err := proto.Unmarshal(written.Materialize(), &again); err != nil || len(again.Posts) != len(request.Posts) {
+				t.Fatalf("wrote %v, %v", &again, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,22 @@
+// Package codec encodes and decodes messages and the frames that carry them: what
+// protobuf's reflection does for every type, written out for the few types of which
+// there are hundreds of thousands a second.
+//
+// The bytes are the same protobuf, and any protobuf reads them. Of a frame only its
+// messages and what stands beside each of them is written out; everything that is rare
+// goes through package proto, and so does every other type:
+//
+//	AttachRequest   posts: sequence, message, wait, ingress, number, again   │ rest: proto
+//	AttachResponse  deliveries: listener, message; outcomes; settled         │ rest: proto
+//	ListenResponse  deliveries                                               │ rest: proto
+//	Message         all but the trace                                        │ rest: proto
+//
+// What is decoded shares one copy of its bytes, made for each message by itself: a
+// message that is kept keeps nothing of the frame that it came in.
+//
+// Texts are checked to be UTF-8 when they are decoded. Whoever makes a message checks
+// them (message.CheckText), so encoding does not.
+//
+// All functions may be called at the same time, as long as nobody changes what they
+// encode.
+package codec

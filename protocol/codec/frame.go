@@ -1,0 +1,52 @@
+package codec
+
+import (
+	"slices"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// frame is the bytes of a frame that is read. Unless it is lent, whoever reads it may
+// keep it.
+type frame struct {
+	data []byte
+	lent bool
+}
+
+// message reads a field that is a message. It gets bytes of its own, but for one that
+// is most of a frame that may be kept.
+func (f frame) message(r *reader, have *pb.Message) *pb.Message {
+	return sub(r, have, func(data []byte, m *pb.Message) error {
+		if f.lent || len(data) < len(f.data)/2 {
+			data = slices.Clone(data)
+		}
+		return readMessage(data, m)
+	})
+}
+
+// batch gives the elements of a repeated field, of which nobody keeps one longer than
+// the frame. They are made some at a time, as many as a frame is likely to have.
+type batch[M any] struct {
+	free []M
+	size int
+}
+
+const shortest = 128 // bytes of a message and what is around it
+
+func (b *batch[M]) next(f *frame) *M {
+	if len(b.free) == 0 {
+		b.size = min(64, 1+len(f.data)/shortest)
+		b.free = make([]M, b.size)
+	}
+	m := &b.free[0]
+	b.free = b.free[1:]
+	return m
+}
+
+// list appends one of them.
+func (b *batch[M]) list(list []*M, m *M) []*M {
+	if list == nil {
+		list = make([]*M, 0, b.size)
+	}
+	return append(list, m)
+}

@@ -1,0 +1,104 @@
+package codec
+
+import (
+	"google.golang.org/grpc/encoding"
+	protocodec "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// GRPC is gRPC's codec for every service of ours, for ForceServerCodecV2 and
+// ForceCodecV2. On the wire it is the one that every gRPC has.
+type GRPC struct{}
+
+var reflected = encoding.GetCodecV2(protocodec.Name)
+
+// Name is encoding.CodecV2's.
+func (GRPC) Name() string { return protocodec.Name }
+
+// written is a frame that is written out.
+type written interface {
+	size() int
+	write(*writer) error
+}
+
+func asWritten(v any) written {
+	switch v := v.(type) {
+	case *pb.AttachRequest:
+		if v != nil && len(v.ProtoReflect().GetUnknown()) == 0 {
+			return request{v}
+		}
+	case *pb.AttachResponse:
+		if v != nil && len(v.ProtoReflect().GetUnknown()) == 0 {
+			return response{v}
+		}
+	case *pb.ListenResponse:
+		return listened{v}
+	case *pb.MessageNodeConnectRequest:
+		return messages(v.GetMessages())
+	case *pb.MessageNodeConnectResponse:
+		return messages(v.GetMessages())
+	}
+	return nil
+}
+
+// Marshal is encoding.CodecV2's.
+func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
+	f := asWritten(v)
+	if f == nil {
+		return reflected.Marshal(v)
+	}
+	size := f.size()
+	if mem.IsBelowBufferPoolingThreshold(size) {
+		b := make([]byte, size)
+		if err := f.write(&writer{b, size}); err != nil {
+			return nil, err
+		}
+		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	}
+	pool := mem.DefaultBufferPool()
+	b := pool.Get(size)
+	if err := f.write(&writer{*b, size}); err != nil {
+		pool.Put(b)
+		return nil, err
+	}
+	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
+}
+
+// keptFrom is the size in bytes from which a frame has bytes that its message may
+// keep: it is one message, as batches stop growing there, and has to be copied
+// together anyway, as gRPC reads in such pieces.
+const keptFrom = 16 << 10
+
+// Unmarshal is encoding.CodecV2's.
+func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
+	switch v := v.(type) {
+	case *pb.AttachRequest:
+		return read(data, v, readRequest)
+	case *pb.AttachResponse:
+		return read(data, v, readResponse)
+	case *pb.ListenResponse:
+		return read(data, v, readListened)
+	case *pb.MessageNodeConnectRequest:
+		return read(data, v, func(f frame, m *pb.MessageNodeConnectRequest) error {
+			m.Reset()
+			return readMessages(f, &m.Messages, m)
+		})
+	case *pb.MessageNodeConnectResponse:
+		return read(data, v, func(f frame, m *pb.MessageNodeConnectResponse) error {
+			m.Reset()
+			return readMessages(f, &m.Messages, m)
+		})
+	}
+	return reflected.Unmarshal(data, v)
+}
+
+func read[M any](data mem.BufferSlice, m M, read func(frame, M) error) error {
+	if data.Len() >= keptFrom {
+		return read(frame{data: data.Materialize()}, m)
+	}
+	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer b.Free()
+	return read(frame{data: b.ReadOnlyData(), lent: true}, m)
+}

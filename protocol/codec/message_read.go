@@ -1,0 +1,110 @@
+package codec
+
+import (
+	"slices"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// Unmarshal is proto.Unmarshal of a message.
+func Unmarshal(data []byte, m *pb.Message) error {
+	m.Reset()
+	return readMessage(slices.Clone(data), m)
+}
+
+// readMessage reads an empty message, which shares data from then on.
+func readMessage(data []byte, m *pb.Message) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, bytes):
+			m.Id = r.text()
+		case tag(2, bytes):
+			m.Type = r.text()
+		case tag(3, bytes):
+			m.From = r.text()
+		case tag(4, bytes):
+			m.To = r.text()
+		case tag(5, bytes):
+			m.Via = r.text()
+		case tag(6, bytes):
+			m.Source = r.text()
+		case tag(7, varint):
+			m.P2P = r.v != 0
+		case tag(8, bytes):
+			m.P2PHandler = r.text()
+		case tag(9, bytes):
+			m.P2PRequester = r.text()
+		case tag(10, bytes):
+			m.Body = r.bytes()
+		case tag(11, bytes):
+			m.Resource = sub(&r, m.Resource, readResource)
+		case tag(12, bytes):
+			m.Origin = r.bytes()
+		case tag(13, varint):
+			m.Number = r.v
+		case tag(14, bytes):
+			m.Flow = sub(&r, m.Flow, readFlow)
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, m)
+}
+
+// sub reads a field that is a message. One that comes twice is odd.
+func sub[M any](r *reader, have *M, read func([]byte, *M) error) *M {
+	if have != nil {
+		r.odd = true
+		return have
+	}
+	m := new(M)
+	if err := read(r.long, m); err != nil {
+		r.err = err
+	}
+	return m
+}
+
+func readResource(data []byte, m *pb.Resource) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, bytes):
+			m.Content = r.bytes()
+		case tag(2, bytes):
+			m.MimeType = r.text()
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, m)
+}
+
+func readFlow(data []byte, f *pb.Flow) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, bytes):
+			f.Runtime = r.text()
+		case tag(2, varint):
+			f.Epoch = r.v
+		case tag(3, varint):
+			f.Id = r.v
+		case tag(4, varint):
+			f.Sequence = r.v
+		case tag(5, varint):
+			f.Base = r.v
+		case tag(7, varint):
+			f.Refused = r.v != 0
+		case tag(8, varint):
+			f.After = r.v
+		case tag(9, bytes):
+			f.Replica = r.text()
+		case tag(10, varint):
+			f.Receiver = r.v
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, f)
+}

@@ -1,0 +1,142 @@
+package codec
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// restOfRequest is what an AttachRequest has besides posts.
+func restOfRequest(r *pb.AttachRequest) proto.Message {
+	if r.Hello == nil && len(r.Listeners)+len(r.Credits)+len(r.Changes)+len(r.Awaited) == 0 {
+		return nil
+	}
+	return &pb.AttachRequest{Hello: r.Hello, Listeners: r.Listeners, Credits: r.Credits, Changes: r.Changes, Awaited: r.Awaited}
+}
+
+type request struct{ *pb.AttachRequest }
+
+func (r request) size() int {
+	n := sizeRest(restOfRequest(r.AttachRequest))
+	for _, p := range r.Posts {
+		n += sizeWith(sizePost(p))
+	}
+	return n
+}
+
+func (r request) write(w *writer) error {
+	for i := len(r.Posts) - 1; i >= 0; i-- {
+		end := w.at
+		if err := w.post(r.Posts[i]); err != nil {
+			return err
+		}
+		w.close(3, end)
+	}
+	return w.rest(restOfRequest(r.AttachRequest))
+}
+
+// restOfPost is what few posts have.
+func restOfPost(p *pb.Post) proto.Message {
+	if p.Timeout == nil && p.PassedOn == nil {
+		return nil
+	}
+	return &pb.Post{Timeout: p.Timeout, PassedOn: p.PassedOn}
+}
+
+func sizePost(p *pb.Post) int {
+	if p == nil {
+		return 0
+	}
+	n := sizeNumber(p.Sequence) + sizeNumber(uint64(p.Wait)) + sizeNumber(p.Number) + sizeFlag(p.Again) + //nolint:gosec // as protobuf has it
+		sizeRest(restOfPost(p))
+	if p.Message != nil {
+		n += sizeWith(Size(p.Message))
+	}
+	if p.Ingress != nil {
+		n += sizeWith(sizeText(p.Ingress.RemoteRuntimeUrl))
+	}
+	return n
+}
+
+func (w *writer) post(p *pb.Post) error {
+	if p == nil {
+		return nil
+	}
+	if err := w.rest(restOfPost(p)); err != nil {
+		return err
+	}
+	w.flag(7, p.Again)
+	w.number(6, p.Number)
+	if p.Ingress != nil {
+		end := w.at
+		w.text(1, p.Ingress.RemoteRuntimeUrl)
+		w.close(5, end)
+	}
+	w.number(3, uint64(p.Wait)) //nolint:gosec // as protobuf has it
+	if p.Message != nil {
+		end := w.at
+		if err := w.message(p.Message); err != nil {
+			return err
+		}
+		w.close(2, end)
+	}
+	w.number(1, p.Sequence)
+	return nil
+}
+
+func readRequest(f frame, m *pb.AttachRequest) error {
+	m.Reset()
+	r := reader{b: f.data}
+	var posts batch[pb.Post]
+	var ingress *pb.Ingress
+	for r.next() {
+		if r.tag != tag(3, bytes) {
+			r.skip()
+			continue
+		}
+		p := posts.next(&f)
+		m.Posts = posts.list(m.Posts, p)
+		r.err = readPost(f, r.long, p, &ingress)
+	}
+	return r.end(f.data, m)
+}
+
+// readPost reads a post. Most of a frame came in at the same place.
+func readPost(f frame, data []byte, p *pb.Post, ingress **pb.Ingress) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, varint):
+			p.Sequence = r.v
+		case tag(2, bytes):
+			p.Message = f.message(&r, p.Message)
+		case tag(3, varint):
+			p.Wait = pb.Wait(int32(r.v)) //nolint:gosec // as protobuf has it
+		case tag(5, bytes):
+			p.Ingress = readIngress(&r, p.Ingress, ingress)
+		case tag(6, varint):
+			p.Number = r.v
+		case tag(7, varint):
+			p.Again = r.v != 0
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, p)
+}
+
+func readIngress(r *reader, have *pb.Ingress, last **pb.Ingress) *pb.Ingress {
+	in := sub(r, have, func(data []byte, in *pb.Ingress) error {
+		inner := reader{b: data}
+		for inner.next() {
+			if inner.tag != tag(1, bytes) {
+				inner.skip()
+				continue
+			}
+			in.RemoteRuntimeUrl = inner.same((*last).GetRemoteRuntimeUrl())
+		}
+		return inner.end(data, in)
+	})
+	*last = in
+	return in
+}

@@ -1,0 +1,210 @@
+package codec
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+type response struct{ *pb.AttachResponse }
+
+// restOfResponse is what an AttachResponse has besides outcomes and deliveries.
+func restOfResponse(r *pb.AttachResponse) proto.Message {
+	if r.Welcome == nil && len(r.Settled) == 0 {
+		return nil
+	}
+	return &pb.AttachResponse{Welcome: r.Welcome, Settled: r.Settled}
+}
+
+func (r response) size() int {
+	n := sizeRest(restOfResponse(r.AttachResponse)) + sizeDeliveries(r.Deliveries)
+	for _, o := range r.Outcomes {
+		n += sizeWith(SizeOfOutcome(o))
+	}
+	return n
+}
+
+func (r response) write(w *writer) error {
+	if err := w.rest(restOfResponse(r.AttachResponse)); err != nil {
+		return err
+	}
+	if err := w.deliveries(3, r.Deliveries); err != nil {
+		return err
+	}
+	for i := len(r.Outcomes) - 1; i >= 0; i-- {
+		end := w.at
+		if err := w.outcome(r.Outcomes[i]); err != nil {
+			return err
+		}
+		w.close(2, end)
+	}
+	return nil
+}
+
+// SizeOfOutcome is proto.Size of an outcome.
+func SizeOfOutcome(o *pb.Outcome) int {
+	if o == nil {
+		return 0
+	}
+	n := sizeNumber(o.Sequence) + sizeNumber(uint64(o.Code)) + sizeText(o.Description) + sizeText(o.Field) //nolint:gosec // as protobuf has it
+	if o.Response != nil {
+		n += sizeWith(Size(o.Response))
+	}
+	return n
+}
+
+func (w *writer) outcome(o *pb.Outcome) error {
+	if o == nil {
+		return nil
+	}
+	w.text(5, o.Field)
+	if o.Response != nil {
+		end := w.at
+		if err := w.message(o.Response); err != nil {
+			return err
+		}
+		w.close(4, end)
+	}
+	w.text(3, o.Description)
+	w.number(2, uint64(o.Code)) //nolint:gosec // as protobuf has it
+	w.number(1, o.Sequence)
+	return nil
+}
+
+func sizeDeliveries(deliveries []*pb.Delivery) (n int) {
+	for _, d := range deliveries {
+		n += sizeWith(sizeDelivery(d))
+	}
+	return n
+}
+
+func sizeDelivery(d *pb.Delivery) int {
+	if d == nil {
+		return 0
+	}
+	n := sizeText(d.Listener)
+	if d.Message != nil {
+		n += sizeWith(Size(d.Message))
+	}
+	if d.From != nil {
+		n += sizeWith(proto.Size(d.From))
+	}
+	return n
+}
+
+func (w *writer) deliveries(field byte, deliveries []*pb.Delivery) error {
+	for i := len(deliveries) - 1; i >= 0; i-- {
+		end := w.at
+		if err := w.delivery(deliveries[i]); err != nil {
+			return err
+		}
+		w.close(field, end)
+	}
+	return nil
+}
+
+func (w *writer) delivery(d *pb.Delivery) error {
+	if d == nil {
+		return nil
+	}
+	if d.From != nil {
+		end := w.at
+		if err := w.rest(d.From); err != nil {
+			return err
+		}
+		w.close(3, end)
+	}
+	if d.Message != nil {
+		end := w.at
+		if err := w.message(d.Message); err != nil {
+			return err
+		}
+		w.close(2, end)
+	}
+	w.text(1, d.Listener)
+	return nil
+}
+
+func readResponse(f frame, m *pb.AttachResponse) error {
+	m.Reset()
+	r := reader{b: f.data}
+	var deliveries batch[pb.Delivery]
+	var outcomes batch[pb.Outcome]
+	listener := ""
+	for r.next() {
+		switch r.tag {
+		case tag(2, bytes):
+			o := outcomes.next(&f)
+			m.Outcomes = outcomes.list(m.Outcomes, o)
+			r.err = readOutcome(f, r.long, o)
+		case tag(3, bytes):
+			d := deliveries.next(&f)
+			m.Deliveries = deliveries.list(m.Deliveries, d)
+			r.err = readDelivery(f, r.long, d, &listener)
+		default:
+			r.skip()
+		}
+	}
+	return r.end(f.data, m)
+}
+
+func readOutcome(f frame, data []byte, o *pb.Outcome) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, varint):
+			o.Sequence = r.v
+		case tag(2, varint):
+			o.Code = int32(r.v) //nolint:gosec // as protobuf has it
+		case tag(3, bytes):
+			o.Description = r.same("")
+		case tag(4, bytes):
+			o.Response = f.message(&r, o.Response)
+		case tag(5, bytes):
+			o.Field = r.same("")
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, o)
+}
+
+// readDelivery reads a delivery. Most of a frame are for the same listener.
+func readDelivery(f frame, data []byte, d *pb.Delivery, listener *string) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, bytes):
+			d.Listener = r.same(*listener)
+			*listener = d.Listener
+		case tag(2, bytes):
+			d.Message = f.message(&r, d.Message)
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, d)
+}
+
+type listened struct{ *pb.ListenResponse }
+
+func (l listened) size() int { return sizeDeliveries(l.Deliveries) }
+
+func (l listened) write(w *writer) error { return w.deliveries(1, l.Deliveries) }
+
+func readListened(f frame, m *pb.ListenResponse) error {
+	m.Reset()
+	r := reader{b: f.data}
+	var deliveries batch[pb.Delivery]
+	listener := ""
+	for r.next() {
+		if r.tag != tag(1, bytes) {
+			r.skip()
+			continue
+		}
+		d := deliveries.next(&f)
+		m.Deliveries = deliveries.list(m.Deliveries, d)
+		r.err = readDelivery(f, r.long, d, &listener)
+	}
+	return r.end(f.data, m)
+}

@@ -1,0 +1,126 @@
+package codec
+
+import (
+	"encoding/binary"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// writer writes a frame from its end to its beginning, so that the length of a field is
+// known when its turn comes, and nothing is measured twice.
+//
+//	[ free          │ tag length message │ … ]
+//	  ◀── at ───────┘
+type writer struct {
+	b  []byte
+	at int
+}
+
+// Every field of the frames has a number below 16, so that its tag is one byte.
+const (
+	varint = byte(protowire.VarintType)
+	bytes  = byte(protowire.BytesType)
+)
+
+func tag(number byte, kind byte) byte { return number<<3 | kind }
+
+func (w *writer) tag(number, kind byte) {
+	w.at--
+	w.b[w.at] = tag(number, kind)
+}
+
+func (w *writer) uvarint(v uint64) {
+	w.at -= protowire.SizeVarint(v)
+	binary.PutUvarint(w.b[w.at:], v)
+}
+
+// number writes a field, unless it is 0.
+func (w *writer) number(field byte, v uint64) {
+	if v != 0 {
+		w.uvarint(v)
+		w.tag(field, varint)
+	}
+}
+
+// flag writes a field, unless it is false.
+func (w *writer) flag(field byte, v bool) {
+	if v {
+		w.number(field, 1)
+	}
+}
+
+// text writes a field, unless it is empty.
+func (w *writer) text(field byte, s string) {
+	if s != "" {
+		w.at -= len(s)
+		copy(w.b[w.at:], s)
+		w.close(field, w.at+len(s))
+	}
+}
+
+// bytes writes a field, unless it is empty.
+func (w *writer) bytes(field byte, v []byte) {
+	if len(v) > 0 {
+		w.raw(v)
+		w.close(field, w.at+len(v))
+	}
+}
+
+func (w *writer) raw(v []byte) {
+	w.at -= len(v)
+	copy(w.b[w.at:], v)
+}
+
+// close writes length and tag of what has been written since end.
+func (w *writer) close(field byte, end int) {
+	w.uvarint(uint64(end - w.at)) //nolint:gosec // it counts down
+	w.tag(field, bytes)
+}
+
+// rest writes the fields of a message that are not written out; nil is none.
+func (w *writer) rest(m proto.Message) error {
+	if m == nil {
+		return nil
+	}
+	size := proto.Size(m)
+	w.at -= size
+	_, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(w.b[w.at:w.at:w.at+size], m)
+	return err
+}
+
+func sizeNumber(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeVarint(v)
+}
+
+func sizeFlag(v bool) int {
+	if v {
+		return 2
+	}
+	return 0
+}
+
+func sizeText(s string) int { return sizeLong(len(s)) }
+
+// sizeLong is the size of a field of so many bytes; of an empty one there is none.
+func sizeLong(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return sizeWith(n)
+}
+
+// sizeWith is the size of a field of so many bytes that is there though it is empty.
+func sizeWith(n int) int {
+	return 1 + protowire.SizeBytes(n)
+}
+
+func sizeRest(m proto.Message) int {
+	if m == nil {
+		return 0
+	}
+	return proto.Size(m)
+}

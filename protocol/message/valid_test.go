@@ -1,0 +1,42 @@
+package message
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func FuzzValidJSON(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `[]`, ` {"a" : [1, -0.5e+10, true, false, null, "\u00e4\n\"" ] } `, `"ü"`, "\"\xff\"", `"\ud800"`, `01`, `-`, `1.`, `1e`, `{"a":}`,
+		`[1,]`, `{,}`, `{"a" 1}`, "\"\x01\"", `"`, `tru`, `{}{}`, "", "\x00", `{"a":1}` + "\x00", `"\u12"`, `"\x"`,
+		strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1),
+		strings.Repeat(`{"a":`, 3) + "0" + strings.Repeat("}", 3),
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, want := validJSON(b), json.Valid(b) && utf8.Valid(b); got != want {
+			t.Errorf("%q: %v, want %v", b, got, want)
+		}
+	})
+}
+
+func BenchmarkValidJSON(b *testing.B) {
+	text := []byte(`{"value":"` + strings.Repeat("x", 40) + `","n":[1,2,3]}`)
+	b.Run("ours", func(b *testing.B) {
+		for b.Loop() {
+			if !validJSON(text) {
+				b.Fatal("it is valid")
+			}
+		}
+	})
+	b.Run("encoding/json", func(b *testing.B) {
+		for b.Loop() {
+			if !json.Valid(text) || !utf8.Valid(text) {
+				b.Fatal("it is valid")
+			}
+		}
+	})
+}
