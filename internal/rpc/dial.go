@@ -75,6 +75,8 @@ func DialOptions() []grpc.DialOption {
 			grpc.MaxCallRecvMsgSize(MaxFrame),
 			grpc.MaxCallSendMsgSize(MaxFrame),
 		),
+		grpc.WithStaticStreamWindowSize(StreamWindow),
+		grpc.WithStaticConnWindowSize(ConnWindow),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{
 				BaseDelay: retry.DefaultMin, Multiplier: 1.6, Jitter: 0.2, MaxDelay: retry.DefaultMax,

@@ -27,6 +27,12 @@ const (
 	// the largest size, or a batch that stops growing at 16 KiB, and some room
 	// for the fields around it.
 	MaxFrame = message.MaxSize + 256<<10
+	// StreamWindow and ConnWindow are how many bytes may be under way on a stream and
+	// on a connection. That they are fixed saves gRPC the measuring of the link, which
+	// takes a third of the time of a short round trip. A stream that is not read keeps a
+	// megabyte; over 50 ms one takes 20 MB/s.
+	StreamWindow = 1 << 20
+	ConnWindow   = 4 << 20
 	// MaxStreams bounds the streams of one connection: a client library needs
 	// few, and each costs memory.
 	MaxStreams = 1024
@@ -54,6 +60,8 @@ func NewServer(s Security, log *slog.Logger) (*Server, error) {
 		grpc.MaxRecvMsgSize(MaxFrame),
 		grpc.MaxSendMsgSize(MaxFrame),
 		grpc.MaxConcurrentStreams(MaxStreams),
+		grpc.StaticStreamWindowSize(StreamWindow),
+		grpc.StaticConnWindowSize(ConnWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: PingTime, Timeout: PingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: PingTime / 2, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(recoverUnary(log)),
