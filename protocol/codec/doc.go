@@ -6,10 +6,10 @@
 // messages and what stands beside each of them is written out; everything that is rare
 // goes through package proto, and so does every other type:
 //
-//	AttachRequest   posts: sequence, message, wait, ingress, number, again   │ rest: proto
-//	AttachResponse  deliveries: listener, message; outcomes; settled         │ rest: proto
-//	ListenResponse  deliveries                                               │ rest: proto
-//	Message         all but the trace                                        │ rest: proto
+//	AttachRequest   posts: sequence, message, wait, timeout, ingress, number, again; credits │ rest: proto
+//	AttachResponse  outcomes; deliveries: listener, message; settled                        │ rest: proto
+//	ListenResponse  deliveries                                                              │ rest: proto
+//	Message         all but the acks of its flow, and its trace                             │ rest: proto
 //
 // What is decoded shares one copy of its bytes, made for each message by itself: a
 // message that is kept keeps nothing of the frame that it came in.

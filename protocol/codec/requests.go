@@ -6,12 +6,12 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
-// restOfRequest is what an AttachRequest has besides posts.
+// restOfRequest is what an AttachRequest has besides posts and credits.
 func restOfRequest(r *pb.AttachRequest) proto.Message {
-	if r.Hello == nil && len(r.Listeners)+len(r.Credits)+len(r.Changes)+len(r.Awaited) == 0 {
+	if r.Hello == nil && len(r.Listeners)+len(r.Changes)+len(r.Awaited) == 0 {
 		return nil
 	}
-	return &pb.AttachRequest{Hello: r.Hello, Listeners: r.Listeners, Credits: r.Credits, Changes: r.Changes, Awaited: r.Awaited}
+	return &pb.AttachRequest{Hello: r.Hello, Listeners: r.Listeners, Changes: r.Changes, Awaited: r.Awaited}
 }
 
 type request struct{ *pb.AttachRequest }
@@ -21,10 +21,20 @@ func (r request) size() int {
 	for _, p := range r.Posts {
 		n += sizeWith(sizePost(p))
 	}
+	for _, c := range r.Credits {
+		n += sizeWith(sizeCredit(c))
+	}
 	return n
 }
 
 func (r request) write(w *writer) error {
+	for i := len(r.Credits) - 1; i >= 0; i-- {
+		end := w.at
+		if err := w.credit(r.Credits[i]); err != nil {
+			return err
+		}
+		w.close(4, end)
+	}
 	for i := len(r.Posts) - 1; i >= 0; i-- {
 		end := w.at
 		if err := w.post(r.Posts[i]); err != nil {
@@ -37,10 +47,10 @@ func (r request) write(w *writer) error {
 
 // restOfPost is what few posts have.
 func restOfPost(p *pb.Post) proto.Message {
-	if p.Timeout == nil && p.PassedOn == nil {
+	if p.PassedOn == nil {
 		return nil
 	}
-	return &pb.Post{Timeout: p.Timeout, PassedOn: p.PassedOn}
+	return &pb.Post{PassedOn: p.PassedOn}
 }
 
 func sizePost(p *pb.Post) int {
@@ -51,6 +61,9 @@ func sizePost(p *pb.Post) int {
 		sizeRest(restOfPost(p))
 	if p.Message != nil {
 		n += sizeWith(Size(p.Message))
+	}
+	if p.Timeout != nil {
+		n += sizeWith(sizeDuration(p.Timeout))
 	}
 	if p.Ingress != nil {
 		n += sizeWith(sizeText(p.Ingress.RemoteRuntimeUrl))
@@ -72,6 +85,11 @@ func (w *writer) post(p *pb.Post) error {
 		w.text(1, p.Ingress.RemoteRuntimeUrl)
 		w.close(5, end)
 	}
+	if p.Timeout != nil {
+		end := w.at
+		w.duration(p.Timeout)
+		w.close(4, end)
+	}
 	w.number(3, uint64(p.Wait)) //nolint:gosec // as protobuf has it
 	if p.Message != nil {
 		end := w.at
@@ -90,13 +108,18 @@ func readRequest(f frame, m *pb.AttachRequest) error {
 	var posts batch[pb.Post]
 	var ingress *pb.Ingress
 	for r.next() {
-		if r.tag != tag(3, bytes) {
+		switch r.tag {
+		case tag(3, bytes):
+			p := posts.next(&f)
+			m.Posts = posts.list(m.Posts, p)
+			r.err = readPost(f, r.long, p, &ingress)
+		case tag(4, bytes):
+			c := &pb.Credit{}
+			m.Credits = append(m.Credits, c)
+			r.err = readCredit(r.long, c)
+		default:
 			r.skip()
-			continue
 		}
-		p := posts.next(&f)
-		m.Posts = posts.list(m.Posts, p)
-		r.err = readPost(f, r.long, p, &ingress)
 	}
 	return r.end(f.data, m)
 }
@@ -112,6 +135,8 @@ func readPost(f frame, data []byte, p *pb.Post, ingress **pb.Ingress) error {
 			p.Message = f.message(&r, p.Message)
 		case tag(3, varint):
 			p.Wait = pb.Wait(int32(r.v)) //nolint:gosec // as protobuf has it
+		case tag(4, bytes):
+			p.Timeout = sub(&r, p.Timeout, readDuration)
 		case tag(5, bytes):
 			p.Ingress = readIngress(&r, p.Ingress, ingress)
 		case tag(6, varint):
@@ -139,4 +164,49 @@ func readIngress(r *reader, have *pb.Ingress, last **pb.Ingress) *pb.Ingress {
 	})
 	*last = in
 	return in
+}
+
+func sizeCredit(c *pb.Credit) int {
+	if c == nil {
+		return 0
+	}
+	n := sizeText(c.Listener) + sizeNumber(uint64(c.Bytes)) + sizeNumber(c.Queue)
+	if c.Refused != nil {
+		n += sizeWith(SizeOfOutcome(c.Refused))
+	}
+	return n
+}
+
+func (w *writer) credit(c *pb.Credit) error {
+	if c == nil {
+		return nil
+	}
+	if c.Refused != nil {
+		end := w.at
+		if err := w.outcome(c.Refused); err != nil {
+			return err
+		}
+		w.close(4, end)
+	}
+	w.number(3, c.Queue)
+	w.number(2, uint64(c.Bytes))
+	w.text(1, c.Listener)
+	return nil
+}
+
+func readCredit(data []byte, c *pb.Credit) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, bytes):
+			c.Listener = r.same("")
+		case tag(2, varint):
+			c.Bytes = uint32(r.v) //nolint:gosec // as protobuf has it
+		case tag(3, varint):
+			c.Queue = r.v
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, c)
 }

@@ -8,12 +8,12 @@ import (
 
 type response struct{ *pb.AttachResponse }
 
-// restOfResponse is what an AttachResponse has besides outcomes and deliveries.
+// restOfResponse is what an AttachResponse has besides outcomes, deliveries and what is settled.
 func restOfResponse(r *pb.AttachResponse) proto.Message {
-	if r.Welcome == nil && len(r.Settled) == 0 {
+	if r.Welcome == nil {
 		return nil
 	}
-	return &pb.AttachResponse{Welcome: r.Welcome, Settled: r.Settled}
+	return &pb.AttachResponse{Welcome: r.Welcome}
 }
 
 func (r response) size() int {
@@ -21,10 +21,18 @@ func (r response) size() int {
 	for _, o := range r.Outcomes {
 		n += sizeWith(SizeOfOutcome(o))
 	}
+	for _, settled := range r.Settled {
+		n += sizeWith(sizeRange(settled))
+	}
 	return n
 }
 
 func (r response) write(w *writer) error {
+	for i := len(r.Settled) - 1; i >= 0; i-- {
+		end := w.at
+		w.settled(r.Settled[i])
+		w.close(4, end)
+	}
 	if err := w.rest(restOfResponse(r.AttachResponse)); err != nil {
 		return err
 	}
@@ -141,6 +149,10 @@ func readResponse(f frame, m *pb.AttachResponse) error {
 			d := deliveries.next(&f)
 			m.Deliveries = deliveries.list(m.Deliveries, d)
 			r.err = readDelivery(f, r.long, d, &listener)
+		case tag(4, bytes):
+			settled := &pb.Range{}
+			m.Settled = append(m.Settled, settled)
+			r.err = readRange(r.long, settled)
 		default:
 			r.skip()
 		}
