@@ -9,6 +9,7 @@
 //	AttachRequest   posts: sequence, message, wait, timeout, ingress, number, again; credits │ rest: proto
 //	AttachResponse  outcomes; deliveries: listener, message; settled                        │ rest: proto
 //	ListenResponse  deliveries                                                              │ rest: proto
+//	Frame           messages; a fragment                                                    │ rest: proto
 //	Message         all but the acks of its flow, and its trace                             │ rest: proto
 //
 // What is decoded shares one copy of its bytes, made for each message by itself: a

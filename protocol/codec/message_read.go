@@ -12,6 +12,13 @@ func Unmarshal(data []byte, m *pb.Message) error {
 	return readMessage(slices.Clone(data), m)
 }
 
+// UnmarshalShared is Unmarshal of bytes that the message shares from then on: nobody may
+// change them any more.
+func UnmarshalShared(data []byte, m *pb.Message) error {
+	m.Reset()
+	return readMessage(data, m)
+}
+
 // readMessage reads an empty message, which shares data from then on.
 func readMessage(data []byte, m *pb.Message) error {
 	r := reader{b: data}

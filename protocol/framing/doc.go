@@ -7,7 +7,7 @@
 //	peerbus.v1   ┌──────────────┐ ┌──────┐ ┌───────────────────┐ ┌──────┐
 //	             │ Frame: m1 m2 │ │ m3.0 │ │ Frame: m4 m5 m6   │ │ m3.1 │ …
 //	             └──────────────┘ └──────┘ └───────────────────┘ └──────┘
-//	             small messages share a packet of up to 16 KiB; a long one is
+//	             small messages share a packet of some 16 KiB; a long one is
 //	             cut up, and the pieces of several take turns with the rest
 //
 //	rethink      ┌────────────────────────────────┐ ┌──────────────────┐

@@ -1,10 +1,9 @@
 package framing
 
 import (
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 type peerBusDecoder struct {
@@ -23,7 +22,7 @@ func (d *peerBusDecoder) Decode(p Packet) (Received, error) {
 		return r, fault.New(fault.BadRequest, "text packet on a peerbus.v1 channel")
 	}
 	var f pb.Frame
-	if err := proto.Unmarshal(p.Data, &f); err != nil {
+	if err := codec.UnmarshalFrame(p.Data, &f); err != nil {
 		return r, fault.New(fault.BadRequest, "packet is no frame: %w", err)
 	}
 	if f.Consumed > 0 {
@@ -61,7 +60,7 @@ func (d *peerBusDecoder) fragment(f *pb.Fragment, r *Received) error {
 	}
 	d.table.drop(f.Transfer)
 	m := &pb.Message{}
-	if err := proto.Unmarshal(t.data, m); err != nil {
+	if err := codec.UnmarshalShared(t.data, m); err != nil {
 		return fault.New(fault.BadRequest, "transfer %d is no message: %w", f.Transfer, err)
 	}
 	r.Messages = append(r.Messages, m)

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -148,7 +147,7 @@ func (e *peerBusEncoder) frame() Packet {
 // appendMessage cannot fail: what cannot be encoded (a string that is no UTF-8)
 // has been refused by message.Validate.
 func appendMessage(b []byte, m *pb.Message) []byte {
-	out, err := proto.MarshalOptions{}.MarshalAppend(b, m)
+	out, err := codec.Append(b, m)
 	if err != nil {
 		return b
 	}
@@ -162,13 +161,7 @@ func (e *peerBusEncoder) piece(o *outbound) Packet {
 		o.number, o.data = e.last, appendMessage(make([]byte, 0, o.size), o.message)
 	}
 	end := min(o.offset+e.pieceSize(), len(o.data))
-	b, err := proto.MarshalOptions{}.MarshalAppend(e.buf[:0], &pb.Frame{Fragment: &pb.Fragment{
-		Transfer: o.number, Size: uint64(len(o.data)), Offset: uint64(o.offset), //nolint:gosec // offsets are positive
-		Data: o.data[o.offset:end],
-	}})
-	if err != nil {
-		b = e.buf[:0] // a Fragment has no string: it can always be encoded
-	}
+	b := appendFragment(e.buf[:0], o, o.data[o.offset:end])
 	e.buf = b
 	o.offset = end
 	if end == len(o.data) {
@@ -177,6 +170,22 @@ func (e *peerBusEncoder) piece(o *outbound) Packet {
 		e.turn++
 	}
 	return Packet{Data: b}
+}
+
+// appendFragment appends a pb.Frame with a pb.Fragment.
+func appendFragment(b []byte, o *outbound, data []byte) []byte {
+	var head [fragmentOverhead]byte
+	f := protowire.AppendTag(head[:0], 1, protowire.VarintType)
+	f = protowire.AppendVarint(f, o.number)
+	f = protowire.AppendTag(f, 2, protowire.VarintType)
+	f = protowire.AppendVarint(f, uint64(len(o.data)))
+	f = protowire.AppendTag(f, 3, protowire.VarintType)
+	f = protowire.AppendVarint(f, uint64(o.offset)) //nolint:gosec // offsets are positive
+	f = protowire.AppendTag(f, 4, protowire.BytesType)
+	f = protowire.AppendVarint(f, uint64(len(data)))
+	b = protowire.AppendTag(b, frameFragment, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(len(f)+len(data)))
+	return append(append(b, f...), data...)
 }
 
 // finish takes a long message out, and lets go what waited behind it.
