@@ -5,9 +5,9 @@ import "github.com/peerbus/peerbus/protocol/message"
 // Limits bound one channel's Encoder and Decoder. Zero fields take the
 // defaults.
 type Limits struct {
-	// Packet is the largest packet in bytes. Default 16 KiB and 512 bytes: a body of
-	// 16 KiB with its addresses need not be cut, and every WebRTC implementation takes
-	// it (RFC 8841), and long enough that its cost per byte is low.
+	// Packet is the largest packet in bytes; with peerbus.v1, Headroom more. Default
+	// 16 KiB: what every WebRTC implementation takes, and long enough that its cost per
+	// byte is low.
 	Packet int
 	// Text is the largest text packet of the older framing in bytes. Default
 	// 64 KiB, the limit of a channel whose description states none (RFC 8841).
@@ -26,10 +26,14 @@ type Limits struct {
 	Interleaved int
 }
 
+// Headroom is for what stands around a body that fills a packet, in bytes: it need not
+// be cut.
+const Headroom = 512
+
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
 	return Limits{
-		Packet: 16<<10 + 512, Text: 64 << 10, Message: message.MaxSize,
+		Packet: 16 << 10, Text: 64 << 10, Message: message.MaxSize,
 		Transfers: 64, Reassembly: 16 << 20, Interleaved: 8,
 	}
 }

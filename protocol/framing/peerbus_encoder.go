@@ -58,6 +58,7 @@ type peerBusEncoder struct {
 }
 
 func newPeerBusEncoder(l Limits) *peerBusEncoder {
+	l.Packet += Headroom
 	return &peerBusEncoder{limits: l, lanes: map[lane]*outbound{}}
 }
 
