@@ -46,8 +46,8 @@ func msgnodeCommand() *cobra.Command {
 	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
 	f.StringVar(&s.externalGRPC, "external-grpc", "", "`HOST:PORT[,HOST:PORT]` of the gRPC address as others reach it, with one for each replica or a name that has several addresses; :PORT for the host of the request (default: that host, and the port of --grpc-addr)")
 	f.IntVar(&s.limits.MailboxBytes, "mailbox-bytes", s.limits.MailboxBytes, "most `BYTES` kept for one runtime while its session is lost")
-	f.IntVar(&s.limits.Sessions, "max-sessions", s.limits.Sessions, "most `SESSIONS` of the domain; each replica has all of their records in memory")
-	f.IntVar(&s.limits.Entries, "max-entries", s.limits.Entries, "most `ENTRIES` of the domain registry, likewise")
+	f.IntVar(&s.limits.Sessions, "max-sessions", s.limits.Sessions, "most `SESSIONS` of the domain; each replica has the records of all in memory")
+	f.IntVar(&s.limits.Entries, "max-entries", s.limits.Entries, "most `ENTRIES` of the domain registry, which are records too")
 	f.DurationVar(&s.limits.MailboxTime, "mailbox-time", s.limits.MailboxTime, "how long a message is kept for such a runtime")
 	return c
 }
