@@ -33,6 +33,9 @@ type Config struct {
 	Security rpc.Security
 	// LogLevel of the processes; empty is debug, which OnEvent and Events need.
 	LogLevel string
+	// Flags are more flags of a runtime's processes, by mode: those that not every
+	// service has.
+	Flags map[string][]string
 	// OnEvent is told of each event as it comes; may be nil. It is called by
 	// several goroutines.
 	OnEvent func(sequence.Event)
@@ -263,7 +266,7 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 	}
 	for i, mode := range modes {
 		r.MetricsAddrs[mode] = ports[4+i]
-		args := append(append([]string{mode, "--http-addr", ports[4+i]}, common...), own[mode]...)
+		args := slices.Concat([]string{mode, "--http-addr", ports[4+i]}, common, own[mode], s.cfg.Flags[mode])
 		if r.Processes[mode], err = s.Start(mode+" of "+id, args...); err != nil {
 			return nil, err
 		}
