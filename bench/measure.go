@@ -66,15 +66,15 @@ func (s *settings) one(ctx context.Context, c cases.Case) report.Result {
 func (s *settings) rows(ctx context.Context, c cases.Case) (pairs []round.Pair, err error) {
 	ctx, cancel := context.WithTimeout(ctx, caseTime)
 	defer cancel()
-	comparison, err := c.Open(ctx, cases.Env{Binary: s.binary, Lasts: s.lasts, Short: s.short})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, comparison.Close()) }()
 	rounds := s.rounds
 	if c.Rounds > 0 {
 		rounds = min(rounds, c.Rounds)
 	}
+	comparison, err := c.Open(ctx, cases.Env{Binary: s.binary, Lasts: s.lasts, Rounds: rounds, Short: s.short})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, comparison.Close()) }()
 	return round.Run(ctx, rounds, comparison.Ours, comparison.Baseline, nil)
 }
 

@@ -14,6 +14,7 @@ import (
 type Env struct {
 	Binary string        // the peerbus program
 	Lasts  time.Duration // of one side of a round
+	Rounds int           // that follow
 	Short  bool          // little of everything: what counts is that it runs
 }
 
@@ -48,7 +49,7 @@ func (c *Comparison) Close() error {
 
 // All are the cases, in the order of the table.
 func All() []Case {
-	return slices.Concat(localDelivery(), requests(), relayed(), direct())
+	return slices.Concat(localDelivery(), requests(), relayed(), direct(), lookups())
 }
 
 // opener starts a way.

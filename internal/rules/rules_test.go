@@ -67,6 +67,7 @@ var allowed = map[string][]string{
 	"internal/rules":     {},
 	"internal/testcert":  {},
 	"internal/story":     {},
+	"internal/beside":    {},
 	"internal/rpc":       {"internal/fault", "internal/retry", "internal/run", "protocol/"},
 	"internal/tracing":   {"internal/fault", "internal/rpc", "protocol/", "gen/"},
 	"internal/local":     {"internal/fault", "internal/rpc", "internal/sequence", "gen/"},
