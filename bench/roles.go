@@ -19,6 +19,9 @@ var roles = map[string]worker.Role{
 	baseline.NATSRole:     worker.As(baseline.NewNATS),
 	baseline.NATSEndRole:  worker.As(baseline.NewNATSEnd),
 	baseline.PionRole:     worker.As(baseline.NewPion),
+	ours.SessionsRole:     worker.As(ours.NewSessions),
+	baseline.StreamsRole:  worker.As(baseline.NewStreams),
+	baseline.CrowdRole:    worker.As(baseline.NewCrowd),
 }
 
 // work is a worker until the standard input ends. An interrupt at the terminal is for
