@@ -22,6 +22,7 @@ var roles = map[string]worker.Role{
 	ours.SessionsRole:     worker.As(ours.NewSessions),
 	baseline.StreamsRole:  worker.As(baseline.NewStreams),
 	baseline.CrowdRole:    worker.As(baseline.NewCrowd),
+	baseline.EmptyRole:    worker.As(baseline.NewEmpty),
 }
 
 // work is a worker until the standard input ends. An interrupt at the terminal is for

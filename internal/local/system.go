@@ -327,11 +327,12 @@ func WaitReady(ctx context.Context, name string, registry pb.RegistryClient) err
 		if err != nil {
 			return err
 		}
-		return unready(resp)
+		return Unready(resp)
 	})
 }
 
-func unready(r *pb.GetRuntimeResponse) error {
+// Unready says what of a runtime is not ready; nil when all is.
+func Unready(r *pb.GetRuntimeResponse) error {
 	for _, c := range r.Components {
 		if !c.Connected {
 			return fault.New(fault.Unavailable, "%s is not connected: %s", c.Name, c.Reason)
