@@ -71,6 +71,7 @@ var allowed = map[string][]string{
 	"internal/rpc":       {"internal/fault", "internal/retry", "internal/run", "protocol/"},
 	"internal/tracing":   {"internal/fault", "internal/rpc", "protocol/", "gen/"},
 	"internal/local":     {"internal/fault", "internal/rpc", "internal/sequence", "gen/"},
+	"internal/netlab":    {"internal/run"},
 	"internal/olderpeer": {},
 	"protocol/":          {"protocol/", "internal/fault", "gen/"},
 	"client":             {"protocol/", "internal/fault", "internal/retry", "internal/rpc", "internal/run", "gen/"},
