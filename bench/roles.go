@@ -13,16 +13,18 @@ import (
 
 // roles are what this program is as a worker.
 var roles = map[string]worker.Role{
-	ours.EndRole:          worker.As(ours.NewEnd),
-	baseline.RelayRole:    worker.As(baseline.NewRelay),
-	baseline.RelayEndRole: worker.As(baseline.NewRelayEnd),
-	baseline.NATSRole:     worker.As(baseline.NewNATS),
-	baseline.NATSEndRole:  worker.As(baseline.NewNATSEnd),
-	baseline.PionRole:     worker.As(baseline.NewPion),
-	ours.SessionsRole:     worker.As(ours.NewSessions),
-	baseline.StreamsRole:  worker.As(baseline.NewStreams),
-	baseline.CrowdRole:    worker.As(baseline.NewCrowd),
-	baseline.EmptyRole:    worker.As(baseline.NewEmpty),
+	ours.EndRole:           worker.As(ours.NewEnd),
+	baseline.RelayRole:     worker.As(baseline.NewRelay),
+	baseline.RelayEndRole:  worker.As(baseline.NewRelayEnd),
+	baseline.NATSRole:      worker.As(baseline.NewNATS),
+	baseline.NATSEndRole:   worker.As(baseline.NewNATSEnd),
+	baseline.PionRole:      worker.As(baseline.NewPion),
+	ours.SessionsRole:      worker.As(ours.NewSessions),
+	baseline.StreamsRole:   worker.As(baseline.NewStreams),
+	baseline.CrowdRole:     worker.As(baseline.NewCrowd),
+	ours.SetUpRole:         worker.As(ours.NewSetUp),
+	baseline.PionSetUpRole: worker.As(baseline.NewPionSetUp),
+	baseline.EmptyRole:     worker.As(baseline.NewEmpty),
 }
 
 // work is a worker until the standard input ends. An interrupt at the terminal is for

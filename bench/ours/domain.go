@@ -3,7 +3,6 @@ package ours
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -67,7 +66,7 @@ func (d *domain) start(ctx context.Context, id string) (*local.Runtime, error) {
 
 // register gives an address to a runtime.
 func register(ctx context.Context, r *local.Runtime, name string) (string, error) {
-	url := fmt.Sprintf("hyperty://%s/%s", domainName, name)
+	url := hyperty(name)
 	_, err := peerbusv1.NewRegistryClient(r.Registry).Register(ctx, &peerbusv1.RegisterRequest{
 		Registration: &peerbusv1.Registration{Url: url},
 	})
