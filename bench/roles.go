@@ -24,6 +24,7 @@ var roles = map[string]worker.Role{
 	baseline.CrowdRole:     worker.As(baseline.NewCrowd),
 	ours.SetUpRole:         worker.As(ours.NewSetUp),
 	baseline.PionSetUpRole: worker.As(baseline.NewPionSetUp),
+	baseline.PionHeldRole:  worker.As(baseline.NewPionHeld),
 	baseline.EmptyRole:     worker.As(baseline.NewEmpty),
 }
 

@@ -2,7 +2,6 @@ package baseline
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/pion/datachannel"
 	"github.com/pion/webrtc/v3"
@@ -59,7 +58,9 @@ func NewPion(ctx context.Context, cfg PionConfig) (worker.Ops, error) {
 		return nil, err
 	}
 	ops := load.Ops(e, e.counter)
-	ops[DoOffer] = worker.Do(func(ctx context.Context, _ struct{}) (string, error) { return e.describe(ctx, pc.CreateOffer) })
+	ops[DoOffer] = worker.Do(func(ctx context.Context, _ struct{}) (string, error) {
+		return described(ctx, pc, func() (webrtc.SessionDescription, error) { return pc.CreateOffer(nil) })
+	})
 	ops[DoAnswer] = worker.Do(e.answer)
 	ops[DoAccept] = worker.Do(func(_ context.Context, sdp string) (any, error) {
 		return nil, pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: sdp})
@@ -89,28 +90,12 @@ func (e *pionEnd) open() (err error) {
 	return nil
 }
 
-// describe gives our description with all candidates.
-func (e *pionEnd) describe(ctx context.Context, create func(*webrtc.OfferOptions) (webrtc.SessionDescription, error)) (string, error) {
-	complete := webrtc.GatheringCompletePromise(e.pc)
-	d, err := create(nil)
-	if err == nil {
-		err = e.pc.SetLocalDescription(d)
-	}
-	if err == nil {
-		err = wait(ctx, complete)
-	}
-	if err != nil {
-		return "", fmt.Errorf("own description: %w", err)
-	}
-	return e.pc.LocalDescription().SDP, nil
-}
-
 func (e *pionEnd) answer(ctx context.Context, offer string) (string, error) {
 	err := e.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer})
 	if err != nil {
 		return "", err
 	}
-	return e.describe(ctx, func(*webrtc.OfferOptions) (webrtc.SessionDescription, error) { return e.pc.CreateAnswer(nil) })
+	return described(ctx, e.pc, func() (webrtc.SessionDescription, error) { return e.pc.CreateAnswer(nil) })
 }
 
 // read counts what comes, or sends it back.
