@@ -70,12 +70,16 @@ func (s *settings) rows(ctx context.Context, c cases.Case) (pairs []round.Pair, 
 	if c.Rounds > 0 {
 		rounds = min(rounds, c.Rounds)
 	}
-	comparison, err := c.Open(ctx, cases.Env{Binary: s.binary, Lasts: s.lasts, Rounds: rounds, Short: s.short})
+	comparison, err := c.Open(ctx, cases.Env{Binary: s.binary, Lasts: s.lasts, Rounds: rounds, Short: s.short, Profiles: s.profiles != ""})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, comparison.Close()) }()
-	return round.Run(ctx, rounds, comparison.Ours, comparison.Baseline, nil)
+	pairs, err = round.Run(ctx, rounds, comparison.Ours, comparison.Baseline, nil)
+	if err == nil && s.profiles != "" && comparison.Profile != nil {
+		err = comparison.Profile(ctx, s.profiles, c.Name)
+	}
+	return pairs, err
 }
 
 func say(format string, args ...any) { _, _ = fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -23,6 +23,8 @@ type settings struct {
 	json   string // file
 	plot   string // file
 	from   string // file
+	// profiles is a directory; none when it is empty.
+	profiles string
 }
 
 // What -short makes of them, unless they are given.
@@ -44,6 +46,7 @@ func parse(args []string) (*settings, error) {
 	f.StringVar(&s.format, "o", "table", "what is printed: table, json or markdown")
 	f.StringVar(&s.json, "json", "", "`FILE` for the JSON besides")
 	f.StringVar(&s.plot, "plot", "", "`FILE` for a plot of the ratios, as SVG")
+	f.StringVar(&s.profiles, "profile", "", "`DIR` for a CPU profile of each service of ours, after the rounds of each case")
 	f.StringVar(&s.from, "from", "", "print what this JSON `FILE` has, and measure nothing")
 	if err := f.Parse(args); err != nil {
 		return nil, err

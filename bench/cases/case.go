@@ -16,6 +16,8 @@ type Env struct {
 	Lasts  time.Duration // of one side of a round
 	Rounds int           // that follow
 	Short  bool          // little of everything: what counts is that it runs
+	// Profiles has our services serve profiles.
+	Profiles bool
 }
 
 // Case is one comparison.
@@ -35,7 +37,11 @@ type Case struct {
 // Comparison is a Case that runs.
 type Comparison struct {
 	Ours, Baseline round.Side
-	closers        []func() error
+	// Profile writes CPU profiles of our services into a directory; nil where there is
+	// no way over which messages go.
+	Profile func(ctx context.Context, dir, name string) error
+
+	closers []func() error
 }
 
 // Close ends what Open has started.
@@ -62,7 +68,7 @@ type measure func(ctx context.Context, env Env, w *drive.Way) (round.Side, error
 func beside(ours, baseline opener, as measure) func(context.Context, Env) (*Comparison, error) {
 	return func(ctx context.Context, env Env) (_ *Comparison, err error) {
 		c := &Comparison{}
-		if c.Ours, err = c.side(ctx, env, ours, as); err == nil {
+		if err = c.open(ctx, env, ours, as); err == nil {
 			c.Baseline, err = c.side(ctx, env, baseline, as)
 		}
 		if err != nil {
@@ -70,6 +76,18 @@ func beside(ours, baseline opener, as measure) func(context.Context, Env) (*Comp
 		}
 		return c, nil
 	}
+}
+
+// open starts our side.
+func (c *Comparison) open(ctx context.Context, env Env, ours opener, as measure) error {
+	w, err := ours(ctx, env)
+	if err != nil {
+		return err
+	}
+	c.closers = append(c.closers, w.Close)
+	c.Profile = func(ctx context.Context, dir, name string) error { return w.Profile(ctx, c.Ours, dir, name) }
+	c.Ours, err = as(ctx, env, w)
+	return err
 }
 
 // side starts a way that ends with the comparison.

@@ -35,7 +35,7 @@ func direct() []Case {
 // the data channel between.
 func besideParts(ctx context.Context, env Env) (_ *Comparison, err error) {
 	c := &Comparison{}
-	c.Ours, err = c.side(ctx, env, of(ours.Direct, local.Separate), roundTrip)
+	err = c.open(ctx, env, of(ours.Direct, local.Separate), roundTrip)
 	sum := round.Sum{Of: []round.Metric{round.Latency, round.CPU, round.Allocs}}
 	half := env
 	half.Lasts /= 2 // both parts together take as long as our side

@@ -12,7 +12,7 @@ import (
 // of makes an opener of one of our ways, by processes as they ship.
 func of(way func(context.Context, ours.Program) (*drive.Way, error), layout local.Layout) opener {
 	return func(ctx context.Context, env Env) (*drive.Way, error) {
-		return way(ctx, ours.Program{Binary: env.Binary, Layout: layout})
+		return way(ctx, ours.Program{Binary: env.Binary, Layout: layout, Profiles: env.Profiles})
 	}
 }
 

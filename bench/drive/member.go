@@ -34,7 +34,10 @@ func (w Worker) Mallocs(ctx context.Context) (uint64, error) {
 // Service is a process of peerbus as a Member.
 type Service struct {
 	ID       int
+	Name     string // for files
 	HTTPAddr string // where its metrics are
+	// ProfileAddr is where its profiles are, if it serves them.
+	ProfileAddr string
 }
 
 // PID of the process.
@@ -65,8 +68,8 @@ func (s Service) metric(ctx context.Context, name string) (float64, error) {
 	return 0, fault.New(fault.NotFound, "the metrics at %s have no %s", s.HTTPAddr, name)
 }
 
-// fetch gets something for what it does.
-func fetch(ctx context.Context, url string) error {
+// fetch gets something, into a file or for what it does.
+func fetch(ctx context.Context, url string, into io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -79,6 +82,6 @@ func fetch(ctx context.Context, url string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fault.New(fault.Unavailable, "%s says %s", url, resp.Status)
 	}
-	_, err = io.Copy(io.Discard, resp.Body)
+	_, err = io.Copy(into, resp.Body)
 	return err
 }

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/peerbus/peerbus/bench/internal/proc"
@@ -64,8 +65,8 @@ func (h Holder) Measure(ctx context.Context) (round.Sample, error) {
 }
 
 // LiveHeap has a service collect, by its profile endpoint, and gives what is alive.
-func (s Service) LiveHeap(ctx context.Context, profiles string) (float64, error) {
-	if err := fetch(ctx, "http://"+profiles+"/debug/pprof/heap?gc=1"); err != nil {
+func (s Service) LiveHeap(ctx context.Context) (float64, error) {
+	if err := fetch(ctx, "http://"+s.ProfileAddr+"/debug/pprof/heap?gc=1", io.Discard); err != nil {
 		return 0, err
 	}
 	return s.metric(ctx, "go_memstats_heap_alloc_bytes")

@@ -21,6 +21,8 @@ const startTime = 60 * time.Second
 type Program struct {
 	Binary string
 	Layout local.Layout
+	// Profiles has the processes serve profiles.
+	Profiles bool
 }
 
 // domain is a Message Node and runtimes, as processes of this machine.
@@ -39,7 +41,7 @@ func startDomain(ctx context.Context, p Program, flags map[string][]string) (*do
 	if err != nil {
 		return nil, err
 	}
-	d := &domain{program: p, dir: dir, system: local.New(local.Config{Binary: p.Binary, Dir: dir, LogLevel: "error", Flags: flags})}
+	d := &domain{program: p, dir: dir, system: local.New(local.Config{Binary: p.Binary, Dir: dir, LogLevel: "error", Flags: flags, Profiles: p.Profiles})}
 	d.node, err = d.system.StartNode(domainName)
 	if err == nil {
 		err = d.node.Ready(ctx)
@@ -48,7 +50,7 @@ func startDomain(ctx context.Context, p Program, flags map[string][]string) (*do
 		_ = d.close()
 		return nil, err
 	}
-	d.members = append(d.members, drive.Service{ID: d.node.PID(), HTTPAddr: d.node.HTTPAddr})
+	d.members = append(d.members, drive.Service{ID: d.node.PID(), Name: "msgnode", HTTPAddr: d.node.HTTPAddr, ProfileAddr: d.node.ProfileAddr})
 	return d, nil
 }
 
@@ -59,7 +61,9 @@ func (d *domain) start(ctx context.Context, id string) (*local.Runtime, error) {
 		return nil, err
 	}
 	for mode, p := range r.Processes {
-		d.members = append(d.members, drive.Service{ID: p.PID(), HTTPAddr: r.MetricsAddrs[mode]})
+		d.members = append(d.members, drive.Service{
+			ID: p.PID(), Name: mode + "-" + id, HTTPAddr: r.MetricsAddrs[mode], ProfileAddr: r.ProfileAddrs[mode],
+		})
 	}
 	return r, r.Ready(ctx)
 }

@@ -18,15 +18,12 @@ const startsAtOnce = 4
 // Holder is a p2pstub, of a runtime of separate processes, with an idle connection to
 // each of many runtimes, which are a process each.
 func Holder(ctx context.Context, p Program, number int, lasts time.Duration) (_ drive.Holder, end func() error, err error) {
-	profiles, err := local.FreeAddrs(1)
+	p.Profiles = true // to have it collect
+	d, err := startDomain(ctx, p, nil)
 	if err != nil {
 		return drive.Holder{}, nil, err
 	}
-	d, err := startDomain(ctx, p, map[string][]string{"p2pstub": {"--pprof-addr", profiles[0]}})
-	if err != nil {
-		return drive.Holder{}, nil, err
-	}
-	h, err := d.hold(ctx, profiles[0], number)
+	h, err := d.hold(ctx, number)
 	if err != nil {
 		return h, nil, errors.Join(err, d.close())
 	}
@@ -34,7 +31,7 @@ func Holder(ctx context.Context, p Program, number int, lasts time.Duration) (_ 
 	return h, d.close, nil
 }
 
-func (d *domain) hold(ctx context.Context, profiles string, number int) (h drive.Holder, err error) {
+func (d *domain) hold(ctx context.Context, number int) (h drive.Holder, err error) {
 	d.program.Layout = local.Separate
 	host, err := d.start(ctx, "host")
 	if err != nil {
@@ -44,8 +41,8 @@ func (d *domain) hold(ctx context.Context, profiles string, number int) (h drive
 	if err != nil {
 		return h, err
 	}
-	s := drive.Service{ID: host.Processes["p2pstub"].PID(), HTTPAddr: host.MetricsAddrs["p2pstub"]}
-	h = drive.Holder{PID: s.PID(), Number: number, Heap: func(ctx context.Context) (float64, error) { return s.LiveHeap(ctx, profiles) }}
+	s := drive.Service{ID: host.Processes["p2pstub"].PID(), HTTPAddr: host.MetricsAddrs["p2pstub"], ProfileAddr: host.ProfileAddrs["p2pstub"]}
+	h = drive.Holder{PID: s.PID(), Number: number, Heap: s.LiveHeap}
 	if h.Before, err = h.Use(ctx); err != nil {
 		return h, err
 	}
