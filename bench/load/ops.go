@@ -38,9 +38,10 @@ func Ops(e End, c *Counter) worker.Ops {
 	return WithMemory(ops)
 }
 
-// WithMemory has a worker tell of its heap.
+// WithMemory has a worker tell of its heap, and of its CPU.
 func WithMemory(ops worker.Ops) worker.Ops {
 	ops[DoMemory] = worker.Do(func(context.Context, struct{}) (Heap, error) { return heap(), nil })
+	ops[DoProfile] = worker.Do(profile)
 	return ops
 }
 
