@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -31,7 +30,7 @@ type relayEnd struct {
 
 // NewRelayEnd is the Role.
 func NewRelayEnd(ctx context.Context, cfg RelayEndConfig) (worker.Ops, error) {
-	conn, err := grpc.NewClient(cfg.Target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := relayConn(cfg.Target)
 	if err != nil {
 		return nil, err
 	}
