@@ -26,8 +26,9 @@ type natsEnd struct {
 	to   string
 }
 
-// NewNATSEnd is the Role. A callback was found to take more than a channel or
-// NextMsg; the pending limits are off, since it is no comparison to drop messages.
+// NewNATSEnd is the Role. It subscribes with a callback, as most do: a channel differs
+// less from it than one run does from the next. The pending limits are off, since it is
+// no comparison to drop messages.
 func NewNATSEnd(ctx context.Context, cfg NATSEndConfig) (worker.Ops, error) {
 	conn, err := nats.Connect(cfg.URL)
 	if err != nil {

@@ -15,8 +15,8 @@ const (
 	// pionSocket is the size of the UDP buffers: with the usual 208 KiB a fast link
 	// overflows them, and SCTP waits a second.
 	pionSocket = 4 << 20
-	// pionReceive is what SCTP keeps for a reader that is behind: 1 MiB, the default,
-	// is slower, 8 MiB are no faster.
+	// pionReceive is what SCTP keeps for a reader that is behind. 1 MiB, the default, and
+	// 8 MiB differ less than one run does from the next.
 	pionReceive = 4 << 20
 	// pionAhead is how much may be queued before the sender waits, and pionLow where it
 	// goes on.
@@ -26,8 +26,8 @@ const (
 
 // tuned are the settings of pion that were found to be the fastest: large socket
 // buffers, a detached channel, no checksum in SCTP below DTLS. Waits of the set-up are
-// off, which changes nothing afterwards. A socket of its own for the connection
-// (SetNet) does as well as a mux.
+// off, which changes nothing afterwards. The connection has a socket of its own (SetNet):
+// with a UDP mux on one as large it sends a fifth to a half less.
 func tuned() (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	system, err := stdnet.NewNet()
