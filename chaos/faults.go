@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/netlab"
 )
 
 // fault is a kind of trouble: it begins, lasts, and heals.
@@ -28,12 +30,12 @@ func (w *world) faults() []fault {
 	for _, s := range w.sides {
 		all = append(all, w.udpCut(s), w.nodeCut(s), w.addressChanged(s))
 	}
-	slow, lossy := weather{Delay: 100 * time.Millisecond}, weather{Loss: 0.02}
+	slow, lossy := netlab.Weather{Delay: 100 * time.Millisecond}, netlab.Weather{Loss: 0.02}
 	all = append(all,
 		w.linkFault("link late by 100 ms", slow),
 		w.linkFault("link loses 2 %", lossy),
-		w.linkFault("link late and lossy", weather{Delay: slow.Delay, Loss: lossy.Loss}),
-		w.linkFault("link cut", weather{Cut: true}),
+		w.linkFault("link late and lossy", netlab.Weather{Delay: slow.Delay, Loss: lossy.Loss}),
+		w.linkFault("link cut", netlab.Weather{Cut: true}),
 		w.everythingCut(),
 	)
 	return all
@@ -80,12 +82,12 @@ func (w *world) udpCut(s *side) fault {
 	return fault{
 		name: "UDP of " + s.name + " cut", targets: []string{"udp of " + s.name},
 		begin: func(ctx context.Context) error {
-			return s.ns.nft(ctx, "table "+table+` {
+			return s.ns.NFT(ctx, "table "+table+` {
 				chain in { type filter hook input priority 0; meta l4proto udp drop; }
 				chain out { type filter hook output priority 0; meta l4proto udp drop; }
 			}`)
 		},
-		heal: func(ctx context.Context) error { return s.ns.nft(ctx, "delete table "+table) },
+		heal: func(ctx context.Context) error { return s.ns.NFT(ctx, "delete table "+table) },
 	}
 }
 
@@ -101,23 +103,23 @@ func (w *world) nodeCut(s *side) fault {
 }
 
 // cutAt drops what comes into a namespace from another, over their veth.
-func cutAt(at, from *namespace) fault {
-	table := "inet chaos_" + from.short
+func cutAt(at, from *netlab.Namespace) fault {
+	table := "inet chaos_" + from.Short
 	return fault{
 		begin: func(ctx context.Context) error {
-			return at.nft(ctx, fmt.Sprintf(`table %s {
+			return at.NFT(ctx, fmt.Sprintf(`table %s {
 				chain in { type filter hook input priority 0; iifname %q drop; }
-			}`, table, from.short))
+			}`, table, from.Short))
 		},
-		heal: func(ctx context.Context) error { return at.nft(ctx, "delete table "+table) },
+		heal: func(ctx context.Context) error { return at.NFT(ctx, "delete table "+table) },
 	}
 }
 
-func (w *world) linkFault(name string, bad weather) fault {
+func (w *world) linkFault(name string, bad netlab.Weather) fault {
 	return fault{
 		name: name, targets: []string{linkTarget},
-		begin: func(context.Context) error { w.link.set(bad); return nil },
-		heal:  func(context.Context) error { w.link.set(weather{}); return nil },
+		begin: func(context.Context) error { w.link.Set(bad); return nil },
+		heal:  func(context.Context) error { w.link.Set(netlab.Weather{}); return nil },
 	}
 }
 
@@ -132,7 +134,7 @@ func (w *world) addressChanged(s *side) fault {
 
 // everythingCut cuts the link, and both sides off from the Message Node.
 func (w *world) everythingCut() fault {
-	parts := []fault{w.linkFault("", weather{Cut: true}), w.nodeCut(w.sides[0]), w.nodeCut(w.sides[1])}
+	parts := []fault{w.linkFault("", netlab.Weather{Cut: true}), w.nodeCut(w.sides[0]), w.nodeCut(w.sides[1])}
 	f := fault{name: "everything cut"}
 	for _, p := range parts {
 		f.targets = append(f.targets, p.targets...)

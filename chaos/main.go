@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/netlab"
 )
 
 // settings of a run.
@@ -25,8 +27,8 @@ type settings struct {
 	switches     bool
 	stall        bool
 	pairs        int
-	small, large float64 // messages a second each way
-	weather      weather // of the link while a listener stalls
+	small, large float64        // messages a second each way
+	weather      netlab.Weather // of the link while a listener stalls
 	quiet        time.Duration
 	logLevel     string
 	keep         bool
@@ -51,7 +53,7 @@ func execute(ctx context.Context, args []string, out, errs io.Writer) int {
 		return 0
 	}
 	if err == nil {
-		err = requirements()
+		err = netlab.Requirements()
 	}
 	if err != nil {
 		_, _ = fmt.Fprintf(errs, "chaos: %v\n", err)

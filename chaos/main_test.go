@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/peerbus/peerbus/internal/netlab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -60,9 +62,9 @@ func TestExecuteSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestFaultsAreChosenByName(t *testing.T) {
-	w := &world{node: &namespace{short: "node"}}
+	w := &world{node: &netlab.Namespace{Short: "node"}}
 	for _, name := range []string{"alice", "bob"} {
-		ns := &namespace{short: name}
+		ns := &netlab.Namespace{Short: name}
 		w.sides = append(w.sides, &side{name: name, ns: ns})
 		w.processes = append(w.processes, newProcess(ns, "bus", "", nil))
 	}

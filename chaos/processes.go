@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/netlab"
 )
 
 const (
@@ -46,13 +48,13 @@ type process struct {
 }
 
 // newProcess describes a process in a namespace; it does not start it.
-func newProcess(in *namespace, mode, dir string, complain func(string), args ...string) *process {
-	name := mode + " of " + in.short
+func newProcess(in *netlab.Namespace, mode, dir string, complain func(string), args ...string) *process {
+	name := mode + " of " + in.Short
 	if mode == "msgnode" {
 		name = mode
 	}
 	return &process{
-		name: name, args: in.inside(args...), complain: complain,
+		name: name, args: in.Inside(args...), complain: complain,
 		log: filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".log"),
 	}
 }

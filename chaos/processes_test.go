@@ -14,17 +14,3 @@ func TestResidentSize(t *testing.T) {
 		}
 	}
 }
-
-func TestOwnerOfANamespace(t *testing.T) {
-	for name, want := range map[string]int{
-		"peerbus-chaos-4711-alice": 4711,
-		"peerbus-chaos-alice":      0,
-		"peerbus-chaos-4711":       0,
-		"other-4711-alice":         0,
-	} {
-		pid, ok := owner(name)
-		if ok != (want != 0) || ok && pid != want {
-			t.Errorf("%s: %d, %t", name, pid, ok)
-		}
-	}
-}

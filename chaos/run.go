@@ -79,7 +79,7 @@ func happen(ctx context.Context, faults []fault, plan []planned, p *progress) ([
 			h.locks[target] = &sync.Mutex{}
 		}
 		parts = append(parts, func(ctx context.Context) error {
-			if err := wait(ctx, time.Until(began.Add(next.At))); err != nil {
+			if err := run.Sleep(ctx, time.Until(began.Add(next.At))); err != nil {
 				return err
 			}
 			return h.one(ctx, f, next.Lasts)
@@ -114,7 +114,7 @@ func (h *happening) one(ctx context.Context, f fault, lasts time.Duration) error
 	if err := bounded(ctx, f.begin); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
-	err := wait(ctx, time.Until(began.Add(lasts)))
+	err := run.Sleep(ctx, time.Until(began.Add(lasts)))
 	if err == nil && f.heal != nil {
 		err = bounded(ctx, f.heal)
 	}

@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peerbus/peerbus/internal/netlab"
 	"github.com/peerbus/peerbus/internal/numbered"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/services/bus"
 	"github.com/peerbus/peerbus/services/msgnode"
@@ -91,23 +93,23 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 	if !others.settle(ctx, numbered.Direct, directTime) {
 		return nil, notDirect(ctx)
 	}
-	w.link.set(s.weather)
+	w.link.Set(s.weather)
 	m := newMemory(w.processes)
 	w.parts.Go(func() { m.run(w.ctx) })
-	if err := wait(ctx, calm); err != nil {
+	if err := run.Sleep(ctx, calm); err != nil {
 		return nil, err
 	}
 	m.begin()
 	p.say("a listener of bob stops reading; messages of %d KiB are posted to it as fast as they are accepted", floodBytes>>10)
 	flood.start(ctx)
 	began := time.Now()
-	if err := wait(ctx, s.duration); err != nil {
+	if err := run.Sleep(ctx, s.duration); err != nil {
 		return nil, err
 	}
 	ended := time.Now()
 	p.say("it reads again, and the link is clear")
 	open()
-	w.link.set(weather{})
+	w.link.Set(netlab.Weather{})
 	flood.halt(ctx, s.quiet)
 	flood.drain(ctx, s.quiet)
 	others.settle(ctx, numbered.Direct, directTime)
@@ -173,7 +175,7 @@ func newMemory(processes []*process) *memory {
 
 // run notes the largest sizes until ctx is done.
 func (m *memory) run(ctx context.Context) {
-	for wait(ctx, sampleEvery) == nil {
+	for run.Sleep(ctx, sampleEvery) == nil {
 		m.sample()
 	}
 }

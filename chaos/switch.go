@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/numbered"
+	"github.com/peerbus/peerbus/internal/run"
 )
 
 const (
@@ -171,7 +172,7 @@ func (s *switcher) steady(ctx context.Context, name, path string) error {
 		return fmt.Errorf("traffic was not %s both ways within %s", path, directTime)
 	}
 	s.note(name, time.Now(), steadyFor)
-	return wait(ctx, steadyFor)
+	return run.Sleep(ctx, steadyFor)
 }
 
 // force switches to the Message Node and back.
@@ -184,7 +185,7 @@ func (s *switcher) force(ctx context.Context, f fault) error {
 	if err := bounded(ctx, f.begin); err != nil {
 		return err
 	}
-	err := wait(ctx, around)
+	err := run.Sleep(ctx, around)
 	healed := time.Now()
 	if err := errors.Join(err, bounded(ctx, f.heal)); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/numbered"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -159,7 +160,7 @@ func (t *traffic) run(ctx, posting context.Context, p *pair) {
 			size = largeBytes
 		}
 		t.post(ctx, p, size)
-		_ = wait(posting, time.Until(next))
+		_ = run.Sleep(posting, time.Until(next))
 	}
 }
 
@@ -217,7 +218,7 @@ const (
 func (t *traffic) settle(ctx context.Context, path string, within time.Duration) bool {
 	deadline := time.Now().Add(within)
 	for !t.judge.Steadily(path, time.Now(), steadyTime) {
-		if time.Now().After(deadline) || wait(ctx, lookEvery) != nil {
+		if time.Now().After(deadline) || run.Sleep(ctx, lookEvery) != nil {
 			return false
 		}
 	}
@@ -233,9 +234,9 @@ func (t *traffic) drain(ctx context.Context, quiet time.Duration) {
 		if last.Before(began) {
 			last = began
 		}
-		if time.Since(last) > quiet || wait(ctx, lookEvery) != nil {
+		if time.Since(last) > quiet || run.Sleep(ctx, lookEvery) != nil {
 			return
 		}
 	}
-	_ = wait(ctx, lingerTime)
+	_ = run.Sleep(ctx, lingerTime)
 }

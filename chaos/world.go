@@ -15,6 +15,7 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/netlab"
 	"github.com/peerbus/peerbus/internal/rpc"
 )
 
@@ -35,9 +36,9 @@ const readyTime = 60 * time.Second
 // world is all that a run makes.
 type world struct {
 	dir       string // of data and logs
-	node      *namespace
+	node      *netlab.Namespace
 	sides     []*side // alice and bob
-	link      *link
+	link      *netlab.Link
 	processes []*process // all nine, in the order of their start
 
 	undo   []func() // what takes it away again, in the reverse order
@@ -53,7 +54,7 @@ type world struct {
 // side is one runtime and its namespace.
 type side struct {
 	name     string
-	ns       *namespace
+	ns       *netlab.Namespace
 	registry *grpc.ClientConn
 	host     int // last byte of its address on the link; odd for alice, even for bob
 }
@@ -64,7 +65,7 @@ func newWorld(ctx context.Context, s settings) (w *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w = &world{dir: dir, link: newLink(s.seed)}
+	w = &world{dir: dir, link: netlab.NewLink(s.seed)}
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -112,7 +113,7 @@ func (w *world) complain(text string) {
 }
 
 func (w *world) makeNamespaces(ctx context.Context) error {
-	sweep()
+	netlab.Sweep()
 	var err error
 	if w.node, err = w.makeNamespace(ctx, "node"); err != nil {
 		return err
@@ -127,10 +128,10 @@ func (w *world) makeNamespaces(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) makeNamespace(ctx context.Context, short string) (*namespace, error) {
-	n, err := newNamespace(ctx, short)
+func (w *world) makeNamespace(ctx context.Context, short string) (*netlab.Namespace, error) {
+	n, err := netlab.NewNamespace(ctx, short)
 	if err == nil {
-		w.later(func() { _ = n.remove() })
+		w.later(func() { _ = n.Remove() })
 	}
 	return n, err
 }
@@ -140,9 +141,9 @@ func (w *world) connectNode(ctx context.Context) error {
 	for i, s := range w.sides {
 		network := nodeNetwork(i)
 		err := errors.Join(
-			join(ctx, s.ns, w.node),
-			s.ns.address(ctx, w.node.short, network+".2", network+".0/24"),
-			w.node.address(ctx, s.name, network+".1", network+".0/24"),
+			netlab.Join(ctx, s.ns, w.node),
+			s.ns.Address(ctx, w.node.Short, network+".2", network+".0/24"),
+			w.node.Address(ctx, s.name, network+".1", network+".0/24"),
 		)
 		if err != nil {
 			return err
@@ -159,22 +160,22 @@ func nodeNetwork(side int) string { return fmt.Sprintf("10.77.%d", 1+side) }
 func (w *world) connectLink(ctx context.Context) error {
 	var ends []*os.File
 	for _, s := range w.sides {
-		tun, err := openTun(s.ns.name, linkDevice)
+		tun, err := netlab.OpenTun(s.ns.Name, linkDevice)
 		if err != nil {
 			return err
 		}
 		w.later(func() { _ = tun.Close() })
 		ends = append(ends, tun)
-		if err := s.ns.address(ctx, linkDevice, s.linkAddress(), linkNetwork); err != nil {
+		if err := s.ns.Address(ctx, linkDevice, s.linkAddress(), linkNetwork); err != nil {
 			return err
 		}
 		// Room for a burst while the link program has no processor.
-		if err := s.ns.run(ctx, "", "ip", "link", "set", "dev", linkDevice, "txqueuelen", "5000"); err != nil {
+		if err := s.ns.Run(ctx, "", "ip", "link", "set", "dev", linkDevice, "txqueuelen", "5000"); err != nil {
 			return err
 		}
 	}
 	w.parts.Go(func() {
-		if err := w.link.run(w.ctx, ends[0], ends[1]); err != nil {
+		if err := w.link.Run(w.ctx, ends[0], ends[1]); err != nil {
 			w.complain("the link broke: " + err.Error())
 		}
 	})
@@ -190,10 +191,10 @@ func (s *side) moveAddress(ctx context.Context) error {
 	if s.host += 2; s.host > 254 {
 		s.host -= 252
 	}
-	if err := s.ns.run(ctx, "", "ip", "addr", "del", old+"/32", "dev", linkDevice); err != nil {
+	if err := s.ns.Run(ctx, "", "ip", "addr", "del", old+"/32", "dev", linkDevice); err != nil {
 		return err
 	}
-	return s.ns.address(ctx, linkDevice, s.linkAddress(), linkNetwork)
+	return s.ns.Address(ctx, linkDevice, s.linkAddress(), linkNetwork)
 }
 
 // startProcesses starts everything as it ships: default addresses, default
@@ -202,7 +203,7 @@ func (w *world) startProcesses(s settings) error {
 	if err := os.MkdirAll(w.logs(), 0o700); err != nil {
 		return err
 	}
-	add := func(in *namespace, mode string, args ...string) error {
+	add := func(in *netlab.Namespace, mode string, args ...string) error {
 		args = append([]string{s.binary, mode, "--log-level", s.logLevel}, args...)
 		p := newProcess(in, mode, w.logs(), w.complain, args...)
 		w.processes = append(w.processes, p)
@@ -248,7 +249,7 @@ func (w *world) ready(ctx context.Context) error {
 // connect gives a connection to a service of the side, opened from within its
 // namespace whenever it is needed.
 func (s *side) connect(addr string) (*grpc.ClientConn, error) {
-	return rpc.Dial("passthrough:///"+addr, rpc.Security{}, grpc.WithContextDialer(s.ns.dial))
+	return rpc.Dial("passthrough:///"+addr, rpc.Security{}, grpc.WithContextDialer(s.ns.Dial))
 }
 
 // attach makes a client of the side's bus that lives as long as the world.

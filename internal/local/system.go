@@ -33,6 +33,11 @@ type Config struct {
 	Security rpc.Security
 	// LogLevel of the processes; empty is debug, which OnEvent and Events need.
 	LogLevel string
+	// Flags are more flags of a runtime's processes, by mode: those that not every
+	// service has.
+	Flags map[string][]string
+	// Profiles has each process serve Go's profiles, at an address of its own.
+	Profiles bool
 	// OnEvent is told of each event as it comes; may be nil. It is called by
 	// several goroutines.
 	OnEvent func(sequence.Event)
@@ -155,6 +160,7 @@ func (s *System) dial(addr string) (*grpc.ClientConn, error) {
 type Node struct {
 	*Process
 	Domain, GRPCAddr, HTTPAddr string
+	ProfileAddr                string // with Config.Profiles
 
 	http   *http.Client
 	scheme string
@@ -164,11 +170,11 @@ type Node struct {
 // domain stands for the node's own HTTP address, where its well-known descriptor
 // is found.
 func (s *System) StartNode(domain string, extra ...string) (*Node, error) {
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Domain: domain, GRPCAddr: ports[0], HTTPAddr: ports[1]}
+	n := &Node{Domain: domain, GRPCAddr: ports[0], HTTPAddr: ports[1], ProfileAddr: ports[2]}
 	if domain == "" {
 		n.Domain = n.HTTPAddr
 	}
@@ -176,9 +182,17 @@ func (s *System) StartNode(domain string, extra ...string) (*Node, error) {
 		return nil, err
 	}
 	args := append([]string{"msgnode", "--domain", n.Domain, "--grpc-addr", n.GRPCAddr, "--http-addr", n.HTTPAddr,
-		"--data-dir", filepath.Join(s.cfg.Dir, "node-"+url.PathEscape(n.Domain))}, extra...)
+		"--data-dir", filepath.Join(s.cfg.Dir, "node-"+url.PathEscape(n.Domain))}, append(extra, s.profiles(n.ProfileAddr)...)...)
 	n.Process, err = s.Start("msgnode of "+n.Domain, args...)
 	return n, err
+}
+
+// profiles are the flags for profiles at an address, when they are wanted.
+func (s *System) profiles(addr string) []string {
+	if !s.cfg.Profiles {
+		return nil
+	}
+	return []string{"--pprof-addr", addr}
 }
 
 func (s *System) httpClient() (client *http.Client, scheme string, err error) {
@@ -216,6 +230,7 @@ type Runtime struct {
 	BusAddr, RegistryAddr, P2PStubAddr, NodeAddr string
 	HTTPAddr                                     string            // of the gateway; see StartGateway
 	MetricsAddrs                                 map[string]string // by service
+	ProfileAddrs                                 map[string]string // likewise, with Config.Profiles
 	Processes                                    map[string]*Process
 	Bus, Registry                                *grpc.ClientConn
 }
@@ -236,14 +251,14 @@ const (
 // the first node is that of its home domain; several of one domain are replicas.
 // extra are more flags.
 func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...string) (*Runtime, error) {
-	ports, err := freePorts(8)
+	ports, err := freePorts(12)
 	if err != nil {
 		return nil, err
 	}
 	r := &Runtime{
 		URL:     "hyperty-runtime://" + nodes[0].Domain + "/" + id,
 		BusAddr: ports[0], RegistryAddr: ports[1], P2PStubAddr: ports[2], NodeAddr: ports[3],
-		MetricsAddrs: map[string]string{}, Processes: map[string]*Process{},
+		MetricsAddrs: map[string]string{}, ProfileAddrs: map[string]string{}, Processes: map[string]*Process{},
 	}
 	common := append([]string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}, extra...)
 	loopback := []string{"--advertise", "127.0.0.1"} // what is tried here stays here
@@ -262,8 +277,8 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 		own["runtime"] = slices.Concat(own["registry"], nodeFlags, loopback)
 	}
 	for i, mode := range modes {
-		r.MetricsAddrs[mode] = ports[4+i]
-		args := append(append([]string{mode, "--http-addr", ports[4+i]}, common...), own[mode]...)
+		r.MetricsAddrs[mode], r.ProfileAddrs[mode] = ports[4+i], ports[8+i]
+		args := slices.Concat([]string{mode, "--http-addr", ports[4+i]}, common, own[mode], s.cfg.Flags[mode], s.profiles(r.ProfileAddrs[mode]))
 		if r.Processes[mode], err = s.Start(mode+" of "+id, args...); err != nil {
 			return nil, err
 		}
@@ -324,11 +339,12 @@ func WaitReady(ctx context.Context, name string, registry pb.RegistryClient) err
 		if err != nil {
 			return err
 		}
-		return unready(resp)
+		return Unready(resp)
 	})
 }
 
-func unready(r *pb.GetRuntimeResponse) error {
+// Unready says what of a runtime is not ready; nil when all is.
+func Unready(r *pb.GetRuntimeResponse) error {
 	for _, c := range r.Components {
 		if !c.Connected {
 			return fault.New(fault.Unavailable, "%s is not connected: %s", c.Name, c.Reason)

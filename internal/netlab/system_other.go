@@ -1,17 +1,15 @@
 //go:build !linux
 
-package main
+package netlab
 
 import (
 	"errors"
 	"os"
-	"syscall"
 )
 
 var errNeedsLinux = errors.New("network namespaces need Linux")
 
 func inNamespace(string, func() error) error { return errNeedsLinux }
 
-func openTun(string, string) (*os.File, error) { return nil, errNeedsLinux }
-
-func processAttributes() *syscall.SysProcAttr { return nil }
+// OpenTun needs Linux.
+func OpenTun(string, string) (*os.File, error) { return nil, errNeedsLinux }

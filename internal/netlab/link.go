@@ -1,4 +1,4 @@
-package main
+package netlab
 
 import (
 	"context"
@@ -16,46 +16,46 @@ const (
 	linkPackets = 8192     // in flight one way; more are dropped, as a router does
 )
 
-// weather is what the link does to packets.
-type weather struct {
+// Weather is what the link does to packets.
+type Weather struct {
 	Delay time.Duration // of each packet; none overtakes another
 	Loss  float64       // part of all packets, 0 to 1
 	Cut   bool          // nothing goes through
 }
 
-// link passes packets between two tun devices.
+// Link passes packets between two tun devices.
 //
 //	tun of alice ─► reader ─► queue ─► writer ─► tun of bob
 //	tun of alice ◄─ writer ◄─ queue ◄─ reader ◄─ tun of bob
-type link struct {
+type Link struct {
 	mu      sync.Mutex
-	weather weather
+	weather Weather
 	random  *rand.Rand
 	dropped int // because of the weather
 	full    int // because the queue was full
 }
 
-func newLink(seed uint64) *link {
-	return &link{random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // not a secret
+func NewLink(seed uint64) *Link {
+	return &Link{random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // not a secret
 }
 
-// set changes the weather, also for packets that are under way.
-func (l *link) set(w weather) {
+// Set changes the weather, also for packets that are under way.
+func (l *Link) Set(w Weather) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.weather = w
 }
 
-// counts says how many packets were dropped so far, and how many of them because
+// Counts says how many packets were dropped so far, and how many of them because
 // there were too many.
-func (l *link) counts() (dropped, full int) {
+func (l *Link) Counts() (dropped, full int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.dropped, l.full
 }
 
 // enters decides about a packet that comes in: when it is due, if it survives.
-func (l *link) enters(now time.Time) (due time.Time, ok bool) {
+func (l *Link) enters(now time.Time) (due time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.weather.Cut || l.weather.Loss > 0 && l.random.Float64() < l.weather.Loss {
@@ -66,7 +66,7 @@ func (l *link) enters(now time.Time) (due time.Time, ok bool) {
 }
 
 // leaves decides about a packet that is due.
-func (l *link) leaves() bool {
+func (l *Link) leaves() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.weather.Cut {
@@ -75,14 +75,14 @@ func (l *link) leaves() bool {
 	return !l.weather.Cut
 }
 
-func (l *link) overflow() {
+func (l *Link) overflow() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.full++
 }
 
-// run passes packets both ways until ctx is done; it closes both ends.
-func (l *link) run(ctx context.Context, a, b io.ReadWriteCloser) error {
+// Run passes packets both ways until ctx is done; it closes both ends.
+func (l *Link) Run(ctx context.Context, a, b io.ReadWriteCloser) error {
 	err := run.All(ctx,
 		func(ctx context.Context) error { return l.pass(ctx, a, b) },
 		func(ctx context.Context) error { return l.pass(ctx, b, a) },
@@ -104,7 +104,7 @@ type packet struct {
 }
 
 // pass is one direction.
-func (l *link) pass(ctx context.Context, from io.Reader, to io.Writer) error {
+func (l *Link) pass(ctx context.Context, from io.Reader, to io.Writer) error {
 	queue := make(chan packet, linkPackets)
 	var writer sync.WaitGroup
 	writer.Go(func() { l.write(ctx, queue, to) })
@@ -114,7 +114,7 @@ func (l *link) pass(ctx context.Context, from io.Reader, to io.Writer) error {
 	return err
 }
 
-func (l *link) read(from io.Reader, queue chan<- packet) error {
+func (l *Link) read(from io.Reader, queue chan<- packet) error {
 	buffer := make([]byte, maxPacket)
 	for {
 		n, err := from.Read(buffer)
@@ -135,28 +135,13 @@ func (l *link) read(from io.Reader, queue chan<- packet) error {
 
 // write passes packets on when they are due. A device that does not take one
 // (it is down, or full) loses it, as a cable does.
-func (l *link) write(ctx context.Context, queue <-chan packet, to io.Writer) {
+func (l *Link) write(ctx context.Context, queue <-chan packet, to io.Writer) {
 	for p := range queue {
-		if wait(ctx, time.Until(p.due)) != nil {
+		if run.Sleep(ctx, time.Until(p.due)) != nil {
 			continue // drains the queue
 		}
 		if l.leaves() {
 			_, _ = to.Write(p.data)
 		}
-	}
-}
-
-// wait waits for a time, or until ctx is done.
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -1,11 +1,10 @@
-package main
+package netlab
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,9 +44,9 @@ func enter(name string) error {
 	return nil
 }
 
-// openTun makes a tun device in the namespace. It is gone when the file is
+// OpenTun makes a tun device in the namespace. It is gone when the file is
 // closed.
-func openTun(namespace, device string) (*os.File, error) {
+func OpenTun(namespace, device string) (*os.File, error) {
 	var file *os.File
 	err := inNamespace(namespace, func() error {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -74,10 +73,4 @@ func nameTun(fd int, device string) error {
 		return fmt.Errorf("tun device %s: %w", device, err)
 	}
 	return nil
-}
-
-// processAttributes make a process end with this one, however this one ends, and
-// keep it from an interrupt at the terminal: it is ended in order.
-func processAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }

@@ -1,4 +1,4 @@
-package main
+package netlab
 
 import (
 	"context"
@@ -55,13 +55,13 @@ func (d *device) arrived() []string {
 }
 
 // withLink plays on a link in a bubble, with time of its own.
-func withLink(t *testing.T, play func(l *link, a, b *device)) {
+func withLink(t *testing.T, play func(l *Link, a, b *device)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l, a, b := newLink(1), newDevice(), newDevice()
+		l, a, b := NewLink(1), newDevice(), newDevice()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- l.run(ctx, a, b) }()
+		go func() { done <- l.Run(ctx, a, b) }()
 		play(l, a, b)
 		cancel()
 		if err := <-done; err != nil {
@@ -73,13 +73,13 @@ func withLink(t *testing.T, play func(l *link, a, b *device)) {
 func TestLinkEndsWhenADeviceBreaks(t *testing.T) {
 	a, b := newDevice(), newDevice()
 	_ = a.Close()
-	if err := newLink(1).run(t.Context(), a, b); !errors.Is(err, io.EOF) {
+	if err := NewLink(1).Run(t.Context(), a, b); !errors.Is(err, io.EOF) {
 		t.Errorf("it ended with %v, want %v", err, io.EOF)
 	}
 }
 
 func TestLinkPassesPackets(t *testing.T) {
-	withLink(t, func(_ *link, a, b *device) {
+	withLink(t, func(_ *Link, a, b *device) {
 		a.in <- "one"
 		a.in <- "two"
 		b.in <- "back"
@@ -93,10 +93,10 @@ func TestLinkPassesPackets(t *testing.T) {
 }
 
 func TestLinkIsLateAndNothingOvertakes(t *testing.T) {
-	withLink(t, func(l *link, a, b *device) {
-		l.set(weather{Delay: 100 * time.Millisecond})
+	withLink(t, func(l *Link, a, b *device) {
+		l.Set(Weather{Delay: 100 * time.Millisecond})
 		a.in <- "late"
-		l.set(weather{})
+		l.Set(Weather{})
 		a.in <- "next"
 		time.Sleep(99 * time.Millisecond) // of the bubble
 		if got := b.arrived(); got != nil {
@@ -111,13 +111,13 @@ func TestLinkIsLateAndNothingOvertakes(t *testing.T) {
 
 func TestLinkLosesSome(t *testing.T) {
 	const packets = 5000
-	withLink(t, func(l *link, a, b *device) {
-		l.set(weather{Loss: 0.02})
+	withLink(t, func(l *Link, a, b *device) {
+		l.Set(Weather{Loss: 0.02})
 		for range packets {
 			a.in <- "x"
 			synctest.Wait()
 		}
-		lost, full := l.counts()
+		lost, full := l.Counts()
 		if got := len(b.arrived()); got+lost != packets || full != 0 {
 			t.Errorf("%d arrived, %d lost, %d did not fit, of %d", got, lost, full, packets)
 		}
@@ -128,20 +128,20 @@ func TestLinkLosesSome(t *testing.T) {
 }
 
 func TestLinkIsCut(t *testing.T) {
-	withLink(t, func(l *link, a, b *device) {
-		l.set(weather{Delay: time.Second})
+	withLink(t, func(l *Link, a, b *device) {
+		l.Set(Weather{Delay: time.Second})
 		a.in <- "under way"
 		synctest.Wait()
-		l.set(weather{Cut: true})
+		l.Set(Weather{Cut: true})
 		a.in <- "lost"
 		time.Sleep(2 * time.Second)
 		if got := b.arrived(); got != nil {
 			t.Errorf("while it is cut: %q", got)
 		}
-		if lost, _ := l.counts(); lost != 2 {
+		if lost, _ := l.Counts(); lost != 2 {
 			t.Errorf("%d lost, want 2", lost)
 		}
-		l.set(weather{})
+		l.Set(Weather{})
 		a.in <- "healed"
 		if got := b.arrived(); !slices.Equal(got, []string{"healed"}) {
 			t.Errorf("healed: %q", got)
@@ -150,13 +150,13 @@ func TestLinkIsCut(t *testing.T) {
 }
 
 func TestLinkDropsWhatIsTooMuch(t *testing.T) {
-	withLink(t, func(l *link, a, _ *device) {
-		l.set(weather{Delay: time.Hour})
+	withLink(t, func(l *Link, a, _ *device) {
+		l.Set(Weather{Delay: time.Hour})
 		for range linkPackets + 100 {
 			a.in <- "x"
 		}
 		synctest.Wait()
-		if _, full := l.counts(); full < 98 || full > 100 { // the writer holds one
+		if _, full := l.Counts(); full < 98 || full > 100 { // the writer holds one
 			t.Errorf("%d did not fit, want about 99", full)
 		}
 	})

@@ -1,4 +1,4 @@
-package main
+package netlab
 
 import (
 	"bytes"
@@ -17,20 +17,20 @@ import (
 // namespaceDir is where ip keeps the network namespaces that have a name.
 const namespaceDir = "/var/run/netns"
 
-const namespacePrefix = "peerbus-chaos-"
+const namespacePrefix = "peerbus-lab-"
 
 // commandTime bounds one call of ip or nft: they take some milliseconds.
 const commandTime = 10 * time.Second
 
-// namespace is a network namespace of this run.
-type namespace struct {
-	short string // alice, bob or node
-	name  string // as ip knows it
+// Namespace is a network namespace of this run.
+type Namespace struct {
+	Short string // alice, bob or node
+	Name  string // as ip knows it
 }
 
-func newNamespace(ctx context.Context, short string) (*namespace, error) {
-	n := &namespace{short: short, name: fmt.Sprintf("%s%d-%s", namespacePrefix, os.Getpid(), short)}
-	if err := command(ctx, "", "ip", "netns", "add", n.name); err != nil {
+func NewNamespace(ctx context.Context, short string) (*Namespace, error) {
+	n := &Namespace{Short: short, Name: fmt.Sprintf("%s%d-%s", namespacePrefix, os.Getpid(), short)}
+	if err := command(ctx, "", "ip", "netns", "add", n.Name); err != nil {
 		return nil, err
 	}
 	for _, set := range [][]string{
@@ -38,62 +38,62 @@ func newNamespace(ctx context.Context, short string) (*namespace, error) {
 		// The Message Node's namespace is no router between the other two.
 		{"sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward"},
 	} {
-		if err := n.run(ctx, "", set...); err != nil {
-			_ = n.remove()
+		if err := n.Run(ctx, "", set...); err != nil {
+			_ = n.Remove()
 			return nil, err
 		}
 	}
 	return n, nil
 }
 
-// remove takes the namespace away, with all devices in it.
-func (n *namespace) remove() error {
-	return command(context.Background(), "", "ip", "netns", "delete", n.name)
+// Remove takes the namespace away, with all devices in it.
+func (n *Namespace) Remove() error {
+	return command(context.Background(), "", "ip", "netns", "delete", n.Name)
 }
 
-// inside makes a command line run in the namespace.
-func (n *namespace) inside(args ...string) []string {
-	return append([]string{"ip", "netns", "exec", n.name}, args...)
+// Inside makes a command line run in the namespace.
+func (n *Namespace) Inside(args ...string) []string {
+	return append([]string{"ip", "netns", "exec", n.Name}, args...)
 }
 
-func (n *namespace) run(ctx context.Context, stdin string, args ...string) error {
-	return command(ctx, stdin, n.inside(args...)...)
+func (n *Namespace) Run(ctx context.Context, stdin string, args ...string) error {
+	return command(ctx, stdin, n.Inside(args...)...)
 }
 
-// nft gives rules to the packet filter of the namespace.
-func (n *namespace) nft(ctx context.Context, rules string) error {
-	return n.run(ctx, rules, "nft", "-f", "-")
+// NFT gives rules to the packet filter of the namespace.
+func (n *Namespace) NFT(ctx context.Context, rules string) error {
+	return n.Run(ctx, rules, "nft", "-f", "-")
 }
 
-// dial connects from within the namespace. addr is an IP address and a port.
-func (n *namespace) dial(ctx context.Context, addr string) (net.Conn, error) {
+// Dial connects from within the namespace. addr is an IP address and a port.
+func (n *Namespace) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	var conn net.Conn
-	err := inNamespace(n.name, func() (err error) {
+	err := inNamespace(n.Name, func() (err error) {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 		return err
 	})
 	return conn, err
 }
 
-// address gives a device an address, and a way to its network.
-func (n *namespace) address(ctx context.Context, device, addr, network string) error {
+// Address gives a device an address, and a way to its network.
+func (n *Namespace) Address(ctx context.Context, device, addr, network string) error {
 	for _, set := range [][]string{
 		{"ip", "addr", "add", addr + "/32", "dev", device},
 		{"ip", "link", "set", "dev", device, "up"},
 		{"ip", "route", "replace", network, "dev", device},
 	} {
-		if err := n.run(ctx, "", set...); err != nil {
+		if err := n.Run(ctx, "", set...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// join connects two namespaces by a veth; the device at each end has the name of
+// Join connects two namespaces by a veth; the device at each end has the name of
 // the other end's namespace.
-func join(ctx context.Context, a, b *namespace) error {
-	return command(ctx, "", "ip", "link", "add", b.short, "netns", a.name, "type", "veth",
-		"peer", "name", a.short, "netns", b.name)
+func Join(ctx context.Context, a, b *Namespace) error {
+	return command(ctx, "", "ip", "link", "add", b.Short, "netns", a.Name, "type", "veth",
+		"peer", "name", a.Short, "netns", b.Name)
 }
 
 // command runs a program to its end. The error has what the program said.
@@ -109,8 +109,8 @@ func command(ctx context.Context, stdin string, args ...string) error {
 	return nil
 }
 
-// requirements says what is missing here to run at all.
-func requirements() error {
+// Requirements says what is missing here to run at all.
+func Requirements() error {
 	var missing []error
 	if runtime.GOOS != "linux" {
 		missing = append(missing, errors.New("this needs Linux, for its network namespaces"))
@@ -129,15 +129,15 @@ func requirements() error {
 	return errors.Join(missing...)
 }
 
-// sweep removes the namespaces of runs that were killed.
-func sweep() {
+// Sweep removes the namespaces of runs that were killed.
+func Sweep() {
 	entries, err := os.ReadDir(namespaceDir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
 		if pid, ok := owner(e.Name()); ok && !alive(pid) {
-			_ = (&namespace{name: e.Name()}).remove()
+			_ = (&Namespace{Name: e.Name()}).Remove()
 		}
 	}
 }

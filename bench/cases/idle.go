@@ -1,0 +1,43 @@
+package cases
+
+import (
+	"context"
+	"time"
+
+	"github.com/peerbus/peerbus/bench/baseline"
+	"github.com/peerbus/peerbus/bench/drive"
+	"github.com/peerbus/peerbus/bench/internal/round"
+	"github.com/peerbus/peerbus/bench/ours"
+)
+
+// idle is a runtime that nobody uses.
+func idle() []Case {
+	return []Case{{
+		Name: "idle-runtime", What: "idle all-in-one runtime", Beside: "empty grpc-go server with embedded NATS and JetStream",
+		Goals: []round.Goal{round.Most(drive.Idle, 1.3), round.Most(drive.Starting, 1.5)},
+		Open: func(ctx context.Context, env Env) (*Comparison, error) {
+			lasts := 2 * time.Second
+			if env.Short {
+				lasts = env.Lasts
+			}
+			starter, err := ours.NewStarter(ctx, ours.Program{Binary: env.Binary})
+			if err != nil {
+				return nil, err
+			}
+			return &Comparison{
+				Ours:     drive.Solitude{Lasts: lasts, Start: starter.Start},
+				Baseline: drive.Solitude{Lasts: lasts, Start: baseline.Empty},
+				closers:  []func() error{starter.Close},
+			}, nil
+		},
+	}}
+}
+
+// flows are what makes the delivery between two runtimes exactly once and in order.
+func flows() []Case {
+	return []Case{{
+		Name: "p2p-flows", What: "P2P, 1 KiB, in flows (exactly once, in order)", Beside: "the same without flows",
+		Goals:   []round.Goal{round.Least(round.Throughput, 0.95)},
+		Missing: "two runtimes of ours always use flows: nothing switches them off",
+	}}
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/peerbus/peerbus/bench/internal/worker"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := execute(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		_, _ = fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func execute(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == worker.Word {
+		return work(args[1:])
+	}
+	s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.list:
+		return s.writeList(os.Stdout)
+	case s.from != "":
+		return s.again()
+	default:
+		return s.measure(ctx)
+	}
+}

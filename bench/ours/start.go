@@ -1,0 +1,61 @@
+package ours
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/peerbus/peerbus/bench/drive"
+	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/local"
+)
+
+// Starter starts all-in-one runtimes of a domain, one after the other.
+type Starter struct{ domain *domain }
+
+// NewStarter runs the Message Node.
+func NewStarter(ctx context.Context, p Program) (*Starter, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	p.Layout = local.AllInOne
+	d, err := startDomain(ctx, p, nil)
+	return &Starter{d}, err
+}
+
+// Close ends the Message Node.
+func (s *Starter) Close() error { return s.domain.close() }
+
+// Start runs a runtime, until its parts are connected and its session with the Message
+// Node is live. Each has an address of its own, and so no state of another one.
+func (s *Starter) Start(ctx context.Context) (*drive.Started, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	began := time.Now()
+	r, err := s.domain.system.StartRuntime(began.Format("150405.000000"), local.AllInOne, []*local.Node{s.domain.node})
+	if err != nil {
+		return nil, err
+	}
+	p := r.Processes["runtime"]
+	if err := awaitReady(ctx, peerbusv1.NewRegistryClient(r.Registry)); err != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	return &drive.Started{PID: p.PID(), Took: time.Since(began), Close: p.Stop}, nil
+}
+
+// awaitReady asks more often than local.WaitReady, whose pauses would be seen.
+func awaitReady(ctx context.Context, registry peerbusv1.RegistryClient) error {
+	const pause = time.Millisecond
+	for {
+		resp, err := registry.GetRuntime(ctx, &peerbusv1.GetRuntimeRequest{})
+		if err == nil {
+			if err = local.Unready(resp); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package ours
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/peerbus/peerbus/bench/drive"
+	"github.com/peerbus/peerbus/bench/internal/worker"
+	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/local"
+)
+
+// Local is the way from one program to another one at the same bus.
+func Local(ctx context.Context, p Program) (*drive.Way, error) {
+	return p.way(ctx, nil, "", func(d *domain, ctx context.Context) (from, to *local.Runtime, err error) {
+		r, err := d.start(ctx, "alice")
+		return r, r, err
+	})
+}
+
+// Relayed is the way over the Message Node of two runtimes that set up no connection.
+func Relayed(ctx context.Context, p Program) (*drive.Way, error) {
+	never := []string{"--p2p", "never"}
+	return p.way(ctx, map[string][]string{"registry": never, "runtime": never}, "/protostub/", (*domain).pair)
+}
+
+// Direct is the way over the data channel of two runtimes.
+func Direct(ctx context.Context, p Program) (*drive.Way, error) {
+	return p.way(ctx, nil, "/p2p", (*domain).pair)
+}
+
+// pair starts two runtimes.
+func (d *domain) pair(ctx context.Context) (from, to *local.Runtime, err error) {
+	if from, err = d.start(ctx, "alice"); err != nil {
+		return nil, nil, err
+	}
+	to, err = d.start(ctx, "bob")
+	return from, to, err
+}
+
+// lay starts the runtimes at both ends of a way, which may be one.
+type lay func(d *domain, ctx context.Context) (from, to *local.Runtime, err error)
+
+// way starts the processes, and an end at each runtime. via is in the address of the
+// stub that messages come in through; empty for none.
+func (p Program) way(ctx context.Context, flags map[string][]string, via string, runtimes lay) (*drive.Way, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	d, err := startDomain(ctx, p, flags)
+	if err != nil {
+		return nil, err
+	}
+	w := &drive.Way{Closers: []func() error{d.close}}
+	from, to, err := runtimes(d, ctx)
+	if err == nil {
+		err = d.join(ctx, w, from, to, via == "/p2p")
+	}
+	if err != nil {
+		_ = w.Close()
+		return nil, err
+	}
+	w.Check = checkWays(w.To, via)
+	return w, nil
+}
+
+// join adds the ends of the way. direct has them connected before.
+func (d *domain) join(ctx context.Context, w *drive.Way, from, to *local.Runtime, direct bool) error {
+	sender, err := register(ctx, from, "sender")
+	if err != nil {
+		return err
+	}
+	receiver, err := register(ctx, to, "receiver")
+	if err == nil && direct {
+		err = connect(ctx, from, receiver)
+	}
+	if err != nil {
+		return err
+	}
+	w.Members = append(w.Members, d.members...)
+	if w.To, err = worker.Start(ctx, EndRole, EndConfig{Bus: to.BusAddr, Own: receiver, To: sender}); err != nil {
+		return err
+	}
+	w.Join(w.To)
+	if w.From, err = worker.Start(ctx, EndRole, EndConfig{Bus: from.BusAddr, Own: sender, To: receiver}); err != nil {
+		return err
+	}
+	w.Join(w.From)
+	return nil
+}
+
+// connect has a runtime set up a connection, and waits until it is live.
+func connect(ctx context.Context, from *local.Runtime, to string) error {
+	const again = 50 * time.Millisecond
+	for {
+		resp, err := peerbusv1.NewRegistryClient(from.Registry).Connect(ctx, &peerbusv1.ConnectRequest{Address: to})
+		if err != nil {
+			return err
+		}
+		state := resp.GetConnection().GetState()
+		if state == peerbusv1.ConnectionState_CONNECTION_STATE_LIVE {
+			return nil
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return fault.New(fault.Timeout, "the connection with %s is not live but %s", to, state)
+		}
+	}
+}
+
+// checkWays makes a check that all messages came in through a stub whose address has via
+// in it, or through none.
+func checkWays(to *worker.Process, via string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var all map[string]uint64
+		if err := to.Call(ctx, DoWays, nil, &all); err != nil {
+			return err
+		}
+		for stub, n := range all {
+			if (via == "") != (stub == "") || !strings.Contains(stub, via) {
+				return fault.New(fault.Unavailable, "%d messages came in through %q, not the way that is measured", n, stub)
+			}
+		}
+		if len(all) == 0 {
+			return fmt.Errorf("no message came")
+		}
+		return nil
+	}
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"github.com/peerbus/peerbus/bench/baseline"
+	"github.com/peerbus/peerbus/bench/internal/worker"
+	"github.com/peerbus/peerbus/bench/ours"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// roles are what this program is as a worker.
+var roles = map[string]worker.Role{
+	ours.EndRole:           worker.As(ours.NewEnd),
+	baseline.RelayRole:     worker.As(baseline.NewRelay),
+	baseline.RelayEndRole:  worker.As(baseline.NewRelayEnd),
+	baseline.NATSRole:      worker.As(baseline.NewNATS),
+	baseline.NATSEndRole:   worker.As(baseline.NewNATSEnd),
+	baseline.PionRole:      worker.As(baseline.NewPion),
+	ours.SessionsRole:      worker.As(ours.NewSessions),
+	baseline.StreamsRole:   worker.As(baseline.NewStreams),
+	baseline.CrowdRole:     worker.As(baseline.NewCrowd),
+	ours.SetUpRole:         worker.As(ours.NewSetUp),
+	baseline.PionSetUpRole: worker.As(baseline.NewPionSetUp),
+	baseline.PionHeldRole:  worker.As(baseline.NewPionHeld),
+	baseline.EmptyRole:     worker.As(baseline.NewEmpty),
+}
+
+// work is a worker until the standard input ends. An interrupt at the terminal is for
+// the parent alone.
+func work(args []string) error {
+	const words = 2
+	if len(args) != words || roles[args[0]] == nil {
+		return fault.New(fault.BadRequest, "%s is for this program alone", worker.Word)
+	}
+	return worker.Serve(context.Background(), roles[args[0]], json.RawMessage(args[1]), os.Stdin, os.Stdout)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+
+	"github.com/peerbus/peerbus/bench/cases"
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// settings of a run.
+type settings struct {
+	binary string
+	only   *regexp.Regexp
+	rounds int
+	lasts  time.Duration
+	short  bool
+	list   bool
+	format string
+	json   string // file
+	plot   string // file
+	from   string // file
+	// profiles is a directory; none when it is empty.
+	profiles string
+}
+
+// What -short makes of them, unless they are given.
+const (
+	shortRounds = 2
+	shortLasts  = 100 * time.Millisecond
+)
+
+func parse(args []string) (*settings, error) {
+	s := &settings{}
+	var only string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&s.binary, "bin", "../bin/peerbus", "the peerbus program")
+	f.StringVar(&only, "run", "", "only cases whose names match this `regular expression`")
+	f.IntVar(&s.rounds, "rounds", 7, "rounds of each case")
+	f.DurationVar(&s.lasts, "lasts", time.Second, "how long one side of a round lasts, about")
+	f.BoolVar(&s.short, "short", false, "little of everything, to see that it runs; the figures say nothing")
+	f.BoolVar(&s.list, "list", false, "list the cases")
+	f.StringVar(&s.format, "o", "table", "what is printed: table, json or markdown")
+	f.StringVar(&s.json, "json", "", "`FILE` for the JSON besides")
+	f.StringVar(&s.plot, "plot", "", "`FILE` for a plot of the ratios, as SVG")
+	f.StringVar(&s.profiles, "profile", "", "`DIR` for a CPU profile of each service of ours, after the rounds of each case")
+	f.StringVar(&s.from, "from", "", "print what this JSON `FILE` has, and measure nothing")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	given := map[string]bool{}
+	f.Visit(func(x *flag.Flag) { given[x.Name] = true })
+	if s.short && !given["rounds"] {
+		s.rounds = shortRounds
+	}
+	if s.short && !given["lasts"] {
+		s.lasts = shortLasts
+	}
+	var err error
+	if s.only, err = regexp.Compile(only); err != nil {
+		return nil, fault.New(fault.BadRequest, "run: %w", err).In("run")
+	}
+	return s, s.check(f.Args())
+}
+
+func (s *settings) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fault.New(fault.BadRequest, "%q is not understood", rest[0])
+	case s.rounds < 1:
+		return fault.New(fault.BadRequest, "rounds must be at least 1").In("rounds")
+	case s.lasts < time.Millisecond:
+		return fault.New(fault.BadRequest, "lasts must be at least 1ms").In("lasts")
+	case s.format != "table" && s.format != "json" && s.format != "markdown":
+		return fault.New(fault.BadRequest, "o must be table, json or markdown, not %q", s.format).In("o")
+	}
+	return nil
+}
+
+// chosen are the cases that are wanted.
+func (s *settings) chosen() []cases.Case {
+	var some []cases.Case
+	for _, c := range cases.All() {
+		if s.only.MatchString(c.Name) {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+func (s *settings) writeList(w io.Writer) error {
+	for _, c := range s.chosen() {
+		if _, err := fmt.Fprintf(w, "%-20s %s / %s\n", c.Name, c.What, c.Beside); err != nil {
+			return err
+		}
+	}
+	return nil
+}
