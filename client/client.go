@@ -43,6 +43,7 @@ type Bus struct {
 	cfg      Config
 	origin   []byte // nil when its posts have no numbers
 	out      *outbox
+	ids      *ids
 	sequence atomic.Uint64
 	marks    *once.Marks // nil at a stub; owned by the reader
 
@@ -69,7 +70,7 @@ func New(cfg Config) (*Bus, error) {
 	}
 	cfg.Limits = cfg.Limits.orDefaults()
 	b := &Bus{
-		cfg: cfg, ready: make(chan struct{}),
+		cfg: cfg, ready: make(chan struct{}), ids: newIDs(),
 		listeners: map[string]*Listener{}, calls: map[uint64]*call{},
 	}
 	if cfg.Component == pb.Component_COMPONENT_APPLICATION && !cfg.Unnumbered {

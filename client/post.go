@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -129,7 +127,7 @@ func (b *Bus) newEntry(m *pb.Message, opts []PostOption) (*entry, error) {
 		m = &made.message
 	}
 	if m.Id == "" {
-		m.Id = message.StringID(uuid.NewString())
+		m.Id = b.ids.next()
 	}
 	p := &made.post
 	p.Message = m

@@ -40,6 +40,9 @@ func KeyedID(key string) string {
 
 // StringID is the id text of a string.
 func StringID(s string) string {
+	if isPlain(s) {
+		return `"` + s + `"`
+	}
 	b, _ := json.Marshal(s)
 	return string(b)
 }

@@ -107,6 +107,16 @@ var plain = func() (is [256]bool) {
 	return is
 }()
 
+// isPlain tells whether a text is its own JSON, but for the quotes.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if !plain[s[i]] || s[i] == '<' || s[i] == '>' || s[i] == '&' { // these for the sake of HTML
+			return false
+		}
+	}
+	return true
+}
+
 // text skips a string. Its first quote is there.
 func (c *checker) text() bool {
 	b, at := c.b, c.at+1

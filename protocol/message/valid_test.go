@@ -40,3 +40,15 @@ func BenchmarkValidJSON(b *testing.B) {
 		}
 	})
 }
+
+func TestStringID(t *testing.T) {
+	for _, s := range []string{"", "a-1", `a"b`, `a\b`, "<a>&", "ä", "\x7f", "\n", "\xff"} {
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := StringID(s); got != string(want) {
+			t.Errorf("%q: %s, want %s", s, got, want)
+		}
+	}
+}

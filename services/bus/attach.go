@@ -100,6 +100,11 @@ func (s *stream) charge(bytes int) {
 	}
 }
 
+// overdraws tells whether a charge would be more than the stream may have.
+func (s *stream) overdraws(bytes int) bool {
+	return s.held.Load()+int64(bytes) > int64(s.limits.HeldBytes)
+}
+
 func (s *stream) overdrawn() bool { return s.held.Load() > int64(s.limits.HeldBytes) }
 
 // hold waits while the stream has overdrawn. Each post and outcome is charged

@@ -105,7 +105,7 @@ func (in *inbox) offer(p *post) (taken bool, err error) {
 	case in.overflow.len() == 0 && in.fits(p):
 		in.enqueue(p)
 		return true, nil
-	case p.by == poster(itself{}), p.by == poster(s) && s.overdrawn():
+	case p.by == poster(itself{}), p.by == poster(s) && s.overdraws(p.cost()):
 		// The bus waits for nobody. A stream's credit comes behind its posts:
 		// holding them would keep it away.
 		return false, in.full()
