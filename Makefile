@@ -21,7 +21,7 @@ CHAOS    ?= 1m
 SEED     ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help reference generate build test race fuzz bench churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench bench-short bench-code churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,13 @@ race: ## run all tests under the race detector
 fuzz: ## fuzz every parser for FUZZTIME (5s)
 	@GO='$(GO)' ./scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## run the benchmarks that stand beside the code
+bench: build ## measure beside raw gRPC, pion and NATS (12 min; Linux, root), and write docs/performance/
+	cd bench && $(GO) run . -bin ../$(BIN) -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg
+
+bench-short: build ## see that the measuring runs; the figures say nothing
+	cd bench && $(GO) test -count=1 -shuffle=on ./... && $(GO) run . -bin ../$(BIN) -short
+
+bench-code: ## run the benchmarks that stand beside the code
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 churn: ## set up and close CHURN connections one after another, BURST at once; count what is left
@@ -99,13 +105,14 @@ lint: ## vet, staticcheck, gofmt and the protos' style
 	cd k8s/monitoring && $(GO) vet ./... && $(GO) tool -modfile=../../tools/go.mod staticcheck ./...
 	cd k8s && $(GO) vet ./... && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	cd image && $(GO) vet ./... && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
+	cd bench && $(GO) vet ./... && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	$(TOOL) buf lint
 
 fresh: generate ## prove that gen/ is what api/ says
 	@git diff --exit-code -- gen || { echo 'gen/ is not fresh: run make generate'; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- gen)" || { echo 'gen/ has files that are not committed'; exit 1; }
 
-check: fresh lint race monitoring manifests image-test docs churn fuzz demo chaos ## all that CI runs
+check: fresh lint race monitoring manifests image-test docs churn fuzz demo chaos bench-short ## all that CI runs
 
 clean: ## remove what was built
 	rm -rf bin
