@@ -1,6 +1,9 @@
 package message
 
-import "unicode/utf8"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // maxDepth bounds how deep arrays and objects stand in one another, as encoding/json
 // does.
@@ -117,10 +120,21 @@ func isPlain(s string) bool {
 	return true
 }
 
+// allPlain tells whether eight bytes are plain. In each byte of what it puts together the
+// highest bit is set if that is a control character, a quote, a backslash or no ASCII.
+func allPlain(x uint64) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := x^(ones*'"'), x^(ones*'\\')
+	return (x|(x-ones*' ')|(quote-ones)|(backslash-ones))&high == 0
+}
+
 // text skips a string. Its first quote is there.
 func (c *checker) text() bool {
 	b, at := c.b, c.at+1
 	for {
+		for len(b)-at >= 8 && allPlain(binary.LittleEndian.Uint64(b[at:])) {
+			at += 8
+		}
 		for at < len(b) && plain[b[at]] {
 			at++
 		}
