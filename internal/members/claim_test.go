@@ -68,3 +68,33 @@ func TestARefusedClaim(t *testing.T) {
 		})
 	}
 }
+
+// purged counts what is removed.
+type purged struct {
+	jetstream.KeyValue
+	n int
+}
+
+func (p *purged) Purge(context.Context, string, ...jetstream.KVDeleteOpt) error {
+	p.n++
+	return nil
+}
+
+// A key that was known before another watch, and that this one has not brought, is not in
+// the bucket, or has been written since: what is there is another one's.
+func TestAKeyThatIsNotThereIsNotRemoved(t *testing.T) {
+	g, err := New(Config{Engine: &engine.Engine{}, Self: member("bus", "me"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := &purged{}
+	g.kv = kv
+	g.clear(t.Context(), leadKey("bus"), 0)
+	if kv.n != 0 {
+		t.Error("it is removed, whatever it is")
+	}
+	g.clear(t.Context(), leadKey("bus"), 7)
+	if kv.n != 1 {
+		t.Error("one that is there is not removed")
+	}
+}

@@ -355,8 +355,12 @@ func (g *Group) forget() map[string]uint64 {
 
 // clear removes the key of one that is gone from the bucket, unless it has written
 // it meanwhile. It tries until it knows: nobody sees the key any more, and that of a
-// leader keeps all others from leading.
+// leader keeps all others from leading. Without a revision the bucket has not brought the
+// key, and NATS would remove whatever it has by then.
 func (g *Group) clear(ctx context.Context, key string, revision uint64) {
+	if revision == 0 {
+		return
+	}
 	wait := retry.Backoff{Min: g.limits.Beat}
 	for {
 		err := g.tryClear(ctx, key, revision)
