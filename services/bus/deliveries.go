@@ -68,8 +68,10 @@ func (f *fromReplica) keep() {
 	l := f.queue.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.kept = true
-	f.queue.advance()
+	if !f.dealt {
+		f.kept = true
+		f.queue.advance()
+	}
 }
 
 // advance gives credit for what has been dealt with, in order. What is only kept counts as
