@@ -15,7 +15,8 @@ import (
 // already, and knows it by origin and number.
 //
 //	                      the client asks again here   … at another replica (mesh.waits)
-//	response is to come   as ever                      handed on when it comes
+//	response is to come   as ever; the others are      handed on when it comes
+//	                      asked whether it has come
 //	kept (request.kept)   given to its new stream      handed on
 //	given before (given)  given again                  a copy is handed on
 //
@@ -99,16 +100,17 @@ func (b *Bus) handKept(q *request, in *inbox) {
 	}
 }
 
-// giveKept answers a client that is back with the response that was kept.
-func (b *Bus) giveKept(q *request) {
+// giveKept answers a client that is back with the response that was kept, if one was.
+func (b *Bus) giveKept(q *request) bool {
 	p := b.requests.release(q)
 	if p == nil {
-		return
+		return false
 	}
 	b.metrics.request("answered")
 	q.adopt(p)
 	p.owed.Store(0)
 	b.respond(q, p)
+	return true
 }
 
 // forgo ends the time of a response that is kept. One whose client has just come back
@@ -133,7 +135,9 @@ func (b *Bus) answerAgain(p, had *post, answer *pb.Outcome) *pb.Outcome {
 	switch {
 	case b.mesh == nil:
 	case had != nil && had.request != nil:
-		b.giveKept(had.request)
+		if !b.giveKept(had.request) && had.request.told.Load() {
+			b.mesh.ask(had.request)
+		}
 	case had == nil && answer.GetCode() == int32(fault.Unavailable):
 		if m := b.mesh.given.to(elsewhere{origin: string(p.m.Origin), number: p.m.Number}, message.KeyOf(p.m)); m != nil {
 			return &pb.Outcome{Code: int32(fault.OK), Response: m}

@@ -200,11 +200,36 @@ func TestARequestIsAskedWhereItWasBefore(t *testing.T) {
 				a.untilAwaited(m)
 				answer(m)
 			}
-			b.until("it is answered", func() bool { return b.bus.requests.count() == 0 && a.bus.requests.count() == 0 })
+			b.until("it is answered", func() bool { return b.bus.requests.count() == 0 })
 			b.breakOff("x")
 			wantResponse(t, asker.ask(a).outcome())
 		})
 	}
+}
+
+// A client has asked at a replica, then at another one, and loses its stream there too.
+func TestAResponseIsKeptWhereItsClientAskedLast(t *testing.T) {
+	c := newCluster(t, Limits{RequestTime: 5 * time.Second}, 3)
+	a, b := c.all[0], c.all[1]
+	asker := lateAsker{t, "x", 1}
+	asked, answer := c.all[2].answering(carol)
+	asker.ask(b)
+	m := a.next(asked)
+	a.untilAwaited(m)
+	b.breakOff("x")
+	asker.ask(a)
+	b.untilAwaited(m)
+	c.all[2].until("it is known who asked last", func() bool {
+		mesh := c.all[2].bus.mesh
+		mesh.mu.Lock()
+		defer mesh.mu.Unlock()
+		at, _ := mesh.awaited.get(message.KeyOf(m))
+		return at.replica == a.bus.mesh.id
+	})
+	a.breakOff("x")
+	answer(m)
+	a.until("the response is kept", func() bool { return a.bus.requests.keeps() > 0 || a.bus.requests.count() == 0 })
+	wantResponse(t, asker.ask(a).outcome())
 }
 
 // What is kept for one client does not keep from others what is handed over to them.
