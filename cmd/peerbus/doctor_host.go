@@ -46,11 +46,11 @@ func (s *runtimeThere) isHere(ctx context.Context, addrs string) bool {
 	return false
 }
 
-// leadsHere tells whether HOST:PORT is an address of this machine.
+// leadsHere tells whether HOST:PORT is an address of this machine; so is one without a host.
 func leadsHere(ctx context.Context, addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
+	if err != nil || host == "" {
+		return err == nil
 	}
 	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
 	if err != nil {
@@ -58,7 +58,7 @@ func leadsHere(ctx context.Context, addr string) bool {
 	}
 	own, err := net.InterfaceAddrs()
 	return slices.ContainsFunc(ips, func(ip net.IPAddr) bool {
-		return ip.IP.IsLoopback() || err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
+		return ip.IP.IsLoopback() || ip.IP.IsUnspecified() || err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
 			network, ok := a.(*net.IPNet)
 			return ok && network.IP.Equal(ip.IP)
 		})

@@ -167,7 +167,7 @@ func TestDataDirs(t *testing.T) {
 
 func TestAddressesOfThisMachine(t *testing.T) {
 	for addr, here := range map[string]bool{
-		"127.0.0.1:7401": true, "localhost:7401": true, "[::1]:7401": true,
+		"127.0.0.1:7401": true, "localhost:7401": true, "[::1]:7401": true, ":7401": true, "0.0.0.0:7401": true, "[::]:7401": true,
 		"192.0.2.1:7401": false, "[2001:db8::1]:7401": false, "7401": false,
 	} {
 		if got := leadsHere(t.Context(), addr); got != here {

@@ -9,7 +9,7 @@ import (
 )
 
 // CheckURL says what is wrong with the URLs of an existing NATS, several with commas
-// between them: BadRequest, without the password that one may have.
+// between them: BadRequest, without the password or the token that one may have.
 func CheckURL(urls string) error {
 	all := splitURLs(urls)
 	if len(all) == 0 && urls != "" {
@@ -24,10 +24,10 @@ func CheckURL(urls string) error {
 			return fault.New(fault.BadRequest, "one is no URL: want nats://HOST:PORT")
 		}
 		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return fault.New(fault.BadRequest, "%q: a NATS has no %s://: want nats://HOST:PORT, or tls, ws or wss", u.Redacted(), u.Scheme)
+			return fault.New(fault.BadRequest, "%q: a NATS has no %s://: want nats://HOST:PORT, or tls, ws or wss", shown(u), u.Scheme)
 		}
 		if u.Hostname() == "" {
-			return fault.New(fault.BadRequest, "%q names no host: want nats://HOST:PORT", u.Redacted())
+			return fault.New(fault.BadRequest, "%q names no host: want nats://HOST:PORT", shown(u))
 		}
 	}
 	return nil
@@ -44,7 +44,7 @@ func splitURLs(urls string) []string {
 	return out
 }
 
-// redacted gives URLs that CheckURL takes without their passwords.
+// redacted gives URLs that CheckURL takes without their passwords and tokens.
 func redacted(urls string) string {
 	var out []string
 	for _, text := range splitURLs(urls) {
@@ -52,9 +52,17 @@ func redacted(urls string) string {
 			text = "nats://" + text
 		}
 		if u, err := url.Parse(text); err == nil {
-			text = u.Redacted()
+			text = shown(u)
 		}
 		out = append(out, text)
 	}
 	return strings.Join(out, ",")
+}
+
+// shown is a URL without its secret: a user without a password is a token.
+func shown(u *url.URL) string {
+	if _, has := u.User.Password(); u.User != nil && !has {
+		u.User = url.User("xxxxx")
+	}
+	return u.Redacted()
 }

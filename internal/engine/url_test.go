@@ -21,6 +21,7 @@ func TestURLs(t *testing.T) {
 		"nats://:4222":                   "no host",
 		"nats://n:x":                     "no URL",
 		"natz://user:secret@n":           "natz://user:xxxxx@n",
+		"natz://secret@n":                "natz://xxxxx@n",
 	} {
 		err := CheckURL(urls)
 		if want == "" && err == nil {
@@ -36,6 +37,7 @@ func TestNoPasswordIsShown(t *testing.T) {
 	for urls, want := range map[string]string{
 		"nats://user:secret@a:1, b:2": "nats://user:xxxxx@a:1,b:2",
 		"user:secret@a:1":             "nats://user:xxxxx@a:1",
+		"nats://token@a:1,token@b":    "nats://xxxxx@a:1,nats://xxxxx@b",
 	} {
 		if got := redacted(urls); got != want {
 			t.Errorf("%s is shown as %s", urls, got)

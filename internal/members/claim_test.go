@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -66,5 +68,59 @@ func TestARefusedClaim(t *testing.T) {
 				t.Errorf("claimed at %d: %v", revision, err)
 			}
 		})
+	}
+}
+
+// purged counts what is removed.
+type purged struct {
+	jetstream.KeyValue
+	n int
+}
+
+func (p *purged) Purge(context.Context, string, ...jetstream.KVDeleteOpt) error {
+	p.n++
+	return nil
+}
+
+// A key that was known before another watch, and that this one has not brought, is not in
+// the bucket, or has been written since: what is there is another one's.
+func TestAKeyThatIsNotThereIsNotRemoved(t *testing.T) {
+	g, err := New(Config{Engine: &engine.Engine{}, Self: member("bus", "me"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := &purged{}
+	g.kv = kv
+	g.clear(t.Context(), leadKey("bus"), 0)
+	if kv.n != 0 {
+		t.Error("it is removed, whatever it is")
+	}
+	g.clear(t.Context(), leadKey("bus"), 7)
+	if kv.n != 1 {
+		t.Error("one that is there is not removed")
+	}
+}
+
+// What NATS says itself is not taken for the want of a majority.
+func TestTroubleSaysWhatNATSSays(t *testing.T) {
+	g, err := New(Config{Engine: &engine.Engine{}, Self: member("bus", "me"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.beaten = time.Now().Add(-time.Minute)
+	for _, tc := range []struct {
+		why  error
+		want string
+	}{
+		{context.DeadlineExceeded, "does not answer"},
+		{&jetstream.APIError{Code: 400, Description: "it is full"}, "it is full"},
+	} {
+		g.noteBeat(tc.why)
+		if trouble := g.Trouble(); trouble == nil || !strings.Contains(trouble.Error(), tc.want) {
+			t.Errorf("%v: %v", tc.why, trouble)
+		}
+	}
+	if g.noteBeat(nil); g.Trouble() != nil {
+		t.Error("it is in trouble, though its beat was written")
 	}
 }

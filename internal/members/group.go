@@ -61,6 +61,7 @@ type Group struct {
 	view    *view
 	loaded  bool          // all that was in the bucket has been seen
 	beaten  time.Time     // when this member's key was last written, or Run began; zero before
+	refused error         // why that was not written since
 	changed chan struct{} // closed, and replaced, with each change
 }
 
@@ -90,7 +91,7 @@ func New(cfg Config) (*Group, error) {
 func (g *Group) Run(ctx context.Context) error {
 	defer close(g.gone)
 	defer g.clearing.Wait()
-	g.noteBeat()
+	g.noteBeat(nil)
 	kv, err := g.open(ctx)
 	if err != nil {
 		return err
@@ -149,11 +150,11 @@ func (g *Group) beatOn(ctx context.Context) error {
 		case err == nil && failing:
 			g.log.Info("the other members are told again that this one is there")
 		}
+		g.noteBeat(err)
 		switch failing = err != nil; {
 		case errors.Is(err, jetstream.ErrNoStreamResponse): // nobody takes what is written
 			g.mend(ctx)
 		case !failing:
-			g.noteBeat()
 			if w.isStale(revision, g.seen(), g.limits.Misses) {
 				g.stall()
 			}
@@ -189,10 +190,13 @@ func (g *Group) stall() {
 	}
 }
 
-func (g *Group) noteBeat() {
+// noteBeat notes how a beat has ended.
+func (g *Group) noteBeat(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.beaten = time.Now()
+	if g.refused = err; err == nil {
+		g.beaten = time.Now()
+	}
 }
 
 // Trouble says what NATS lacks, and since when, while this member can write nothing
@@ -204,7 +208,11 @@ func (g *Group) Trouble() error {
 	if g.beaten.IsZero() || since <= g.limits.Write {
 		return nil
 	}
-	return fault.New(fault.Unavailable, "%s, for %s now", g.engine.Lacks(), since.Round(time.Second))
+	why := g.engine.Lacks()
+	if g.refused != nil && !engine.IsPassing(g.refused) { // it says so itself, as one that is full does
+		why = "NATS takes no write: " + g.refused.Error()
+	}
+	return fault.New(fault.Unavailable, "%s, for %s now", why, since.Round(time.Second))
 }
 
 // errMoved gives a beat up whose server is lost.
@@ -355,8 +363,12 @@ func (g *Group) forget() map[string]uint64 {
 
 // clear removes the key of one that is gone from the bucket, unless it has written
 // it meanwhile. It tries until it knows: nobody sees the key any more, and that of a
-// leader keeps all others from leading.
+// leader keeps all others from leading. Without a revision the bucket has not brought the
+// key, and NATS would remove whatever it has by then.
 func (g *Group) clear(ctx context.Context, key string, revision uint64) {
+	if revision == 0 {
+		return
+	}
 	wait := retry.Backoff{Min: g.limits.Beat}
 	for {
 		err := g.tryClear(ctx, key, revision)

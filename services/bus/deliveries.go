@@ -28,6 +28,7 @@ type queue struct {
 	at     string // the address that the name leads to
 	since  uint64 // the change by which the other one was told of that listener
 	items  fifo[*fromReplica]
+	bytes  int    // of items
 	idle   int    // of items, at the end: those that have no listener yet
 	credit uint32 // bytes to give back
 	dirty  bool   // it is in link.dirty
@@ -40,6 +41,7 @@ type fromReplica struct {
 	size  uint32
 	post  *post
 	dealt bool
+	kept  bool  // for a client that is away (late.go)
 	why   error // it was refused
 	since time.Time
 }
@@ -51,19 +53,42 @@ func (*fromReplica) sendBack(*post, ...string) {}
 
 // settled gives credit for it, and for those behind it that have been dealt with.
 func (f *fromReplica) settled(_ *post, err error) {
-	q, l := f.queue, f.queue.link
+	l := f.queue.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.dealt, f.why = true, err
+	if !f.dealt {
+		f.dealt, f.why = true, err
+		f.queue.advance()
+	}
+}
+
+// keep notes that it is kept for a client that is away.
+func (f *fromReplica) keep() {
+	l := f.queue.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !f.dealt {
+		f.kept = true
+		f.queue.advance()
+	}
+}
+
+// advance gives credit for what has been dealt with, in order. What is only kept counts as
+// that once it is in the way of others: half of what the other replica may send is here.
+func (q *queue) advance() {
 	if q.over {
 		return
 	}
-	for q.items.len() > 0 && (*q.items.first()).dealt {
+	for q.items.len() > 0 {
+		f := *q.items.first()
+		f.dealt = f.dealt || f.kept && q.bytes > q.link.bus.limits.Window/2
+		if !f.dealt {
+			return
+		}
+		q.bytes -= int(f.size)
 		q.give(q.items.pop())
 	}
-	if q.items.len() == 0 {
-		delete(l.queues, q.number)
-	}
+	delete(q.link.queues, q.number)
 }
 
 // give has credit given for one.
@@ -164,10 +189,12 @@ func (l *link) enqueue(d *pb.Delivery, handed bool) (f *fromReplica, offered boo
 	f.post = newPost(f, m)
 	f.post.size, f.post.meshed, f.post.verified = size, true, true
 	q.items.push(f)
+	q.bytes += size
 	if q.idle > 0 {
 		q.idle++
 		return f, false
 	}
+	q.advance()
 	return f, true
 }
 

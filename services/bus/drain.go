@@ -33,7 +33,7 @@ func (b *Bus) HandOver(ctx context.Context) {
 			return
 		}
 		if !b.mesh.stays() {
-			b.log.Warn("not all could be handed over, as the other replicas stop too", "count", left)
+			b.log.Warn("not all could be handed over, as no other replica is there that goes on", "count", left)
 			return
 		}
 		select {

@@ -25,9 +25,19 @@ func (w way) leaves() bool {
 
 // await tells the others that a response is waited for here, once.
 func (m *mesh) await(q *request) {
-	if q.told.Swap(true) {
-		return
+	if !q.told.Swap(true) {
+		m.ask(q)
 	}
+}
+
+// ask tells it them, or again when the client asks here again: one of them may have given
+// the response away meanwhile. Where the same client has asked before it waits no more.
+func (m *mesh) ask(q *request) {
+	m.mu.Lock()
+	if at, ok := m.awaited.get(q.key); ok && at.number != 0 && at.posted(q.post.m) {
+		m.awaited.delete(q.key)
+	}
+	m.mu.Unlock()
 	for _, l := range *m.links.Load() {
 		l.await(q)
 	}

@@ -15,12 +15,15 @@ import (
 // already, and knows it by origin and number.
 //
 //	                      the client asks again here   … at another replica (mesh.waits)
-//	response is to come   as ever                      handed on when it comes
+//	response is to come   as ever; the others are      handed on when it comes
+//	                      asked whether it has come
 //	kept (request.kept)   given to its new stream      handed on
 //	given before (given)  given again                  a copy is handed on
 //
-// A kept response is not dealt with, so its sender has it too. That holds for
-// Limits.ReturnTime, as for listeners that were cut off; then it counts as given.
+// A kept response is not dealt with, so its sender has it too, unless it is in the way of
+// what another replica hands over (queue.advance). That holds for Limits.ReturnTime, as for
+// listeners that were cut off; then it counts as given. A client that comes back to a
+// replica whose response was handed on is taken for one that has not asked yet.
 
 // isFinal tells whether a response is the last one to its request.
 func isFinal(m *pb.Message) bool {
@@ -35,21 +38,30 @@ func (b *Bus) answersElsewhere(p *post) bool {
 	if q == nil {
 		return false
 	}
-	if in := b.mesh.waiter(p.m); in != nil {
-		if isFinal(p.m) {
+	m := p.m
+	if in := b.mesh.waiter(m); in != nil {
+		if isFinal(m) {
+			q.moved.Store(true)
 			b.requests.drop(q)
 		}
 		b.handTo(in, p)
 		return true
 	}
-	if !isFinal(p.m) || !b.requests.keep(q, p, func() { b.forgo(q) }) {
+	if !isFinal(m) {
 		return false
 	}
-	p.owed.Store(1)
+	p.owed.Store(1) // before anybody may take it out
+	if !b.requests.keep(q, p, func() { b.forgo(q) }) {
+		p.owed.Store(0)
+		return false
+	}
 	b.settle(p, nil)
+	if f, ok := p.by.(*fromReplica); ok {
+		f.keep()
+	}
 	if b.requests.left(q.key) == nil { // it is back, and may have asked before this was kept
 		b.giveKept(q)
-	} else if in := b.mesh.waiter(p.m); in != nil {
+	} else if in := b.mesh.waiter(m); in != nil {
 		b.handKept(q, in)
 	}
 	return true
@@ -82,28 +94,36 @@ func (at elsewhere) posted(m *pb.Message) bool {
 
 func (b *Bus) handKept(q *request, in *inbox) {
 	if p := b.requests.release(q); p != nil {
+		q.moved.Store(true)
 		b.requests.gone(q)
 		b.handTo(in, p)
 	}
 }
 
-// giveKept answers a client that is back with the response that was kept.
-func (b *Bus) giveKept(q *request) {
+// giveKept answers a client that is back with the response that was kept, if one was.
+func (b *Bus) giveKept(q *request) bool {
 	p := b.requests.release(q)
 	if p == nil {
-		return
+		return false
 	}
 	b.metrics.request("answered")
 	q.adopt(p)
 	p.owed.Store(0)
 	b.respond(q, p)
+	return true
 }
 
-// forgo ends the time of a response that is kept.
+// forgo ends the time of a response that is kept. One whose client has just come back
+// is given.
 func (b *Bus) forgo(q *request) {
+	if b.requests.left(q.key) != q {
+		b.giveKept(q)
+		return
+	}
 	if p := b.requests.release(q); p != nil {
 		b.requests.gone(q)
 		b.mesh.gave(q, p.m)
+		q.post.end(nil) // the client asks again for what it was not told
 		b.finish(p)
 	}
 }
@@ -115,7 +135,9 @@ func (b *Bus) answerAgain(p, had *post, answer *pb.Outcome) *pb.Outcome {
 	switch {
 	case b.mesh == nil:
 	case had != nil && had.request != nil:
-		b.giveKept(had.request)
+		if !b.giveKept(had.request) && had.request.told.Load() {
+			b.mesh.ask(had.request)
+		}
 	case had == nil && answer.GetCode() == int32(fault.Unavailable):
 		if m := b.mesh.given.to(elsewhere{origin: string(p.m.Origin), number: p.m.Number}, message.KeyOf(p.m)); m != nil {
 			return &pb.Outcome{Code: int32(fault.OK), Response: m}
@@ -194,9 +216,8 @@ func (m *mesh) gave(q *request, response *pb.Message) {
 	at, ok := m.awaited.get(q.key)
 	if ok = ok && at.number != 0 && at.posted(q.post.m); ok {
 		m.awaited.delete(q.key)
-	} else {
-		m.given.put(q, response)
 	}
+	m.given.put(q, response) // who waits elsewhere may not wait there any more
 	m.mu.Unlock()
 	if ok {
 		m.copyTo(at, response)

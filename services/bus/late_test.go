@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ type lateAsker struct {
 	number uint64
 }
 
-func (a *lateAsker) ask(h *replicaHouse) *raw {
+func (a lateAsker) ask(h *replicaHouse) *raw {
 	a.t.Helper()
 	r := h.rawOf(pb.Component_COMPONENT_APPLICATION, a.origin)
 	r.sequence = 7
@@ -161,6 +162,104 @@ func TestAResponseIsKeptForAWhile(t *testing.T) {
 	}
 	if n := a.bus.requests.keeps(); n != 0 {
 		t.Errorf("%d bytes are kept", n)
+	}
+}
+
+// The client is back only then, and asks again.
+func TestAResponseThatCountsAsGivenIsGiven(t *testing.T) {
+	c := newCluster(t, Limits{ReturnTime: 50 * time.Millisecond, RequestTime: 5 * time.Second}, 2)
+	a := c.all[0]
+	asker := lateAsker{t, "x", 1}
+	asked, answer := c.all[1].answering(carol)
+	asker.ask(a)
+	m := a.next(asked)
+	a.breakOff("x")
+	answer(m)
+	a.until("it counts as given", func() bool { return a.bus.requests.count() == 0 })
+	wantResponse(t, asker.ask(a).outcome())
+}
+
+// The client gets the response at another replica, does not read it, and is back at the
+// first one.
+func TestARequestIsAskedWhereItWasBefore(t *testing.T) {
+	for _, when := range []string{"kept", "handed on"} {
+		t.Run(when, func(t *testing.T) {
+			c := newCluster(t, Limits{RequestTime: 5 * time.Second}, 3)
+			a, b := c.all[0], c.all[1]
+			asker := lateAsker{t, "x", 1}
+			asked, answer := c.all[2].answering(carol)
+			asker.ask(a)
+			m := a.next(asked)
+			a.breakOff("x")
+			if when == "kept" {
+				answer(m)
+				a.until("the response is kept", func() bool { return a.bus.requests.keeps() > 0 })
+				asker.ask(b)
+			} else {
+				asker.ask(b)
+				a.untilAwaited(m)
+				answer(m)
+			}
+			b.until("it is answered", func() bool { return b.bus.requests.count() == 0 })
+			b.breakOff("x")
+			wantResponse(t, asker.ask(a).outcome())
+		})
+	}
+}
+
+// A client has asked at a replica, then at another one, and loses its stream there too.
+func TestAResponseIsKeptWhereItsClientAskedLast(t *testing.T) {
+	c := newCluster(t, Limits{RequestTime: 5 * time.Second}, 3)
+	a, b := c.all[0], c.all[1]
+	asker := lateAsker{t, "x", 1}
+	asked, answer := c.all[2].answering(carol)
+	asker.ask(b)
+	m := a.next(asked)
+	a.untilAwaited(m)
+	b.breakOff("x")
+	asker.ask(a)
+	b.untilAwaited(m)
+	c.all[2].until("it is known who asked last", func() bool {
+		mesh := c.all[2].bus.mesh
+		mesh.mu.Lock()
+		defer mesh.mu.Unlock()
+		at, _ := mesh.awaited.get(message.KeyOf(m))
+		return at.replica == a.bus.mesh.id
+	})
+	a.breakOff("x")
+	answer(m)
+	a.until("the response is kept", func() bool { return a.bus.requests.keeps() > 0 || a.bus.requests.count() == 0 })
+	wantResponse(t, asker.ask(a).outcome())
+}
+
+// What is kept for one client does not keep from others what is handed over to them.
+func TestAResponseThatIsKeptHoldsUpNoOthers(t *testing.T) {
+	c := newCluster(t, Limits{Window: 4 << 10, ReturnTime: time.Minute, RequestTime: time.Minute}, 2)
+	a, app := c.all[0], c.all[1].app()
+	asked, answer := c.all[1].answering(carol)
+	lateAsker{t, "x", 1}.ask(a)
+	m := a.next(asked)
+	a.breakOff("x")
+	answer(m)
+	a.until("the response is kept", func() bool { return a.bus.requests.keeps() > 0 })
+	long := map[string]any{"value": strings.Repeat("x", 1<<10)}
+	if _, err := app.Listen(a.ctx, bob, func(ctx context.Context, m *pb.Message) {
+		if err := app.Post(ctx, message.Answer(m, 200, long)); err != nil {
+			t.Errorf("answering: %v", err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, 10*time.Second)
+	defer cancel()
+	other := a.app()
+	for n := range 20 {
+		if _, err := other.Request(ctx, numbered(alice, bob, n)); err != nil {
+			t.Fatalf("request %d: %v", n, err)
+		}
+	}
+	if a.bus.requests.keeps() == 0 {
+		t.Error("the response is not kept any more")
 	}
 }
 

@@ -168,7 +168,12 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 		o.open[p.number] = p
 		return true, nil, false
 	}
-	if had := o.open[p.number]; had != nil {
+	switch had := o.open[p.number]; {
+	case had == nil:
+	case had.request != nil && had.request.moved.Load():
+		o.open[p.number] = p
+		return true, nil, false
+	default:
 		return false, had.known(), false
 	}
 	failed, refused := o.failed.get(p.number)

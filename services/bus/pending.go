@@ -32,6 +32,7 @@ type request struct {
 	began time.Time
 	over  atomic.Bool // it has been taken out
 	told  atomic.Bool // the other replicas have been told of it
+	moved atomic.Bool // its client has asked another replica, which has the response
 
 	// guarded by requests.mu
 	kept   *post       // its response, which came while its client was away

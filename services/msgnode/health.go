@@ -1,6 +1,7 @@
 package msgnode
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -116,9 +117,13 @@ func (n *Node) Health() error {
 	return nil
 }
 
-// storeless says why no session can be opened, and since when.
+// storeless says why no session can be opened, and for how long.
 func (n *Node) storeless(since time.Duration) error {
-	return fault.New(fault.Unavailable, "%s; no session is opened since %s", n.engine.Lacks(), since.Round(time.Second))
+	why := n.engine.Lacks()
+	if refusal := cmp.Or(n.state.refusal(), n.registry.refusal()); refusal != nil {
+		why = refusal.Error()
+	}
+	return fault.New(fault.Unavailable, "%s; no session can be opened, for %s now", why, since.Round(time.Second))
 }
 
 // serveHealth answers 200: the process lives.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/engine"
+	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // A NATS without a majority may go on answering what it is asked, and takes no write. So
@@ -18,6 +21,7 @@ const probeKey = "probe"
 type writes struct {
 	last    time.Time // when one was known to be taken
 	failing time.Time // when the first attempt began of those that have failed since; zero when the last did not
+	why     error     // of the last of them
 }
 
 // seen notes a write of any replica. What comes through while one's own fail may have
@@ -29,12 +33,14 @@ func (w *writes) seen(now time.Time) {
 }
 
 // tried notes how a write of one's own has ended that began at a time.
-func (w *writes) tried(began, now time.Time, ok bool) {
+func (w *writes) tried(began, now time.Time, err error) {
 	switch {
-	case ok:
-		w.last, w.failing = now, time.Time{}
-	case w.failing.IsZero() && !began.Before(w.last):
-		w.failing = began
+	case err == nil:
+		w.last, w.failing, w.why = now, time.Time{}, nil
+	case !w.failing.IsZero():
+		w.why = err
+	case !began.Before(w.last):
+		w.failing, w.why = began, err
 	}
 }
 
@@ -74,15 +80,15 @@ func (s *store) probe(ctx context.Context) {
 	began := time.Now()
 	err := s.kv.Delete(attempt, probeKey)
 	if ctx.Err() == nil {
-		s.tried(began, err == nil)
+		s.tried(began, err)
 	}
 }
 
 // tried notes how a write has ended that began at a time.
-func (s *store) tried(began time.Time, ok bool) {
+func (s *store) tried(began time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.writes.tried(began, time.Now(), ok)
+	s.writes.tried(began, time.Now(), err)
 }
 
 // unwritable is for how long the bucket has taken no write; 0 while it does.
@@ -90,4 +96,15 @@ func (s *store) unwritable() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes.failed(time.Now())
+}
+
+// refusal is why the bucket takes no write, when it says so itself, as one that is full
+// does; nil while it does, or when it does not answer.
+func (s *store) refusal() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writes.why == nil || engine.IsPassing(s.writes.why) {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "NATS takes no write of %s: %w", s.kv.Bucket(), s.writes.why)
 }

@@ -114,7 +114,7 @@ func (s *store) put(ctx context.Context, key string, value []byte, revision uint
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
-	s.tried(time.Now(), true)
+	s.tried(time.Now(), nil)
 	return s.awaitOwn(ctx, func() bool { return s.seen >= written })
 }
 
@@ -126,7 +126,7 @@ func (s *store) remove(ctx context.Context, key string, revision uint64) error {
 	if err != nil {
 		return s.failed(ctx, key, revision, err)
 	}
-	s.tried(time.Now(), true)
+	s.tried(time.Now(), nil)
 	return s.awaitOwn(ctx, func() bool { return s.revs[key] != revision })
 }
 
