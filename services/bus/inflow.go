@@ -344,6 +344,7 @@ func (in *inflow) plan(now time.Time) {
 	if !ok || in.closed {
 		return
 	}
+	in.remote.unsaid.Store(in)
 	if in.due.IsZero() || at.Before(in.due) {
 		in.due = at
 		if in.timer == nil {
@@ -354,21 +355,44 @@ func (in *inflow) plan(now time.Time) {
 	}
 }
 
-// ack tells the other bus what is here.
+// ack tells the other bus what is here, unless that went along with a message.
 func (in *inflow) ack() {
 	in.mu.Lock()
 	in.due = time.Time{}
-	if in.closed {
+	now := time.Now()
+	if at, ok := in.receiver.AckDue(); in.closed || !ok || at.After(now) {
+		in.plan(now)
 		in.mu.Unlock()
 		return
 	}
-	now := time.Now()
 	a := in.receiver.Ack(now)
 	in.used = now
 	in.plan(now)
 	in.mu.Unlock()
 	a.Epoch, a.Id = in.id.Epoch, in.id.Number
 	in.flows.say(in.remote, a)
+}
+
+// along gives the ack that is due soon, for a message that goes to that bus anyway; nil
+// when there is none. The flow of that message may be locked.
+func (rm *remoteRuntime) along(now time.Time) []*pb.FlowAck {
+	in := rm.unsaid.Swap(nil)
+	if in == nil {
+		return nil
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return nil
+	}
+	a := in.receiver.Along(now)
+	if a == nil {
+		return nil
+	}
+	in.used = now
+	in.plan(now)
+	a.Epoch, a.Id = in.id.Epoch, in.id.Number
+	return []*pb.FlowAck{a}
 }
 
 // say sends acks to a runtime, both ways while there is doubt.

@@ -194,6 +194,7 @@ func DefaultLimits() Limits {
 
 func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
+	l.Flow = l.Flow.OrDefaults()
 	for _, f := range []struct{ have, otherwise *int }{
 		{&l.Streams, &d.Streams},
 		{&l.StreamListeners, &d.StreamListeners},

@@ -225,6 +225,9 @@ func (o *outflow) message(tx flow.Transmission) *pb.Message {
 		Sequence: tx.Sequence, Base: tx.Base, After: tx.After,
 		Replica: b.mesh.name(), Receiver: tx.Receiver,
 	}
+	if rm := o.remote.Load(); rm != nil && codec.Size(m) < o.limits().Flow.Short { // a long one is longer on its way
+		m.Flow.Acks = rm.along(time.Now())
+	}
 	return m
 }
 

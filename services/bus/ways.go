@@ -13,7 +13,8 @@ import (
 type remoteRuntime struct {
 	url       string
 	ways      atomic.Pointer[ways]
-	announced atomic.Bool // it has sent a flow or an ack
+	announced atomic.Bool            // it has sent a flow or an ack
+	unsaid    atomic.Pointer[inflow] // one of in that has an ack to send
 
 	// guarded by flows.mu
 	out   *outflow

@@ -95,8 +95,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-// orDefaults fills in what is not set.
-func (l Limits) orDefaults() Limits {
+// OrDefaults fills in what is not set.
+func (l Limits) OrDefaults() Limits {
 	d := DefaultLimits()
 	for _, v := range []struct{ value, otherwise *int }{
 		{&l.Bytes, &d.Bytes}, {&l.First, &d.First}, {&l.UnderWay, &d.UnderWay}, {&l.Least, &d.Least}, {&l.Short, &d.Short}, {&l.Pace, &d.Pace},

@@ -37,7 +37,7 @@ const highest = 1 << 62
 func NewReceiver(self uint64, l Limits) *Receiver {
 	return &Receiver{
 		self:   self,
-		limits: l.orDefaults(),
+		limits: l.OrDefaults(),
 		given:  line[given]{marks: make([]set, 1)},
 		say:    say{due: never},
 	}

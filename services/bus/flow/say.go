@@ -13,6 +13,7 @@ type say struct {
 	due   time.Duration // never: there is nothing to say
 	last  time.Duration // when one was made
 	said  bool          // there was one
+	along bool          // it went along with a message
 	bytes int           // received since then
 	// turn is the sequence from which on the next one goes through what is given,
 	// and rounds how often it has to begin anew before everything has been said.
@@ -40,11 +41,15 @@ func (r *Receiver) dealt(at time.Duration) {
 	r.say.due = min(r.say.due, at+r.limits.AckDelay)
 }
 
-// urgent has an acknowledgement made at once, unless there has just been one.
+// urgent has an acknowledgement made at once, unless there has just been one. While
+// messages go the other way, the next of them is waited for a little longer.
 func (r *Receiver) urgent(at time.Duration) {
-	when := at
+	when, pause := at, r.limits.AckDelay/8
+	if r.say.along {
+		pause = r.limits.AckDelay / 2
+	}
 	if r.say.said {
-		when = max(at, r.say.last+r.limits.AckDelay/8)
+		when = max(at, r.say.last+pause)
 	}
 	r.say.due = min(r.say.due, when)
 }
@@ -55,6 +60,17 @@ func (r *Receiver) AckDue() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return r.origin.Add(r.say.due), true
+}
+
+// Along is Ack when there is something to say: for a message that goes the other way
+// anyway. Nil when there is not.
+func (r *Receiver) Along(now time.Time) *pb.FlowAck {
+	if r.say.due == never {
+		return nil
+	}
+	a := r.Ack(now)
+	r.say.along = true
+	return a
 }
 
 // Ack says what is here; the flow's name is for the caller to fill in. It is
@@ -72,7 +88,7 @@ func (r *Receiver) Ack(now time.Time) *pb.FlowAck {
 		a.Dealt = r.given.slots[first].sequence - 1
 		r.sayGiven(a, first)
 	}
-	r.say.last, r.say.said, r.say.bytes, r.say.due = at, true, 0, never
+	r.say.last, r.say.said, r.say.along, r.say.bytes, r.say.due = at, true, false, 0, never
 	if r.given.kept.count == 0 {
 		r.say.rounds = 0
 	}

@@ -68,7 +68,7 @@ type peer struct {
 
 // NewSender makes the sender of a flow. It has no ways until SetPaths.
 func NewSender(id ID, l Limits) *Sender {
-	l = l.orDefaults()
+	l = l.OrDefaults()
 	return &Sender{
 		id:       id,
 		limits:   l,

@@ -86,7 +86,7 @@ func newWorld(l Limits, fail func(string, ...any)) *world { return newWorldWith(
 
 func newWorldWith(l Limits, unknown bool, fail func(string, ...any)) *world {
 	w := &world{
-		fail: fail, limits: l.orDefaults(), unknown: unknown, now: time.Unix(1_000_000, 0), code: map[int]int32{},
+		fail: fail, limits: l.OrDefaults(), unknown: unknown, now: time.Unix(1_000_000, 0), code: map[int]int32{},
 		had: map[string]int{}, dealt: map[int]bool{}, paths: Paths{Direct: true, Relay: true},
 	}
 	w.startSender()
