@@ -405,7 +405,7 @@ func (b *Bus) join(s *stream, hello *pb.Hello) (err error) {
 		return b.mesh.enter(s, hello)
 	}
 	s.attachment.Store(hello.GetAttachment())
-	if s.origin, err = b.origins.attach(s, hello.GetOrigin()); err != nil || s.origin == nil {
+	if err = b.origins.attach(s, hello.GetOrigin()); err != nil || s.origin == nil {
 		return err
 	}
 	verdicts, err := b.table.clientHere(s)

@@ -174,10 +174,10 @@ func (b *Bus) admit(p *post) error {
 	switch {
 	case p.wait == pb.Wait_WAIT_DELIVERED:
 		late := errLate(p.m.To)
-		p.patience = &patience{late: late, Timer: time.AfterFunc(b.requests.patience(p), func() {
+		p.patience = time.AfterFunc(b.requests.patience(p), func() {
 			p.countLate()
 			p.tell(outcomeOf(p.sequence, late))
-		})}
+		})
 		return nil
 	case p.wait != pb.Wait_WAIT_RESPONSE:
 		return nil

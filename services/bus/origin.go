@@ -41,22 +41,22 @@ type origins struct {
 
 func newOrigins(l *Limits) *origins { return &origins{limits: l, byID: map[string]*origin{}} }
 
-// attach finds the origin of a stream, or makes it; nil for an empty id. An
+// attach finds the origin of a stream, or makes it; it has none with an empty id. An
 // earlier stream of it that is still there is one that its client has given up:
 // it is ended first, and what it has left is there for the new one.
-func (t *origins) attach(s *stream, id []byte) (*origin, error) {
+func (t *origins) attach(s *stream, id []byte) error {
 	switch {
 	case len(id) == 0:
-		return nil, nil
+		return nil
 	case len(id) > message.MaxOrigin:
-		return nil, fault.New(fault.BadRequest, "origin is longer than %d bytes", message.MaxOrigin)
+		return fault.New(fault.BadRequest, "origin is longer than %d bytes", message.MaxOrigin)
 	}
-	o, before, err := t.enter(s, id)
+	before, err := t.enter(s, id)
 	if before != nil {
 		before.cancel(errReplaced)
 		<-before.gone
 	}
-	return o, err
+	return err
 }
 
 var (
@@ -65,24 +65,25 @@ var (
 )
 
 // enter makes a stream that of an origin; before is the one that was.
-func (t *origins) enter(s *stream, id []byte) (o *origin, before *stream, err error) {
+func (t *origins) enter(s *stream, id []byte) (before *stream, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o = t.byID[string(id)]
+	o := t.byID[string(id)]
 	if o == nil {
 		if len(t.byID) >= t.limits.Origins {
-			return nil, nil, fault.New(fault.TooMany, "the bus knows %d clients already", len(t.byID))
+			return nil, fault.New(fault.TooMany, "the bus knows %d clients already", len(t.byID))
 		}
 		o = &origin{origins: t, id: id, open: map[uint64]*post{}, failed: newCache[uint64, *pb.Outcome](t.limits.Refusals)}
 		t.byID[string(id)] = o
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	s.origin = o // before it is told of anything
 	before, o.now = o.now, s
 	if o.timer != nil {
 		o.timer.Stop()
 	}
-	return o, before, nil
+	return before, nil
 }
 
 // detach notes that a stream has ended. The origin is forgotten if none comes
@@ -174,6 +175,7 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 		o.open[p.number] = p
 		return true, nil, false
 	default:
+		had.asked.Store(s)
 		return false, had.known(), false
 	}
 	failed, refused := o.failed.get(p.number)
@@ -199,8 +201,8 @@ func (o *origin) posted(number uint64) *post {
 // on the stream that its client has then.
 func (p *post) known() *pb.Outcome {
 	switch {
-	case p.wait == pb.Wait_WAIT_DELIVERED && p.answered.Load():
-		return outcomeOf(0, p.patience.late)
+	case p.wait == pb.Wait_WAIT_DELIVERED && p.told.Load() != nil: // with a stream that has broken, perhaps
+		return proto.CloneOf(p.told.Load())
 	case p.request == nil && p.wait != pb.Wait_WAIT_DELIVERED && p.taken.Load():
 		return outcomeOf(0, nil)
 	}
@@ -290,7 +292,9 @@ func (t *settling) take() []*pb.Range {
 	return ranges
 }
 
-// settled tells the client that it need not keep a post any more.
+// settled tells the client that it need not keep a post any more; on another stream only
+// if it has posted it there again: its outcome may have been lost with the stream before,
+// and it asks for it so.
 func (s *stream) settled(p *post, err error) {
 	if p.number == 0 {
 		return
@@ -303,7 +307,7 @@ func (s *stream) settled(p *post, err error) {
 		return
 	}
 	s.mu.Unlock()
-	if next := s.origin.current(s); next != nil {
+	if next := s.origin.current(s); next != nil && next == p.asked.Load() {
 		next.settled(p, err)
 	}
 }

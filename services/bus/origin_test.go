@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -17,8 +19,7 @@ func (a *alone) begin(t *testing.T, origin string) *stream {
 	t.Helper()
 	s := newStream(a.bus, "test", pb.Component_COMPONENT_APPLICATION)
 	s.cancel = func(error) { a.cutOff(s) }
-	var err error
-	if s.origin, err = a.bus.origins.attach(s, []byte(origin)); err != nil {
+	if err := a.bus.origins.attach(s, []byte(origin)); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -198,12 +199,13 @@ func TestOriginsAreBounded(t *testing.T) {
 	s := a.begin(t, "x")
 	defer a.cutOff(s)
 	for id, want := range map[string]fault.Code{"y": fault.TooMany, string(make([]byte, 65)): fault.BadRequest} {
-		if _, err := a.bus.origins.attach(s, []byte(id)); fault.CodeOf(err) != want {
+		if err := a.bus.origins.attach(s, []byte(id)); fault.CodeOf(err) != want {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
-	if o, err := a.bus.origins.attach(s, nil); o != nil || err != nil {
-		t.Errorf("none: %v, %v", o, err)
+	s = newStream(a.bus, "none", pb.Component_COMPONENT_APPLICATION)
+	if err := a.bus.origins.attach(s, nil); s.origin != nil || err != nil {
+		t.Errorf("none: %v, %v", s.origin, err)
 	}
 }
 
@@ -246,4 +248,51 @@ func TestDeliveryHasATimeOfItsOwn(t *testing.T) {
 			t.Errorf("told %d", code)
 		}
 	})
+}
+
+// Of a post that comes again, what its sender was told before is told again, and
+// nothing else, also in the moment before it is settled.
+func TestWhatWasToldIsToldAgain(t *testing.T) {
+	for _, want := range []*pb.Outcome{
+		outcomeOf(7, nil), outcomeOf(7, errLate(carol)), outcomeOf(7, nobodyListens(carol)),
+	} {
+		p := newPost(itself{}, numbered(alice, carol, 1))
+		p.wait = pb.Wait_WAIT_DELIVERED
+		if got := p.known(); got != nil {
+			t.Errorf("nothing is known, and it says %v", got)
+		}
+		p.tell(want)
+		p.tell(outcomeOf(7, errLate(bob)))
+		if got := p.known(); !proto.Equal(got, want) || got == want {
+			t.Errorf("told %v, and then %v", want, got)
+		}
+	}
+}
+
+// An outcome may be lost with the stream that it was told on. Then its post is not settled
+// on the next one before the client has asked for it there.
+func TestAnOutcomeThatWasLostIsAskedFor(t *testing.T) {
+	a := newAlone(t, Limits{})
+	defer a.bus.origins.end()
+	a.approve(alice)
+	first := a.begin(t, "client")
+	post := numberedPost(carol, 1, 7)
+	post.Wait = pb.Wait_WAIT_DELIVERED
+	a.stream(t, carol, 1<<20)
+	first.post(post)
+	one := first.origin.posted(1)
+	first.close() // it is over, and its client has not come back yet
+	one.tell(outcomeOf(7, nil))
+	a.cutOff(first)
+	second := a.begin(t, "client")
+	one.end(nil)
+	if said := tell(second); len(said.settled) > 0 {
+		t.Errorf("settled without an outcome: %v", said)
+	}
+	again := numberedPost(carol, 1, 7)
+	again.Wait, again.Again = pb.Wait_WAIT_DELIVERED, true
+	second.post(again)
+	if said := tell(second); said.code(7) != fault.OK || len(said.settled) != 1 {
+		t.Errorf("it is told %v", said)
+	}
 }

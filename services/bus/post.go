@@ -42,8 +42,8 @@ type post struct {
 	timeout  *time.Duration
 	ingress  *pb.Ingress
 	by       poster
-	request  *request  // with WAIT_RESPONSE
-	patience *patience // with WAIT_DELIVERED
+	request  *request    // with WAIT_RESPONSE
+	patience *time.Timer // with WAIT_DELIVERED: until its sender is told that there was no word of the arrival
 
 	again    bool  // it was posted before, on an earlier stream or to an earlier bus
 	verified bool  // its source has been approved
@@ -61,19 +61,13 @@ type post struct {
 
 	trail trail // for the metrics
 
-	left     atomic.Int32 // listeners that have not decided yet
-	owed     atomic.Int32 // listeners that have it, or may get it, and have not dealt with it
-	taken    atomic.Bool  // one has it
-	served   atomic.Bool  // one has dealt with it
-	answered atomic.Bool  // its outcome has been told
-	over     atomic.Bool  // it is settled
-}
-
-// patience is how long a poster waits for word of the arrival, and what it is told
-// when that runs out: others may have the message by then.
-type patience struct {
-	*time.Timer
-	late error
+	left   atomic.Int32               // listeners that have not decided yet
+	owed   atomic.Int32               // listeners that have it, or may get it, and have not dealt with it
+	taken  atomic.Bool                // one has it
+	served atomic.Bool                // one has dealt with it
+	told   atomic.Pointer[pb.Outcome] // its outcome, once that has been told
+	over   atomic.Bool                // it is settled
+	asked  atomic.Pointer[stream]     // on which its client has posted it again, while it was open
 }
 
 func newPost(by poster, m *pb.Message) *post {
@@ -150,10 +144,18 @@ func (p *post) end(err error) {
 
 // tell gives the poster the outcome, the first one alone.
 func (p *post) tell(o *pb.Outcome) {
-	if !p.answered.Swap(true) {
+	kept := o
+	if o.GetResponse() != nil {
+		kept = answered
+	}
+	if p.told.CompareAndSwap(nil, kept) {
 		p.by.outcome(o)
 	}
 }
+
+// answered stands for an outcome with a response, which is large, and is kept elsewhere
+// for who asks again.
+var answered = &pb.Outcome{Code: int32(fault.OK)}
 
 // verdict is a decided post: accepted, or refused with an error. Functions that
 // hold a lock return verdicts, and their callers carry them out without it.

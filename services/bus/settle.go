@@ -60,7 +60,7 @@ func (b *Bus) settle(p *post, err error) {
 			p.tell(outcomeOf(p.sequence, err))
 		}
 	case p.flowing, p.meshed: // the bus that it came from is told, and tells its sender
-	case p.sequence != 0 && !p.answered.Load():
+	case p.sequence != 0 && p.told.Load() == nil:
 		p.tell(outcomeOf(p.sequence, err))
 	case p.m != nil && !message.IsResponse(p.m):
 		b.refuse(p, err)
