@@ -75,6 +75,8 @@ func TestRefusals(t *testing.T) {
 		{f.Add("-b", contexts.Context{"addr": "h:1"}), fault.BadRequest},
 		{f.Add("b", nil), fault.BadRequest},
 		{f.Add("b", contexts.Context{"addr": "h"}), fault.BadRequest},
+		{f.Add("b", contexts.Context{"addr": "h:1,i"}), fault.BadRequest},
+		{f.Add("c", contexts.Context{"addr": "h:1,i:1"}), fault.OK},
 		{f.Add("b", contexts.Context{"adr": "h:1"}), fault.BadRequest},
 		{f.Add("b", contexts.Context{"tls-ca": "ca.pem"}), fault.BadRequest},
 		{f.Use("b"), fault.NotFound},
