@@ -108,7 +108,8 @@ type check func(context.Context) []finding
 
 func (s *doctorSettings) checks() []check {
 	there := &runtimeThere{doctorSettings: s}
-	return []check{there.registry, there.bus, there.node, there.clock, there.machine}
+	bus := func(ctx context.Context) []finding { return judgeBusElsewhere(there.bus(ctx), there.runtime) }
+	return []check{there.registry, bus, there.node, there.clock, there.machine}
 }
 
 // failureOf is the command's own end: it fails when a check does.

@@ -76,7 +76,7 @@ func (s *server) Resolve(ctx context.Context, req *pb.ResolveRequest) (*pb.Resol
 			}, nil
 		}
 	}
-	d, steps := s.r.resolveNow(ctx, query{to: req.Address, p2p: req.P2P, at: s.r.cfg.Now()}, req.From)
+	d, steps := s.r.resolveNow(ctx, query{to: req.Address, p2p: req.P2P, at: s.r.cfg.Now(), onPurpose: true}, req.From)
 	return &pb.ResolveResponse{Route: d.route(req.Address), RuntimeUrl: d.Runtime, ConnectionId: d.Connection, Steps: steps}, nil
 }
 
