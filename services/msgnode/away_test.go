@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func TestTheStoreGoesAwayAndComesBack(t *testing.T) {
 // A write that is under way when the store goes away is done when it is back.
 func TestAWriteWaitsForTheStore(t *testing.T) {
 	n := startNATS(t)
-	b := n.replica(limited(func(l *Limits) { l.StoreTimeout = patience }))
+	b := n.replica(limited(func(l *Limits) { l.StoreTimeout, l.StorePatience = patience, patience }))
 	p := b.dial(t, "grpc").open()
 	n.stop()
 	id := p.post("subscribe", p.runtime+"/ua", sm, `{"resources":["late"]}`)
@@ -147,6 +148,33 @@ func TestAWriteWaitsForTheStore(t *testing.T) {
 	if m := p.receive(); string(m.ID) != id || m.code() != 200 {
 		t.Errorf("%+v", m)
 	}
+}
+
+// What needs the store does not hold up what its session sends next, and is refused at
+// once when it is known that nothing is written. It is taken again when the store is back.
+func TestWhatNeedsTheStoreIsRefusedAtOnceWithoutOne(t *testing.T) {
+	n := startNATS(t)
+	b := n.replica(limited(func(l *Limits) { l.StoreTimeout, l.StorePatience = time.Hour, 200*time.Millisecond }))
+	p, q := b.dial(t, "grpc").open(), b.dial(t, "websocket").open()
+	q.subscribe("there")
+	n.stop()
+	for range 3 { // the first before it is known
+		p.post("subscribe", p.runtime+"/ua", sm, `{"resources":["late"]}`)
+		p.post("ping", p.runtime+"/x", "there", "")
+		if m := q.receive(); m.To != "there" {
+			t.Errorf("%+v", m)
+		}
+		if m := p.receive(); m.code() != 503 || !strings.Contains(m.text(), "NATS does not answer") {
+			t.Errorf("%+v", m)
+		}
+	}
+	b.until(t, http.StatusServiceUnavailable)
+	if m := b.dial(t, "grpc").ask("open", newRuntime(), "mn:/session", ""); m.code() != 503 {
+		t.Errorf("open without a store: %+v", m)
+	}
+	n.start()
+	b.until(t, http.StatusOK)
+	p.subscribe("after")
 }
 
 // A replica that reaches neither NATS nor any other sends its clients away, who are at
