@@ -146,7 +146,9 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 				cfg.Log.Warn("a server of NATS is lost, trying the others", "error", err)
 			}
 		}
-		opts.ReconnectedCB = func(c *nats.Conn) { cfg.Log.Info("connected to a server of NATS again", "server", c.ConnectedUrlRedacted()) }
+		opts.ReconnectedCB = func(c *nats.Conn) {
+			cfg.Log.Info("connected to a server of NATS again", "server", c.ConnectedUrlRedacted())
+		}
 		return opts, nil
 	}
 	var err error
