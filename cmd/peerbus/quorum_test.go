@@ -175,6 +175,9 @@ func TestNATSWithoutAMajority(t *testing.T) {
 			contains(f["node-ready"].Text, "NATS has no majority") && f["components"].Verdict == isFail && f["session"].Verdict == isSkip
 	})
 	t.Logf("no registry led after %d ms", time.Since(at).Milliseconds())
+	if code, _, errs := command(t, nil, "connections", "--registry-addr", d.alice.RegistryAddr); code != 0 || !contains(errs, "no registry leads") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
 	d.posts(t, to)
 
 	d.nats.servers[0].process.Kill()

@@ -84,9 +84,8 @@ type Node struct {
 	registry *store          // feeds index
 	running  sync.WaitGroup  // readers, writers and WebSocket handlers; added to while up
 
-	// Of the sweeper alone: something that was due could not be written, in this sweep and
-	// in the one before.
-	sweepFails, sweepFailing bool
+	// Something that was due could not be written, in this sweep and in the one before.
+	sweepFails, sweepFailing atomic.Bool
 
 	mu        sync.RWMutex
 	down      error // why no sockets are admitted; nil while they are

@@ -34,7 +34,7 @@ func (n *Node) wakeSweeper() { signal(n.sweeping) }
 // sweep does all that is due. What fails is due again the next time.
 func (n *Node) sweep(ctx context.Context) {
 	now := n.now()
-	n.sweepFails = false
+	n.sweepFails.Store(false)
 	n.mu.Lock()
 	n.pace.forget(now)
 	n.mu.Unlock()
@@ -42,17 +42,17 @@ func (n *Node) sweep(ctx context.Context) {
 	n.sweepSessions(ctx, n.dueSessions(ctx, now))
 	n.sweepOrphans(ctx)
 	n.sweepEntries(ctx, now)
-	if !n.sweepFails && n.sweepFailing {
+	failing := n.sweepFails.Load()
+	if n.sweepFailing.Swap(failing) && !failing {
 		n.log.Info("what was due is noted again")
 	}
-	n.sweepFailing = n.sweepFails
 }
 
 // sweepFailed notes that something that is due could not be written. It gives the level at
 // which to say so: the first of the sweeps in a row that fail is for people.
 func (n *Node) sweepFailed() slog.Level {
-	n.sweepFails = true
-	if n.sweepFailing {
+	n.sweepFails.Store(true)
+	if n.sweepFailing.Load() {
 		return slog.LevelDebug
 	}
 	return slog.LevelWarn
