@@ -172,22 +172,26 @@ func (s *store) write(ctx context.Context, do func(context.Context) error) error
 		if err := s.unwilling(); err != nil {
 			return err
 		}
-		attempt, cancel := context.WithTimeout(attempt, s.limits.StorePatience-s.unwritable())
-		defer cancel()
+		if left := s.limits.StorePatience - s.unwritable(); left > 0 {
+			var cancel context.CancelFunc
+			attempt, cancel = context.WithTimeout(attempt, left)
+			defer cancel()
+		}
 		began := time.Now()
 		err := do(attempt)
 		if err != nil && engine.IsPassing(err) && ctx.Err() == nil && s.engine.IsElsewhere() {
-			s.tried(began, false)
+			s.tried(began, err)
 		}
 		return err
 	})
 }
 
 // unwilling refuses what would only wait, and hold up what its session sends next: no
-// write has been taken for so long. It ends when a probe is, or a write under way.
+// write has been taken for so long. It ends when a probe is, or a write under way. A bucket
+// that says itself why it takes none is asked: it answers at once.
 func (s *store) unwilling() error {
 	since := s.unwritable()
-	if since < s.limits.StorePatience {
+	if since < s.limits.StorePatience || s.refusal() != nil {
 		return nil
 	}
 	return fault.New(fault.Unavailable, "%s; nothing is written since %s", s.engine.Lacks(), since.Round(time.Second))
