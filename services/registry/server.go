@@ -34,9 +34,16 @@ func (s *server) Routes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.Rou
 		return err
 	}
 	go func() { cancel(s.readRoutes(stream, b)) }() // ends with the stream
-	return writeRoutes(ctx, stream, b.out, s.r.stopped, func() error {
-		return fault.New(fault.Unavailable, "the registry is stopping")
-	}, s.r.metrics)
+	return writeRoutes(ctx, stream, b.out, s.r.stopped, s.r.over, s.r.metrics)
+}
+
+// over says why what is served ends. One of several registries ends its time in office
+// for other reasons than its own stop, and others lead on.
+func (r *Registry) over() error {
+	if r.cfg.Group != nil {
+		return fault.New(fault.Unavailable, "this registry does not lead any more")
+	}
+	return fault.New(fault.Unavailable, "the registry is stopping")
 }
 
 func (s *server) readRoutes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.RoutesResponse], b *busStream) error {
