@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -38,6 +39,7 @@ the registry was away.`,
 				if err != nil {
 					return err
 				}
+				warnStale(ctx, cmd.ErrOrStderr(), r)
 				if s.output.json() {
 					return printJSON(cmd.OutOrStdout(), resp)
 				}
@@ -49,6 +51,14 @@ the registry was away.`,
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "print changes as they come")
 	c.AddCommand(openConnectionCommand(), closeConnectionCommand())
 	return c
+}
+
+// warnStale says so when what a registry shows is what it has heard from one that led.
+func warnStale(ctx context.Context, w io.Writer, r pb.RegistryClient) {
+	runtime, err := r.GetRuntime(ctx, &pb.GetRuntimeRequest{})
+	if err == nil && nobodyLeads(runtime) {
+		_, _ = fmt.Fprintln(w, "no registry leads: this may be old") // nothing is left to say it to
+	}
 }
 
 func openConnectionCommand() *cobra.Command {

@@ -15,6 +15,9 @@ import (
 
 // What is found is judged here, apart from how it is found.
 
+// startOne is the advice where nothing answers at an address of this machine.
+const startOne = "start one with `peerbus runtime`, or give --"
+
 // judgeReached is of a service of the runtime. here: its address is one of this machine.
 func judgeReached(check, text string, here bool, err error) finding {
 	switch {
@@ -23,11 +26,26 @@ func judgeReached(check, text string, here bool, err error) finding {
 	case !here:
 		return finding{check, isFail, explain(err), "see whether it runs, and whether it is reached from here, or give --" + check + "-addr"}
 	}
-	return finding{check, isFail, explain(err), "start one with `peerbus runtime`, or give --" + check + "-addr"}
+	return finding{check, isFail, explain(err), startOne + check + "-addr"}
 }
 
-// Components of a runtime whose services have replicas.
+// judgeBusElsewhere takes what was found of the bus: where the registry has one, none is to
+// be started, but its address is another one.
+func judgeBusElsewhere(found []finding, r *pb.GetRuntimeResponse) []finding {
+	if c := componentOf(r, busComponent); c == nil || !c.Connected {
+		return found
+	}
+	for i, f := range found {
+		if strings.HasPrefix(f.Advice, startOne) {
+			found[i].Text, found[i].Advice = f.Text+", but the registry is connected with a bus", "the bus is elsewhere: give --bus-addr"
+		}
+	}
+	return found
+}
+
+// Components of a runtime that are judged apart.
 const (
+	busComponent   = "bus"
 	natsComponent  = "NATS"     // that they share
 	leadsComponent = "registry" // there while none leads
 )

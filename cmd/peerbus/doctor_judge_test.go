@@ -21,6 +21,10 @@ func TestJudgements(t *testing.T) {
 	found := func(kind, addr string) []rtc.Found { return []rtc.Found{{Type: kind, Address: addr}} }
 	components := func(c ...*pb.ComponentStatus) finding { return judgeComponents(&pb.GetRuntimeResponse{Components: c}) }
 	session := func(n ...*pb.NodeSession) finding { return judgeSession(&pb.GetRuntimeResponse{Domain: "d", Nodes: n}) }
+	elsewhere := func(f finding, has string, connected bool) finding {
+		r := &pb.GetRuntimeResponse{Components: []*pb.ComponentStatus{{Name: has, Connected: connected}}}
+		return judgeBusElsewhere([]finding{f}, r)[0]
+	}
 	for i, tc := range []struct {
 		is     finding
 		want   verdict
@@ -30,6 +34,12 @@ func TestJudgements(t *testing.T) {
 		{judgeReached("bus", "there", true, nil), isOK, "there", ""},
 		{judgeReached("bus", "", true, odd), isFail, "odd", "start one with `peerbus runtime`, or give --bus-addr"},
 		{judgeReached("bus", "", false, odd), isFail, "odd", "reached from here, or give --bus-addr"},
+		{elsewhere(judgeReached("bus", "", true, odd), "bus", true), isFail, "connected with a bus", "elsewhere: give --bus-addr"},
+		{elsewhere(judgeReached("bus", "", true, odd), "bus", false), isFail, "odd", "start one"},
+		{elsewhere(judgeReached("bus", "", true, odd), "p2pstub", true), isFail, "odd", "start one"},
+		{elsewhere(judgeReached("bus", "", false, odd), "bus", true), isFail, "odd", "reached from here"},
+		{elsewhere(judgeReached("bus", "there", true, nil), "bus", true), isOK, "there", ""},
+		{judgeBusElsewhere([]finding{judgeReached("bus", "", true, odd)}, nil)[0], isFail, "odd", "start one"},
 		{components(), isFail, "no other service", "start"},
 		{components(&pb.ComponentStatus{Name: "bus", Connected: true}), isOK, "bus", ""},
 		{components(&pb.ComponentStatus{Name: "bus", Reason: "away"}), isFail, "away", "log"},

@@ -79,9 +79,9 @@ func (s *runtimeThere) node(ctx context.Context) []finding {
 	if endpoint == "" {
 		return nil // session has said what is wrong
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" {
-		return []finding{judgeEndpoint(endpoint, false, fault.New(fault.BadRequest, "this is no endpoint"))}
+	u, at, err := parseEndpoint(endpoint)
+	if err != nil {
+		return []finding{judgeEndpoint(endpoint, false, err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -94,7 +94,11 @@ func (s *runtimeThere) node(ctx context.Context) []finding {
 	case u.Scheme == "ws":
 		cfg = nil
 	}
-	return []finding{judgeEndpoint(endpoint, cfg != nil, reach(ctx, hostPort(u), cfg))}
+	if cfg != nil {
+		cfg = cfg.Clone()
+		cfg.ServerName = u.Hostname()
+	}
+	return []finding{judgeEndpoint(endpoint, cfg != nil, reach(ctx, at, cfg))}
 }
 
 // hostPort is where a URL leads.
@@ -131,9 +135,9 @@ func reach(ctx context.Context, addr string, cfg *tls.Config) error {
 // tells. guessed is a default address, where something else may be.
 func (s *runtimeThere) nodeURL() (base string, guessed bool) {
 	if s.nodeHTTP != "" {
-		return strings.TrimSuffix(s.nodeHTTP, "/"), false
+		return givenURL(s.nodeHTTP, s.security.CAFile != ""), false
 	}
-	u, err := url.Parse(sessionOf(s.runtime).GetEndpoint())
+	u, _, err := parseEndpoint(sessionOf(s.runtime).GetEndpoint())
 	if err != nil {
 		return "", false
 	}
@@ -150,11 +154,24 @@ func (s *runtimeThere) nodeURL() (base string, guessed bool) {
 	return "", false
 }
 
-// clock compares ours with the Message Node's, and reads its descriptor.
+// givenURL takes a URL, or HOST:PORT, of which security says whether it has TLS.
+func givenURL(given string, secure bool) string {
+	switch {
+	case strings.Contains(given, "://"):
+	case secure:
+		given = "https://" + given
+	default:
+		given = "http://" + given
+	}
+	return strings.TrimSuffix(given, "/")
+}
+
+// clock compares ours with the Message Node's, asks whether it is ready, and reads its
+// descriptor.
 func (s *runtimeThere) clock(ctx context.Context) []finding {
 	base, guessed := s.nodeURL()
 	if base == "" {
-		return []finding{{"clock", isSkip, "there is nothing to compare it with", "give --node-http"}}
+		return []finding{{"clock", isSkip, "there is nothing to compare it with", "give --node-http"}, s.nodeReady(ctx, "")}
 	}
 	asked := time.Now()
 	_, date, err := s.get(ctx, base+"/healthz")
@@ -162,14 +179,13 @@ func (s *runtimeThere) clock(ctx context.Context) []finding {
 	other, parseErr := http.ParseTime(date)
 	switch {
 	case err != nil && guessed:
-		return []finding{{"clock", isSkip, "the Message Node does not serve HTTP at " + base, "give --node-http"}}
+		return []finding{{"clock", isSkip, "the Message Node does not serve HTTP at " + base, "give --node-http"}, s.nodeReady(ctx, "")}
 	case err != nil:
-		return []finding{{"clock", isFail, base + "/healthz: " + err.Error(), "see whether the Message Node runs, and --node-http"}}
+		return []finding{{"clock", isFail, base + "/healthz: " + err.Error(), "see whether the Message Node runs, and --node-http"}, s.nodeReady(ctx, "")}
 	case parseErr != nil:
-		return []finding{{"clock", isSkip, base + "/healthz says no time", "is --node-http that of a Message Node?"}}
+		return []finding{{"clock", isSkip, base + "/healthz says no time", "is --node-http that of a Message Node?"}, s.nodeReady(ctx, "")}
 	}
-	_, _, err = s.get(ctx, base+"/readyz")
-	found := []finding{judgeClock(other, asked, answered), judgeNodeReady(base+"/readyz", err)}
+	found := []finding{judgeClock(other, asked, answered), s.nodeReady(ctx, base)}
 	if s.runtime != nil {
 		found = append(found, s.descriptor(ctx, base))
 	}

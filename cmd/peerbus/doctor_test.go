@@ -56,12 +56,12 @@ func TestDoctor(t *testing.T) {
 	}
 	defer func() { _ = deaf.Close() }()
 	args := []string{
-		"--bus-addr", p.alice.BusAddr, "--registry-addr", p.alice.RegistryAddr, "--node-http", "http://" + p.node.HTTPAddr,
+		"--bus-addr", p.alice.BusAddr, "--registry-addr", p.alice.RegistryAddr, "--node-http", p.node.HTTPAddr,
 		"--data-dir", t.TempDir(),
 	}
 	code, found := doctor(t, args...)
 	wantVerdicts(t, found, map[string]verdict{
-		"registry": isOK, "bus": isOK, "components": isOK, "session": isOK, "node": isOK, "clock": isOK, "descriptor": isOK, "ports": "",
+		"registry": isOK, "bus": isOK, "components": isOK, "session": isOK, "node": isOK, "node-ready": isOK, "clock": isOK, "descriptor": isOK, "ports": "",
 	})
 	if code != 0 {
 		t.Errorf("exit %d", code)
@@ -69,6 +69,10 @@ func TestDoctor(t *testing.T) {
 	code, found = doctor(t, append(args, "--ice-server", "stun:"+deaf.LocalAddr().String(), "--timeout", "300ms")...)
 	if code != exitFailed || found["stun"].Verdict != isFail {
 		t.Errorf("exit %d, %+v", code, found["stun"])
+	}
+	_, found = doctor(t, "--bus-addr", p.alice.BusAddr, "--registry-addr", p.alice.RegistryAddr)
+	if f := found["node-ready"]; f.Verdict != isOK || !contains(f.Text, p.node.GRPCAddr) {
+		t.Errorf("%+v", f)
 	}
 	code, found = doctor(t, append(args, "--bus-addr", p.bob.BusAddr)...)
 	if code != exitFailed || !contains(found["bus"].Text, p.alice.URL, p.bob.URL) {
@@ -81,7 +85,7 @@ func TestDoctor(t *testing.T) {
 	waitSession(t, p.alice, "disconnected")
 	code, found = doctor(t, args...)
 	wantVerdicts(t, found, map[string]verdict{
-		"registry": isOK, "bus": isOK, "components": isOK, "session": isFail, "node": isFail, "clock": isFail,
+		"registry": isOK, "bus": isOK, "components": isOK, "session": isFail, "node": isFail, "clock": isFail, "node-ready": isSkip,
 	})
 	if code != exitFailed || !contains(found["node"].Advice, "peerbus msgnode") || !contains(found["session"].Advice, "--node example.org=") {
 		t.Errorf("exit %d, %+v", code, found)
@@ -130,9 +134,40 @@ func TestDoctorWithTLS(t *testing.T) {
 		"--tls-cert", cert, "--tls-key", key, "--tls-ca", authority.File, "--data-dir", t.TempDir(),
 	}
 	code, found := doctor(t, args...)
-	wantVerdicts(t, found, map[string]verdict{"registry": isOK, "bus": isOK, "session": isOK, "node": isOK, "clock": isOK, "descriptor": isOK})
+	wantVerdicts(t, found, map[string]verdict{"registry": isOK, "bus": isOK, "session": isOK, "node": isOK, "node-ready": isOK, "clock": isOK, "descriptor": isOK})
 	if code != 0 || !contains(found["node"].Text, "TLS") {
 		t.Errorf("exit %d, %+v", code, found["node"])
+	}
+	_, found = doctor(t, "--bus-addr", p.alice.BusAddr, "--registry-addr", p.alice.RegistryAddr,
+		"--tls-cert", cert, "--tls-key", key, "--tls-ca", authority.File)
+	if f := found["node-ready"]; f.Verdict != isOK || !contains(f.Text, p.node.GRPCAddr) {
+		t.Errorf("by gRPC: %+v", f)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"grpc://node.example:7400":                   {"node.example:7400", "node.example:7400"},
+		"grpc://node.example:7400 at 10.0.0.1:7400":  {"node.example:7400", "10.0.0.1:7400"},
+		"grpc://node.example:7400 at [fd00::1]:7400": {"node.example:7400", "[fd00::1]:7400"},
+		"wss://node.example/ws":                      {"node.example", "node.example:443"},
+	} {
+		if u, at, err := parseEndpoint(text); err != nil || u.Host != want[0] || at != want[1] {
+			t.Errorf("%s: %v, %s, %v", text, u, at, err)
+		}
+	}
+	for _, text := range []string{"", "node.example", "grpc://a b:1"} {
+		if u, _, err := parseEndpoint(text); err == nil {
+			t.Errorf("%s: %v", text, u)
+		}
+	}
+	for given, want := range map[string]string{"h:1": "http://h:1", "http://h:1/": "http://h:1", "https://h": "https://h"} {
+		if got := givenURL(given, false); got != want {
+			t.Errorf("%s: %s", given, got)
+		}
+	}
+	if got := givenURL("h:1", true); got != "https://h:1" {
+		t.Error(got)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/services/msgnode"
 )
@@ -21,6 +22,11 @@ type nodeSettings struct {
 	natsReplicas                       int
 	limits                             msgnode.Limits
 }
+
+// nodeService is the name under which a Message Node's health is asked: NOT_SERVING while
+// no sessions can be opened there. Under the empty name it is SERVING all the same, since
+// the sessions that are there go on.
+var nodeService = pb.MessageNode_ServiceDesc.ServiceName
 
 // msgnodeCommand is the Message Node of a domain.
 //
@@ -120,6 +126,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string)
 	}
 	node, err := msgnode.New(msgnode.Config{
 		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoints: endpoints,
+		OnReady:  func(ready bool) { p.server.Say(nodeService, ready) },
 		GRPCAddr: cmp.Or(s.external, s.grpcAddr), Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {
@@ -133,6 +140,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string)
 	if err := p.serveGRPC(s.grpcAddr); err != nil {
 		return err
 	}
+	p.server.Say(nodeService, false) // until the node is
 	// Stopped before its servers: it ends each connection in order.
 	p.tree.Add("msgnode", node.Run)
 	return nil

@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // shared is a domain whose Message Node and one of whose runtimes have replicas, over
@@ -172,6 +175,9 @@ func TestNATSWithoutAMajority(t *testing.T) {
 			contains(f["node-ready"].Text, "NATS has no majority") && f["components"].Verdict == isFail && f["session"].Verdict == isSkip
 	})
 	t.Logf("no registry led after %d ms", time.Since(at).Milliseconds())
+	if code, _, errs := command(t, nil, "connections", "--registry-addr", d.alice.RegistryAddr); code != 0 || !contains(errs, "no registry leads") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
 	d.posts(t, to)
 
 	d.nats.servers[0].process.Kill()
@@ -217,6 +223,120 @@ func (d *shared) stop(t *testing.T) {
 	for _, p := range users {
 		if err := p.Stop(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// replyTo has a runtime answer what comes to one of its addresses.
+func replyTo(t *testing.T, r *local.Runtime, to string) {
+	t.Helper()
+	b := attachTo(t, r)
+	_, err := b.Listen(testContext(t), to, func(ctx context.Context, m *pb.Message) {
+		if err := b.Post(ctx, message.Answer(m, 200, nil)); err != nil {
+			t.Log("an answer is not posted: ", err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What goes over the Message Node does not wait for what its runtime asks the node while
+// NATS takes nothing: set-ups of connections, which begin again and again. A runtime that
+// has no NATS of its own is told of it by doctor.
+func TestRequestsGoOnWithoutAMajority(t *testing.T) {
+	s := newSystem(t)
+	nats := startNATSCluster(t, s)
+	node, err := s.StartNode("example.org", "--nats-url", nats.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := []*local.Node{node}
+	alice, bob := startRuntime(t, s, "alice", local.AllInOne, nodes), startRuntime(t, s, "bob", local.AllInOne, nodes)
+	carol := startRuntime(t, s, "carol", local.AllInOne, nodes, "--p2p", "never")
+	ready(t, alice, bob, carol)
+	nats.whole(eventualContext(t), t, nodeStreams...)
+	to := register(t, bob, "user://example.org/bob")
+	replyTo(t, bob, to)
+	askers := map[string]*client.Bus{"alice": attachTo(t, alice), "carol": attachTo(t, carol)}
+	request := func(within time.Duration) {
+		t.Helper()
+		for name, b := range askers {
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			m, err := b.Request(ctx, &pb.Message{Type: message.Read, To: to})
+			cancel()
+			if err != nil {
+				t.Fatalf("%s asks bob: %v", name, err)
+			}
+			if code, err := message.Result(m); code != fault.OK {
+				t.Fatalf("%s asks bob: %d, %v", name, code, err)
+			}
+		}
+	}
+	request(patience)
+	waitConnection(t, alice, bob.URL, live)
+
+	nats.servers[1].process.Kill()
+	nats.servers[2].process.Kill()
+	d := &shared{nodes: nodes, alice: &controlled{Runtime: alice}}
+	d.notReady(t, "NATS has no majority")
+	request(patience)
+	if code, _, errs := command(t, nil, "connections", "close", bob.URL, "--registry-addr", alice.RegistryAddr); code != 0 {
+		t.Fatal(errs)
+	}
+	const lessThanTheStoreTakes = 4 * time.Second
+	begun := time.Now()
+	for time.Since(begun) < 15*time.Second { // several set-ups
+		request(lessThanTheStoreTakes)
+		if !pause(t.Context()) {
+			t.Fatal("the test is over")
+		}
+	}
+	_, found := doctor(t, "--bus-addr", alice.BusAddr, "--registry-addr", alice.RegistryAddr)
+	if f := found["node-ready"]; f.Verdict != isFail || !contains(f.Text, node.GRPCAddr) {
+		t.Errorf("%+v", f)
+	}
+	dan := startRuntime(t, s, "dan", local.AllInOne, nodes)
+	told(t, dan, "NATS has no majority")
+	for _, i := range []int{1, 2} {
+		if nats.servers[i].process, err = s.Restart(nats.servers[i].process); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ready(t, dan)
+	request(patience)
+	waitConnection(t, alice, bob.URL, live)
+	for _, said := range []string{"not ready", "ready again"} {
+		n := 0
+		for _, e := range s.Events() {
+			if e.Service == "msgnode" && e.Message == said {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%q is said %d times", said, n)
+		}
+	}
+	for _, r := range []*local.Runtime{alice, bob, carol, dan} {
+		if err := r.Processes["runtime"].Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := node.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// told waits until a runtime says why it has no session.
+func told(t *testing.T, r *local.Runtime, why string) {
+	t.Helper()
+	for ctx := testContext(t); ; {
+		_, out, _ := command(t, nil, "status", "-o", "json", "--registry-addr", r.RegistryAddr)
+		if strings.Contains(out, why) {
+			return
+		}
+		if !pause(ctx) {
+			t.Fatalf("%s is not told %q: %s", r.URL, why, out)
 		}
 	}
 }

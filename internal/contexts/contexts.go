@@ -101,8 +101,10 @@ func checkSetting(setting, value string) error {
 			return fault.New(fault.BadRequest, "%s %q is no absolute path", setting, value)
 		}
 	default:
-		if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
-			return fault.New(fault.BadRequest, "%s %q: want HOST:PORT", setting, value)
+		for addr := range strings.SplitSeq(value, ",") { // several, where there are replicas
+			if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+				return fault.New(fault.BadRequest, "%s %q: want HOST:PORT, or several with commas between them", setting, value)
+			}
 		}
 	}
 	return nil

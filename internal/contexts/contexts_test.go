@@ -64,7 +64,7 @@ func TestFile(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	f := &contexts.File{}
-	if err := f.Add("a", contexts.Context{"addr": "h:1"}); err != nil {
+	if err := f.Add("a", contexts.Context{"addr": "h:1,i:1"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {
@@ -75,6 +75,7 @@ func TestRefusals(t *testing.T) {
 		{f.Add("-b", contexts.Context{"addr": "h:1"}), fault.BadRequest},
 		{f.Add("b", nil), fault.BadRequest},
 		{f.Add("b", contexts.Context{"addr": "h"}), fault.BadRequest},
+		{f.Add("b", contexts.Context{"addr": "h:1,i"}), fault.BadRequest},
 		{f.Add("b", contexts.Context{"adr": "h:1"}), fault.BadRequest},
 		{f.Add("b", contexts.Context{"tls-ca": "ca.pem"}), fault.BadRequest},
 		{f.Use("b"), fault.NotFound},

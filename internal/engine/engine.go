@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -130,7 +131,11 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 		if sub != nil {
 			subject = sub.Subject
 		}
-		cfg.Log.Warn("NATS", "error", err, "subject", subject)
+		level := slog.LevelWarn
+		if errors.Is(err, nats.ErrConsumerNotActive) {
+			level = slog.LevelDebug // of every watch, again and again; who watches says it once
+		}
+		cfg.Log.Log(context.Background(), level, "NATS", "error", err, "subject", subject)
 	}
 	if cfg.URL != "" {
 		opts.Servers = splitURLs(cfg.URL)
@@ -138,10 +143,12 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 		opts.PingInterval, opts.MaxPingsOut = pingEvery, pingsOut
 		opts.DisconnectedErrCB = func(_ *nats.Conn, err error) {
 			if err != nil {
-				cfg.Log.Warn("NATS is lost, trying again", "error", err)
+				cfg.Log.Warn("a server of NATS is lost, trying the others", "error", err)
 			}
 		}
-		opts.ReconnectedCB = func(c *nats.Conn) { cfg.Log.Info("NATS is back", "server", c.ConnectedUrlRedacted()) }
+		opts.ReconnectedCB = func(c *nats.Conn) {
+			cfg.Log.Info("connected to a server of NATS again", "server", c.ConnectedUrlRedacted())
+		}
 		return opts, nil
 	}
 	var err error

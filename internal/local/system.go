@@ -315,7 +315,7 @@ func poll(ctx context.Context, what string, ask func() error) error {
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil {
+		if last == nil || ctx.Err() == nil && fault.CodeOf(err) != fault.Timeout { // a time-out says nothing of what is missing
 			last = err
 		}
 		select {
@@ -343,19 +343,43 @@ func WaitReady(ctx context.Context, name string, registry pb.RegistryClient) err
 	})
 }
 
-// Unready says what of a runtime is not ready; nil when all is.
+// Unready says all that a runtime lacks; nil when it is ready.
 func Unready(r *pb.GetRuntimeResponse) error {
+	var missing []string
 	for _, c := range r.Components {
 		if !c.Connected {
-			return fault.New(fault.Unavailable, "%s is not connected: %s", c.Name, c.Reason)
+			missing = append(missing, because(c.Name+" is not connected", c.Reason))
 		}
 	}
+	if session := unopened(r); session != "" {
+		missing = append(missing, session)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "%s", strings.Join(missing, "; "))
+}
+
+// unopened says why there is no session with the Message Node of the runtime's own
+// domain; empty when it is live.
+func unopened(r *pb.GetRuntimeResponse) string {
 	for _, n := range r.Nodes {
-		if n.Domain == r.Domain && n.State == "live" {
-			return nil
+		switch {
+		case n.Domain != r.Domain:
+		case n.State == "live":
+			return ""
+		default:
+			return because("the session with the Message Node of "+n.Domain+" is "+n.State, n.Reason)
 		}
 	}
-	return fault.New(fault.Unavailable, "no session with the Message Node of %s", r.Domain)
+	return "no session with the Message Node of " + r.Domain
+}
+
+func because(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + ": " + reason
 }
 
 // Ports that are handed out lie below those that Linux gives to outgoing

@@ -324,7 +324,7 @@ func (g *Group) apply(ctx context.Context, e jetstream.KeyValueEntry) {
 	default:
 		changed = g.view.drop(e.Key())
 	}
-	var lost map[string]uint64
+	var lost []gone
 	if e != nil && e.Key() == g.view.own {
 		lost = g.forget()
 		changed = changed || len(lost) > 0
@@ -337,9 +337,9 @@ func (g *Group) apply(ctx context.Context, e jetstream.KeyValueEntry) {
 	if err != nil {
 		g.log.Warn("a member's key cannot be read", "member", e.Key(), "error", err)
 	}
-	for key, revision := range lost {
-		g.log.Warn("a member is gone without a word", "member", key)
-		g.clearing.Go(func() { g.clear(ctx, key, revision) })
+	for _, l := range lost {
+		g.log.Warn("a member is gone without a word", "member", l.key, "kind", l.member.Kind, "addr", l.member.Addr)
+		g.clearing.Go(func() { g.clear(ctx, l.key, l.revision) })
 	}
 }
 
@@ -349,16 +349,21 @@ func (g *Group) ready() bool { return g.loaded && g.view.clock > 0 }
 
 // forget takes those out of the view that are gone without a word. It is called
 // with mu held.
-func (g *Group) forget() map[string]uint64 {
+func (g *Group) forget() (lost []gone) {
 	if !g.ready() {
 		return nil
 	}
-	lost := map[string]uint64{}
 	for _, key := range g.view.lost() {
-		lost[key] = g.view.records[key].revision
+		lost = append(lost, gone{key, g.view.records[key]})
 		g.view.drop(key)
 	}
 	return lost
+}
+
+// gone is a key whose member does not write it any more.
+type gone struct {
+	key string
+	record
 }
 
 // clear removes the key of one that is gone from the bucket, unless it has written

@@ -61,6 +61,44 @@ func TestHealthOfEachService(t *testing.T) {
 	}
 }
 
+// A service that says so is NOT_SERVING under its name alone, before Serve and after.
+func TestAServiceSaysThatItDoesNotServe(t *testing.T) {
+	srv, err := rpc.NewServer(rpc.Security{}, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := pb.MessageBus_ServiceDesc.ServiceName
+	pb.RegisterMessageBusServer(srv, pb.UnimplementedMessageBusServer{})
+	srv.Say(name, false)
+	m := rpc.NewMemory()
+	conn, err := m.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- rpc.Serve(ctx, srv, m) }()
+	want := func(service string, want healthpb.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		resp, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+		if err != nil || resp.Status != want {
+			t.Errorf("%q is %v, %v, want %v", service, resp, err, want)
+		}
+	}
+	want("", healthpb.HealthCheckResponse_SERVING)
+	want(name, healthpb.HealthCheckResponse_NOT_SERVING)
+	srv.Say(name, true)
+	want(name, healthpb.HealthCheckResponse_SERVING)
+	srv.Say(name, false)
+	want(name, healthpb.HealthCheckResponse_NOT_SERVING)
+	want("", healthpb.HealthCheckResponse_SERVING)
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // listed asks a server by reflection which services it has.
 func listed(t *testing.T, conn *grpc.ClientConn) (names []string) {
 	t.Helper()

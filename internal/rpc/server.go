@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,10 +47,14 @@ const (
 )
 
 // Server is a gRPC server that says how it is: while Serve serves, each service that
-// is registered is SERVING under its name, and all together under the empty one.
+// is registered is SERVING under its name, unless it says otherwise (Say), and all
+// together under the empty one.
 type Server struct {
 	*grpc.Server
 	health *health.Server
+
+	mu   sync.Mutex
+	said map[string]healthpb.HealthCheckResponse_ServingStatus // by service
 }
 
 // NewServer makes a gRPC server with the process's security, bounds, health and
@@ -74,7 +79,7 @@ func NewServer(s Security, log *slog.Logger) (*Server, error) {
 	if cfg != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg)))
 	}
-	srv := &Server{grpc.NewServer(opts...), health.NewServer()}
+	srv := &Server{Server: grpc.NewServer(opts...), health: health.NewServer(), said: map[string]healthpb.HealthCheckResponse_ServingStatus{}}
 	healthpb.RegisterHealthServer(srv, srv.health)
 	reflection.Register(srv)
 	return srv, nil
@@ -84,12 +89,33 @@ func NewServer(s Security, log *slog.Logger) (*Server, error) {
 // choose from (Spread) takes another one. The server serves on.
 func (s *Server) Leave() { s.health.Shutdown() }
 
+// Say says of one service whether it is SERVING: that it is not is for those who ask by
+// its name. The empty name is as it is, and connections stay.
+func (s *Server) Say(service string, serving bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.said[service] = healthpb.HealthCheckResponse_NOT_SERVING
+	if serving {
+		s.said[service] = healthpb.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus(service, s.said[service])
+}
+
+// begin says of all services that they are SERVING of which nothing is said yet.
+func (s *Server) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for service := range s.GetServiceInfo() {
+		if _, said := s.said[service]; !said {
+			s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
+		}
+	}
+}
+
 // Serve serves on all listeners until ctx is done. Then it says of each service that it
 // is NOT_SERVING, and stops gracefully within StopTimeout.
 func Serve(ctx context.Context, srv *Server, listeners ...net.Listener) error {
-	for service := range srv.GetServiceInfo() {
-		srv.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
-	}
+	srv.begin()
 	parts := []run.Func{func(ctx context.Context) error {
 		<-ctx.Done()
 		stop(srv)

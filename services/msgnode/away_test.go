@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -135,10 +136,82 @@ func TestTheStoreGoesAwayAndComesBack(t *testing.T) {
 	opening.open()
 }
 
+// Whoever is told whether the node is ready is told each change, and the log has it once.
+func TestReadinessIsToldAtEachChange(t *testing.T) {
+	told := make(chan bool, 16)
+	log := &lines{Handler: slog.DiscardHandler, seen: map[string]int{}}
+	n := startNATS(t)
+	b := n.replica(logged(log), func(c *Config) { c.OnReady = func(ready bool) { told <- ready } }, limited(func(l *Limits) { l.SweepEvery = 10 * time.Millisecond }))
+	want := func(ready bool) {
+		t.Helper()
+		select {
+		case got := <-told:
+			if got != ready {
+				t.Fatalf("told %v, want %v", got, ready)
+			}
+		case <-time.After(patience):
+			t.Fatalf("not told %v", ready)
+		}
+	}
+	want(true)
+	n.stop()
+	want(false)
+	n.start()
+	want(true)
+	b.until(t, http.StatusOK)
+	b.stop()
+	if log.count("not ready") != 1 || log.count("ready again") != 1 || len(told) > 0 {
+		t.Errorf("told %d more, the log has %v", len(told), log.seen)
+	}
+}
+
+// lines counts what is logged for people.
+type lines struct {
+	slog.Handler
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (l *lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen[r.Message]++
+	return nil
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[text]
+}
+
+// A sweep that fails is told once, however many follow that fail too.
+func TestWhatIsNotNotedIsToldOnce(t *testing.T) {
+	log := &lines{Handler: slog.DiscardHandler, seen: map[string]int{}}
+	n := startNATS(t)
+	b := n.replica(logged(log), limited(func(l *Limits) { l.StoreTimeout, l.StorePatience = 100*time.Millisecond, 50*time.Millisecond }))
+	p := b.dial(t, "grpc").open()
+	b.until(t, http.StatusOK)
+	b.node.mu.Lock()
+	s := b.node.directory.sessions[p.runtime]
+	b.node.mu.Unlock()
+	due := []event{{kind: evLost, runtime: s.Runtime, socket: s.Socket, now: b.node.now()}}
+	n.stop()
+	for range 3 {
+		b.node.sweepSessions(t.Context(), due)
+		b.node.sweepFailing.Store(b.node.sweepFails.Load())
+	}
+	if got := log.count("a session's change is not noted yet"); got != 1 || !b.node.sweepFailing.Load() {
+		t.Errorf("told %d times", got)
+	}
+}
+
 // A write that is under way when the store goes away is done when it is back.
 func TestAWriteWaitsForTheStore(t *testing.T) {
 	n := startNATS(t)
-	b := n.replica(limited(func(l *Limits) { l.StoreTimeout = patience }))
+	b := n.replica(limited(func(l *Limits) { l.StoreTimeout, l.StorePatience = patience, patience }))
 	p := b.dial(t, "grpc").open()
 	n.stop()
 	id := p.post("subscribe", p.runtime+"/ua", sm, `{"resources":["late"]}`)
@@ -147,6 +220,33 @@ func TestAWriteWaitsForTheStore(t *testing.T) {
 	if m := p.receive(); string(m.ID) != id || m.code() != 200 {
 		t.Errorf("%+v", m)
 	}
+}
+
+// What needs the store does not hold up what its session sends next, and is refused at
+// once when it is known that nothing is written. It is taken again when the store is back.
+func TestWhatNeedsTheStoreIsRefusedAtOnceWithoutOne(t *testing.T) {
+	n := startNATS(t)
+	b := n.replica(limited(func(l *Limits) { l.StoreTimeout, l.StorePatience = time.Hour, 200*time.Millisecond }))
+	p, q := b.dial(t, "grpc").open(), b.dial(t, "websocket").open()
+	q.subscribe("there")
+	n.stop()
+	for range 3 { // the first before it is known
+		p.post("subscribe", p.runtime+"/ua", sm, `{"resources":["late"]}`)
+		p.post("ping", p.runtime+"/x", "there", "")
+		if m := q.receive(); m.To != "there" {
+			t.Errorf("%+v", m)
+		}
+		if m := p.receive(); m.code() != 503 || !strings.Contains(m.text(), "NATS does not answer") {
+			t.Errorf("%+v", m)
+		}
+	}
+	b.until(t, http.StatusServiceUnavailable)
+	if m := b.dial(t, "grpc").ask("open", newRuntime(), "mn:/session", ""); m.code() != 503 {
+		t.Errorf("open without a store: %+v", m)
+	}
+	n.start()
+	b.until(t, http.StatusOK)
+	p.subscribe("after")
 }
 
 // A replica that reaches neither NATS nor any other sends its clients away, who are at
@@ -161,8 +261,14 @@ func TestAReplicaThatIsCutOffSendsItsClientsAway(t *testing.T) {
 	q.post("ping", q.runtime+"/x", "kept", "")
 	p.receive() // both know of the other
 	way.cut()
-	_ = p.waitEnded()
-	one.until(t, http.StatusServiceUnavailable)
+	if err := p.waitEnded(); !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("the client is told %v", err)
+	}
+	for _, path := range []string{"/readyz", "/ws"} {
+		if a := get(t, one.node.Handler(), "http://x"+path); a.Code != http.StatusServiceUnavailable || !strings.Contains(a.Body.String(), "cut off: NATS does not answer") {
+			t.Errorf("%s: %d %s", path, a.Code, a.Body)
+		}
+	}
 	back := two.dial(t, "websocket")
 	if m := back.must(200, "re-open", p.runtime+"/"+p.token, "mn:/session", ""); m.Body["runtimeToken"] != nil {
 		t.Errorf("%+v", m)

@@ -66,7 +66,9 @@
 // takes a session over, and a restart keeps tokens, subscriptions and entries.
 //
 // Any server of NATS may be lost meanwhile. What cannot be written is tried again until
-// StoreTimeout, and then refused with 503; follow.go keeps the copy right; and
+// StoreTimeout, and then refused with 503; past StorePatience without a write that is taken
+// it is refused at once, since the messages of a socket are handled in order and those
+// behind it would wait; follow.go keeps the copy right; and
 // a replica that nobody listens for has ReplicaGrace to be back at another server
 // before its sessions are lost. Past StoreUnwritable without a write that is taken, or
 // StoreAway without an answer, the replica is not ready and goes on with the sessions that

@@ -51,7 +51,7 @@ func (s *store) keepWatching(ctx context.Context, ready func()) error {
 		if time.Since(began) > s.limits.StoreCheck {
 			level = slog.LevelInfo
 		}
-		s.log.Log(ctx, level, "the store is watched anew", "bucket", s.kv.Bucket(), "error", err)
+		s.log.Log(ctx, level, "the store is watched anew", "bucket", s.kv.Bucket(), "reason", err)
 		level = slog.LevelDebug
 		if wait(ctx, retryEvery) != nil {
 			return nil

@@ -25,9 +25,6 @@ func (n *Node) untilCutOff(ctx context.Context) {
 // untilBack returns when this replica is not cut off any more, or ctx is done.
 func (n *Node) untilBack(ctx context.Context) {
 	n.every(ctx, func() bool { return !n.isCutOff(ctx) })
-	if ctx.Err() == nil {
-		n.log.Info("message node is ready", "replica", n.replica)
-	}
 }
 
 // every looks at a condition again and again, until it holds or ctx is done.
@@ -106,9 +103,10 @@ func (n *Node) serveReady(w http.ResponseWriter, _ *http.Request) {
 
 // Health says why no sessions can be opened here; nil when they can.
 func (n *Node) Health() error {
+	why := n.whyDown()
 	switch {
-	case !n.isUp():
-		return fault.New(fault.Unavailable, "starting, stopping, or cut off from NATS")
+	case why != nil:
+		return why
 	case n.isStoreAway():
 		return n.storeless(n.storeAway())
 	case n.unwritable() >= n.limits.StoreUnwritable:
@@ -124,6 +122,36 @@ func (n *Node) storeless(since time.Duration) error {
 		why = refusal.Error()
 	}
 	return fault.New(fault.Unavailable, "%s; no session can be opened, for %s now", why, since.Round(time.Second))
+}
+
+// tellReady says so when no sessions can be opened here, and when they can be again,
+// until ctx is done.
+func (n *Node) tellReady(ctx context.Context) error {
+	if n.Ready(ctx) != nil {
+		return nil
+	}
+	n.onReady(true)
+	for ctx.Err() == nil {
+		var why error
+		n.every(ctx, func() bool { why = n.Health(); return why != nil })
+		if ctx.Err() != nil {
+			break
+		}
+		n.onReady(false)
+		n.log.Warn("not ready", "replica", n.replica, "error", why)
+		n.every(ctx, func() bool { return n.Health() == nil })
+		if ctx.Err() == nil {
+			n.onReady(true)
+			n.log.Info("ready again", "replica", n.replica)
+		}
+	}
+	return nil
+}
+
+func (n *Node) onReady(ready bool) {
+	if n.cfg.OnReady != nil {
+		n.cfg.OnReady(ready)
+	}
 }
 
 // serveHealth answers 200: the process lives.

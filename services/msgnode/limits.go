@@ -85,9 +85,15 @@ type Limits struct {
 	// RequestAddresses of one allocation or subscription. 1000: the answer
 	// stays small. Past it: 413.
 	RequestAddresses int
-	// StoreTimeout bounds one service request's writes. 5 s: less than the 15 s
-	// after which older buses repeat it. Past it: 503.
+	// StoreTimeout bounds one service request's writes. 4.5 s: less than the 15 s
+	// after which older buses repeat it, and than the 5 s for which a nodestub waits
+	// for the answer to its open. Past it: 503.
 	StoreTimeout time.Duration
+	// StorePatience is for how long every write may fail until others are refused at
+	// once, with 503, instead of being tried: all that a session sends behind a request
+	// waits with it. 3 s: two attempts, and less than NATS takes to be without a leader
+	// for long.
+	StorePatience time.Duration
 	// StoreAttempt bounds one attempt of a write, of which a request may make
 	// several. 1.5 s: an answer that is not there by then was lost with a server.
 	StoreAttempt time.Duration
@@ -150,7 +156,7 @@ func DefaultLimits() Limits {
 		CloseTimeout: 2 * time.Second, DrainTimeout: 2 * time.Second, FrameBytes: 2 * message.MaxSize,
 
 		Addresses: 20_000, RequestAddresses: 1000,
-		StoreTimeout: 5 * time.Second, StoreAttempt: 1500 * time.Millisecond,
+		StoreTimeout: 4500 * time.Millisecond, StorePatience: 3 * time.Second, StoreAttempt: 1500 * time.Millisecond,
 		StoreCheck: time.Second, StoreLag: 500 * time.Millisecond, StoreAway: 15 * time.Second, StoreWriters: 16,
 		StoreProbe: time.Second, StoreUnwritable: 8500 * time.Millisecond,
 

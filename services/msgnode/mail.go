@@ -76,7 +76,7 @@ func (n *Node) keep(runtime string, l letter) (there bool, err error) {
 // store puts letters into the mailbox of a session that is at no socket here. It
 // gives those that are to be refused, and why. It is called with mu held.
 func (n *Node) store(s Session, letters ...letter) (over []letter, why func(to string) error) {
-	if !n.up {
+	if n.down != nil {
 		return letters, errAway // nobody would look after them
 	}
 	over = n.mail.put(s.Runtime, n.now(), letters...)

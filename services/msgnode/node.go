@@ -47,6 +47,8 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 	// Tracer makes the spans; nil: none.
 	Tracer *tracing.Tracer
+	// OnReady is told whether sessions can be opened here, at each change; nil: nobody is.
+	OnReady func(ready bool)
 	// Now is the clock of what expires; nil: time.Now.
 	Now func() time.Time
 }
@@ -82,8 +84,11 @@ type Node struct {
 	registry *store          // feeds index
 	running  sync.WaitGroup  // readers, writers and WebSocket handlers; added to while up
 
+	// Something that was due could not be written, in this sweep and in the one before.
+	sweepFails, sweepFailing atomic.Bool
+
 	mu        sync.RWMutex
-	up        bool // sockets are admitted
+	down      error // why no sockets are admitted; nil while they are
 	directory *directory
 	index     *index
 	sockets   map[string]*socket // by id
@@ -110,7 +115,7 @@ func New(cfg Config) (*Node, error) {
 		point: cfg.Tracer.Point("msgnode", cfg.Domain),
 		now:   cfg.Now, wait: wait, complete: make(chan struct{}),
 		ready: make(chan struct{}), sweeping: make(chan struct{}, 1), mailing: make(chan struct{}, 1), life: context.Background(),
-		directory: newDirectory(), index: newIndex(cfg.Limits.EntryRetention), sockets: map[string]*socket{}, silent: map[string]time.Time{},
+		down: errStarting, directory: newDirectory(), index: newIndex(cfg.Limits.EntryRetention), sockets: map[string]*socket{}, silent: map[string]time.Time{},
 	}
 	n.mail, n.opens, n.losses = newMailboxes(&n.limits), newTurns(n.limits.Opens), newTurns(n.limits.Opens)
 	if n.log == nil {
@@ -162,7 +167,8 @@ func randomName() string {
 //	hop               what other replicas send
 //	mail              what waits for sessions that are not here
 //	sweep             expiry
-//	sockets           the clients; started last, stopped first
+//	sockets           the clients; started behind, and stopped before, what they use
+//	readiness         is told while it is not stopping
 func (n *Node) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -183,6 +189,7 @@ func (n *Node) Run(ctx context.Context) error {
 	tree.Add("mail", n.carryMail)
 	tree.Add("sweep", n.sweepOn)
 	tree.Add("sockets", n.serveSockets)
+	tree.Add("readiness", n.tellReady)
 	return tree.Run(ctx)
 }
 
@@ -207,11 +214,11 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 }
 
-// isUp tells whether clients are served.
-func (n *Node) isUp() bool {
+// whyDown says why clients are not served; nil while they are.
+func (n *Node) whyDown() error {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return n.up
+	return n.down
 }
 
 // serveSockets lets clients in until ctx is done, and then sees all of them out; in
@@ -219,32 +226,41 @@ func (n *Node) isUp() bool {
 func (n *Node) serveSockets(ctx context.Context) error {
 	select {
 	case <-n.complete:
-		n.setUp(true)
+		n.setDown(nil)
 		close(n.ready)
 		n.log.Info("message node is ready", "replica", n.replica)
 		n.untilCutOff(ctx)
 	case <-ctx.Done():
 	}
-	n.seeOut()
+	n.seeOut(n.whyOut(ctx))
 	for ctx.Err() == nil {
 		n.untilBack(ctx)
-		n.setUp(true)
+		n.setDown(nil)
 		n.untilCutOff(ctx)
-		n.seeOut()
+		n.seeOut(n.whyOut(ctx))
 	}
+	n.setDown(errStopping)
 	return nil
 }
 
+// whyOut says why clients are seen out: the node stops, or is cut off from the others.
+func (n *Node) whyOut(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return errStopping
+	}
+	return fault.New(fault.Unavailable, "the node is cut off: %s", n.engine.Lacks())
+}
+
 // seeOut lets nobody in any more, and sees those out who are there.
-func (n *Node) seeOut() {
-	n.setUp(false)
+func (n *Node) seeOut(why error) {
+	n.setDown(why)
 	n.emptyMail()
-	n.drain()
+	n.drain(why)
 }
 
 // drain sees all sockets out: each when its client has what was queued, or after
 // DrainTimeout.
-func (n *Node) drain() {
+func (n *Node) drain(why error) {
 	n.eachSocket((*socket).stop)
 	out := make(chan struct{})
 	go func() {
@@ -256,7 +272,7 @@ func (n *Node) drain() {
 	select {
 	case <-out:
 	case <-late.C:
-		n.eachSocket(func(s *socket) { s.cancel(errStopping) })
+		n.eachSocket(func(s *socket) { s.cancel(why) })
 		<-out
 	}
 }
@@ -269,20 +285,21 @@ func (n *Node) eachSocket(do func(*socket)) {
 	}
 }
 
-// enter counts a handler in that Run has to wait for, while clients are served.
-func (n *Node) enter() bool {
+// enter counts a handler in that Run has to wait for, or says why clients are not served.
+func (n *Node) enter() error {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if n.up {
+	if n.down == nil {
 		n.running.Add(1)
 	}
-	return n.up
+	return n.down
 }
 
-func (n *Node) setUp(up bool) {
+// setDown says why clients are not served; nil: they are.
+func (n *Node) setDown(why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.up = up
+	n.down = why
 }
 
 // nextSocketID is called with mu held.

@@ -28,6 +28,7 @@ type received struct {
 
 // Why a socket ends, besides the errors of its transport.
 var (
+	errStarting = fault.New(fault.Unavailable, "the node is starting")
 	errStopping = fault.New(fault.Unavailable, "the node is stopping")
 	errSilent   = fault.New(fault.Timeout, "no session was opened")
 	errGone     = errors.New("the client is gone")
@@ -52,7 +53,7 @@ type socket struct {
 }
 
 // serve runs a socket until its client is gone, has closed the session (nil),
-// or the node stops (errStopping). The caller then ends the transport, and with
+// or the node lets nobody in any more (Node.down). The caller then ends the transport, and with
 // it the reader and the writer, for which Run waits.
 func (n *Node) serve(ctx context.Context, t transport) error {
 	s, ctx, err := n.admit(ctx, t)
@@ -72,7 +73,7 @@ func (n *Node) serve(ctx context.Context, t transport) error {
 	select {
 	case <-finished:
 		if s.stopping.Load() {
-			return errStopping
+			return n.whyDown()
 		}
 		return nil
 	case <-ctx.Done():
@@ -143,8 +144,8 @@ func (n *Node) send(ctx context.Context, s *socket, batch []*pb.Message) error {
 func (n *Node) admit(ctx context.Context, t transport) (*socket, context.Context, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.up {
-		return nil, nil, fault.New(fault.Unavailable, "the node is starting or stopping")
+	if n.down != nil {
+		return nil, nil, n.down
 	}
 	if len(n.sockets) >= n.limits.Sockets {
 		return nil, nil, fault.New(fault.TooMany, "the node has %d sockets, which is its bound", len(n.sockets))

@@ -103,7 +103,7 @@ func (s *store) revision(key string) uint64 {
 // returns once the write is applied, or errConflict once the other's is.
 func (s *store) put(ctx context.Context, key string, value []byte, revision uint64) error {
 	var written uint64
-	err := s.insist(ctx, func(ctx context.Context) (err error) {
+	err := s.write(ctx, func(ctx context.Context) (err error) {
 		if revision == 0 {
 			written, err = s.kv.Create(ctx, key, value)
 		} else {
@@ -120,7 +120,7 @@ func (s *store) put(ctx context.Context, key string, value []byte, revision uint
 
 // remove takes a key away that has the given revision.
 func (s *store) remove(ctx context.Context, key string, revision uint64) error {
-	err := s.insist(ctx, func(ctx context.Context) error {
+	err := s.write(ctx, func(ctx context.Context) error {
 		return s.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerKept))
 	})
 	if err != nil {
@@ -131,6 +131,9 @@ func (s *store) remove(ctx context.Context, key string, revision uint64) error {
 }
 
 func (s *store) failed(ctx context.Context, key string, revision uint64, err error) error {
+	if errors.As(err, new(*fault.Error)) {
+		return err // refused here
+	}
 	if !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return s.engine.Unable(err)
 	}
@@ -163,9 +166,45 @@ func (s *store) insist(ctx context.Context, do func(context.Context) error) erro
 	}
 }
 
+// write does one write as insist does, but no longer than others have failed already.
+func (s *store) write(ctx context.Context, do func(context.Context) error) error {
+	return s.insist(ctx, func(attempt context.Context) error {
+		if err := s.unwilling(); err != nil {
+			return err
+		}
+		if left := s.limits.StorePatience - s.unwritable(); left > 0 {
+			var cancel context.CancelFunc
+			attempt, cancel = context.WithTimeout(attempt, left)
+			defer cancel()
+		}
+		began := time.Now()
+		err := do(attempt)
+		if err != nil && engine.IsPassing(err) && ctx.Err() == nil && s.engine.IsElsewhere() {
+			s.tried(began, err)
+		}
+		return err
+	})
+}
+
+// unwilling refuses what would only wait, and hold up what its session sends next: no
+// write has been taken for so long. It ends when a probe is, or a write under way. A bucket
+// that says itself why it takes none is asked: it answers at once.
+func (s *store) unwilling() error {
+	since := s.unwritable()
+	if since < s.limits.StorePatience || s.refusal() != nil {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "%s; nothing is written since %s", s.engine.Lacks(), since.Round(time.Second))
+}
+
 // fresh waits until everything is applied that any replica had written when it
-// was called.
+// was called. It does not begin to while the bucket neither takes writes nor answers.
 func (s *store) fresh(ctx context.Context) error {
+	if err := s.unwilling(); err != nil && s.away() > 2*s.limits.StoreCheck {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.StorePatience)
+	defer cancel()
 	last, err := s.lastRevision(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package msgnode
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -33,6 +34,7 @@ func (n *Node) wakeSweeper() { signal(n.sweeping) }
 // sweep does all that is due. What fails is due again the next time.
 func (n *Node) sweep(ctx context.Context) {
 	now := n.now()
+	n.sweepFails.Store(false)
 	n.mu.Lock()
 	n.pace.forget(now)
 	n.mu.Unlock()
@@ -40,6 +42,20 @@ func (n *Node) sweep(ctx context.Context) {
 	n.sweepSessions(ctx, n.dueSessions(ctx, now))
 	n.sweepOrphans(ctx)
 	n.sweepEntries(ctx, now)
+	failing := n.sweepFails.Load()
+	if n.sweepFailing.Swap(failing) && !failing {
+		n.log.Info("what was due is noted again")
+	}
+}
+
+// sweepFailed notes that something that is due could not be written. It gives the level at
+// which to say so: the first of the sweeps in a row that fail is for people.
+func (n *Node) sweepFailed() slog.Level {
+	n.sweepFails.Store(true)
+	if n.sweepFailing.Load() {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // dueSessions gives an event for every session that needs one.
@@ -114,7 +130,7 @@ func (n *Node) sweepSessions(ctx context.Context, due []event) {
 		cancel()
 		switch {
 		case err != nil:
-			n.log.Warn("a session's change is not noted", "runtime", e.runtime, "error", err)
+			n.log.Log(ctx, n.sweepFailed(), "a session's change is not noted yet", "runtime", e.runtime, "error", err)
 			return // the store is the same for all of them
 		case e.kind == evClaim:
 			n.resume(e.socket)
@@ -144,7 +160,7 @@ func (n *Node) sweepOrphans(ctx context.Context) {
 		err := n.dropHold(ctx, key, token)
 		cancel()
 		if err != nil {
-			n.log.Warn("an address of a session that is gone is still there", "error", err)
+			n.log.Log(ctx, n.sweepFailed(), "an address of a session that is gone is still there", "error", err)
 			return
 		}
 	}
@@ -167,7 +183,7 @@ func (n *Node) sweepEntries(ctx context.Context, now time.Time) {
 		})
 		cancel()
 		if err != nil && !errors.Is(err, errNotDue) {
-			n.log.Warn("an entry's expiry is not noted", "address", url, "error", err)
+			n.log.Log(ctx, n.sweepFailed(), "an entry's expiry is not noted yet", "address", url, "error", err)
 			return
 		}
 	}

@@ -58,8 +58,8 @@ func (w *webSocket) send(_ context.Context, batch []*pb.Message) error {
 // serveWebSocket is the handler of /ws. A page of any origin may connect: the
 // node takes no cookies, so that there is nothing that a foreign page could use.
 func (n *Node) serveWebSocket(w http.ResponseWriter, r *http.Request) {
-	if !n.enter() {
-		http.Error(w, "the node is starting or stopping", http.StatusServiceUnavailable)
+	if err := n.enter(); err != nil {
+		http.Error(w, fault.From(err).Description, http.StatusServiceUnavailable)
 		return
 	}
 	defer n.running.Done()
@@ -85,8 +85,8 @@ func (n *Node) closeWebSocket(conn *websocket.Conn, err error, drop func()) {
 	code, reason := websocket.StatusNormalClosure, ""
 	switch {
 	case err == nil:
-	case errors.Is(err, errStopping):
-		code, reason = websocket.StatusGoingAway, "the node is stopping"
+	case errors.Is(err, n.whyDown()):
+		code, reason = websocket.StatusGoingAway, fault.From(err).Description
 	case errors.Is(err, errSilent):
 		code, reason = websocket.StatusPolicyViolation, errSilent.Description
 	case fault.CodeOf(err) == fault.TooMany:

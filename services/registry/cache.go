@@ -18,8 +18,9 @@ type cache struct {
 type place struct {
 	unknown bool // the domain registry could not be asked; the rest is from before
 	runtime string
-	handler string // the runtime's handler stub; may be empty
-	flow    bool   // the runtime has announced flows
+	handler string    // the runtime's handler stub; may be empty
+	flow    bool      // the runtime has announced flows
+	since   time.Time // when the domain registry answered
 	until   time.Time
 	old     bool // expire has said so
 }
@@ -35,6 +36,16 @@ func (c *cache) get(entity string, now time.Time) (place, bool) {
 		return place{}, false
 	}
 	return p, true
+}
+
+// getOnPurpose is get for who asks on purpose, and so does not take for long that an
+// address is nowhere: it may have been registered since.
+func (c *cache) getOnPurpose(entity string, now time.Time) (place, bool) {
+	p, ok := c.get(entity, now)
+	if ok && !p.unknown && p.runtime == "" && now.Sub(p.since) >= c.limits.AskAgain {
+		return place{}, false
+	}
+	return p, ok
 }
 
 // last gives what was known last.
@@ -53,7 +64,7 @@ func (c *cache) put(entity string, p place, now time.Time) {
 		p = c.last(entity)
 		p.unknown = true
 	}
-	p.until, p.old = now.Add(c.limits.keeps(p)), false
+	p.since, p.until, p.old = now, now.Add(c.limits.keeps(p)), false
 	c.set(entity, p)
 	if p.unknown || p.runtime == "" {
 		return

@@ -121,7 +121,7 @@ func (r *Registry) watchConnections(ctx context.Context, send func(*pb.WatchConn
 		case <-ctx.Done():
 			return nil
 		case <-r.stopped:
-			return fault.New(fault.Unavailable, "the registry is stopping")
+			return r.over()
 		}
 	}
 }

@@ -155,7 +155,7 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 			handlerURL = r.known.table.get(runtime).Handler
 		}
 		var l *lookup
-		p, fresh := r.known.cache.get(entity(addr), r.cfg.Now())
+		p, fresh := r.known.cache.getOnPurpose(entity(addr), r.cfg.Now())
 		if (runtime == "" || handlerURL == "") && !fresh && !asked && isLookedUp(u) {
 			l = r.lookUpLocked(entity(addr), false, true)
 		}

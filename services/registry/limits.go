@@ -25,6 +25,10 @@ type Limits struct {
 	// MissingFor is the same for an address that was not found. Default 30 s: a
 	// hyperty that is registered late is soon reached directly.
 	MissingFor time.Duration
+	// AskAgain is the same where somebody asks on purpose, by Resolve or Connect. Default
+	// 1 s: who has just registered it is not told that it is unknown, and an address is
+	// asked for once a second at most.
+	AskAgain time.Duration
 	// UnansweredFor is the same when the domain registry could not be asked.
 	// Default 5 s: the Message Node may be back any moment, and a look-up waits for
 	// it as long.
@@ -117,7 +121,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, Addresses: 10_000, Registrations: 10_000, Transitions: 32,
-		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second, UnansweredFor: 5 * time.Second,
+		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second, AskAgain: time.Second, UnansweredFor: 5 * time.Second,
 		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256, Invitations: 1024,
 		DeployWait: 5 * time.Second, TakeWait: time.Second, ReplicaWait: time.Second, LeaderWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
 		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
@@ -140,7 +144,7 @@ func (l Limits) orDefaults() Limits {
 		}
 	}
 	for _, f := range []struct{ have, or *time.Duration }{
-		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait}, {&l.TakeWait, &d.TakeWait}, {&l.ReplicaWait, &d.ReplicaWait}, {&l.LeaderWait, &d.LeaderWait},
+		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.AskAgain, &d.AskAgain}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait}, {&l.TakeWait, &d.TakeWait}, {&l.ReplicaWait, &d.ReplicaWait}, {&l.LeaderWait, &d.LeaderWait},
 		{&l.LookupWait, &d.LookupWait}, {&l.RequestWait, &d.RequestWait}, {&l.RegisterWait, &d.RegisterWait},
 		{&l.LearnWait, &d.LearnWait}, {&l.Setup, &d.Setup}, {&l.RetryMin, &d.RetryMin}, {&l.RetryMax, &d.RetryMax},
 		{&l.RestartWait, &d.RestartWait}, {&l.Stable, &d.Stable}, {&l.RenewWait, &d.RenewWait}, {&l.Drain, &d.Drain},

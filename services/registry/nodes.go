@@ -28,7 +28,7 @@ func (r *Registry) nodeLocked(domain string) (*node, error) {
 	r.nodes[domain] = n
 	if !r.lanes.spawn(func(ctx context.Context) { r.deployNode(ctx, domain, n) }) {
 		delete(r.nodes, domain)
-		return nil, fault.New(fault.Unavailable, "the registry is stopping")
+		return nil, r.over()
 	}
 	return n, nil
 }

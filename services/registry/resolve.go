@@ -30,6 +30,7 @@ type query struct {
 	p2p        bool // the message asks for a P2P connection
 	p2pHandler string
 	at         time.Time
+	onPurpose  bool // somebody asks, not a message
 }
 
 // Decision is where messages to an address go, and why (wire contract, section
@@ -175,7 +176,11 @@ func (k *knowledge) runtimeOf(u address.URL, q query) (runtime, handler string, 
 	if u.Runtime != "" {
 		runtime = u.Runtime
 	} else {
-		_, known = k.cache.get(entity(u.Text), q.at)
+		get := k.cache.get
+		if q.onPurpose {
+			get = k.cache.getOnPurpose
+		}
+		_, known = get(entity(u.Text), q.at)
 		p := k.cache.last(entity(u.Text))
 		if runtime, handler = p.runtime, p.handler; runtime == "" {
 			runtime = k.table.owner(u.Text)

@@ -34,9 +34,16 @@ func (s *server) Routes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.Rou
 		return err
 	}
 	go func() { cancel(s.readRoutes(stream, b)) }() // ends with the stream
-	return writeRoutes(ctx, stream, b.out, s.r.stopped, func() error {
-		return fault.New(fault.Unavailable, "the registry is stopping")
-	}, s.r.metrics)
+	return writeRoutes(ctx, stream, b.out, s.r.stopped, s.r.over, s.r.metrics)
+}
+
+// over says why what is served ends. One of several registries ends its time in office
+// for other reasons than its own stop, and others lead on.
+func (r *Registry) over() error {
+	if r.cfg.Group != nil {
+		return fault.New(fault.Unavailable, "this registry does not lead any more")
+	}
+	return fault.New(fault.Unavailable, "the registry is stopping")
 }
 
 func (s *server) readRoutes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb.RoutesResponse], b *busStream) error {
@@ -76,7 +83,7 @@ func (s *server) Resolve(ctx context.Context, req *pb.ResolveRequest) (*pb.Resol
 			}, nil
 		}
 	}
-	d, steps := s.r.resolveNow(ctx, query{to: req.Address, p2p: req.P2P, at: s.r.cfg.Now()}, req.From)
+	d, steps := s.r.resolveNow(ctx, query{to: req.Address, p2p: req.P2P, at: s.r.cfg.Now(), onPurpose: true}, req.From)
 	return &pb.ResolveResponse{Route: d.route(req.Address), RuntimeUrl: d.Runtime, ConnectionId: d.Connection, Steps: steps}, nil
 }
 
