@@ -19,6 +19,7 @@ CHURN    ?= 1000
 BURST    ?= 200
 CHAOS    ?= 1m
 SEED     ?= 0
+ROUNDS   ?= 7
 
 .DEFAULT_GOAL := help
 .PHONY: help reference generate build test race fuzz bench bench-short bench-code churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
@@ -62,7 +63,7 @@ fuzz: ## fuzz every parser for FUZZTIME (5s)
 	@GO='$(GO)' ./scripts/fuzz.sh $(FUZZTIME)
 
 bench: build ## measure beside raw gRPC, pion and NATS (12 min; Linux, root), and write docs/performance/
-	cd bench && $(GO) run . -bin ../$(BIN) -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg
+	cd bench && $(GO) run . -bin ../$(BIN) -rounds $(ROUNDS) -o markdown -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg > ../docs/performance/results.md
 
 bench-short: build ## see that the measuring runs; the figures say nothing
 	cd bench && $(GO) test -count=1 -shuffle=on ./... && $(GO) run . -bin ../$(BIN) -short

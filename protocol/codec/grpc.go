@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"errors"
+
 	"google.golang.org/grpc/encoding"
 	protocodec "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
@@ -52,18 +54,31 @@ func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
 	size := f.size()
 	if mem.IsBelowBufferPoolingThreshold(size) {
 		b := make([]byte, size)
-		if err := f.write(&writer{b, size}); err != nil {
+		if err := encode(f, b); err != nil {
 			return nil, err
 		}
 		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 	}
 	pool := mem.DefaultBufferPool()
 	b := pool.Get(size)
-	if err := f.write(&writer{*b, size}); err != nil {
+	if err := encode(f, *b); err != nil {
 		pool.Put(b)
 		return nil, err
 	}
 	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
+}
+
+var errChanged = errors.New("a message was changed while it was encoded")
+
+func encode(f written, b []byte) error {
+	w := writer{b, len(b)}
+	if err := f.write(&w); err != nil {
+		return err
+	}
+	if w.at != 0 {
+		return errChanged
+	}
+	return nil
 }
 
 // keptFrom is the size in bytes from which a frame has bytes that its message may
