@@ -228,6 +228,7 @@ func (s *runtimeThere) get(ctx context.Context, where string) (body []byte, date
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxPage))
 	if err == nil && resp.StatusCode != http.StatusOK {
 		why, _, _ := strings.Cut(string(body), "\n")
+		why = printable(why)
 		return nil, "", fault.New(fault.Unavailable, "it answers %s: %s", resp.Status, why)
 	}
 	return body, resp.Header.Get("Date"), err
