@@ -175,7 +175,8 @@ func TestNATSWithoutAMajority(t *testing.T) {
 			contains(f["node-ready"].Text, "NATS has no majority") && f["components"].Verdict == isFail && f["session"].Verdict == isSkip
 	})
 	t.Logf("no registry led after %d ms", time.Since(at).Milliseconds())
-	if code, _, errs := command(t, nil, "connections", "--registry-addr", d.alice.RegistryAddr); code != 0 || !contains(errs, "no registry leads") {
+	// It has what the last one that led has said, or, if that is not known, refuses.
+	if code, _, errs := command(t, nil, "connections", "--registry-addr", d.alice.RegistryAddr); !contains(errs, "no registry leads") {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 	d.posts(t, to)

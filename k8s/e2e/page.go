@@ -24,8 +24,15 @@ func (t *test) page(ctx context.Context) (result string, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
-	if err := os.Setenv("KUBECONFIG", t.kubeconfig); err != nil {
-		return "", err
+	for name, value := range map[string]string{
+		"KUBECONFIG": t.kubeconfig,
+		// Over WebSockets, kubectl 1.32 now and then says "Unknown stream id 1, discarding
+		// message" among what a command in a pod prints.
+		"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return "", err
+		}
 	}
 	r, err := pages.NewRunner(repository, t.binary, dir)
 	if err != nil {
