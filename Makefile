@@ -63,6 +63,7 @@ fuzz: ## fuzz every parser for FUZZTIME (5s)
 	@GO='$(GO)' ./scripts/fuzz.sh $(FUZZTIME)
 
 bench: build ## measure beside raw gRPC, pion and NATS (12 min; Linux, root), and write docs/performance/
+	@mkdir -p docs/performance
 	cd bench && $(GO) run . -bin ../$(BIN) -rounds $(ROUNDS) -o markdown -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg > ../docs/performance/results.md
 
 bench-short: build ## see that the measuring runs; the figures say nothing
