@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const repository = "../.."
 
 // prose are the pages that have nothing to run.
-var prose = []string{"ARCHITECTURE.md", "docs/concepts.md", "docs/extensions.md", "docs/adr/", "docs/reference/", "k8s/"}
+var prose = []string{"ARCHITECTURE.md", "docs/concepts.md", "docs/extensions.md", "docs/adr/", "docs/reference/", "docs/performance/", "k8s/"}
 
 // clustered are the pages that need a cluster: k8s/e2e runs them, in the same way.
 var clustered = []string{"docs/kubernetes.md"}
