@@ -16,16 +16,11 @@ import (
 
 	"github.com/peerbus/peerbus/internal/config"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/run"
 )
 
-// heapFloor is what the heap is taken to have at least, in bytes: the garbage collector
-// runs when it has doubled. A process of a few megabytes that passes on hundreds of
-// thousands of messages a second would run it a hundred times a second otherwise, for a
-// third of its time. Nobody writes to it, so that it takes no memory.
-const heapFloor = 16 << 20
-
 func main() {
-	floor := make([]byte, heapFloor)
+	floor := make([]byte, run.HeapFloor)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // who interrupts a second time does not want to wait
 	code := execute(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"errors"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -184,4 +185,29 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// changing is a message that is changed after it was measured.
+type changing struct {
+	alone
+	change func(*pb.Message)
+}
+
+func (c changing) write(w *writer) error {
+	c.change(c.Message)
+	return c.alone.write(w)
+}
+
+// A program that changes a message while it is encoded is told so, and goes on.
+func TestAMessageThatIsChangedMeanwhile(t *testing.T) {
+	for name, change := range map[string]func(*pb.Message){
+		"longer":              func(m *pb.Message) { m.Body = make([]byte, 1000) },
+		"longer, in the rest": func(m *pb.Message) { m.Trace = &pb.Trace{Tracestate: string(make([]byte, 1000))} },
+		"shorter":             func(m *pb.Message) { m.Body = nil },
+	} {
+		m := &pb.Message{To: "hyperty://example.org/1", Body: make([]byte, 100)}
+		if err := encode(changing{alone{m}, change}, make([]byte, Size(m))); !errors.Is(err, errChanged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

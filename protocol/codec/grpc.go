@@ -1,8 +1,6 @@
 package codec
 
 import (
-	"errors"
-
 	"google.golang.org/grpc/encoding"
 	protocodec "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
@@ -18,12 +16,6 @@ var reflected = encoding.GetCodecV2(protocodec.Name)
 
 // Name is encoding.CodecV2's.
 func (GRPC) Name() string { return protocodec.Name }
-
-// written is a frame that is written out.
-type written interface {
-	size() int
-	write(*writer) error
-}
 
 func asWritten(v any) written {
 	switch v := v.(type) {
@@ -66,19 +58,6 @@ func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, err
 	}
 	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
-}
-
-var errChanged = errors.New("a message was changed while it was encoded")
-
-func encode(f written, b []byte) error {
-	w := writer{b, len(b)}
-	if err := f.write(&w); err != nil {
-		return err
-	}
-	if w.at != 0 {
-		return errChanged
-	}
-	return nil
 }
 
 // keptFrom is the size in bytes from which a frame has bytes that its message may

@@ -32,12 +32,19 @@ func Size(m *pb.Message) int {
 func Append(b []byte, m *pb.Message) ([]byte, error) {
 	size := Size(m)
 	b = slices.Grow(b, size)
-	w := writer{b[:len(b)+size], len(b) + size}
-	if err := w.message(m); err != nil {
+	out := b[:len(b)+size]
+	if err := encode(alone{m}, out[len(b):]); err != nil {
 		return b, err
 	}
-	return w.b, nil
+	return out, nil
 }
+
+// alone is a message that is no part of a frame.
+type alone struct{ *pb.Message }
+
+func (a alone) size() int { return Size(a.Message) }
+
+func (a alone) write(w *writer) error { return w.message(a.Message) }
 
 func (w *writer) message(m *pb.Message) error {
 	if m == nil {

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -15,6 +16,32 @@ import (
 type writer struct {
 	b  []byte
 	at int
+}
+
+// written is what is written out: its size, and its bytes.
+type written interface {
+	size() int
+	write(*writer) error
+}
+
+var errChanged = errors.New("a message was changed while it was encoded")
+
+// encode fills b, which is as long as the size that was measured. A program that changes
+// a message meanwhile, which it must not, is told so: what does not fit would panic.
+func encode(f written, b []byte) (err error) {
+	w := writer{b, len(b)}
+	defer func() {
+		if w.at < 0 && recover() != nil {
+			err = errChanged
+		}
+	}()
+	if err := f.write(&w); err != nil {
+		return err
+	}
+	if w.at != 0 {
+		return errChanged
+	}
+	return nil
 }
 
 // Every field of the frames has a number below 16, so that its tag is one byte.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/run"
 )
 
 // liveHeapOf reads the live heap of a node, as the last collection has found it, from
@@ -28,7 +29,7 @@ func liveHeapOf(ctx context.Context, n *local.Node) (float64, error) {
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
 			next, err := strconv.ParseFloat(value, 64)
-			return next / 2, err // GOGC is 100: the next one comes at twice of it
+			return next/2 - run.HeapFloor, err // GOGC is 100: the next one comes at twice of it
 		}
 	}
 	return 0, fault.New(fault.NotFound, "the metrics have no %s", name)
