@@ -307,15 +307,22 @@ func TestRequestsGoOnWithoutAMajority(t *testing.T) {
 	ready(t, dan)
 	request(patience)
 	waitConnection(t, alice, bob.URL, live)
-	for _, said := range []string{"not ready", "ready again"} {
-		n := 0
+	said := func(what string) (n int) {
 		for _, e := range s.Events() {
-			if e.Service == "msgnode" && e.Message == said {
+			if e.Service == "msgnode" && e.Message == what {
 				n++
 			}
 		}
-		if n != 1 {
-			t.Errorf("%q is said %d times", said, n)
+		return n
+	}
+	for ctx := testContext(t); said("ready again") == 0; { // it looks once in a while
+		if !pause(ctx) {
+			t.Fatal("the message node does not say that it is ready again")
+		}
+	}
+	for _, what := range []string{"not ready", "ready again"} {
+		if n := said(what); n != 1 {
+			t.Errorf("%q is said %d times", what, n)
 		}
 	}
 	for _, r := range []*local.Runtime{alice, bob, carol, dan} {
