@@ -20,7 +20,7 @@ func (f frame) message(r *reader, have *pb.Message) *pb.Message {
 		if f.lent || len(data) < len(f.data)/2 {
 			data = slices.Clone(data)
 		}
-		return readMessage(data, m)
+		return readMessage(data, m, nil)
 	})
 }
 

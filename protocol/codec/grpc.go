@@ -20,11 +20,11 @@ func (GRPC) Name() string { return protocodec.Name }
 func asWritten(v any) written {
 	switch v := v.(type) {
 	case *pb.AttachRequest:
-		if v != nil && len(v.ProtoReflect().GetUnknown()) == 0 {
+		if v != nil && len(unknownInRequest.of(v)) == 0 {
 			return request{v}
 		}
 	case *pb.AttachResponse:
-		if v != nil && len(v.ProtoReflect().GetUnknown()) == 0 {
+		if v != nil && len(unknownInResponse.of(v)) == 0 {
 			return response{v}
 		}
 	case *pb.ListenResponse:
@@ -37,8 +37,15 @@ func asWritten(v any) written {
 	return nil
 }
 
+// Encoded is a frame whose bytes are there already, for SendMsg of a stream: gRPC frees
+// them when it has written them.
+type Encoded struct{ Parts mem.BufferSlice }
+
 // Marshal is encoding.CodecV2's.
 func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
+	if e, ok := v.(*Encoded); ok {
+		return e.Parts, nil
+	}
 	f := asWritten(v)
 	if f == nil {
 		return reflected.Marshal(v)
@@ -68,6 +75,8 @@ const keptFrom = 16 << 10
 // Unmarshal is encoding.CodecV2's.
 func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
+	case *Received:
+		return v.unmarshal(data)
 	case *pb.AttachRequest:
 		return read(data, v, readRequest)
 	case *pb.AttachResponse:
