@@ -74,7 +74,7 @@ func (m *Received) read(f frame) error {
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
 			if len(made) == 0 {
-				made = make([]pb.Message, min(madeTogether, 1+len(r.b)/len(r.all)))
+				made = make([]pb.Message, min(madeTogether, 1+(len(r.b)-r.at)/(r.at-r.from)))
 			}
 			r.err = m.readDelivery(own.of(f, &r), &made[0])
 			made = made[1:]
@@ -159,7 +159,7 @@ func (c *copied) of(f frame, r *reader) []byte {
 	if !f.lent && size >= len(f.data)/2 {
 		return r.long
 	}
-	from := len(f.data) - len(r.b) - size
+	from := r.at - size
 	if from+size > c.from+len(c.b) {
 		c.from, c.b = from, slices.Clone(f.data[from:min(len(f.data), from+max(size, copiedTogether))])
 	}
