@@ -88,14 +88,18 @@ func CheckKey(key string) error {
 
 // CheckSize refuses a message over MaxSize.
 func CheckSize(m *pb.Message) error {
-	switch {
-	case codec.Size(m) <= MaxSize:
+	if codec.Size(m) <= MaxSize {
 		return nil
-	case len(m.GetResource().GetContent()) > len(m.GetBody()):
-		return TooLarge("resource")
-	default:
-		return TooLarge("body")
 	}
+	return LargerThan(m)
+}
+
+// LargerThan is told of a message over MaxSize. It names the field that makes it so.
+func LargerThan(m *pb.Message) error {
+	if len(m.GetResource().GetContent()) > len(m.GetBody()) {
+		return TooLarge("resource")
+	}
+	return TooLarge("body")
 }
 
 // TooLarge is told of a message that a field, body or resource, makes too large.
