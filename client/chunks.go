@@ -6,9 +6,11 @@ import "google.golang.org/grpc/mem"
 // and a long one has its own, which gRPC reads from. An array is used again once all
 // that is in it is free, and gRPC has let go of it.
 type chunks struct {
-	open  *chunk // short posts go there
-	short int    // arrays that have short posts
-	bytes int    // of short posts that are not free
+	table slots[*chunk]
+	open  int32 // the place of the one that short posts go to
+	has   bool  // there is one
+	short int   // arrays that have short posts
+	bytes int   // of short posts that are not free
 }
 
 type chunk struct {
@@ -21,40 +23,73 @@ type chunk struct {
 // longFrom is from how many bytes on a post is not copied into its frame.
 const longFrom = 8 << 10
 
-// add gives memory for a post of so many bytes: those of a chunk that begin at from.
-func (c *chunks) add(size int) (in *chunk, from int) {
+// place is where an encoded post is in the memory of chunks.
+type place struct {
+	chunk, from, length int32 // a post is smaller than 2 GiB
+}
+
+// add gives memory for a post of so many bytes.
+func (c *chunks) add(size int) place {
+	p := place{length: int32(size)} //nolint:gosec // as place says
 	if size >= longFrom {
 		b, pool := array(size)
-		return &chunk{data: *b, live: size, long: mem.NewBuffer(b, pool)}, 0
+		p.chunk = c.table.put(&chunk{data: *b, live: size, long: mem.NewBuffer(b, pool)})
+		return p
 	}
-	if c.open == nil || len(c.open.data)+size > cap(c.open.data) {
-		b := largeArrays.Get(largeArrays.size)
-		c.open = &chunk{data: (*b)[:0], array: b}
-		c.short++
-	}
-	in, from = c.open, len(c.open.data)
-	in.data = in.data[:from+size]
+	in := c.at(size)
+	p.chunk, p.from = c.open, int32(len(in.data)) //nolint:gosec // as place says
+	in.data = in.data[:len(in.data)+size]
 	in.live += size
 	c.bytes += size
-	return in, from
+	return p
+}
+
+// at gives the chunk that has room for a short post.
+func (c *chunks) at(size int) *chunk {
+	if c.has {
+		if in := c.table.all[c.open]; len(in.data)+size <= cap(in.data) {
+			return in
+		}
+	}
+	b := largeArrays.Get(largeArrays.size)
+	in := &chunk{data: (*b)[:0], array: b}
+	c.open, c.has = c.table.put(in), true
+	c.short++
+	return in
+}
+
+// of gives the chunk of a post, and its bytes.
+func (c *chunks) of(p place) (*chunk, []byte) {
+	in := c.table.all[p.chunk]
+	return in, in.data[p.from:][:p.length:p.length]
 }
 
 // free gives back the memory of a post.
-func (c *chunks) free(in *chunk, size int) {
-	in.live -= size
+func (c *chunks) free(p place) {
+	in := c.table.all[p.chunk]
+	in.live -= int(p.length)
 	if in.long == nil {
-		c.bytes -= size
+		c.bytes -= int(p.length)
 	}
 	switch {
 	case in.live > 0:
+		return
 	case in.long != nil:
 		in.long.Free()
-	case in == c.open:
+	case c.has && p.chunk == c.open:
 		in.data = in.data[:0]
+		return
 	default:
 		largeArrays.Put(in.array)
-		in.array, in.data = nil, nil
 		c.short--
+	}
+	c.table.drop(p.chunk)
+}
+
+// close has the next short post begin another array.
+func (c *chunks) close() {
+	if c.has && c.table.all[c.open].live > 0 {
+		c.has = false
 	}
 }
 

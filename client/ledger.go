@@ -3,7 +3,6 @@ package client
 import (
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -30,6 +29,7 @@ import (
 type ledger struct {
 	keep   bool
 	retain int // bytes that may be kept
+	began  time.Time
 
 	records []record // by number
 	memory  chunks
@@ -40,14 +40,7 @@ type ledger struct {
 	queued  int    // bytes of them
 	held    int    // bytes of all that is not gone
 
-	receivers map[string]*receiver
-	last      *receiver // of the last post; it may have none
-}
-
-// receiver is what the posts to one address take.
-type receiver struct {
-	to    string
-	bytes int
+	receivers receivers
 }
 
 // posting is a post on its way into a ledger.
@@ -63,29 +56,25 @@ type posting struct {
 func (p *posting) size() int { return p.content.Size() + recordCost }
 
 // recordCost is twice a record, as there may be as many places as records.
-const recordCost = 160
+const recordCost = 112
 
 // record is one post.
 type record struct {
 	number   uint64
 	sequence uint64
-	deadline time.Time
-	receiver *receiver // of a ledger that keeps
-	chunk    *chunk
-	from     int // its content in the chunk
-	length   int
+	deadline time.Duration // when what the bus waits for is over, since began; 0 for its default
+	content  place
+	receiver int32 // of a ledger that keeps
 	wait     pb.Wait
 	queued   bool // it waits for the stream
 	written  bool // on this stream or an earlier one
 	gone     bool
 }
 
-func (r *record) size() int { return r.length + recordCost }
+func (r *record) size() int { return int(r.content.length) + recordCost }
 
-func (r *record) content() []byte { return r.chunk.data[r.from:][:r.length:r.length] }
-
-func newLedger(keep bool, retain int) *ledger {
-	return &ledger{keep: keep, retain: retain, receivers: map[string]*receiver{}}
+func newLedger(keep bool, retain int, now time.Time) *ledger {
+	return &ledger{keep: keep, retain: retain, began: now, receivers: receivers{places: map[string]int32{}, last: -1}}
 }
 
 // room tells whether a post may be added; one may always, when there is no other.
@@ -100,62 +89,28 @@ func (l *ledger) room(p *posting, outbox int) bool {
 	if !l.keep {
 		return true
 	}
-	free, has := l.retain-l.held, 0
-	if r := l.known(p.content.To()); r != nil {
-		has = r.bytes
-	}
+	free, has := l.retain-l.held, l.receivers.bytes(p.content.To())
 	return size <= free && (has == 0 || has+size <= free)
-}
-
-// known gives what there is of a receiver, or nil.
-func (l *ledger) known(to string) *receiver {
-	if l.last != nil && l.last.to == to {
-		return l.last
-	}
-	return l.receivers[to]
-}
-
-// receiver gives the one of a post that is added. The one before, if it has no posts, is
-// forgotten only now: the next post is mostly for it.
-func (l *ledger) receiver(to string) *receiver {
-	r := l.known(to)
-	if r == l.last && r != nil {
-		return r
-	}
-	if r == nil {
-		r = &receiver{to: strings.Clone(to)}
-		l.receivers[r.to] = r
-	}
-	before := l.last
-	l.last = r
-	if before != nil {
-		l.forget(before)
-	}
-	return r
-}
-
-func (l *ledger) forget(r *receiver) {
-	if r.bytes == 0 && r != l.last {
-		delete(l.receivers, r.to)
-	}
 }
 
 // add queues a post as the last. It fails when its message is changed meanwhile.
 func (l *ledger) add(p *posting) error {
-	chunk, from := l.memory.add(p.content.Size())
 	r := record{
-		number: l.number + 1, sequence: p.sequence, deadline: p.deadline, wait: p.wait,
-		chunk: chunk, from: from, length: p.content.Size(), queued: true,
+		number: l.number + 1, sequence: p.sequence, wait: p.wait,
+		content: l.memory.add(p.content.Size()), queued: true,
 	}
-	if err := p.content.Encode(r.content()); err != nil {
-		l.memory.free(chunk, r.length)
+	_, content := l.memory.of(r.content)
+	if err := p.content.Encode(content); err != nil {
+		l.memory.free(r.content)
 		return err
+	}
+	if !p.deadline.IsZero() {
+		r.deadline = p.deadline.Sub(l.began)
 	}
 	l.number++
 	p.number = l.number
 	if l.keep {
-		r.receiver = l.receiver(p.content.To())
-		r.receiver.bytes += r.size()
+		r.receiver = l.receivers.add(p.content.To(), r.size())
 	}
 	l.waiting++
 	l.queued += r.size()
@@ -173,13 +128,14 @@ func (l *ledger) extent() (end, posts, copied int) {
 		if r.gone {
 			continue
 		}
-		if bytes > 0 && bytes+r.length > frameBytes {
+		length := int(r.content.length)
+		if bytes > 0 && bytes+length > frameBytes {
 			break
 		}
-		bytes += r.length
+		bytes += length
 		posts++
-		if r.chunk.long == nil {
-			copied += r.length
+		if length < longFrom {
+			copied += length
 		}
 	}
 	return end, posts, copied
@@ -192,7 +148,8 @@ func (l *ledger) take(f *frame, end int, now time.Time) {
 		if r.gone {
 			continue
 		}
-		f.post(l.head(r, now), r.chunk, r.content())
+		chunk, content := l.memory.of(r.content)
+		f.post(l.head(r, now), chunk, content)
 		r.queued, r.written = false, true
 		l.waiting--
 		l.queued -= r.size()
@@ -209,8 +166,8 @@ func (l *ledger) head(r *record, now time.Time) codec.Head {
 	if l.keep {
 		h.Number = r.number
 	}
-	if !r.deadline.IsZero() {
-		h.Timeout = max(r.deadline.Sub(now), time.Millisecond)
+	if r.deadline != 0 {
+		h.Timeout = max(r.deadline-now.Sub(l.began), time.Millisecond)
 	}
 	return h
 }
@@ -257,7 +214,7 @@ func (l *ledger) end(r *record) {
 // silence notes that nobody waits for the outcome of a post any more. If it is posted
 // again, a refusal comes as a response.
 func (r *record) silence() {
-	r.sequence, r.wait, r.deadline = 0, pb.Wait_WAIT_UNSPECIFIED, time.Time{}
+	r.sequence, r.wait, r.deadline = 0, pb.Wait_WAIT_UNSPECIFIED, 0
 }
 
 // drop takes out a post that was never written, and tells whether it was one.
@@ -280,12 +237,10 @@ func (l *ledger) remove(r *record) {
 		l.waiting--
 		l.queued -= r.size()
 	}
-	if r.receiver != nil {
-		r.receiver.bytes -= r.size()
-		l.forget(r.receiver)
+	if l.keep {
+		l.receivers.remove(r.receiver, r.size())
 	}
-	l.memory.free(r.chunk, r.length)
-	r.chunk, r.receiver = nil, nil
+	l.memory.free(r.content)
 }
 
 // rewind queues all that is kept, in order, for a new stream.
@@ -317,8 +272,8 @@ func (l *ledger) compact() {
 		l.records = slices.DeleteFunc(l.records, func(r record) bool { return r.gone })
 		l.gone = 0
 	}
-	if cap(l.records) > sparse && len(l.records) < cap(l.records)/4 {
-		l.records = slices.Clone(l.records)
+	if cap(l.records) > sparse && len(l.records) < cap(l.records)/8 {
+		l.records = append(make([]record, 0, max(sparse, 2*len(l.records))), l.records...)
 	}
 	if l.memory.sparse() {
 		l.gather()
@@ -327,20 +282,20 @@ func (l *ledger) compact() {
 
 // gather moves the contents of short posts together.
 func (l *ledger) gather() {
-	if o := l.memory.open; o.live > 0 {
-		l.memory.open = nil
-	}
+	l.memory.close()
 	for i := range l.records {
 		r := &l.records[i]
-		if r.gone || r.chunk.long != nil {
+		if r.gone || int(r.content.length) >= longFrom {
 			continue
 		}
-		chunk, from := l.memory.add(r.length)
-		copy(chunk.data[from:], r.content())
-		l.memory.free(r.chunk, r.length)
-		r.chunk, r.from = chunk, from
+		before := r.content
+		r.content = l.memory.add(int(before.length))
+		_, from := l.memory.of(before)
+		_, to := l.memory.of(r.content)
+		copy(to, from)
+		l.memory.free(before)
 	}
 }
 
-// sparse is from how many places on unused ones are given back.
+// sparse is how many places are kept though they are not used.
 const sparse = 4096

@@ -147,12 +147,12 @@ func (m *model) check(t *testing.T, l *ledger, after string) {
 	for _, p := range m.queued {
 		queued += p.size()
 	}
-	if l.last != nil {
-		receivers[l.last.to] += 0
+	if last := l.receivers.last; last >= 0 {
+		receivers[l.receivers.table.all[last].to] += 0
 	}
 	got := map[string]int{}
-	for to, r := range l.receivers {
-		got[to] = r.bytes
+	for to, i := range l.receivers.places {
+		got[to] = l.receivers.table.all[i].bytes
 	}
 	if l.held != held || l.queued != queued || l.waiting != len(m.queued) || !maps.Equal(got, receivers) {
 		t.Fatalf("after %s: %d bytes held, %d of %d queued, for %v; want %d, %d of %d, %v",
@@ -169,7 +169,7 @@ func (m *model) check(t *testing.T, l *ledger, after string) {
 func TestLedgerIsLikeAModel(t *testing.T) {
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		l, m := newLedger(true, 1<<20), &model{}
+		l, m := newLedger(true, 1<<20, time.Time{}), &model{}
 		for range 400 {
 			m.check(t, l, m.step(t, l, r))
 			if t.Failed() {
@@ -180,7 +180,7 @@ func TestLedgerIsLikeAModel(t *testing.T) {
 }
 
 func TestALedgerThatDoesNotKeepForgetsWhatIsTaken(t *testing.T) {
-	l := newLedger(false, 1)
+	l := newLedger(false, 1, time.Time{})
 	for range 3 {
 		for range 100 {
 			add(t, l, postTo("a", 100))
@@ -214,7 +214,7 @@ func TestRoomOfOneReceiver(t *testing.T) {
 		{"then none", 8, 9, "aaaabbcd", "e", false},
 		{"not while the outbox is full", 8, 2, "ab", "c", false},
 	} {
-		l := newLedger(true, tc.retain*size)
+		l := newLedger(true, tc.retain*size, time.Time{})
 		for _, to := range tc.held {
 			add(t, l, postTo(string(to), 0))
 		}
@@ -226,7 +226,7 @@ func TestRoomOfOneReceiver(t *testing.T) {
 
 // A post at the front that is never settled does not make the rest stay.
 func TestAnOldPostHoldsUpNoMemory(t *testing.T) {
-	l := newLedger(true, 1<<20)
+	l := newLedger(true, 1<<20, time.Time{})
 	for range 20_000 {
 		add(t, l, postTo("a", 100))
 		taken(t, l)
@@ -241,7 +241,7 @@ func TestAnOldPostHoldsUpNoMemory(t *testing.T) {
 
 // Those that stay, among many that go, do not keep the memory of the others.
 func TestManyOldPostsHoldUpLittleMemory(t *testing.T) {
-	l := newLedger(true, 1<<30)
+	l := newLedger(true, 1<<30, time.Time{})
 	const each = 50 // one of so many stays
 	for n := range uint64(each * 1000) {
 		add(t, l, postTo("a", 100+int(n)%7)) //nolint:gosec // small
@@ -269,7 +269,7 @@ func TestManyOldPostsHoldUpLittleMemory(t *testing.T) {
 }
 
 func BenchmarkLedger(b *testing.B) {
-	l := newLedger(true, 16<<20)
+	l := newLedger(true, 16<<20, time.Time{})
 	m := &pb.Message{Type: "event", From: "hyperty://example.org/1", To: "hyperty://example.org/2", Body: make([]byte, 64)}
 	now := time.Now()
 	var held atomic.Int64
@@ -279,7 +279,9 @@ func BenchmarkLedger(b *testing.B) {
 		if !l.room(&p, 1<<20) {
 			b.Fatal("no room")
 		}
-		add(b, l, &p)
+		if err := l.add(&p); err != nil {
+			b.Fatal(err)
+		}
 		if i%32 == 31 {
 			end, posts, size := l.extent()
 			f := newFrame(size+posts*codec.MaxHead, &held)
