@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -11,6 +12,7 @@ import (
 type call struct {
 	outcome chan *pb.Outcome // has room for one
 	post    *posting         // nil for a listener change
+	until   time.Time        // it ends by itself then; zero for one that does not
 }
 
 // streamBroke is the outcome of what was under way when the stream broke.
@@ -70,6 +72,10 @@ func (b *Bus) newCall(p *posting) (uint64, *call, error) {
 	sequence := b.sequence.Add(1)
 	c := &call{outcome: make(chan *pb.Outcome, 1), post: p}
 	b.calls[sequence] = c
+	if p != nil && !p.until.IsZero() {
+		c.until = p.until
+		b.arm()
+	}
 	return sequence, c, nil
 }
 
@@ -82,21 +88,28 @@ func (b *Bus) endCall(sequence uint64) *call {
 }
 
 func (b *Bus) await(ctx context.Context, sequence uint64, c *call) (*pb.Outcome, error) {
+	var o *pb.Outcome
+	var why error
 	select {
-	case o := <-c.outcome:
-		return o, nil
+	case o = <-c.outcome:
 	case <-ctx.Done():
+		if why = ctx.Err(); b.endCall(sequence) == nil {
+			o = <-c.outcome // it came at the same moment
+		}
 	}
-	if b.endCall(sequence) == nil {
-		return <-c.outcome, nil // it came at the same moment
+	switch {
+	case o == timedOut:
+		why = context.DeadlineExceeded
+	case o != nil:
+		return o, nil
 	}
 	if c.post == nil {
-		return nil, fault.From(ctx.Err())
+		return nil, fault.From(why)
 	}
 	if b.out.drop(c.post) {
-		return nil, fault.New(fault.Unavailable, "the bus cannot be reached: %w", ctx.Err())
+		return nil, fault.New(fault.Unavailable, "the bus cannot be reached: %w", why)
 	}
-	return nil, fault.New(fault.CodeOf(ctx.Err()), "the bus has not said what became of the message, which may still arrive: %w", ctx.Err())
+	return nil, fault.New(fault.CodeOf(why), "the bus has not said what became of the message, which may still arrive: %w", why)
 }
 
 // finish hands an outcome to whoever waits for it.

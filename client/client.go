@@ -54,6 +54,7 @@ type Bus struct {
 	over       bool
 	listeners  map[string]*Listener
 	calls      map[uint64]*call
+	expiry     expiry
 	start      func(*Listener) // set while Run runs
 }
 
@@ -72,6 +73,7 @@ func New(cfg Config) (*Bus, error) {
 	b := &Bus{
 		cfg: cfg, ready: make(chan struct{}), ids: newIDs(),
 		listeners: map[string]*Listener{}, calls: map[uint64]*call{},
+		expiry: expiry{every: max(cfg.Limits.RequestTimeout/16, time.Millisecond)},
 	}
 	if cfg.Component == pb.Component_COMPONENT_APPLICATION && !cfg.Unnumbered {
 		id := uuid.New()
@@ -172,6 +174,7 @@ func (b *Bus) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.over = true
+	b.expiry.stop()
 	for sequence, c := range b.calls {
 		c.outcome <- streamBroke
 		delete(b.calls, sequence)

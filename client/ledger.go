@@ -49,6 +49,7 @@ type posting struct {
 	sequence uint64
 	wait     pb.Wait
 	deadline time.Time // what the bus waits for is over then; zero for its default
+	until    time.Time // its call ends by itself then; zero if it does not
 	number   uint64    // in the ledger; 0 before it is there
 }
 

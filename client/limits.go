@@ -28,7 +28,8 @@ type Limits struct {
 	// to post again, and what a post with Delivered takes longer at most.
 	Linger time.Duration
 	// RequestTimeout is for a Request whose context has no deadline. Default
-	// 15 s, what older buses wait.
+	// 15 s, what older buses wait. While the bus cannot be reached a sixteenth more
+	// may pass.
 	RequestTimeout time.Duration
 	// Goodbye is how long the end of Run may take to send what is queued, and to
 	// hear the bus end the stream. Default 0.5 s: a bus that is there does it in

@@ -44,14 +44,16 @@ func newOutbox(limits Limits, posts *ledger) *outbox {
 
 // post queues one, and waits while there is no room.
 func (o *outbox) post(ctx context.Context, p *posting) error {
-	for {
-		room, w, frame, err := o.try(p)
-		if frame != nil {
-			o.write(w, frame)
-		}
-		if room == nil {
-			return err
-		}
+	room, err := o.add(p)
+	if room == nil {
+		return err
+	}
+	if !p.until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, p.until)
+		defer cancel()
+	}
+	for ; room != nil; room, err = o.add(p) {
 		select {
 		case <-room:
 			o.leave()
@@ -60,9 +62,19 @@ func (o *outbox) post(ctx context.Context, p *posting) error {
 			return fault.New(fault.CodeOf(ctx.Err()), "the bus takes no more for %s at the moment: %w", p.content.To(), ctx.Err())
 		}
 	}
+	return err
 }
 
-// try queues a post, or gives what to wait for. It may give a frame to write.
+// add queues a post, or gives what to wait for.
+func (o *outbox) add(p *posting) (room chan struct{}, err error) {
+	room, w, frame, err := o.try(p)
+	if frame != nil {
+		o.write(w, frame)
+	}
+	return room, err
+}
+
+// try is add, but for a frame that it may give to write.
 func (o *outbox) try(p *posting) (room chan struct{}, w *writer, frame any, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

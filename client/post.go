@@ -71,9 +71,7 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(b.cfg.Limits.RequestTimeout)
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
+		p.until = deadline
 	}
 	p.wait, p.deadline = pb.Wait_WAIT_RESPONSE, deadline
 	outcome, err := b.call(ctx, &p)
