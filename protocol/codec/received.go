@@ -146,7 +146,7 @@ func (m *Received) readDelivery(data []byte, message *pb.Message) error {
 	return r.err
 }
 
-// copied is a copy of a part of a frame: of a field and of what follows it.
+// copied is a copy of a part of a frame: of a field and of those that follow it.
 type copied struct {
 	from int // where it was
 	b    []byte
@@ -161,7 +161,9 @@ func (c *copied) of(f frame, r *reader) []byte {
 	}
 	from := r.at - size
 	if from+size > c.from+len(c.b) {
-		c.from, c.b = from, slices.Clone(f.data[from:min(len(f.data), from+max(size, copiedTogether))])
+		each := r.at - r.from
+		others := max(0, copiedTogether/each-1) // most are as long as this one
+		c.from, c.b = from, slices.Clone(f.data[from:min(len(f.data), from+size+others*each)])
 	}
 	return c.b[from-c.from:][:size:size]
 }
