@@ -50,7 +50,7 @@ func (o *outbox) post(ctx context.Context, p *posting) error {
 	}
 	if !p.until.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, p.until)
+		ctx, cancel = context.WithTimeout(ctx, time.Until(p.until)) // not the time itself: p would have to be on the heap
 		defer cancel()
 	}
 	for ; room != nil; room, err = o.add(p) {
