@@ -25,10 +25,14 @@ func asWritten(v any) written {
 		}
 	case *pb.AttachResponse:
 		if v != nil && len(v.ProtoReflect().GetUnknown()) == 0 {
-			return response{v}
+			return response{v, nil}
 		}
+	case *Response:
+		return response{&v.AttachResponse, v.Encoded}
+	case Listened:
+		return listened{&pb.ListenResponse{Deliveries: v.Deliveries}, v.Encoded}
 	case *pb.ListenResponse:
-		return listened{v}
+		return listened{v, nil}
 	case *pb.MessageNodeConnectRequest:
 		return messages(v.GetMessages())
 	case *pb.MessageNodeConnectResponse:
@@ -70,6 +74,8 @@ func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
 	case *pb.AttachRequest:
 		return read(data, v, readRequest)
+	case *Request:
+		return read(data, v, readAttached)
 	case *pb.AttachResponse:
 		return read(data, v, readResponse)
 	case *pb.ListenResponse:

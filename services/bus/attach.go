@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -11,6 +12,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -38,6 +40,7 @@ type stream struct {
 	wake   chan struct{}           // has a token when there may be something to send
 	room   chan struct{}           // has a token when held has gone down
 	held   atomic.Int64            // bytes charged to it as a poster
+	spare  []post                  // the reader's
 
 	// guarded by table.mu
 	listeners map[added]struct{}
@@ -54,6 +57,7 @@ type stream struct {
 	left     bool // its client has closed it, and does not come back
 	away     bool // its client was told to attach to another replica
 	closed   bool
+	frame    outgoing // the writer's
 }
 
 func newStream(b *Bus, name string, component pb.Component) *stream {
@@ -137,35 +141,50 @@ func (s *stream) sendBack(p *post, addresses ...string) {
 
 func (s *stream) carryOut(verdicts []verdict) { s.bus.carryOut(verdicts) }
 
-// read takes requests until the stream ends. It waits for nothing but the
+// newPost makes a post of the stream. A few are made together, and share what they take
+// until the last of them is settled.
+func (s *stream) newPost(m *pb.Message) *post {
+	if len(s.spare) == 0 {
+		s.spare = make([]post, postsTogether)
+	}
+	p := &s.spare[0]
+	s.spare = s.spare[1:]
+	p.m, p.by = m, s
+	return p
+}
+
+const postsTogether = 8
+
+// read takes requests, the first of which it is given, until the stream ends. It waits for nothing but the
 // stream itself, and for room when the stream has overdrawn.
-func (s *stream) read(ctx context.Context, recv func() (*pb.AttachRequest, error)) error {
+func (s *stream) read(ctx context.Context, req *codec.Request, recv func(any) error) error {
+	req.Room = codec.OriginSize(s.origin.identity(), math.MaxUint64)
 	for {
-		req, err := recv()
-		if err != nil {
-			s.leaving(err)
-			return err
-		}
 		for _, c := range req.Credits {
 			s.credit(c)
 		}
 		if s.peer != "" {
-			s.takeReplica(req)
+			s.takeReplica(&req.AttachRequest)
 		} else {
 			s.takeRequest(req)
 		}
+		req.Clear() // it may be long until the next one
 		if err := s.hold(ctx); err != nil {
+			return err
+		}
+		if err := recv(req); err != nil {
+			s.leaving(err)
 			return err
 		}
 	}
 }
 
-func (s *stream) takeRequest(req *pb.AttachRequest) {
+func (s *stream) takeRequest(req *codec.Request) {
 	for _, c := range req.Listeners {
 		s.change(c)
 	}
-	for _, p := range req.Posts {
-		s.post(p)
+	for i, p := range req.Posts {
+		s.post(p, req.Encoded[i])
 	}
 }
 
@@ -221,16 +240,17 @@ func (s *stream) change(c *pb.ListenerChange) {
 	})
 }
 
-func (s *stream) post(in *pb.Post) {
-	p := newPost(s, in.GetMessage())
+func (s *stream) post(in *pb.Post, encoded []byte) {
+	p := s.newPost(in.GetMessage())
+	p.encoded = encoded
 	p.sequence, p.wait, p.ingress = in.GetSequence(), in.GetWait(), in.GetIngress()
 	p.number, p.again = in.GetNumber(), in.GetAgain()
 	if in.GetTimeout() != nil {
 		d := in.GetTimeout().AsDuration()
 		p.timeout = &d
 	}
-	if p.m != nil && p.ingress == nil {
-		p.m.Origin, p.m.Number = nil, 0 // the bus's to say
+	if p.m != nil && p.ingress == nil && (len(p.m.Origin) > 0 || p.m.Number > 0) {
+		p.m.Origin, p.m.Number, p.encoded = nil, 0, nil // the bus's to say
 	}
 	if s.origin == nil || p.ingress != nil || p.number == 0 {
 		p.number = 0
@@ -245,7 +265,7 @@ func (s *stream) post(in *pb.Post) {
 }
 
 // write sends what is queued, as much as fits into a frame, until ctx is done.
-func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error) error {
+func (s *stream) write(ctx context.Context, send func(*codec.Response) error) error {
 	for {
 		frame, sent := s.take()
 		if frame == nil {
@@ -273,31 +293,48 @@ func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error)
 
 // taking is what goes with making a frame.
 type taking struct {
+	frame    *outgoing
 	accepted []*post    // what was let into a queue by that
 	sent     []handed   // what is dealt with once the frame is sent
 	hungry   []*outflow // that wait for the room
-	spare    []pb.Delivery
 }
 
-// delivery gives an empty one. Those of a frame are made together, and go with it.
-func (t *taking) delivery(waiting int) *pb.Delivery {
-	if len(t.spare) == 0 {
-		t.spare = make([]pb.Delivery, min(waiting, message.MaxFrames))
+// outgoing is the frame that a stream's writer sends. Its memory is used again for the next one.
+type outgoing struct {
+	codec.Response
+	places []pb.Delivery // of Deliveries
+}
+
+func (f *outgoing) clear() {
+	for i := range f.Deliveries {
+		f.places[i].Reset()
 	}
-	d := &t.spare[0]
-	t.spare = t.spare[1:]
+	clear(f.Encoded)
+	deliveries, encoded := f.Deliveries[:0], f.Encoded[:0]
+	f.AttachResponse.Reset()
+	f.Deliveries, f.Encoded = deliveries, encoded
+}
+
+// add puts a delivery into the frame. Its message is encoded already, or not (nil).
+func (f *outgoing) add(encoded []byte) *pb.Delivery {
+	if f.places == nil {
+		f.places = make([]pb.Delivery, message.MaxFrames)
+	}
+	d := &f.places[len(f.Deliveries)]
+	f.Deliveries, f.Encoded = append(f.Deliveries, d), append(f.Encoded, encoded)
 	return d
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in
-// turn, a message each. Nil when there is nothing.
-func (s *stream) take() (frame *pb.AttachResponse, sent []handed) {
+// turn, a message each. Nil when there is nothing. The next call ends its use.
+func (s *stream) take() (next *codec.Response, sent []handed) {
 	s.mu.Lock()
-	frame = &pb.AttachResponse{}
-	bytes := s.takeOutcomes(frame)
-	taking := s.takeDeliveries(frame, bytes)
+	f := &s.frame
+	f.clear()
+	bytes := s.takeOutcomes(f)
+	taking := s.takeDeliveries(f, bytes)
 	if s.outcomes.len() == 0 { // a post that is settled is kept no more: its outcome comes before
-		frame.Settled = s.settling.take()
+		f.Settled = s.settling.take()
 	}
 	s.mu.Unlock()
 	for _, p := range taking.accepted {
@@ -308,14 +345,14 @@ func (s *stream) take() (frame *pb.AttachResponse, sent []handed) {
 	for _, f := range taking.hungry {
 		f.pump()
 	}
-	s.bus.traceDelivered(s, frame.Deliveries)
-	if len(frame.Outcomes)+len(frame.Deliveries)+len(frame.Settled) == 0 {
+	s.bus.traceDelivered(s, f.Deliveries)
+	if len(f.Outcomes)+len(f.Deliveries)+len(f.Settled) == 0 {
 		return nil, nil
 	}
-	return frame, taking.sent
+	return &f.Response, taking.sent
 }
 
-func (s *stream) takeOutcomes(frame *pb.AttachResponse) (bytes int) {
+func (s *stream) takeOutcomes(frame *outgoing) (bytes int) {
 	for len(frame.Outcomes) < message.MaxFrames && s.outcomes.len() > 0 {
 		size := proto.Size(*s.outcomes.first())
 		if bytes > 0 && bytes+size > frameBytes {
@@ -327,7 +364,8 @@ func (s *stream) takeOutcomes(frame *pb.AttachResponse) (bytes int) {
 	return bytes
 }
 
-func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) {
+func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
+	t := taking{frame: frame}
 	for len(frame.Deliveries) < message.MaxFrames && s.ready.len() > 0 {
 		in := *s.ready.first()
 		if in.queue.len() > 0 {
@@ -335,7 +373,7 @@ func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) 
 			if bytes > 0 && bytes+size > frameBytes {
 				break
 			}
-			frame.Deliveries = append(frame.Deliveries, in.send(&t))
+			in.send(&t)
 			bytes += size
 		}
 		s.ready.pop()
@@ -363,8 +401,8 @@ func lost(sent []handed, why error) (verdicts []verdict) {
 // attach serves an Attach call: hello, welcome, then reader and writer until
 // one of them ends.
 func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
-	first, err := call.Recv()
-	if err != nil {
+	var first codec.Request
+	if err := call.RecvMsg(&first); err != nil {
 		return err
 	}
 	hello := first.GetHello()
@@ -386,16 +424,11 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
 		return err
 	}
-	recv := func() (*pb.AttachRequest, error) {
-		if req := first; req != nil {
-			first = nil
-			return req, nil
-		}
-		return call.Recv()
-	}
 	return s.serve(ctx,
-		func(ctx context.Context) error { return s.read(ctx, recv) },
-		func(ctx context.Context) error { return s.write(ctx, call.Send) })
+		func(ctx context.Context) error { return s.read(ctx, &first, call.RecvMsg) },
+		func(ctx context.Context) error {
+			return s.write(ctx, func(f *codec.Response) error { return call.SendMsg(f) })
+		})
 }
 
 // join finds out which client's stream it is, or which replica's, and ends an earlier

@@ -193,12 +193,16 @@ func (in *inbox) leave() *post {
 // send takes the first of the queue for the writer, and lets in what waits in
 // the overflow; that is accepted now. A listener that gives no credit has dealt
 // with it once it is sent.
-func (in *inbox) send(t *taking) *pb.Delivery {
-	d := t.delivery(in.queue.len())
+func (in *inbox) send(t *taking) {
 	p := in.queue.pop()
 	in.bytes -= p.size
 	in.stream.queued -= p.cost()
 	m, h := in.hand(p)
+	encoded := p.encoded
+	if m != p.m {
+		encoded = nil
+	}
+	d := t.frame.add(encoded)
 	if in.window != unlimited {
 		in.underWay += h.size()
 		in.sent.push(h)
@@ -220,7 +224,6 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	if in.number != 0 {
 		d.From = &pb.FromQueue{Queue: in.number, LeadsTo: in.stub, Awaited: p.request != nil || p.awaited}
 	}
-	return d
 }
 
 // hand gives a post's message as its listener gets it. A stub is on its way only, and

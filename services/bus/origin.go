@@ -8,6 +8,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -30,6 +31,14 @@ type origin struct {
 	refused uint64      // the last that failed
 	forgot  uint64      // up to here, one that failed may not be known any more
 	timer   *time.Timer // forgets it, while no stream is attached
+}
+
+// identity is what its posts are marked with; none of a nil origin.
+func (o *origin) identity() []byte {
+	if o == nil {
+		return nil
+	}
+	return o.id
 }
 
 // origins is the table of them. Its mutex is taken before an origin's.
@@ -142,6 +151,9 @@ func (o *origin) take(s *stream, p *post) bool {
 		return true
 	}
 	p.m.Origin, p.m.Number = o.id, p.number
+	if p.encoded != nil {
+		p.encoded = codec.AppendOrigin(p.encoded, o.id, p.number)
+	}
 	fresh, answer, over := o.enter(s, p)
 	if !fresh && p.wait == pb.Wait_WAIT_RESPONSE {
 		answer = s.bus.answerAgain(p, o.posted(p.number), answer)

@@ -10,6 +10,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // poster is who posts: an attached stream, a unary call, a flow from another
@@ -35,7 +36,8 @@ type poster interface {
 // changes it any more.
 type post struct {
 	m        *pb.Message
-	size     int // bytes of the encoded message, once it is admitted
+	encoded  []byte // m, as it was read from its stream; nil once it was changed
+	size     int    // bytes of the encoded message, once it is admitted
 	sequence uint64
 	number   uint64 // of the poster's posts; 0 when it does not count them
 	wait     pb.Wait
@@ -72,6 +74,20 @@ type post struct {
 
 func newPost(by poster, m *pb.Message) *post {
 	return &post{m: m, by: by}
+}
+
+// measure notes the size of the message, which is as it will be from now on.
+func (p *post) measure() {
+	if p.size = len(p.encoded); p.encoded == nil {
+		p.size = codec.Size(p.m)
+	}
+}
+
+// become gives the post another message.
+func (p *post) become(m *pb.Message) {
+	if m != p.m {
+		p.m, p.encoded = m, nil
+	}
 }
 
 // cost is what it takes to keep the message waiting, in bytes.

@@ -4,7 +4,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
-	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -119,7 +118,7 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 func (b *Bus) ownPost(m *pb.Message) *post {
 	p := newPost(itself{}, m)
 	b.begin(p)
-	p.size = codec.Size(p.m)
+	p.measure()
 	return p
 }
 
