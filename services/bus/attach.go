@@ -42,6 +42,8 @@ type stream struct {
 	held   atomic.Int64            // bytes charged to it as a poster
 	spare  []post                  // the reader's
 
+	lastSource lastSource // of its posts
+
 	// guarded by table.mu
 	listeners map[added]struct{}
 	clients   map[added]string // of another replica: whose listeners they are, when of one client alone
