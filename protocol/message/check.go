@@ -88,14 +88,17 @@ func CheckKey(key string) error {
 
 // CheckSize refuses a message over MaxSize.
 func CheckSize(m *pb.Message) error {
-	switch {
-	case codec.Size(m) <= MaxSize:
-		return nil
-	case len(m.GetResource().GetContent()) > len(m.GetBody()):
-		return TooLarge("resource")
-	default:
-		return TooLarge("body")
+	if codec.Size(m) > MaxSize {
+		return tooLarge(m)
 	}
+	return nil
+}
+
+func tooLarge(m *pb.Message) error {
+	if len(m.GetResource().GetContent()) > len(m.GetBody()) {
+		return TooLarge("resource")
+	}
+	return TooLarge("body")
 }
 
 // TooLarge is told of a message that a field, body or resource, makes too large.

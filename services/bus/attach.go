@@ -40,7 +40,8 @@ type stream struct {
 	wake   chan struct{}           // has a token when there may be something to send
 	room   chan struct{}           // has a token when held has gone down
 	held   atomic.Int64            // bytes charged to it as a poster
-	spare  []post                  // the reader's
+	spare  []post                  // the reader's: posts that are made
+	dealt  []*post                 // the reader's: a place for those that a credit settles
 
 	lastSource lastSource // of its posts
 
@@ -210,19 +211,26 @@ func (s *stream) returning() bool {
 
 func (s *stream) credit(c *pb.Credit) {
 	s.mu.Lock()
-	var settled []*post
+	settled := s.dealt[:0]
 	var verdicts []verdict
 	switch in := s.inboxes[c.GetListener()]; {
 	case in == nil, in.number != c.GetQueue():
 	case in.number != 0 && c.GetRefused().GetCode() >= int32(fault.BadRequest):
 		verdicts = in.refuse(c.GetBytes(), refuse(reasonRemote, fault.Code(c.GetRefused().GetCode()), "%s", c.GetRefused().GetDescription()))
 	default:
-		settled = in.credit(c.GetBytes())
+		settled = in.credit(c.GetBytes(), settled)
 	}
 	s.mu.Unlock()
 	s.bus.finishAll(settled)
+	clear(settled)
+	if s.dealt = settled[:0]; cap(settled) > keepSettled {
+		s.dealt = nil
+	}
 	s.bus.carryOut(verdicts)
 }
+
+// keepSettled is how many places for settled posts a stream keeps.
+const keepSettled = 1024
 
 func (s *stream) change(c *pb.ListenerChange) {
 	var err error

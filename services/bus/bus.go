@@ -162,11 +162,11 @@ func (b *Bus) admit(p *post) error {
 	if p.m != nil && p.ingress == nil {
 		b.complete(p)
 	}
-	err := message.Validate(p.m)
+	p.measure()
+	err := message.ValidateSized(p.m, p.size)
 	if p.m.GetFlow() == nil { // what comes in a flow is a post once it is in order
 		b.begin(p)
 	}
-	p.measure()
 	if err != nil {
 		return &refusal{reasonInvalid, fault.From(err)}
 	}

@@ -241,9 +241,9 @@ func (in *inbox) hand(p *post) (*pb.Message, handed) {
 	return m, handed{p, &handedTrace{codec.Size(m), span}}
 }
 
-// credit gives bytes back to the window, and gives the posts that are settled by
-// that. More than was under way is not there to give.
-func (in *inbox) credit(bytes uint32) (settled []*post) {
+// credit gives bytes back to the window, and adds the posts that are settled by
+// that to others. More than was under way is not there to give.
+func (in *inbox) credit(bytes uint32, settled []*post) []*post {
 	given := min(int(bytes), in.underWay)
 	in.underWay -= given
 	in.given += given
@@ -261,7 +261,7 @@ func (in *inbox) credit(bytes uint32) (settled []*post) {
 // refused there. Of any other number it is a credit.
 func (in *inbox) refuse(bytes uint32, why error) (verdicts []verdict) {
 	if in.given > 0 || in.sent.len() == 0 || in.sent.first().size() != int(bytes) {
-		for _, p := range in.credit(bytes) {
+		for _, p := range in.credit(bytes, nil) {
 			verdicts = append(verdicts, verdict{post: p, done: true})
 		}
 		return verdicts

@@ -101,8 +101,8 @@ func (f *flows) refused(p *post) {
 	}
 	answer := newPost(p.by, message.WithoutFlow(m))
 	answer.ingress = p.ingress
+	answer.measure()
 	f.bus.begin(answer)
-	answer.size = codec.Size(answer.m)
 	f.bus.verify(answer)
 }
 
@@ -320,8 +320,9 @@ func (in *inflow) handOn(d flow.Delivery) {
 	m := message.Share(p.m)
 	m.Flow = nil
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
+	q.ingress, q.flowing = p.ingress, true
+	q.measure()
 	b.begin(q)
-	q.size, q.ingress, q.flowing = codec.Size(q.m), p.ingress, true
 	q.trail.tally = b.metrics.tally
 	b.verify(q)
 }

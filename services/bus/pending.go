@@ -151,7 +151,6 @@ var errAbandoned = fault.New(fault.Unavailable, "its poster does not wait for th
 func (q *request) adopt(p *post) {
 	if p.m.Trace == nil && q.post.m.Trace != nil {
 		p.become(message.WithTrace(p.m, q.post.m.Trace))
-		p.measure()
 	}
 }
 

@@ -87,6 +87,7 @@ func (p *post) measure() {
 func (p *post) become(m *pb.Message) {
 	if m != p.m {
 		p.m, p.encoded = m, nil
+		p.measure()
 	}
 }
 
@@ -147,15 +148,22 @@ func (p *post) loses(refused bool) (last, all bool) {
 
 // end tells the poster that nothing more will happen to it.
 func (p *post) end(err error) {
+	if p.close(err) {
+		p.by.settled(p, err)
+	}
+}
+
+// close is end without the poster; false when the post has ended before.
+func (p *post) close(err error) bool {
 	if p.over.Swap(true) {
-		return
+		return false
 	}
 	p.countEnd(err)
 	if p.patience != nil {
 		p.patience.Stop()
 	}
 	p.span.End(err)
-	p.by.settled(p, err)
+	return true
 }
 
 // tell gives the poster the outcome, the first one alone.

@@ -79,11 +79,32 @@ func (b *Bus) finish(p *post) {
 	p.end(nil)
 }
 
-// finishAll finishes posts of which the last receiver has dealt with them.
+// finishAll finishes posts of which the last receiver has dealt with them. Those of one
+// stream that follow each other are settled together.
 func (b *Bus) finishAll(posts []*post) {
+	var of *stream
+	run := posts[:0] // behind what is looked at
 	for _, p := range posts {
-		b.finish(p)
+		if p.request != nil {
+			continue
+		}
+		if p.sequence != 0 {
+			p.tell(outcomeOf(p.sequence, nil))
+		}
+		s, ok := p.by.(*stream)
+		switch {
+		case !p.close(nil):
+			continue
+		case !ok || p.number == 0:
+			p.by.settled(p, nil)
+			continue
+		case s != of:
+			of.settledAll(run)
+			of, run = s, run[:0]
+		}
+		run = append(run, p)
 	}
+	of.settledAll(run)
 }
 
 // refuse answers a message with why it is refused. As long as its source has
@@ -117,8 +138,8 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 // ownPost makes a post of the bus itself.
 func (b *Bus) ownPost(m *pb.Message) *post {
 	p := newPost(itself{}, m)
-	b.begin(p)
 	p.measure()
+	b.begin(p)
 	return p
 }
 
