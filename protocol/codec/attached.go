@@ -120,17 +120,11 @@ func (r *Request) Clear() {
 }
 
 // message reads the message of the last post, and keeps its bytes.
-func (r *Request) message(in *reader, have *pb.Message) *pb.Message {
-	if have != nil {
-		in.odd = true
-		return have
-	}
+func (r *Request) message(data []byte) (*pb.Message, error) {
 	m := r.arena.message()
-	b := r.arena.clone(in.long, r.Room)
-	if in.err = readMessage(b, m); in.err == nil {
-		r.Encoded[len(r.Posts)-1] = b
-	}
-	return m
+	b := r.arena.clone(data, r.Room)
+	r.Encoded[len(r.Posts)-1] = b
+	return m, readMessage(b, m)
 }
 
 func readAttached(f frame, m *Request) error {

@@ -126,7 +126,7 @@ func readRequest(f frame, m *pb.AttachRequest) error {
 
 // messageReader reads a message of a frame.
 type messageReader interface {
-	message(r *reader, have *pb.Message) *pb.Message
+	message(data []byte) (*pb.Message, error)
 }
 
 // readPost reads a post. Most of a frame came in at the same place. Of an odd one the
@@ -138,7 +138,9 @@ func readPost(f messageReader, data []byte, p *pb.Post, ingress **pb.Ingress) (o
 		case tag(1, varint):
 			p.Sequence = r.v
 		case tag(2, bytes):
-			p.Message = f.message(&r, p.Message)
+			if r.odd = p.Message != nil; !r.odd {
+				p.Message, r.err = f.message(r.long)
+			}
 		case tag(3, varint):
 			p.Wait = pb.Wait(int32(r.v)) //nolint:gosec // as protobuf has it
 		case tag(4, bytes):

@@ -189,7 +189,7 @@ func readOutcome(f frame, data []byte, o *pb.Outcome) error {
 		case tag(3, bytes):
 			o.Description = r.same("")
 		case tag(4, bytes):
-			o.Response = f.message(&r, o.Response)
+			o.Response = f.field(&r, o.Response)
 		case tag(5, bytes):
 			o.Field = r.same("")
 		default:
@@ -208,7 +208,7 @@ func readDelivery(f frame, data []byte, d *pb.Delivery, listener *string) error 
 			d.Listener = r.same(*listener)
 			*listener = d.Listener
 		case tag(2, bytes):
-			d.Message = f.message(&r, d.Message)
+			d.Message = f.field(&r, d.Message)
 		default:
 			r.skip()
 		}
