@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
@@ -40,8 +38,9 @@ type stream struct {
 	wake   chan struct{}           // has a token when there may be something to send
 	room   chan struct{}           // has a token when held has gone down
 	held   atomic.Int64            // bytes charged to it as a poster
-	spare  []post                  // the reader's: posts that are made
-	dealt  []*post                 // the reader's: a place for those that a credit settles
+	burst  burst
+	spare  []post  // the reader's: posts that are made
+	dealt  []*post // the reader's: a place for those that a credit settles
 
 	lastSource lastSource // of its posts
 
@@ -59,8 +58,13 @@ type stream struct {
 	star     int  // window of the listener `*`; 0 without one
 	left     bool // its client has closed it, and does not come back
 	away     bool // its client was told to attach to another replica
+	told     int  // bytes of outcomes
 	closed   bool
-	frame    outgoing // the writer's
+	unheard  unheard
+	sending  bool                        // somebody has his turn (turn.go)
+	wanted   bool                        // the writer waits for that to end
+	frame    outgoing                    // who has his turn has it
+	send     func(*codec.Response) error // set before the first turn; nil where only the writer has any
 }
 
 func newStream(b *Bus, name string, component pb.Component) *stream {
@@ -82,20 +86,21 @@ func (s *stream) signal() {
 
 // outcome queues an answer. It is charged until it has been sent, so that a
 // stream that does not take its answers is not read from either.
-func (s *stream) outcome(o *pb.Outcome) {
+func (s *stream) outcome(o *pb.Outcome, by *burst) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		s.origin.outcome(s, o)
 		return
 	}
-	defer s.mu.Unlock()
 	s.outcomes.push(o)
 	s.charge(outcomeCost(o))
-	s.signal()
+	s.told += codec.SizeOfOutcome(o)
+	s.mu.Unlock()
+	s.wakeBy(by)
 }
 
-func outcomeCost(o *pb.Outcome) int { return proto.Size(o) + overhead }
+func outcomeCost(o *pb.Outcome) int { return codec.SizeOfOutcome(o) + overhead }
 
 func (s *stream) charge(bytes int) {
 	s.held.Add(int64(bytes))
@@ -152,7 +157,7 @@ func (s *stream) newPost(m *pb.Message) *post {
 	}
 	p := &s.spare[0]
 	s.spare = s.spare[1:]
-	p.m, p.by = m, s
+	p.m, p.by, p.burst = m, s, &s.burst
 	return p
 }
 
@@ -163,6 +168,7 @@ const postsTogether = 8
 func (s *stream) read(ctx context.Context, req *codec.Request, recv func(any) error) error {
 	req.Room = codec.OriginSize(s.origin.identity(), math.MaxUint64)
 	for {
+		s.hear(req.Heard)
 		for _, c := range req.Credits {
 			s.credit(c)
 		}
@@ -186,9 +192,14 @@ func (s *stream) takeRequest(req *codec.Request) {
 	for _, c := range req.Listeners {
 		s.change(c)
 	}
+	if len(req.Posts) == 0 {
+		return
+	}
+	s.burst.begin()
 	for i, p := range req.Posts {
 		s.post(p, req.Encoded[i])
 	}
+	s.burst.end()
 }
 
 // leaving notes that the client has closed the stream of its own will: then its
@@ -245,7 +256,7 @@ func (s *stream) change(c *pb.ListenerChange) {
 	out := outcomeOf(c.GetSequence(), err)
 	s.charge(outcomeCost(out)) // it may have to wait for other replicas
 	s.bus.mesh.confirm(func() {
-		s.outcome(out)
+		s.outcome(out, nil)
 		s.charge(-outcomeCost(out))
 	})
 }
@@ -271,33 +282,6 @@ func (s *stream) post(in *pb.Post, encoded []byte) {
 	defer s.origin.posting.Unlock()
 	if s.origin.take(s, p) {
 		s.bus.post(p)
-	}
-}
-
-// write sends what is queued, as much as fits into a frame, until ctx is done.
-func (s *stream) write(ctx context.Context, send func(*codec.Response) error) error {
-	for {
-		frame, sent := s.take()
-		if frame == nil {
-			select {
-			case <-s.wake:
-				continue
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		if err := send(frame); err != nil {
-			s.bus.carryOut(lost(sent, refuse(reasonGone, 503, "the stream of the listener broke")))
-			return err
-		}
-		for _, o := range frame.Outcomes {
-			s.charge(-outcomeCost(o))
-		}
-		for _, h := range sent {
-			if h.dealt() {
-				s.bus.finish(h.post)
-			}
-		}
 	}
 }
 
@@ -364,11 +348,12 @@ func (s *stream) take() (next *codec.Response, sent []handed) {
 
 func (s *stream) takeOutcomes(frame *outgoing) (bytes int) {
 	for len(frame.Outcomes) < message.MaxFrames && s.outcomes.len() > 0 {
-		size := proto.Size(*s.outcomes.first())
+		size := codec.SizeOfOutcome(*s.outcomes.first())
 		if bytes > 0 && bytes+size > frameBytes {
 			break
 		}
 		frame.Outcomes = append(frame.Outcomes, s.outcomes.pop())
+		s.told -= size
 		bytes += size
 	}
 	return bytes
@@ -388,8 +373,9 @@ func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
 		}
 		s.ready.pop()
 		in.ready = false
-		in.arm()
+		in.arm() // for the next frame, which comes without a signal
 	}
+	s.unheard.send(bytes)
 	return t
 }
 
@@ -434,11 +420,10 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
 		return err
 	}
+	s.send = func(f *codec.Response) error { return call.SendMsg(f) }
 	return s.serve(ctx,
 		func(ctx context.Context) error { return s.read(ctx, &first, call.RecvMsg) },
-		func(ctx context.Context) error {
-			return s.write(ctx, func(f *codec.Response) error { return call.SendMsg(f) })
-		})
+		func(ctx context.Context) error { return s.write(ctx, s.send) })
 }
 
 // join finds out which client's stream it is, or which replica's, and ends an earlier

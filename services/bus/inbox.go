@@ -155,19 +155,28 @@ func (in *inbox) enqueue(p *post) {
 	in.stream.queued += p.cost()
 	in.stream.metrics.delivered(in.stream.comp)
 	p.went(in.comp)
-	in.arm()
+	if in.arm() {
+		in.stream.wakeBy(p.burst)
+	}
 }
 
 // arm puts the inbox in front of the writer when it has something that its
 // window lets out. The window may be overdrawn by one message, so that any size
-// goes through any window.
-func (in *inbox) arm() {
+// goes through any window. It tells whether the stream is to be written to for that.
+func (in *inbox) arm() bool {
 	if in.ready || in.queue.len() == 0 || in.underWay >= in.window {
-		return
+		return false
 	}
 	in.ready = true
 	in.stream.ready.push(in)
-	in.stream.signal()
+	return true
+}
+
+// opened arms the inbox when its window has opened.
+func (in *inbox) opened() {
+	if in.arm() {
+		in.stream.signal()
+	}
 }
 
 func (in *inbox) wait(p *post) {
@@ -253,7 +262,7 @@ func (in *inbox) credit(bytes uint32, settled []*post) []*post {
 			settled = append(settled, h.post)
 		}
 	}
-	in.arm()
+	in.opened()
 	return settled
 }
 
@@ -269,7 +278,7 @@ func (in *inbox) refuse(bytes uint32, why error) (verdicts []verdict) {
 	h := in.sent.pop()
 	in.underWay -= h.size()
 	h.end(why)
-	in.arm()
+	in.opened()
 	return lose(verdicts, h.post, why)
 }
 

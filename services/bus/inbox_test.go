@@ -38,7 +38,7 @@ func (p *posts) charge(n int) {
 	p.charged += n
 }
 
-func (p *posts) outcome(o *pb.Outcome) {
+func (p *posts) outcome(o *pb.Outcome, _ *burst) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.codes[o.Sequence] = o.Code

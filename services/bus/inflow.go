@@ -44,10 +44,10 @@ type arrival struct {
 	via      pb.Component
 }
 
-func (a arrival) component() pb.Component { return a.via }
-func (arrival) outcome(*pb.Outcome)       {}
-func (arrival) charge(int)                {}
-func (arrival) sendBack(*post, ...string) {}
+func (a arrival) component() pb.Component   { return a.via }
+func (arrival) outcome(*pb.Outcome, *burst) {}
+func (arrival) charge(int)                  {}
+func (arrival) sendBack(*post, ...string)   {}
 func (a arrival) settled(p *post, err error) {
 	code, description := int32(fault.OK), ""
 	if err != nil {
@@ -320,7 +320,7 @@ func (in *inflow) handOn(d flow.Delivery) {
 	m := message.Share(p.m)
 	m.Flow = nil
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
-	q.ingress, q.flowing = p.ingress, true
+	q.ingress, q.flowing, q.burst = p.ingress, true, p.burst
 	q.measure()
 	b.begin(q)
 	q.trail.tally = b.metrics.tally

@@ -160,7 +160,7 @@ func (o *origin) take(s *stream, p *post) bool {
 	}
 	if answer != nil && p.sequence != 0 {
 		answer.Sequence = p.sequence
-		s.outcome(answer)
+		s.outcome(answer, p.burst)
 	}
 	if over {
 		s.settled(p, nil)
@@ -273,7 +273,7 @@ func (o *origin) current(not *stream) *stream {
 // outcome hands an outcome to the stream that came after one that is over.
 func (o *origin) outcome(not *stream, out *pb.Outcome) {
 	if s := o.current(not); s != nil {
-		s.outcome(out)
+		s.outcome(out, nil)
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 // runtime, or the bus itself. Its methods never wait.
 type poster interface {
 	component() pb.Component
-	// outcome hands over the answer to a post.
-	outcome(*pb.Outcome)
+	// outcome hands over the answer to a post, which has come about in a burst, or none.
+	outcome(*pb.Outcome, *burst)
 	// settled tells that nothing more will happen to a post: its receivers have
 	// dealt with it, or it was refused with an error. It comes once, after the
 	// outcome.
@@ -44,6 +44,7 @@ type post struct {
 	timeout  *time.Duration
 	ingress  *pb.Ingress
 	by       poster
+	burst    *burst      // of the frame that it came in, which may be over
 	request  *request    // with WAIT_RESPONSE
 	patience *time.Timer // with WAIT_DELIVERED: until its sender is told that there was no word of the arrival
 
@@ -167,13 +168,16 @@ func (p *post) close(err error) bool {
 }
 
 // tell gives the poster the outcome, the first one alone.
-func (p *post) tell(o *pb.Outcome) {
+func (p *post) tell(o *pb.Outcome) { p.tellBy(o, p.burst) }
+
+// tellBy is tell of what has come about in another burst.
+func (p *post) tellBy(o *pb.Outcome, b *burst) {
 	kept := o
 	if o.GetResponse() != nil {
 		kept = answered
 	}
 	if p.told.CompareAndSwap(nil, kept) {
-		p.by.outcome(o)
+		p.by.outcome(o, b)
 	}
 }
 

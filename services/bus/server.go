@@ -54,7 +54,7 @@ func (call) settled(*post, error)      {}
 func (call) charge(int)                {}
 func (call) sendBack(*post, ...string) {}
 
-func (c call) outcome(o *pb.Outcome) {
+func (c call) outcome(o *pb.Outcome, _ *burst) {
 	c.key.end(o)
 	select {
 	case c.done <- o:

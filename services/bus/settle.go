@@ -16,7 +16,7 @@ func (b *Bus) respond(q *request, p *post) {
 		q.post.span.Fail(err)
 	}
 	response := b.point.Mark(p.m, tracing.Deliver, nil)
-	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: response})
+	q.post.tellBy(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: response}, p.burst)
 	q.post.end(nil)
 	p.went(q.post.by.component())
 	b.settle(p, nil)
@@ -146,8 +146,8 @@ func (b *Bus) ownPost(m *pb.Message) *post {
 // itself is the bus as a poster: of refusals, which nobody waits for.
 type itself struct{}
 
-func (itself) component() pb.Component   { return pb.Component_COMPONENT_UNSPECIFIED }
-func (itself) outcome(*pb.Outcome)       {}
-func (itself) settled(*post, error)      {}
-func (itself) charge(int)                {}
-func (itself) sendBack(*post, ...string) {}
+func (itself) component() pb.Component     { return pb.Component_COMPONENT_UNSPECIFIED }
+func (itself) outcome(*pb.Outcome, *burst) {}
+func (itself) settled(*post, error)        {}
+func (itself) charge(int)                  {}
+func (itself) sendBack(*post, ...string)   {}
