@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -14,6 +15,8 @@ import (
 type outbox struct {
 	max  int           // bytes of posts that may wait for the stream
 	wake chan struct{} // has a token while there is something to send
+
+	framesRead atomic.Uint64 // frames of the stream that were read
 
 	mu        sync.Mutex
 	posts     *ledger
@@ -119,6 +122,7 @@ func (o *outbox) next() *pb.AttachRequest {
 	if len(req.Listeners)+len(req.Posts)+len(req.Credits) == 0 {
 		return nil
 	}
+	req.Heard = o.framesRead.Load()
 	return req
 }
 
@@ -177,6 +181,7 @@ func (o *outbox) renew() (epoch int, unsaid []*pb.ListenerChange) {
 	o.listeners = nil
 	clear(o.credits)
 	o.epoch++
+	o.framesRead.Store(0)
 	return o.epoch, unsaid
 }
 

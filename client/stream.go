@@ -150,6 +150,7 @@ func (s *stream) read() error {
 }
 
 func (s *stream) receive(resp *pb.AttachResponse) {
+	s.bus.out.framesRead.Add(1)
 	for _, o := range resp.Outcomes {
 		if l := s.placing[o.GetSequence()]; l != nil {
 			delete(s.placing, o.GetSequence())

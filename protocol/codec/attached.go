@@ -139,6 +139,8 @@ func readAttached(f frame, m *Request) error {
 			c := &pb.Credit{}
 			m.Credits = append(m.Credits, c)
 			r.err = readCredit(r.long, c)
+		case tag(7, varint):
+			m.Heard = r.v
 		default:
 			r.skip()
 		}
