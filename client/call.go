@@ -10,7 +10,7 @@ import (
 // call waits for an outcome, of a post or of a listener change.
 type call struct {
 	outcome chan *pb.Outcome // has room for one
-	entry   *entry           // nil for a listener change
+	post    *posting         // nil for a listener change
 }
 
 // streamBroke is the outcome of what was under way when the stream broke.
@@ -30,8 +30,8 @@ func refusal(o *pb.Outcome) error {
 }
 
 // call posts, and waits for the outcome.
-func (b *Bus) call(ctx context.Context, e *entry) (*pb.Outcome, error) {
-	outcome, err := b.begin(ctx, e)
+func (b *Bus) call(ctx context.Context, p *posting) (*pb.Outcome, error) {
+	outcome, err := b.begin(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -39,13 +39,13 @@ func (b *Bus) call(ctx context.Context, e *entry) (*pb.Outcome, error) {
 }
 
 // begin posts; what it gives waits for the outcome.
-func (b *Bus) begin(ctx context.Context, e *entry) (outcome func(context.Context) (*pb.Outcome, error), err error) {
-	sequence, c, err := b.newCall(e)
+func (b *Bus) begin(ctx context.Context, p *posting) (outcome func(context.Context) (*pb.Outcome, error), err error) {
+	sequence, c, err := b.newCall(p)
 	if err != nil {
 		return nil, err
 	}
-	e.post.Sequence = sequence
-	if err := b.out.post(ctx, e); err != nil {
+	p.sequence = sequence
+	if err := b.out.post(ctx, p); err != nil {
 		b.endCall(sequence)
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (b *Bus) begin(ctx context.Context, e *entry) (outcome func(context.Context
 	}, nil
 }
 
-func (b *Bus) newCall(e *entry) (uint64, *call, error) {
+func (b *Bus) newCall(p *posting) (uint64, *call, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -68,7 +68,7 @@ func (b *Bus) newCall(e *entry) (uint64, *call, error) {
 		return 0, nil, fault.New(fault.TooMany, "%d calls wait for the bus already", len(b.calls))
 	}
 	sequence := b.sequence.Add(1)
-	c := &call{outcome: make(chan *pb.Outcome, 1), entry: e}
+	c := &call{outcome: make(chan *pb.Outcome, 1), post: p}
 	b.calls[sequence] = c
 	return sequence, c, nil
 }
@@ -90,10 +90,10 @@ func (b *Bus) await(ctx context.Context, sequence uint64, c *call) (*pb.Outcome,
 	if b.endCall(sequence) == nil {
 		return <-c.outcome, nil // it came at the same moment
 	}
-	if c.entry == nil {
+	if c.post == nil {
 		return nil, fault.From(ctx.Err())
 	}
-	if b.out.drop(c.entry) {
+	if b.out.drop(c.post) {
 		return nil, fault.New(fault.Unavailable, "the bus cannot be reached: %w", ctx.Err())
 	}
 	return nil, fault.New(fault.CodeOf(ctx.Err()), "the bus has not said what became of the message, which may still arrive: %w", ctx.Err())
@@ -105,8 +105,8 @@ func (b *Bus) finish(o *pb.Outcome) {
 	if c == nil {
 		return
 	}
-	if c.entry != nil {
-		b.out.heard(c.entry, o)
+	if c.post != nil {
+		b.out.heard(c.post, o)
 	}
 	c.outcome <- o
 }

@@ -80,7 +80,7 @@ func New(cfg Config) (*Bus, error) {
 	if !isStub(cfg.Component) {
 		b.marks = once.New(cfg.Limits.Marks)
 	}
-	b.out = newOutbox(cfg.Limits.Outbox, newLedger(b.origin != nil, cfg.Limits.Retain))
+	b.out = newOutbox(cfg.Limits, newLedger(b.origin != nil, cfg.Limits.Retain, time.Now()))
 	return b, nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/google/uuid"
-
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // ids are those of messages that have none: no other client makes the same.
@@ -15,8 +13,13 @@ type ids struct {
 	last   atomic.Uint64
 }
 
+// idSize is enough for any of them, in bytes: quotes, a UUID, a dash and a number.
+const idSize = 64
+
 func newIDs() *ids { return &ids{client: uuid.NewString() + "-"} }
 
-func (i *ids) next() string {
-	return message.StringID(i.client + strconv.FormatUint(i.last.Add(1), 36))
+// next appends the JSON text of one to b.
+func (i *ids) next(b []byte) []byte {
+	b = append(append(b, '"'), i.client...)
+	return append(strconv.AppendUint(b, i.last.Add(1), 36), '"')
 }

@@ -5,8 +5,6 @@ import (
 	"sort"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -21,197 +19,283 @@ import (
 //	└────┴────┴────┴────┴────┴────╨────┴────┴────┘
 //	                            next ──▶ take
 //
-// A post of a ledger that keeps has the next number when it is added, and stays
-// until it is settled. rewind queues all of them again, for a new stream: that is
-// the whole of posting again. In a ledger that does not keep, a post is gone once
-// it is taken.
+// A post is encoded when it is added: its content, which is the same whenever it is
+// written. It has the next number then, and in a ledger that keeps stays until it is
+// settled. rewind queues all of them again, for a new stream: that is the whole of
+// posting again. In a ledger that does not keep, a post is gone once it is taken.
 //
 // Nobody has more of the bytes that may be kept than are still free: a receiver
 // that does not settle takes a half of them, and leaves room for the others.
 type ledger struct {
 	keep   bool
 	retain int // bytes that may be kept
+	began  time.Time
 
-	entries  []*entry // by number
-	next     int      // the first that is queued, or gone
-	gone     int      // of entries: those that are over, and wait for compact
-	number   uint64   // the last one given
-	queued   int      // bytes that wait for the stream
-	held     int      // bytes of all that is not gone
-	receiver map[string]int
+	records []record // by number
+	memory  chunks
+	next    int    // the first that is queued, or gone
+	gone    int    // of records: those that are over, and wait for compact
+	number  uint64 // the last one given
+	waiting int    // posts that wait for the stream
+	queued  int    // bytes of them
+	held    int    // bytes of all that is not gone
+
+	receivers receivers
 }
 
-// entry is one post.
-type entry struct {
-	post     *pb.Post
-	number   uint64
-	size     int       // bytes of the message, encoded, and what the post costs besides
+// posting is a post on its way into a ledger.
+type posting struct {
+	content  codec.Content
+	sequence uint64
+	wait     pb.Wait
 	deadline time.Time // what the bus waits for is over then; zero for its default
-	queued   bool      // it waits for the stream
-	written  bool      // on this stream or an earlier one
-	silent   bool      // nobody waits for its outcome any more
+	number   uint64    // in the ledger; 0 before it is there
+}
+
+// size is what it takes: its bytes, and what a post costs in memory besides.
+func (p *posting) size() int { return p.content.Size() + recordCost }
+
+// recordCost is twice a record, as there may be as many places as records.
+const recordCost = 112
+
+// record is one post.
+type record struct {
+	number   uint64
+	sequence uint64
+	deadline time.Duration // when what the bus waits for is over, since began; 0 for its default
+	content  place
+	receiver int32 // of a ledger that keeps
+	wait     pb.Wait
+	queued   bool // it waits for the stream
+	written  bool // on this stream or an earlier one
 	gone     bool
 }
 
-// entryCost is what a post costs in memory beside its encoded bytes.
-const entryCost = 256
+func (r *record) size() int { return int(r.content.length) + recordCost }
 
-func newEntry(p *pb.Post) *entry {
-	return &entry{post: p, size: codec.Size(p.GetMessage()) + entryCost}
-}
-
-func newLedger(keep bool, retain int) *ledger {
-	return &ledger{keep: keep, retain: retain, receiver: map[string]int{}}
+func newLedger(keep bool, retain int, now time.Time) *ledger {
+	return &ledger{keep: keep, retain: retain, began: now, receivers: receivers{places: map[string]int32{}, last: -1}}
 }
 
 // room tells whether a post may be added; one may always, when there is no other.
-func (l *ledger) room(e *entry, outbox int) bool {
+func (l *ledger) room(p *posting, outbox int) bool {
 	if l.held == 0 {
 		return true
 	}
-	if l.queued > 0 && l.queued+e.size > outbox {
+	size := p.size()
+	if l.queued > 0 && l.queued+size > outbox {
 		return false
 	}
 	if !l.keep {
 		return true
 	}
-	free := l.retain - l.held
-	return e.size <= free && (l.receiver[e.to()] == 0 || l.receiver[e.to()]+e.size <= free)
+	free, has := l.retain-l.held, l.receivers.bytes(p.content.To())
+	return size <= free && (has == 0 || has+size <= free)
 }
 
-func (e *entry) to() string { return e.post.Message.GetTo() }
-
-// add queues a post as the last.
-func (l *ledger) add(e *entry) {
-	if l.keep {
-		l.number++
-		e.number, e.post.Number = l.number, l.number
-		l.receiver[e.to()] += e.size
+// add queues a post as the last. It fails when its message is changed meanwhile.
+func (l *ledger) add(p *posting) error {
+	r := record{
+		number: l.number + 1, sequence: p.sequence, wait: p.wait,
+		content: l.memory.add(p.content.Size()), queued: true,
 	}
-	e.queued = true
-	l.queued += e.size
-	l.held += e.size
-	l.entries = append(l.entries, e)
+	_, content := l.memory.of(r.content)
+	if err := p.content.Encode(content); err != nil {
+		l.memory.free(r.content)
+		return err
+	}
+	if !p.deadline.IsZero() {
+		r.deadline = p.deadline.Sub(l.began)
+	}
+	l.number++
+	p.number = l.number
+	if l.keep {
+		r.receiver = l.receivers.add(p.content.To(), r.size())
+	}
+	l.waiting++
+	l.queued += r.size()
+	l.held += r.size()
+	l.records = append(l.records, r)
+	return nil
 }
 
-// take gives the next posts for the stream, a frame of them; nil when there are
-// none.
-func (l *ledger) take(now time.Time) (frame []*pb.Post) {
+// extent gives the next frame's worth of posts: up to which record, how many, and the
+// bytes of those that are copied into the frame.
+func (l *ledger) extent() (end, posts, copied int) {
 	bytes := 0
-	for l.next < len(l.entries) && len(frame) < message.MaxFrames {
-		e := l.entries[l.next]
-		if e.gone {
-			l.next++
+	for end = l.next; end < len(l.records) && posts < message.MaxFrames; end++ {
+		r := &l.records[end]
+		if r.gone {
 			continue
 		}
-		encoded := e.size - entryCost
-		if bytes > 0 && bytes+encoded > frameBytes {
+		length := int(r.content.length)
+		if bytes > 0 && bytes+length > frameBytes {
 			break
 		}
-		bytes += encoded
-		frame = append(frame, l.write(e, now))
-		l.next++
+		bytes += length
+		posts++
+		if length < longFrom {
+			copied += length
+		}
+	}
+	return end, posts, copied
+}
+
+// take writes the posts up to the record end into a frame.
+func (l *ledger) take(f *frame, end int, now time.Time) {
+	for ; l.next < end; l.next++ {
+		r := &l.records[l.next]
+		if r.gone {
+			continue
+		}
+		chunk, content := l.memory.of(r.content)
+		f.post(l.head(r, now), chunk, content)
+		r.queued, r.written = false, true
+		l.waiting--
+		l.queued -= r.size()
 		if !l.keep {
-			l.remove(e)
+			l.remove(r)
 		}
 	}
 	l.compact()
-	return frame
 }
 
-// write makes a post ready to be written, for the first time or again.
-func (l *ledger) write(e *entry, now time.Time) *pb.Post {
-	p := e.post
-	p.Again = e.written
-	e.queued, e.written = false, true
-	l.queued -= e.size
-	switch {
-	case e.silent:
-		p.Sequence, p.Wait, p.Timeout = 0, pb.Wait_WAIT_UNSPECIFIED, nil
-	case !e.deadline.IsZero():
-		p.Timeout = durationpb.New(max(e.deadline.Sub(now), time.Millisecond))
+// head makes that of a post, which is written for the first time or again.
+func (l *ledger) head(r *record, now time.Time) codec.Head {
+	h := codec.Head{Sequence: r.sequence, Wait: r.wait, Again: r.written}
+	if l.keep {
+		h.Number = r.number
 	}
-	return p
+	if r.deadline != 0 {
+		h.Timeout = max(r.deadline-now.Sub(l.began), time.Millisecond)
+	}
+	return h
+}
+
+// find gives the place of a post; one that is gone has none.
+func (l *ledger) find(number uint64) *record {
+	i := l.search(number)
+	if i < len(l.records) && l.records[i].number == number && !l.records[i].gone {
+		return &l.records[i]
+	}
+	return nil
+}
+
+// search gives the first place of a number, or of a higher one. Most numbers stand in
+// one row.
+func (l *ledger) search(number uint64) int {
+	if len(l.records) == 0 || number <= l.records[0].number {
+		return 0
+	}
+	most := int(min(number-l.records[0].number, uint64(len(l.records)))) //nolint:gosec // a place
+	if most < len(l.records) && l.records[most].number == number {
+		return most
+	}
+	return sort.Search(most, func(i int) bool { return l.records[i].number >= number })
 }
 
 // settle ends the posts with numbers from first to last. One that was never
 // written cannot be settled.
 func (l *ledger) settle(first, last uint64) {
-	i := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].number >= first })
-	for ; i < len(l.entries) && l.entries[i].number <= last; i++ {
-		if e := l.entries[i]; e.written {
-			l.remove(e)
+	for i := l.search(first); i < len(l.records) && l.records[i].number <= last; i++ {
+		if r := &l.records[i]; r.written {
+			l.remove(r)
 		}
 	}
 	l.compact()
 }
 
 // end settles one post.
-func (l *ledger) end(e *entry) {
-	l.remove(e)
+func (l *ledger) end(r *record) {
+	l.remove(r)
 	l.compact()
 }
 
+// silence notes that nobody waits for the outcome of a post any more. If it is posted
+// again, a refusal comes as a response.
+func (r *record) silence() {
+	r.sequence, r.wait, r.deadline = 0, pb.Wait_WAIT_UNSPECIFIED, 0
+}
+
 // drop takes out a post that was never written, and tells whether it was one.
-func (l *ledger) drop(e *entry) bool {
-	if e.written || e.gone {
+func (l *ledger) drop(r *record) bool {
+	if r.written {
 		return false
 	}
-	l.end(e)
+	l.end(r)
 	return true
 }
 
-func (l *ledger) remove(e *entry) {
-	if e.gone {
+func (l *ledger) remove(r *record) {
+	if r.gone {
 		return
 	}
-	e.gone = true
+	r.gone = true
 	l.gone++
-	l.held -= e.size
-	if e.queued {
-		l.queued -= e.size
+	l.held -= r.size()
+	if r.queued {
+		l.waiting--
+		l.queued -= r.size()
 	}
 	if l.keep {
-		if l.receiver[e.to()] -= e.size; l.receiver[e.to()] == 0 {
-			delete(l.receiver, e.to())
-		}
+		l.receivers.remove(r.receiver, r.size())
 	}
-	e.post = nil
+	l.memory.free(r.content)
 }
 
 // rewind queues all that is kept, in order, for a new stream.
 func (l *ledger) rewind() {
-	for _, e := range l.entries[:l.next] {
-		if !e.gone && !e.queued {
-			e.queued = true
-			l.queued += e.size
+	for i := range l.records[:l.next] {
+		if r := &l.records[i]; !r.gone && !r.queued {
+			r.queued = true
+			l.waiting++
+			l.queued += r.size()
 		}
 	}
 	l.next = 0
 }
 
-// compact forgets what is gone once it is the greater part: so each entry is
+// compact forgets what is gone once it is the greater part: so each record is
 // moved about once.
 func (l *ledger) compact() {
 	switch {
-	case l.gone == len(l.entries):
-		clear(l.entries)
-		l.entries, l.next, l.gone = l.entries[:0], 0, 0
-	case l.gone > len(l.entries)/2:
+	case l.gone == len(l.records):
+		l.records, l.next, l.gone = l.records[:0], 0, 0
+	case l.gone > len(l.records)/2:
 		before := 0
-		for _, e := range l.entries[:l.next] {
-			if e.gone {
+		for i := range l.records[:l.next] {
+			if l.records[i].gone {
 				before++
 			}
 		}
 		l.next -= before
-		l.entries = slices.DeleteFunc(l.entries, func(e *entry) bool { return e.gone })
+		l.records = slices.DeleteFunc(l.records, func(r record) bool { return r.gone })
 		l.gone = 0
 	}
-	if cap(l.entries) > sparse && len(l.entries) < cap(l.entries)/4 {
-		l.entries = slices.Clone(l.entries)
+	if cap(l.records) > sparse && len(l.records) < cap(l.records)/8 {
+		l.records = append(make([]record, 0, max(sparse, 2*len(l.records))), l.records...)
+	}
+	if l.memory.sparse() {
+		l.gather()
 	}
 }
 
-// sparse is from how many places on unused ones are given back.
+// gather moves the contents of short posts together.
+func (l *ledger) gather() {
+	l.memory.close()
+	for i := range l.records {
+		r := &l.records[i]
+		if r.gone || int(r.content.length) >= longFrom {
+			continue
+		}
+		before := r.content
+		r.content = l.memory.add(int(before.length))
+		_, from := l.memory.of(before)
+		_, to := l.memory.of(r.content)
+		copy(to, from)
+		l.memory.free(before)
+	}
+}
+
+// sparse is how many places are kept though they are not used.
 const sparse = 4096

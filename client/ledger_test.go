@@ -2,84 +2,131 @@ package client
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
-func entryTo(to string) *entry { return newEntry(&pb.Post{Message: &pb.Message{To: to}}) }
+// postTo makes a post with a body of so many bytes.
+func postTo(to string, body int) *posting {
+	return &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil, nil)}
+}
+
+func add(t testing.TB, l *ledger, p *posting) {
+	t.Helper()
+	if err := l.add(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// taken gives the posts of the next frame, as the bus reads them.
+func taken(t testing.TB, l *ledger) []*pb.Post {
+	t.Helper()
+	var held atomic.Int64
+	end, posts, size := l.extent()
+	f := newFrame(size+posts*codec.MaxHead, &held)
+	l.take(f, end, time.Time{})
+	encoded := f.encoded()
+	var req pb.AttachRequest
+	if err := proto.Unmarshal(encoded.Parts.Materialize(), &req); err != nil {
+		t.Fatal(err)
+	}
+	encoded.Parts.Free()
+	if len(req.Posts) != posts || held.Load() != 0 {
+		t.Fatalf("%d posts, not %d; %d bytes are held", len(req.Posts), posts, held.Load())
+	}
+	return req.Posts
+}
 
 // model is a ledger that keeps, as plain lists.
 type model struct {
 	number       uint64
-	kept, queued []*entry // not gone; queued is the rest of kept that waits
+	kept, queued []*modelPost // not gone; queued is the rest of kept that waits
 }
 
-func (m *model) without(list []*entry, over func(*entry) bool) []*entry {
+type modelPost struct {
+	*posting
+	body    int
+	written bool
+}
+
+func (m *model) without(list []*modelPost, over func(*modelPost) bool) []*modelPost {
 	return slices.DeleteFunc(slices.Clone(list), over)
 }
 
-func (m *model) end(over func(*entry) bool) {
+func (m *model) end(over func(*modelPost) bool) {
 	m.kept, m.queued = m.without(m.kept, over), m.without(m.queued, over)
+}
+
+// frame is how many of those that wait go into the next frame.
+func (m *model) frame() (n int) {
+	bytes := 0
+	for _, p := range m.queued[:min(len(m.queued), message.MaxFrames)] {
+		if bytes += p.content.Size(); n > 0 && bytes > frameBytes {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // step does one random thing to both, and tells what it was.
 func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 	switch n := r.IntN(10); {
 	case n < 4:
-		e := entryTo([]string{"a", "b", "c"}[r.IntN(3)])
-		l.add(e)
+		body := []int{0, 10, 500, longFrom, 3 * frameBytes}[r.IntN(5)]
+		p := postTo([]string{"a", "b", "c"}[r.IntN(3)], body)
+		add(t, l, p)
 		m.number++
-		if e.number != m.number {
-			t.Errorf("number %d, want %d", e.number, m.number)
+		if p.number != m.number {
+			t.Errorf("number %d, want %d", p.number, m.number)
 		}
-		m.kept, m.queued = append(m.kept, e), append(m.queued, e)
+		one := &modelPost{p, body, false}
+		m.kept, m.queued = append(m.kept, one), append(m.queued, one)
 		return "add"
 	case n < 6:
-		want := min(len(m.queued), message.MaxFrames)
-		again := map[uint64]bool{}
-		for _, e := range m.queued[:want] {
-			again[e.number] = e.written
-		}
-		got := l.take(time.Time{})
-		for i, p := range got {
-			if i >= want || p.Number != m.queued[i].number || p.Again != again[p.Number] {
-				t.Errorf("taken %v", p)
-			}
-		}
+		want := m.frame()
+		got := taken(t, l)
 		if len(got) != want {
-			t.Errorf("%d taken, want %d", len(got), want)
+			t.Fatalf("%d taken, want %d", len(got), want)
+		}
+		for i, p := range got {
+			of := m.queued[i]
+			if p.Number != of.number || p.Again != of.written || p.Message.To != of.content.To() || len(p.Message.Body) != of.body {
+				t.Errorf("taken %d, again %t, for %s, with %d bytes", p.Number, p.Again, p.Message.To, len(p.Message.Body))
+			}
+			of.written = true
 		}
 		m.queued = m.queued[want:]
 		return "take"
 	case n < 8:
 		first := r.Uint64N(m.number + 2)
 		last := first + r.Uint64N(8)
-		var over []*entry
-		for _, e := range m.kept {
-			if e.written && e.number >= first && e.number <= last {
-				over = append(over, e)
-			}
-		}
 		l.settle(first, last)
-		m.end(func(e *entry) bool { return slices.Contains(over, e) })
+		m.end(func(p *modelPost) bool { return p.written && p.number >= first && p.number <= last })
 		return fmt.Sprint("settle ", first, " ", last)
 	case n < 9:
 		if len(m.kept) == 0 {
 			return "nothing"
 		}
-		e := m.kept[r.IntN(len(m.kept))]
-		written := e.written
-		if l.drop(e) == written {
-			t.Errorf("%d, written %t: drop says %t", e.number, written, !written)
+		p := m.kept[r.IntN(len(m.kept))]
+		record := l.find(p.number)
+		if record == nil {
+			t.Fatalf("%d is not there", p.number)
 		}
-		if !written {
-			m.end(func(other *entry) bool { return other == e })
+		if l.drop(record) == p.written {
+			t.Errorf("%d, written %t: drop says %t", p.number, p.written, !p.written)
 		}
+		m.end(func(other *modelPost) bool { return other == p && !p.written })
 		return "drop"
 	default:
 		l.rewind()
@@ -89,26 +136,40 @@ func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 }
 
 func (m *model) check(t *testing.T, l *ledger, after string) {
-	held, queued, receivers := 0, 0, map[string]int{}
-	for _, e := range m.kept {
-		held += e.size
-		receivers[e.to()] += e.size
+	held, queued, short, receivers := 0, 0, 0, map[string]int{}
+	for _, p := range m.kept {
+		held += p.size()
+		receivers[p.content.To()] += p.size()
+		if p.content.Size() < longFrom {
+			short += p.content.Size()
+		}
 	}
-	for _, e := range m.queued {
-		queued += e.size
+	for _, p := range m.queued {
+		queued += p.size()
 	}
-	if l.held != held || l.queued != queued || len(l.receiver) != len(receivers) {
-		t.Fatalf("after %s: %d bytes held, %d queued, for %v; want %d, %d, %v", after, l.held, l.queued, l.receiver, held, queued, receivers)
+	if last := l.receivers.last; last >= 0 {
+		receivers[l.receivers.table.all[last].to] += 0
 	}
-	if len(l.entries) > 2*len(m.kept)+1 {
-		t.Fatalf("after %s: %d places for %d posts", after, len(l.entries), len(m.kept))
+	got := map[string]int{}
+	for to, i := range l.receivers.places {
+		got[to] = l.receivers.table.all[i].bytes
+	}
+	if l.held != held || l.queued != queued || l.waiting != len(m.queued) || !maps.Equal(got, receivers) {
+		t.Fatalf("after %s: %d bytes held, %d of %d queued, for %v; want %d, %d of %d, %v",
+			after, l.held, l.queued, l.waiting, got, held, queued, len(m.queued), receivers)
+	}
+	if len(l.records) > 2*len(m.kept)+1 {
+		t.Fatalf("after %s: %d places for %d posts", after, len(l.records), len(m.kept))
+	}
+	if l.memory.bytes != short || l.memory.sparse() {
+		t.Fatalf("after %s: %d bytes in %d arrays, want %d", after, l.memory.bytes, l.memory.short, short)
 	}
 }
 
 func TestLedgerIsLikeAModel(t *testing.T) {
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		l, m := newLedger(true, 1<<20), &model{}
+		l, m := newLedger(true, 1<<20, time.Time{}), &model{}
 		for range 400 {
 			m.check(t, l, m.step(t, l, r))
 			if t.Failed() {
@@ -119,24 +180,24 @@ func TestLedgerIsLikeAModel(t *testing.T) {
 }
 
 func TestALedgerThatDoesNotKeepForgetsWhatIsTaken(t *testing.T) {
-	l := newLedger(false, 1)
+	l := newLedger(false, 1, time.Time{})
 	for range 3 {
 		for range 100 {
-			l.add(entryTo("a"))
+			add(t, l, postTo("a", 100))
 		}
-		taken := 0
-		for frame := l.take(time.Time{}); frame != nil; frame = l.take(time.Time{}) {
-			taken += len(frame)
+		n := 0
+		for frame := taken(t, l); len(frame) > 0; frame = taken(t, l) {
+			n += len(frame)
 		}
 		l.rewind()
-		if taken != 100 || l.held != 0 || l.queued != 0 || len(l.entries) != 0 {
-			t.Errorf("%d taken, then %+v", taken, l)
+		if n != 100 || l.held != 0 || l.queued != 0 || len(l.records) != 0 || l.memory.bytes != 0 {
+			t.Errorf("%d taken, then %+v", n, l)
 		}
 	}
 }
 
 func TestRoomOfOneReceiver(t *testing.T) {
-	size := entryTo("a").size
+	size := postTo("a", 0).size()
 	for _, tc := range []struct {
 		name           string
 		retain, outbox int // in posts
@@ -153,11 +214,11 @@ func TestRoomOfOneReceiver(t *testing.T) {
 		{"then none", 8, 9, "aaaabbcd", "e", false},
 		{"not while the outbox is full", 8, 2, "ab", "c", false},
 	} {
-		l := newLedger(true, tc.retain*size)
+		l := newLedger(true, tc.retain*size, time.Time{})
 		for _, to := range tc.held {
-			l.add(entryTo(string(to)))
+			add(t, l, postTo(string(to), 0))
 		}
-		if got := l.room(entryTo(tc.to), tc.outbox*size); got != tc.want {
+		if got := l.room(postTo(tc.to, 0), tc.outbox*size); got != tc.want {
 			t.Errorf("%s: room is %t", tc.name, got)
 		}
 	}
@@ -165,28 +226,67 @@ func TestRoomOfOneReceiver(t *testing.T) {
 
 // A post at the front that is never settled does not make the rest stay.
 func TestAnOldPostHoldsUpNoMemory(t *testing.T) {
-	l := newLedger(true, 1<<20)
+	l := newLedger(true, 1<<20, time.Time{})
 	for range 20_000 {
-		l.add(entryTo("a"))
-		l.take(time.Time{})
+		add(t, l, postTo("a", 100))
+		taken(t, l)
 		if l.number > 1 {
 			l.settle(l.number, l.number)
 		}
 	}
-	if len(l.entries) > 4 || cap(l.entries) > sparse {
-		t.Errorf("%d places of %d for one post", len(l.entries), cap(l.entries))
+	if len(l.records) > 4 || cap(l.records) > sparse || l.memory.short > 4 {
+		t.Errorf("%d places of %d, and %d arrays, for one post", len(l.records), cap(l.records), l.memory.short)
+	}
+}
+
+// Those that stay, among many that go, do not keep the memory of the others.
+func TestManyOldPostsHoldUpLittleMemory(t *testing.T) {
+	l := newLedger(true, 1<<30, time.Time{})
+	const each = 50 // one of so many stays
+	for n := range uint64(each * 1000) {
+		add(t, l, postTo("a", 100+int(n)%7)) //nolint:gosec // small
+		taken(t, l)
+		if n%each != 0 {
+			l.settle(n+1, n+1)
+		}
+	}
+	if l.memory.short > 40 {
+		t.Errorf("%d arrays for %d bytes", l.memory.short, l.memory.bytes)
+	}
+	l.rewind()
+	n := uint64(0)
+	for frame := taken(t, l); len(frame) > 0; frame = taken(t, l) {
+		for _, p := range frame {
+			if p.Number != n*each+1 || len(p.Message.Body) != 100+int(n*each)%7 { //nolint:gosec // small
+				t.Fatalf("post %d has %d bytes", p.Number, len(p.Message.Body))
+			}
+			n++
+		}
+	}
+	if n != 1000 {
+		t.Errorf("%d posts are kept", n)
 	}
 }
 
 func BenchmarkLedger(b *testing.B) {
-	l := newLedger(true, 16<<20)
-	p := &pb.Post{Message: &pb.Message{To: "hyperty://example.org/1"}}
+	l := newLedger(true, 16<<20, time.Time{})
+	m := &pb.Message{Type: "event", From: "hyperty://example.org/1", To: "hyperty://example.org/2", Body: make([]byte, 64)}
 	now := time.Now()
+	var held atomic.Int64
 	b.ReportAllocs()
 	for i := range b.N {
-		l.add(newEntry(p))
+		p := posting{content: codec.NewContent(m, nil, nil)}
+		if !l.room(&p, 1<<20) {
+			b.Fatal("no room")
+		}
+		if err := l.add(&p); err != nil {
+			b.Fatal(err)
+		}
 		if i%32 == 31 {
-			l.take(now)
+			end, posts, size := l.extent()
+			f := newFrame(size+posts*codec.MaxHead, &held)
+			l.take(f, end, now)
+			f.encoded().Parts.Free()
 			l.settle(l.number-31, l.number)
 		}
 	}

@@ -23,6 +23,10 @@ type Limits struct {
 	// Calls is how many calls may wait for their outcome. Default 65,536: more
 	// means that the bus does not answer.
 	Calls int
+	// Linger is how long the credit for a message whose handler has posted something may
+	// wait for a frame to go along with. Default 1 ms: longer than a busy program takes
+	// to post again, and what a post with Delivered takes longer at most.
+	Linger time.Duration
 	// RequestTimeout is for a Request whose context has no deadline. Default
 	// 15 s, what older buses wait.
 	RequestTimeout time.Duration
@@ -36,7 +40,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Outbox: 1 << 20, Retain: 16 << 20, Marks: 1 << 16, Window: 256 << 10,
-		Calls: 1 << 16, RequestTimeout: 15 * time.Second, Goodbye: time.Second / 2,
+		Calls: 1 << 16, Linger: time.Millisecond, RequestTimeout: 15 * time.Second, Goodbye: time.Second / 2,
 	}
 }
 
@@ -56,6 +60,9 @@ func (l Limits) orDefaults() Limits {
 	}
 	if l.Calls <= 0 {
 		l.Calls = d.Calls
+	}
+	if l.Linger <= 0 {
+		l.Linger = d.Linger
 	}
 	if l.RequestTimeout <= 0 {
 		l.RequestTimeout = d.RequestTimeout

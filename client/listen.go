@@ -28,7 +28,7 @@ func (b *Bus) ListenAll(ctx context.Context, h NamedHandler, opts ...ListenOptio
 func (b *Bus) listen(ctx context.Context, address string, h NamedHandler, opts []ListenOption) (*Listener, error) {
 	l := &Listener{
 		bus: b, address: address, handle: h, window: b.cfg.Limits.Window,
-		wake: make(chan struct{}, 1), dealt: map[string]uint32{},
+		wake: make(chan struct{}, 1),
 	}
 	for _, o := range opts {
 		o(l)
@@ -37,6 +37,9 @@ func (b *Bus) listen(ctx context.Context, address string, h NamedHandler, opts [
 		return nil, fault.New(fault.BadRequest, "listener %q needs a handler, or another listener to lead to", address)
 	}
 	if err := message.CheckUTF8("address", address); err != nil {
+		return nil, err
+	}
+	if err := message.CheckUTF8("leads_to", l.leadsTo); err != nil {
 		return nil, err
 	}
 	if err := b.remember(l); err != nil {

@@ -18,12 +18,6 @@ type Handler func(ctx context.Context, m *pb.Message)
 // NamedHandler is a Handler that is told by which name a message was led here.
 type NamedHandler func(ctx context.Context, listener string, m *pb.Message)
 
-// creditStep is how many bytes a listener deals with before it gives credit
-// back, while there is more: less makes more frames, more lets the window run
-// dry. At least two fit into every window. With nothing more in its queue it gives
-// credit at once, as that is what settles a message.
-const creditStep = 32 << 10
-
 // Listener is one address that is listened to.
 type Listener struct {
 	bus     *Bus
@@ -44,15 +38,16 @@ type Listener struct {
 	started bool
 
 	// owned by the goroutine
-	dealt map[string]uint32 // bytes not yet given back, by name
-	epoch int               // the stream that they came on
+	dealt  dealt
+	epoch  int    // the stream that it came on
+	posted uint64 // posts of the attachment, before what has been dealt with
 	// abandoned: the last message was not dealt with, and no other will be.
 	abandoned bool
 }
 
 // delivery is a message in the queue of a listener.
 type delivery struct {
-	*pb.Delivery
+	codec.Delivered
 	epoch int  // the stream that it came on: credit for it is for that one alone
 	again bool // it has been taken before: only credit is given for it
 }
@@ -111,11 +106,11 @@ func (l *Listener) signal() {
 	}
 }
 
-// push hands over a delivery; it never waits.
-func (l *Listener) push(d delivery) {
+// push hands over deliveries; it never waits.
+func (l *Listener) push(all []delivery) {
 	l.mu.Lock()
 	if !l.closed {
-		l.queue = append(l.queue, d)
+		l.queue = append(l.queue, all...)
 	}
 	l.mu.Unlock()
 	l.signal()
@@ -157,57 +152,33 @@ func Abandon(ctx context.Context) {
 }
 
 func (l *Listener) run(ctx context.Context) {
-	defer l.giveAllBack() // for what has been handled
+	defer l.giveAllBack(false) // for what has been handled
 	var batch []delivery
 	for open := true; ; {
 		if batch, open = l.take(batch); !open {
 			return
 		}
-		for _, d := range batch {
+		for i := range batch {
 			if ctx.Err() != nil {
 				return
 			}
-			size := uint32(codec.Size(d.Message)) //nolint:gosec // a message is smaller than 4 GiB
+			d := &batch[i]
 			if !d.again {
 				l.handle(ctx, d.Listener, d.Message) // the message is the handler's to change
 			}
 			if l.abandoned {
 				return
 			}
-			l.giveBack(d, size)
+			l.giveBack(d)
 		}
 		if len(batch) > 0 {
 			continue
 		}
-		l.giveAllBack()
+		l.giveAllBack(l.mayLinger())
 		select {
 		case <-l.wake:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// giveBack counts what has been dealt with, size bytes as they came, and tells the bus
-// now and then.
-func (l *Listener) giveBack(d delivery, size uint32) {
-	if d.epoch != l.epoch { // a new stream has a new window
-		clear(l.dealt)
-		l.epoch = d.epoch
-	}
-	l.dealt[d.Listener] += size
-	if n := l.dealt[d.Listener]; n >= uint32(min(creditStep, l.window/2)) {
-		delete(l.dealt, d.Listener)
-		l.bus.out.credit(l.epoch, d.Listener, n)
-	}
-	if len(l.dealt) > 1024 {
-		l.giveAllBack()
-	}
-}
-
-func (l *Listener) giveAllBack() {
-	for name, n := range l.dealt {
-		l.bus.out.credit(l.epoch, name, n)
-	}
-	clear(l.dealt)
 }

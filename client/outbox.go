@@ -8,37 +8,47 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // outbox is what goes to the bus: posts, and listener changes and credits, which
 // are few and never wait. It outlives the stream.
+//
+// One goroutine at a time writes to the stream: it has the turn. That is the stream's
+// writer, or whoever has something to send while nothing else is there (turn.go).
 type outbox struct {
-	max  int           // bytes of posts that may wait for the stream
-	wake chan struct{} // has a token while there is something to send
-
-	framesRead atomic.Uint64 // frames of the stream that were read
+	max    int           // bytes of posts that may wait for the stream
+	linger time.Duration // how long a credit waits for company
+	wake   chan struct{} // has a token while there is something for the writer to do
+	count  atomic.Uint64 // posts, ever
 
 	mu        sync.Mutex
 	posts     *ledger
 	listeners []*pb.ListenerChange
 	credits   map[string]uint32
+	urgent    bool          // a credit does not wait for company
 	epoch     int           // counts the streams; credit for an earlier one is void
 	waiting   int           // posters that wait for room
 	room      chan struct{} // closed, and made anew, when there may be room again
 	closed    bool
+	turn      turn
+	late      late
 }
 
-func newOutbox(limit int, posts *ledger) *outbox {
+func newOutbox(limits Limits, posts *ledger) *outbox {
 	return &outbox{
-		max: limit, posts: posts, credits: map[string]uint32{},
+		max: limits.Outbox, linger: limits.Linger, posts: posts, credits: map[string]uint32{},
 		wake: make(chan struct{}, 1), room: make(chan struct{}),
 	}
 }
 
 // post queues one, and waits while there is no room.
-func (o *outbox) post(ctx context.Context, e *entry) error {
+func (o *outbox) post(ctx context.Context, p *posting) error {
 	for {
-		room, err := o.try(e)
+		room, w, frame, err := o.try(p)
+		if frame != nil {
+			o.write(w, frame)
+		}
 		if room == nil {
 			return err
 		}
@@ -47,25 +57,28 @@ func (o *outbox) post(ctx context.Context, e *entry) error {
 			o.leave()
 		case <-ctx.Done():
 			o.leave()
-			return fault.New(fault.CodeOf(ctx.Err()), "the bus takes no more for %s at the moment: %w", e.to(), ctx.Err())
+			return fault.New(fault.CodeOf(ctx.Err()), "the bus takes no more for %s at the moment: %w", p.content.To(), ctx.Err())
 		}
 	}
 }
 
-// try queues a post, or gives what to wait for.
-func (o *outbox) try(e *entry) (room chan struct{}, err error) {
+// try queues a post, or gives what to wait for. It may give a frame to write.
+func (o *outbox) try(p *posting) (room chan struct{}, w *writer, frame any, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return nil, errClosed
+		return nil, nil, nil, errClosed
 	}
-	if !o.posts.room(e, o.max) {
+	if !o.posts.room(p, o.max) {
 		o.waiting++
-		return o.room, nil
+		return o.room, nil, nil, nil
 	}
-	o.posts.add(e)
-	o.signal()
-	return nil, nil
+	if err := o.posts.add(p); err != nil {
+		return nil, nil, nil, fault.New(fault.BadRequest, "the message cannot be encoded: %w", err)
+	}
+	o.count.Store(o.posts.number)
+	w, frame = o.atOnce()
+	return nil, w, frame, nil
 }
 
 func (o *outbox) leave() {
@@ -89,16 +102,6 @@ func (o *outbox) change(c *pb.ListenerChange) {
 	o.signal()
 }
 
-// credit queues the credit for deliveries of the stream that epoch counts.
-func (o *outbox) credit(epoch int, listener string, bytes uint32) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if epoch == o.epoch {
-		o.credits[listener] += bytes
-		o.signal()
-	}
-}
-
 func (o *outbox) signal() {
 	select {
 	case o.wake <- struct{}{}:
@@ -106,58 +109,76 @@ func (o *outbox) signal() {
 	}
 }
 
-// next takes a frame's worth of what waits; nil when there is nothing.
-func (o *outbox) next() *pb.AttachRequest {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	req := &pb.AttachRequest{Listeners: o.listeners, Posts: o.posts.take(time.Now())}
-	o.listeners = nil
-	if len(req.Posts) > 0 {
+// due tells whether there is something to send.
+func (o *outbox) due() bool { return o.urgent || len(o.listeners)+o.posts.waiting > 0 }
+
+// next takes a frame's worth of what waits, for a writer; nil when there is nothing.
+func (o *outbox) next(w *writer, now time.Time) any {
+	if !o.due() {
+		return nil
+	}
+	if len(o.listeners) > 0 {
+		changes := &pb.AttachRequest{Listeners: o.listeners}
+		o.listeners = nil
+		return changes
+	}
+	end, posts, size := o.posts.extent()
+	size += posts * codec.MaxHead
+	for listener := range o.credits {
+		size += codec.MaxCredit(listener)
+	}
+	f := newFrame(size, &w.held)
+	o.posts.take(f, end, now)
+	if posts > 0 {
 		o.freed()
 	}
 	for listener, bytes := range o.credits {
-		req.Credits = append(req.Credits, &pb.Credit{Listener: listener, Bytes: bytes})
+		f.credit(listener, bytes)
 	}
-	clear(o.credits)
-	if len(req.Listeners)+len(req.Posts)+len(req.Credits) == 0 {
-		return nil
-	}
-	req.Heard = o.framesRead.Load()
-	return req
+	o.forgive()
+	return f.encoded()
 }
 
 // settle forgets the posts that the bus says are settled.
-func (o *outbox) settle(ranges []*pb.Range) {
+func (o *outbox) settle(ranges []codec.Range) {
 	if len(ranges) == 0 {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range ranges {
-		o.posts.settle(r.GetFirst(), r.GetLast())
+		o.posts.settle(r.First, r.Last)
 	}
 	o.freed()
 }
 
 // heard notes the outcome of a post. A refusal settles it, and so does an outcome
 // that came for its arrival or its response.
-func (o *outbox) heard(e *entry, out *pb.Outcome) {
+func (o *outbox) heard(p *posting, out *pb.Outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !e.gone && (out.Code >= int32(fault.BadRequest) || e.post.Wait != pb.Wait_WAIT_ACCEPTED) {
-		o.posts.end(e)
+	r := o.posts.find(p.number)
+	switch {
+	case r == nil:
+	case out.Code >= int32(fault.BadRequest) || p.wait != pb.Wait_WAIT_ACCEPTED:
+		o.posts.end(r)
 		o.freed()
+	default:
+		r.silence()
 	}
-	e.silent = true
 }
 
 // drop takes out a post whose caller has given up, so that it is not sent after
 // its time, and tells whether it never was.
-func (o *outbox) drop(e *entry) bool {
+func (o *outbox) drop(p *posting) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	e.silent = true
-	if !o.posts.drop(e) {
+	r := o.posts.find(p.number)
+	if r == nil {
+		return false
+	}
+	if !o.posts.drop(r) {
+		r.silence()
 		return false
 	}
 	o.freed()
@@ -165,10 +186,10 @@ func (o *outbox) drop(e *entry) bool {
 }
 
 // lost tells whether a post has left for a stream, and is not kept.
-func (o *outbox) lost(e *entry) bool {
+func (o *outbox) lost(p *posting) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return e.gone
+	return p.number != 0 && o.posts.find(p.number) == nil
 }
 
 // renew makes ready for a new stream: what is kept is queued again. It gives the
@@ -179,9 +200,8 @@ func (o *outbox) renew() (epoch int, unsaid []*pb.ListenerChange) {
 	o.posts.rewind()
 	unsaid = o.listeners
 	o.listeners = nil
-	clear(o.credits)
+	o.forgive()
 	o.epoch++
-	o.framesRead.Store(0)
 	return o.epoch, unsaid
 }
 
@@ -190,5 +210,6 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
+	o.late.stop()
 	o.freed()
 }

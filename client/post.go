@@ -6,50 +6,54 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // PostOption changes how a message is posted.
-type PostOption func(*pb.Post)
+type PostOption struct {
+	ingress   *pb.Ingress
+	delivered bool
+}
 
 // From says which peer a message came from. Only stubs have that.
-func From(ingress *pb.Ingress) PostOption { return func(p *pb.Post) { p.Ingress = ingress } }
+func From(ingress *pb.Ingress) PostOption { return PostOption{ingress: ingress} }
 
 // Delivered makes Post wait until the listener has dealt with the message,
 // wherever it is. A peer that knows no flows does not say so: there it is what
 // has left this runtime. ctx's deadline is the time-out (408), or the bus's own.
-func Delivered() PostOption { return func(p *pb.Post) { p.Wait = pb.Wait_WAIT_DELIVERED } }
+func Delivered() PostOption { return PostOption{delivered: true} }
 
 // Send queues a message for the bus. It waits while there is no room for it. If
-// the message is refused, a response to its `from` says why. The message is read
-// until it has arrived: what its fields lead to must not be changed.
+// the message is refused, a response to its `from` says why. Once Send returns, and
+// so for Post, Request and Start, the message is encoded: the caller may change it.
 func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	e, err := b.newEntry(m, opts)
+	var id [idSize]byte
+	p, err := b.posting(m, id[:0], opts)
 	if err != nil {
 		return err
 	}
-	e.post.Wait = pb.Wait_WAIT_UNSPECIFIED
-	return b.out.post(ctx, e)
+	p.wait = pb.Wait_WAIT_UNSPECIFIED
+	return b.out.post(ctx, &p)
 }
 
 // Post hands a message to the bus, and waits until a listener or a stub has it
 // in its queue, or with Delivered, until it has arrived. A refusal is a fault
 // (404, 403, 413, 429, …). When ctx ends after the message has left, the fault
 // (408) says that its fate is not known: it may still arrive, once. The same holds
-// of a stream that breaks (503) when posts are not numbered. As for Send, what the
-// message leads to must not be changed afterwards.
+// of a stream that breaks (503) when posts are not numbered.
 func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	e, err := b.newEntry(m, opts)
+	p, err := b.posting(m, make([]byte, 0, idSize), opts)
 	if err != nil {
 		return err
 	}
 	switch deadline, ok := ctx.Deadline(); {
-	case e.post.Wait != pb.Wait_WAIT_DELIVERED:
-		e.post.Wait = pb.Wait_WAIT_ACCEPTED
+	case p.wait != pb.Wait_WAIT_DELIVERED:
+		p.wait = pb.Wait_WAIT_ACCEPTED
 	case ok:
-		e.deadline = deadline
+		p.deadline = deadline
 	}
-	outcome, err := b.call(ctx, e)
+	outcome, err := b.call(ctx, &p)
 	if err != nil {
 		return err
 	}
@@ -58,10 +62,9 @@ func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error
 
 // Request posts a message and waits for its response, whatever that one's code
 // is; message.Result reads it. ctx's deadline is the time-out; without one,
-// Limits.RequestTimeout is. A request that cannot be delivered is a fault. As for
-// Send, what the message leads to must not be changed afterwards.
+// Limits.RequestTimeout is. A request that cannot be delivered is a fault.
 func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*pb.Message, error) {
-	e, err := b.newEntry(m, opts)
+	p, err := b.posting(m, make([]byte, 0, idSize), opts)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +75,8 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	e.post.Wait, e.deadline = pb.Wait_WAIT_RESPONSE, deadline
-	outcome, err := b.call(ctx, e)
+	p.wait, p.deadline = pb.Wait_WAIT_RESPONSE, deadline
+	outcome, err := b.call(ctx, &p)
 	if err != nil {
 		return nil, err
 	}
@@ -91,15 +94,15 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 // the response if wait is for that. outcome is called once; timeout is how long the
 // bus waits.
 func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout time.Duration, opts ...PostOption) (outcome func(context.Context) (*pb.Message, error), err error) {
-	e, err := b.newEntry(m, opts)
+	p, err := b.posting(m, make([]byte, 0, idSize), opts)
 	if err != nil {
 		return nil, err
 	}
-	e.post.Wait = wait
+	p.wait = wait
 	if wait != pb.Wait_WAIT_ACCEPTED {
-		e.deadline = time.Now().Add(timeout)
+		p.deadline = time.Now().Add(timeout)
 	}
-	await, err := b.begin(ctx, e)
+	await, err := b.begin(ctx, &p)
 	if err != nil {
 		return nil, err
 	}
@@ -112,36 +115,30 @@ func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout ti
 	}, nil
 }
 
-// newEntry checks a message, and makes a post of it. The post has a message of
-// its own, so that the caller may use its own for the next one.
-func (b *Bus) newEntry(m *pb.Message, opts []PostOption) (*entry, error) {
+// posting checks a message, and makes a post of it. id is room for that of a message
+// that has none.
+func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, err error) {
 	if m == nil {
-		return nil, fault.New(fault.BadRequest, "message is missing")
+		return p, fault.New(fault.BadRequest, "message is missing")
 	}
-	var made struct { // together, as every post has both
-		post    pb.Post
-		message pb.Message
-	}
-	if m.Id == "" || b.origin != nil {
-		message.ShareInto(&made.message, m)
-		m = &made.message
-	}
-	if m.Id == "" {
-		m.Id = b.ids.next()
-	}
-	p := &made.post
-	p.Message = m
+	var ingress *pb.Ingress
 	for _, o := range opts {
-		o(p)
-	}
-	if err := message.CheckText(m); err != nil {
-		return nil, err
-	}
-	e := newEntry(p)
-	if e.size > message.MaxSize { // too large a message would end the stream
-		if err := message.CheckSize(m); err != nil {
-			return nil, err
+		if o.ingress != nil {
+			ingress = o.ingress
+		}
+		if o.delivered {
+			p.wait = pb.Wait_WAIT_DELIVERED
 		}
 	}
-	return e, nil
+	if err := message.CheckText(m); err != nil {
+		return p, err
+	}
+	if m.Id == "" {
+		id = b.ids.next(id)
+	}
+	p.content = codec.NewContent(m, id, ingress)
+	if p.content.MessageSize() > message.MaxSize { // it would end the stream
+		return p, message.LargerThan(m)
+	}
+	return p, nil
 }

@@ -15,10 +15,14 @@ import (
 
 // stream is one Attach call. Its reader is the goroutine of Run.
 type stream struct {
-	grpc.BidiStreamingClient[pb.AttachRequest, pb.AttachResponse]
-	bus     *Bus
-	epoch   int                  // counts the streams of the attachment
-	placing map[uint64]*Listener // that hello has asked for, by sequence number; owned by the reader
+	writer
+	bus   *Bus
+	epoch int // counts the streams of the attachment
+
+	// owned by the reader
+	in      codec.Received
+	run     []delivery
+	placing map[uint64]*Listener // that hello has asked for, by sequence number
 }
 
 // stream opens a stream, puts the listeners back, and serves it until it breaks
@@ -37,17 +41,19 @@ func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) (lasted time.Dur
 	if err != nil {
 		return 0, err
 	}
-	s := &stream{BidiStreamingClient: call, bus: b, placing: map[uint64]*Listener{}}
+	s := &stream{writer: writer{stream: call}, bus: b, placing: map[uint64]*Listener{}}
 	defer b.broke()
 	if err := s.hello(); err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	var writer sync.WaitGroup
-	writer.Go(func() { s.write(life, idle) })
+	b.out.open(&s.writer)
+	defer b.out.ended(&s.writer)
+	var writing sync.WaitGroup
+	writing.Go(func() { s.write(life, idle) })
 	err = s.read()
 	end()
-	writer.Wait()
+	writing.Wait()
 	return time.Since(began), err
 }
 
@@ -59,24 +65,24 @@ func (s *stream) hello() error {
 	s.epoch = epoch
 	b.unsaid(unsaid)
 	hello := &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component, Origin: b.origin, Attachment: uint64(epoch)} //nolint:gosec // it counts up
-	if err := s.Send(&pb.AttachRequest{Hello: hello}); err != nil {
+	if err := s.stream.SendMsg(&pb.AttachRequest{Hello: hello}); err != nil {
 		return s.why(err)
 	}
-	first, err := s.Recv()
-	if err != nil {
+	if err := s.stream.RecvMsg(&s.in); err != nil {
 		return err
 	}
-	if first.Welcome == nil {
+	welcome := s.in.Welcome
+	if welcome == nil {
 		return errors.New("the bus did not say welcome")
 	}
-	s.receive(first)
+	s.receive()
 	changes, of := b.listenerChanges()
 	for batch := range slices.Chunk(changes, listenersAFrame) {
 		if err := s.putBack(batch, of); err != nil {
 			return err
 		}
 	}
-	b.attach(first.Welcome.RuntimeUrl)
+	b.attach(welcome.RuntimeUrl)
 	return nil
 }
 
@@ -90,22 +96,21 @@ func (s *stream) putBack(batch []*pb.ListenerChange, of map[uint64]*Listener) er
 	for _, c := range batch {
 		s.placing[c.Sequence] = of[c.Sequence]
 	}
-	if err := s.Send(&pb.AttachRequest{Listeners: batch}); err != nil {
+	if err := s.stream.SendMsg(&pb.AttachRequest{Listeners: batch}); err != nil {
 		return s.why(err)
 	}
 	for len(s.placing) > 0 {
-		resp, err := s.Recv()
-		if err != nil {
+		if err := s.stream.RecvMsg(&s.in); err != nil {
 			return err
 		}
-		s.receive(resp)
+		s.receive()
 	}
 	return nil
 }
 
-// why gives the reason why a stream ended, which Send does not know.
+// why gives the reason why a stream ended, which SendMsg does not know.
 func (s *stream) why(err error) error {
-	if _, why := s.Recv(); why != nil {
+	if why := s.stream.RecvMsg(&s.in); why != nil {
 		return why
 	}
 	return err
@@ -115,43 +120,37 @@ func (s *stream) why(err error) error {
 // this side of the stream behind that. What ends the stream otherwise is the
 // reader's to tell.
 func (s *stream) write(life context.Context, idle <-chan struct{}) {
-	for s.flush() == nil {
+	out, leaving := s.bus.out, false
+	for {
+		for frame := out.take(&s.writer); frame != nil; frame = out.take(&s.writer) {
+			out.write(&s.writer, frame)
+		}
+		if leaving && out.shut() {
+			_ = s.stream.CloseSend()
+			return
+		}
 		select {
-		case <-s.bus.out.wake:
+		case <-out.wake:
 		case <-life.Done():
 			return
 		case <-idle:
-			if s.flush() == nil {
-				_ = s.CloseSend()
-			}
-			return
+			leaving, idle = true, nil
 		}
 	}
-}
-
-// flush sends what is queued, as much as fits into each frame.
-func (s *stream) flush() error {
-	for req := s.bus.out.next(); req != nil; req = s.bus.out.next() {
-		if err := s.Send(req); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *stream) read() error {
 	for {
-		resp, err := s.Recv()
-		if err != nil {
+		if err := s.stream.RecvMsg(&s.in); err != nil {
 			return err
 		}
-		s.receive(resp)
+		s.receive()
 	}
 }
 
-func (s *stream) receive(resp *pb.AttachResponse) {
-	s.bus.out.framesRead.Add(1)
-	for _, o := range resp.Outcomes {
+// receive takes what a frame has.
+func (s *stream) receive() {
+	for _, o := range s.in.Outcomes {
 		if l := s.placing[o.GetSequence()]; l != nil {
 			delete(s.placing, o.GetSequence())
 			s.bus.placed(l, o)
@@ -159,29 +158,39 @@ func (s *stream) receive(resp *pb.AttachResponse) {
 		}
 		s.bus.finish(o)
 	}
-	s.bus.out.settle(resp.Settled)
-	for _, d := range resp.Deliveries {
-		s.deliver(d)
+	s.bus.out.settle(s.in.Settled)
+	for all := s.in.Deliveries; len(all) > 0; {
+		n := 1
+		for n < len(all) && all[n].Listener == all[0].Listener {
+			n++
+		}
+		s.deliver(all[0].Listener, all[:n])
+		all = all[n:]
 	}
 }
 
-// deliver hands a message to its listener. One that has been taken before goes
+// deliver hands messages to their listener. One that has been taken before goes
 // there too, as credit is given in order.
-func (s *stream) deliver(d *pb.Delivery) {
+func (s *stream) deliver(listener string, all []codec.Delivered) {
 	b := s.bus
-	l := b.listener(d.GetListener())
+	l := b.listener(listener)
 	if l == nil {
-		// It was under way when its listener was closed, and the bus deals with it.
-		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", d.GetListener())
+		// They were under way when their listener was closed, and the bus deals with them.
+		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", listener)
 		return
 	}
-	l.push(delivery{Delivery: d, epoch: s.epoch, again: b.seen(d)})
+	s.run = s.run[:0]
+	for i := range all {
+		s.run = append(s.run, delivery{all[i], s.epoch, b.seen(&all[i])})
+	}
+	l.push(s.run)
+	clear(s.run)
 }
 
 // seen marks a message as taken, and tells whether it was before. The numbers of
 // its poster rise for each address posted to, and several may lead here.
-func (b *Bus) seen(d *pb.Delivery) bool {
-	m := d.GetMessage()
+func (b *Bus) seen(d *codec.Delivered) bool {
+	m := d.Message
 	if b.marks == nil || m.GetNumber() == 0 {
 		return false
 	}
@@ -282,7 +291,7 @@ func (b *Bus) broke() {
 		l.placed = false
 	}
 	for sequence, c := range b.calls {
-		if c.entry == nil || b.out.lost(c.entry) {
+		if c.post == nil || b.out.lost(c.post) {
 			c.outcome <- streamBroke
 			delete(b.calls, sequence)
 		}

@@ -1,6 +1,10 @@
 package codec
 
 import (
+	"sync/atomic"
+
+	"google.golang.org/grpc/mem"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
@@ -16,6 +20,7 @@ type Request struct {
 
 	posts []*pb.Post // empty ones, but for Posts
 	arena arena
+	known known
 }
 
 // Response is an AttachResponse as a bus makes it: a message whose bytes are known is not
@@ -24,6 +29,35 @@ type Response struct {
 	pb.AttachResponse
 	// Encoded are the messages of Deliveries; nil for one that is to be encoded.
 	Encoded [][]byte
+	// Leaves counts the bytes of memory that gRPC has for frames until it has sent them.
+	Leaves *atomic.Int64
+}
+
+// leaving is the memory of a frame until gRPC has sent it: a mem.BufferPool for one.
+type leaving struct {
+	pool  mem.BufferPool
+	bytes *atomic.Int64
+}
+
+// leave gives memory for a frame of so many bytes.
+func (r *Response) leave(size int) (*[]byte, leaving) {
+	pool := mem.DefaultBufferPool()
+	b := pool.Get(max(size, leastPooled))
+	*b = (*b)[:size]
+	r.Leaves.Add(int64(cap(*b)))
+	return b, leaving{pool, r.Leaves}
+}
+
+// leastPooled is from how many bytes on mem.NewBuffer tells its pool of the end.
+const leastPooled = 1<<10 + 1
+
+// Get is of mem.BufferPool; nobody calls it.
+func (l leaving) Get(size int) *[]byte { return l.pool.Get(size) }
+
+// Put is of mem.BufferPool.
+func (l leaving) Put(b *[]byte) {
+	l.bytes.Add(-int64(cap(*b)))
+	l.pool.Put(b)
 }
 
 // Listened is a Response for a Listen call, which has deliveries alone.
@@ -116,7 +150,7 @@ func (r *Request) Clear() {
 	if len(posts) > keptPosts {
 		posts, encoded = nil, nil
 	}
-	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena}
+	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena, known: r.known}
 }
 
 // message reads the message of the last post, and keeps its bytes.
@@ -124,7 +158,7 @@ func (r *Request) message(data []byte) (*pb.Message, error) {
 	m := r.arena.message()
 	b := r.arena.clone(data, r.Room)
 	r.Encoded[len(r.Posts)-1] = b
-	return m, readMessage(b, m)
+	return m, readMessage(b, m, &r.known)
 }
 
 func readAttached(f frame, m *Request) error {
@@ -139,8 +173,6 @@ func readAttached(f frame, m *Request) error {
 			c := &pb.Credit{}
 			m.Credits = append(m.Credits, c)
 			r.err = readCredit(r.long, c)
-		case tag(7, varint):
-			m.Heard = r.v
 		default:
 			r.skip()
 		}

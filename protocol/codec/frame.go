@@ -20,7 +20,7 @@ func (f frame) message(data []byte) (*pb.Message, error) {
 		data = slices.Clone(data)
 	}
 	m := new(pb.Message)
-	return m, readMessage(data, m)
+	return m, readMessage(data, m, nil)
 }
 
 // field is message of a field; one that is there twice is odd.

@@ -20,11 +20,11 @@ func (GRPC) Name() string { return protocodec.Name }
 func asWritten(v any) written {
 	switch v := v.(type) {
 	case *pb.AttachRequest:
-		if v != nil && len(v.ProtoReflect().GetUnknown()) == 0 {
+		if v != nil && len(unknownInRequest.of(v)) == 0 {
 			return request{v}
 		}
 	case *pb.AttachResponse:
-		if v != nil && len(v.ProtoReflect().GetUnknown()) == 0 {
+		if v != nil && len(unknownInResponse.of(v)) == 0 {
 			return response{v, nil}
 		}
 	case *Response:
@@ -41,13 +41,24 @@ func asWritten(v any) written {
 	return nil
 }
 
+// Encoded is a frame whose bytes are there already, for SendMsg of a stream: gRPC frees
+// them when it has written them.
+type Encoded struct{ Parts mem.BufferSlice }
+
 // Marshal is encoding.CodecV2's.
 func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
+	if e, ok := v.(*Encoded); ok {
+		return e.Parts, nil
+	}
 	f := asWritten(v)
 	if f == nil {
 		return reflected.Marshal(v)
 	}
 	size := f.size()
+	if r, ok := v.(*Response); ok && r.Leaves != nil {
+		b, pool := r.leave(size)
+		return encoded(f, b, pool)
+	}
 	if mem.IsBelowBufferPoolingThreshold(size) {
 		b := make([]byte, size)
 		if err := encode(f, b); err != nil {
@@ -56,7 +67,11 @@ func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 	}
 	pool := mem.DefaultBufferPool()
-	b := pool.Get(size)
+	return encoded(f, pool.Get(size), pool)
+}
+
+// encoded fills b with a frame; it goes back to the pool in the end.
+func encoded(f written, b *[]byte, pool mem.BufferPool) (mem.BufferSlice, error) {
 	if err := encode(f, *b); err != nil {
 		pool.Put(b)
 		return nil, err
@@ -72,6 +87,8 @@ const keptFrom = 16 << 10
 // Unmarshal is encoding.CodecV2's.
 func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
+	case *Received:
+		return v.unmarshal(data)
 	case *pb.AttachRequest:
 		return read(data, v, readRequest)
 	case *Request:

@@ -25,7 +25,7 @@ func Size(m *pb.Message) int {
 	if m.Trace != nil {
 		n += sizeWith(proto.Size(m.Trace))
 	}
-	return n + len(m.ProtoReflect().GetUnknown())
+	return n + len(unknownInMessage.of(m))
 }
 
 // Append is proto.MarshalOptions.MarshalAppend of a message: it appends its bytes to b.
@@ -50,7 +50,15 @@ func (w *writer) message(m *pb.Message) error {
 	if m == nil {
 		return nil
 	}
-	w.raw(m.ProtoReflect().GetUnknown())
+	if err := w.allButID(m); err != nil {
+		return err
+	}
+	w.text(1, m.Id)
+	return nil
+}
+
+func (w *writer) allButID(m *pb.Message) error {
+	w.raw(unknownInMessage.of(m))
 	if m.Trace != nil {
 		end := w.at
 		if err := w.rest(m.Trace); err != nil {
@@ -73,12 +81,11 @@ func (w *writer) message(m *pb.Message) error {
 	w.text(4, m.To)
 	w.text(3, m.From)
 	w.text(2, m.Type)
-	w.text(1, m.Id)
 	return nil
 }
 
 func sizeResource(r *pb.Resource) int {
-	return sizeLong(len(r.Content)) + sizeText(r.MimeType) + len(r.ProtoReflect().GetUnknown())
+	return sizeLong(len(r.Content)) + sizeText(r.MimeType) + len(unknownInResource.of(r))
 }
 
 func (w *writer) resource(field byte, r *pb.Resource) {
@@ -86,7 +93,7 @@ func (w *writer) resource(field byte, r *pb.Resource) {
 		return
 	}
 	end := w.at
-	w.raw(r.ProtoReflect().GetUnknown())
+	w.raw(unknownInResource.of(r))
 	w.text(2, r.MimeType)
 	w.bytes(1, r.Content)
 	w.close(field, end)
@@ -103,7 +110,7 @@ func restOfFlow(f *pb.Flow) proto.Message {
 func sizeFlow(f *pb.Flow) int {
 	return sizeText(f.Runtime) + sizeNumber(f.Epoch) + sizeNumber(f.Id) + sizeNumber(f.Sequence) + sizeNumber(f.Base) +
 		sizeFlag(f.Refused) + sizeNumber(f.After) + sizeText(f.Replica) + sizeNumber(f.Receiver) +
-		sizeRest(restOfFlow(f)) + len(f.ProtoReflect().GetUnknown())
+		sizeRest(restOfFlow(f)) + len(unknownInFlow.of(f))
 }
 
 func (w *writer) flow(field byte, f *pb.Flow) error {
@@ -111,7 +118,7 @@ func (w *writer) flow(field byte, f *pb.Flow) error {
 		return nil
 	}
 	end := w.at
-	w.raw(f.ProtoReflect().GetUnknown())
+	w.raw(unknownInFlow.of(f))
 	w.number(10, f.Receiver)
 	w.text(9, f.Replica)
 	w.number(8, f.After)

@@ -9,29 +9,30 @@ import (
 // Unmarshal is proto.Unmarshal of a message.
 func Unmarshal(data []byte, m *pb.Message) error {
 	m.Reset()
-	return readMessage(slices.Clone(data), m)
+	return readMessage(slices.Clone(data), m, nil)
 }
 
 // UnmarshalShared is Unmarshal of bytes that the message shares from then on: nobody may
 // change them any more.
 func UnmarshalShared(data []byte, m *pb.Message) error {
 	m.Reset()
-	return readMessage(data, m)
+	return readMessage(data, m, nil)
 }
 
-// readMessage reads an empty message, which shares data from then on.
-func readMessage(data []byte, m *pb.Message) error {
+// readMessage reads an empty message, which shares data from then on. before is of the one
+// before it, or nil.
+func readMessage(data []byte, m *pb.Message, before *known) error {
 	r := reader{b: data}
 	for r.next() {
 		switch r.tag {
 		case tag(1, bytes):
 			m.Id = r.text()
 		case tag(2, bytes):
-			m.Type = r.text()
+			m.Type = before.text(knownType, &r)
 		case tag(3, bytes):
-			m.From = r.text()
+			m.From = before.text(knownFrom, &r)
 		case tag(4, bytes):
-			m.To = r.text()
+			m.To = before.text(knownTo, &r)
 		case tag(5, bytes):
 			m.Via = r.text()
 		case tag(6, bytes):

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -17,11 +18,12 @@ var errText = errors.New("a text is not UTF-8")
 // the whole, as the message is encoded as no encoder does it (a tag that is longer than
 // it must be, a message twice).
 type reader struct {
-	b    []byte
+	b    []byte // the whole
+	at   int    // where its next field begins
+	from int    // where the field began, with its tag
 	tag  byte   // of the field
 	v    uint64 // its value, when it is a varint
 	long []byte // its value, when it is bytes
-	all  []byte // the field with its tag
 	rest []byte
 	odd  bool
 	err  error
@@ -29,43 +31,54 @@ type reader struct {
 
 // next goes to the next field that may have a case; false at the end, or with an error.
 func (r *reader) next() bool {
-	for len(r.b) > 0 && r.err == nil && !r.odd {
-		n := -1
-		switch r.tag = r.b[0]; {
-		case r.tag >= 0x80 || r.tag < 1<<3:
-			r.beyond()
-			continue
-		case r.tag&7 == varint:
-			r.v, n = protowire.ConsumeVarint(r.b[1:])
-		case r.tag&7 == bytes:
-			r.long, n = protowire.ConsumeBytes(r.b[1:])
-		default:
+	for r.at < len(r.b) && r.err == nil && !r.odd {
+		r.tag, r.from = r.b[r.at], r.at
+		if kind := r.tag & 7; r.tag >= 0x80 || r.tag < 1<<3 || kind != varint && kind != bytes {
 			r.beyond()
 			continue
 		}
+		v, n := uvarint(r.b[r.at+1:])
 		if n < 0 {
 			r.err = protowire.ParseError(n)
 			return false
 		}
-		r.all, r.b = r.b[:n+1], r.b[n+1:]
+		r.at += 1 + n
+		if r.v = v; r.tag&7 == varint {
+			return true
+		}
+		if v > uint64(len(r.b)-r.at) {
+			r.err = io.ErrUnexpectedEOF
+			return false
+		}
+		r.long = r.b[r.at:][:v]
+		r.at += len(r.long)
 		return true
 	}
 	return false
 }
 
+// uvarint is protowire.ConsumeVarint; most are one byte.
+func uvarint(b []byte) (v uint64, n int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
+}
+
 // beyond takes a field that has no case for sure.
 func (r *reader) beyond() {
-	number, _, n := protowire.ConsumeField(r.b)
+	number, _, n := protowire.ConsumeField(r.b[r.at:])
 	if n < 0 {
 		r.err = protowire.ParseError(n)
 		return
 	}
 	r.odd = number < 16 && r.tag >= 0x80
-	r.rest, r.b = append(r.rest, r.b[:n]...), r.b[n:]
+	r.at += n
+	r.skip()
 }
 
 // skip leaves the field to package proto.
-func (r *reader) skip() { r.rest = append(r.rest, r.all...) }
+func (r *reader) skip() { r.rest = append(r.rest, r.b[r.from:r.at]...) }
 
 // end gives the message what was left over, or all of it; data is the whole.
 func (r *reader) end(data []byte, m proto.Message) error {

@@ -17,7 +17,7 @@ func restOfRequest(r *pb.AttachRequest) proto.Message {
 type request struct{ *pb.AttachRequest }
 
 func (r request) size() int {
-	n := sizeRest(restOfRequest(r.AttachRequest)) + sizeNumber(r.Heard)
+	n := sizeRest(restOfRequest(r.AttachRequest))
 	for _, p := range r.Posts {
 		n += sizeWith(sizePost(p))
 	}
@@ -28,7 +28,6 @@ func (r request) size() int {
 }
 
 func (r request) write(w *writer) error {
-	w.number(7, r.Heard)
 	for i := len(r.Credits) - 1; i >= 0; i-- {
 		end := w.at
 		if err := w.credit(r.Credits[i]); err != nil {
@@ -118,8 +117,6 @@ func readRequest(f frame, m *pb.AttachRequest) error {
 			c := &pb.Credit{}
 			m.Credits = append(m.Credits, c)
 			r.err = readCredit(r.long, c)
-		case tag(7, varint):
-			m.Heard = r.v
 		default:
 			r.skip()
 		}

@@ -30,18 +30,18 @@ var errChanged = errors.New("a message was changed while it was encoded")
 // a message meanwhile, which it must not, is told so: what does not fit would panic.
 func encode(f written, b []byte) (err error) {
 	w := writer{b, len(b)}
-	defer func() {
-		if w.at < 0 && recover() != nil {
-			err = errChanged
-		}
-	}()
-	if err := f.write(&w); err != nil {
-		return err
+	defer w.fits(&err)
+	return f.write(&w)
+}
+
+// fits is deferred: it says that a message was changed if it does not fill b.
+func (w *writer) fits(err *error) {
+	switch {
+	case w.at < 0 && recover() != nil:
+		*err = errChanged
+	case w.at != 0 && *err == nil:
+		*err = errChanged
 	}
-	if w.at != 0 {
-		return errChanged
-	}
-	return nil
 }
 
 // Every field of the frames has a number below 16, so that its tag is one byte.

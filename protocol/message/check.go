@@ -89,12 +89,13 @@ func CheckKey(key string) error {
 // CheckSize refuses a message over MaxSize.
 func CheckSize(m *pb.Message) error {
 	if codec.Size(m) > MaxSize {
-		return tooLarge(m)
+		return LargerThan(m)
 	}
 	return nil
 }
 
-func tooLarge(m *pb.Message) error {
+// LargerThan is told of a message over MaxSize. It names the field that makes it so.
+func LargerThan(m *pb.Message) error {
 	if len(m.GetResource().GetContent()) > len(m.GetBody()) {
 		return TooLarge("resource")
 	}

@@ -95,7 +95,7 @@ func ValidateSized(m *pb.Message, size int) error {
 
 func validateBody(m *pb.Message, size int) error {
 	if size > MaxSize {
-		return tooLarge(m)
+		return LargerThan(m)
 	}
 	if len(m.Body) > 0 && !isObject(m.Body) {
 		return NoObject()

@@ -35,12 +35,15 @@ func (m *Marks) Seen(from, address string, origin []byte, number uint64) bool {
 	if number == 0 || len(origin) == 0 || len(origin) > MaxOrigin {
 		return false
 	}
-	slot, known := m.find(from, address, origin)
-	if !known {
-		m.add(number)
-		return false
+	slot := m.marks[0].next
+	if !isKey(m.marks[slot].key, from, address, origin) { // mostly it is the one used last
+		known := false
+		if slot, known = m.find(from, address, origin); !known {
+			m.add(number)
+			return false
+		}
+		m.use(slot)
 	}
-	m.use(slot)
 	kept := &m.marks[slot]
 	if number <= kept.number {
 		return true
@@ -69,6 +72,16 @@ func (m *Marks) find(from, address string, origin []byte) (slot int32, known boo
 	m.key = append(append(binary.AppendUvarint(m.key, uint64(len(from))), from...), address...)
 	slot, known = m.slots[string(m.key)]
 	return slot, known
+}
+
+// isKey tells whether it is the key of a conversation, whose sender has a short name.
+func isKey(key, from, address string, origin []byte) bool {
+	n := 1 + len(origin)
+	if len(from) >= 0x80 || len(key) != n+1+len(from)+len(address) || key[0] != byte(len(origin)) || key[n] != byte(len(from)) {
+		return false
+	}
+	rest := key[n+1:]
+	return rest[len(from):] == address && rest[:len(from)] == from && key[1:n] == string(origin)
 }
 
 // Len is how many conversations are kept.

@@ -52,8 +52,12 @@ func TestWithoutAKeyAllIsNew(t *testing.T) {
 
 func TestAnAddressIsNotMixedUpWithAnOrigin(t *testing.T) {
 	m := New(8)
-	if m.Seen("from", "bc", []byte("a"), 1) || m.Seen("from", "c", []byte("ab"), 1) {
+	if m.Seen("from", "bc", []byte("a"), 1) || m.Seen("from", "c", []byte("ab"), 1) ||
+		m.Seen("fro", "mc", []byte("ab"), 1) || m.Seen(strings.Repeat("x", 0x80), "", []byte("ab"), 1) {
 		t.Error("two pairs were taken for one")
+	}
+	if !m.Seen(strings.Repeat("x", 0x80), "", []byte("ab"), 1) {
+		t.Error("a long name is not known")
 	}
 }
 

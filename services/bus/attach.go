@@ -38,6 +38,7 @@ type stream struct {
 	wake   chan struct{}           // has a token when there may be something to send
 	room   chan struct{}           // has a token when held has gone down
 	held   atomic.Int64            // bytes charged to it as a poster
+	leaves atomic.Int64            // bytes that gRPC has to send
 	burst  burst
 	spare  []post  // the reader's: posts that are made
 	dealt  []*post // the reader's: a place for those that a credit settles
@@ -60,7 +61,6 @@ type stream struct {
 	away     bool // its client was told to attach to another replica
 	told     int  // bytes of outcomes
 	closed   bool
-	unheard  unheard
 	sending  bool                        // somebody has his turn (turn.go)
 	wanted   bool                        // the writer waits for that to end
 	frame    outgoing                    // who has his turn has it
@@ -168,7 +168,6 @@ const postsTogether = 8
 func (s *stream) read(ctx context.Context, req *codec.Request, recv func(any) error) error {
 	req.Room = codec.OriginSize(s.origin.identity(), math.MaxUint64)
 	for {
-		s.hear(req.Heard)
 		for _, c := range req.Credits {
 			s.credit(c)
 		}
@@ -375,7 +374,6 @@ func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
 		in.ready = false
 		in.arm() // for the next frame, which comes without a signal
 	}
-	s.unheard.send(bytes)
 	return t
 }
 
@@ -420,6 +418,7 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
 		return err
 	}
+	s.frame.Leaves = &s.leaves
 	s.send = func(f *codec.Response) error { return call.SendMsg(f) }
 	return s.serve(ctx,
 		func(ctx context.Context) error { return s.read(ctx, &first, call.RecvMsg) },

@@ -10,56 +10,15 @@ import (
 // another stream that has just had something for it. The latter saves a change of
 // goroutines, which is most of what a message costs on an idle bus, and must not wait:
 // not everybody reads what he is sent. So it writes only what gRPC takes at once for
-// sure, as the client has said how much it has read.
+// sure: of a stream gRPC lets 64 KiB wait before it blocks who sends, and gives the
+// memory back of what it has sent.
 
-// Of what a stream's client has not read yet, and how large what another stream's reader
-// writes to it may be, in bytes. Together they are half of what gRPC lets wait for a
-// stream without blocking who sends.
+// How much of a stream gRPC may have to send when another stream's reader writes to it,
+// and how much that one writes, in bytes.
 const (
-	unheardBytes = 24 << 10
+	leavingBytes = 24 << 10
 	pushBytes    = 4 << 10
 )
-
-// unheard is how much of what was sent to a client it has not said that it has read. The
-// stream's mutex guards it.
-type unheard struct {
-	tells bool // its client says what it has read
-	sent  uint64
-	heard uint64
-	sizes [8]int // of the last frames sent
-}
-
-func (u *unheard) send(bytes int) {
-	u.sizes[u.sent%uint64(len(u.sizes))] = bytes
-	u.sent++
-}
-
-func (u *unheard) hear(frames uint64) {
-	u.tells = true
-	u.heard = max(u.heard, min(frames, u.sent))
-}
-
-// little tells whether it is no more than unheardBytes for sure.
-func (u *unheard) little() bool {
-	if !u.tells || u.sent-u.heard > uint64(len(u.sizes)) {
-		return false
-	}
-	bytes := 0
-	for n := u.heard; n < u.sent; n++ {
-		bytes += u.sizes[n%uint64(len(u.sizes))]
-	}
-	return bytes <= unheardBytes
-}
-
-// heard notes how many frames the client has read.
-func (s *stream) hear(frames uint64) {
-	if frames == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unheard.hear(frames)
-}
 
 // wakeBy has the stream written to that has got something by a post of a frame, at the
 // end of that frame if it is not over.
@@ -73,7 +32,7 @@ func (s *stream) wakeBy(b *burst) {
 func (s *stream) push() {
 	s.mu.Lock()
 	pushed := s.send != nil && !s.sending && !s.closed &&
-		s.queued+s.told <= pushBytes && s.unheard.little()
+		s.queued+s.told <= pushBytes && s.leaves.Load() <= leavingBytes
 	s.sending = s.sending || pushed
 	s.mu.Unlock()
 	if !pushed {

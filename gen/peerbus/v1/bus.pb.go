@@ -147,11 +147,8 @@ type AttachRequest struct {
 	Posts     []*Post                `protobuf:"bytes,3,rep,name=posts,proto3" json:"posts,omitempty"`
 	Credits   []*Credit              `protobuf:"bytes,4,rep,name=credits,proto3" json:"credits,omitempty"`
 	// Of another replica of the bus: what there is at it, and what it waits for.
-	Changes []*ReplicaChange   `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
-	Awaited []*AwaitedResponse `protobuf:"bytes,6,rep,name=awaited,proto3" json:"awaited,omitempty"`
-	// How many responses of the stream the client has read by now: how much may be written
-	// to it without waiting. Optional.
-	Heard         uint64 `protobuf:"varint,7,opt,name=heard,proto3" json:"heard,omitempty"`
+	Changes       []*ReplicaChange   `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	Awaited       []*AwaitedResponse `protobuf:"bytes,6,rep,name=awaited,proto3" json:"awaited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -226,13 +223,6 @@ func (x *AttachRequest) GetAwaited() []*AwaitedResponse {
 		return x.Awaited
 	}
 	return nil
-}
-
-func (x *AttachRequest) GetHeard() uint64 {
-	if x != nil {
-		return x.Heard
-	}
-	return 0
 }
 
 type AttachResponse struct {
@@ -1451,15 +1441,14 @@ var File_peerbus_v1_bus_proto protoreflect.FileDescriptor
 const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\n" +
 	"\x14peerbus/v1/bus.proto\x12\n" +
-	"peerbus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18peerbus/v1/message.proto\"\xca\x02\n" +
+	"peerbus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18peerbus/v1/message.proto\"\xb4\x02\n" +
 	"\rAttachRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x11.peerbus.v1.HelloR\x05hello\x128\n" +
 	"\tlisteners\x18\x02 \x03(\v2\x1a.peerbus.v1.ListenerChangeR\tlisteners\x12&\n" +
 	"\x05posts\x18\x03 \x03(\v2\x10.peerbus.v1.PostR\x05posts\x12,\n" +
 	"\acredits\x18\x04 \x03(\v2\x12.peerbus.v1.CreditR\acredits\x123\n" +
 	"\achanges\x18\x05 \x03(\v2\x19.peerbus.v1.ReplicaChangeR\achanges\x125\n" +
-	"\aawaited\x18\x06 \x03(\v2\x1b.peerbus.v1.AwaitedResponseR\aawaited\x12\x14\n" +
-	"\x05heard\x18\a \x01(\x04R\x05heard\"\xd3\x01\n" +
+	"\aawaited\x18\x06 \x03(\v2\x1b.peerbus.v1.AwaitedResponseR\aawaited\"\xd3\x01\n" +
 	"\x0eAttachResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x13.peerbus.v1.WelcomeR\awelcome\x12/\n" +
 	"\boutcomes\x18\x02 \x03(\v2\x13.peerbus.v1.OutcomeR\boutcomes\x124\n" +
