@@ -77,10 +77,11 @@ func newPost(by poster, m *pb.Message) *post {
 	return &post{m: m, by: by}
 }
 
-// measure notes the size of the message, which is as it will be from now on.
+// measure notes the size of the message, which is as it will be from now on. Bytes that
+// are not as anybody else encodes it do not go on: credit counts by its size.
 func (p *post) measure() {
-	if p.size = len(p.encoded); p.encoded == nil {
-		p.size = codec.Size(p.m)
+	if p.size = codec.Size(p.m); len(p.encoded) != p.size {
+		p.encoded = nil
 	}
 }
 
