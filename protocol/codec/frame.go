@@ -15,13 +15,25 @@ type frame struct {
 
 // message reads a field that is a message. It gets bytes of its own, but for one that
 // is most of a frame that may be kept.
-func (f frame) message(r *reader, have *pb.Message) *pb.Message {
-	return sub(r, have, func(data []byte, m *pb.Message) error {
-		if f.lent || len(data) < len(f.data)/2 {
-			data = slices.Clone(data)
-		}
-		return readMessage(data, m, nil)
-	})
+func (f frame) message(data []byte) (*pb.Message, error) {
+	if f.lent || len(data) < len(f.data)/2 {
+		data = slices.Clone(data)
+	}
+	m := new(pb.Message)
+	return m, readMessage(data, m, nil)
+}
+
+// field is message of a field; one that is there twice is odd.
+func (f frame) field(r *reader, have *pb.Message) *pb.Message {
+	if have != nil {
+		r.odd = true
+		return have
+	}
+	m, err := f.message(r.long)
+	if err != nil {
+		r.err = err
+	}
+	return m
 }
 
 // batch gives the elements of a repeated field, of which nobody keeps one longer than

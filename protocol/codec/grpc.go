@@ -25,10 +25,14 @@ func asWritten(v any) written {
 		}
 	case *pb.AttachResponse:
 		if v != nil && len(unknownInResponse.of(v)) == 0 {
-			return response{v}
+			return response{v, nil}
 		}
+	case *Response:
+		return response{&v.AttachResponse, v.Encoded}
+	case Listened:
+		return listened{&pb.ListenResponse{Deliveries: v.Deliveries}, v.Encoded}
 	case *pb.ListenResponse:
-		return listened{v}
+		return listened{v, nil}
 	case *pb.MessageNodeConnectRequest:
 		return messages(v.GetMessages())
 	case *pb.MessageNodeConnectResponse:
@@ -51,6 +55,10 @@ func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
 		return reflected.Marshal(v)
 	}
 	size := f.size()
+	if r, ok := v.(*Response); ok && r.Leaves != nil {
+		b, pool := r.leave(size)
+		return encoded(f, b, pool)
+	}
 	if mem.IsBelowBufferPoolingThreshold(size) {
 		b := make([]byte, size)
 		if err := encode(f, b); err != nil {
@@ -59,7 +67,11 @@ func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 	}
 	pool := mem.DefaultBufferPool()
-	b := pool.Get(size)
+	return encoded(f, pool.Get(size), pool)
+}
+
+// encoded fills b with a frame; it goes back to the pool in the end.
+func encoded(f written, b *[]byte, pool mem.BufferPool) (mem.BufferSlice, error) {
 	if err := encode(f, *b); err != nil {
 		pool.Put(b)
 		return nil, err
@@ -79,6 +91,8 @@ func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
 		return v.unmarshal(data)
 	case *pb.AttachRequest:
 		return read(data, v, readRequest)
+	case *Request:
+		return read(data, v, readAttached)
 	case *pb.AttachResponse:
 		return read(data, v, readResponse)
 	case *pb.ListenResponse:

@@ -35,7 +35,7 @@ func readMessages(f frame, into *[]*pb.Message, whole proto.Message) error {
 			r.skip()
 			continue
 		}
-		*into = append(*into, f.message(&r, nil))
+		*into = append(*into, f.field(&r, nil))
 	}
 	return r.end(f.data, whole)
 }

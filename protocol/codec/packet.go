@@ -13,7 +13,7 @@ func UnmarshalFrame(data []byte, m *pb.Frame) error {
 	for r.next() {
 		switch r.tag {
 		case tag(1, bytes):
-			m.Messages = append(m.Messages, f.message(&r, nil))
+			m.Messages = append(m.Messages, f.field(&r, nil))
 		case tag(2, bytes):
 			m.Fragment = sub(&r, m.Fragment, readFragment)
 		case tag(4, varint):

@@ -112,7 +112,7 @@ func readRequest(f frame, m *pb.AttachRequest) error {
 		case tag(3, bytes):
 			p := posts.next(&f)
 			m.Posts = posts.list(m.Posts, p)
-			r.err = readPost(f, r.long, p, &ingress)
+			_, r.err = readPost(f, r.long, p, &ingress)
 		case tag(4, bytes):
 			c := &pb.Credit{}
 			m.Credits = append(m.Credits, c)
@@ -124,15 +124,23 @@ func readRequest(f frame, m *pb.AttachRequest) error {
 	return r.end(f.data, m)
 }
 
-// readPost reads a post. Most of a frame came in at the same place.
-func readPost(f frame, data []byte, p *pb.Post, ingress **pb.Ingress) error {
+// messageReader reads a message of a frame.
+type messageReader interface {
+	message(data []byte) (*pb.Message, error)
+}
+
+// readPost reads a post. Most of a frame came in at the same place. Of an odd one the
+// message is another one than f gave.
+func readPost(f messageReader, data []byte, p *pb.Post, ingress **pb.Ingress) (odd bool, err error) {
 	r := reader{b: data}
 	for r.next() {
 		switch r.tag {
 		case tag(1, varint):
 			p.Sequence = r.v
 		case tag(2, bytes):
-			p.Message = f.message(&r, p.Message)
+			if r.odd = p.Message != nil; !r.odd {
+				p.Message, r.err = f.message(r.long)
+			}
 		case tag(3, varint):
 			p.Wait = pb.Wait(int32(r.v)) //nolint:gosec // as protobuf has it
 		case tag(4, bytes):
@@ -147,7 +155,7 @@ func readPost(f frame, data []byte, p *pb.Post, ingress **pb.Ingress) error {
 			r.skip()
 		}
 	}
-	return r.end(data, p)
+	return r.odd, r.end(data, p)
 }
 
 func readIngress(r *reader, have *pb.Ingress, last **pb.Ingress) *pb.Ingress {

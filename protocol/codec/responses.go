@@ -6,7 +6,10 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
-type response struct{ *pb.AttachResponse }
+type response struct {
+	*pb.AttachResponse
+	encoded [][]byte // messages of the deliveries; nil, or of one: they are to be encoded
+}
 
 // restOfResponse is what an AttachResponse has besides outcomes, deliveries and what is settled.
 func restOfResponse(r *pb.AttachResponse) proto.Message {
@@ -17,7 +20,7 @@ func restOfResponse(r *pb.AttachResponse) proto.Message {
 }
 
 func (r response) size() int {
-	n := sizeRest(restOfResponse(r.AttachResponse)) + sizeDeliveries(r.Deliveries)
+	n := sizeRest(restOfResponse(r.AttachResponse)) + sizeDeliveries(r.Deliveries, r.encoded)
 	for _, o := range r.Outcomes {
 		n += sizeWith(SizeOfOutcome(o))
 	}
@@ -36,7 +39,7 @@ func (r response) write(w *writer) error {
 	if err := w.rest(restOfResponse(r.AttachResponse)); err != nil {
 		return err
 	}
-	if err := w.deliveries(3, r.Deliveries); err != nil {
+	if err := w.deliveries(3, r.Deliveries, r.encoded); err != nil {
 		return err
 	}
 	for i := len(r.Outcomes) - 1; i >= 0; i-- {
@@ -79,19 +82,29 @@ func (w *writer) outcome(o *pb.Outcome) error {
 	return nil
 }
 
-func sizeDeliveries(deliveries []*pb.Delivery) (n int) {
-	for _, d := range deliveries {
-		n += sizeWith(sizeDelivery(d))
+func sizeDeliveries(deliveries []*pb.Delivery, encoded [][]byte) (n int) {
+	for i, d := range deliveries {
+		n += sizeWith(sizeDelivery(d, at(encoded, i)))
 	}
 	return n
 }
 
-func sizeDelivery(d *pb.Delivery) int {
+func at(encoded [][]byte, i int) []byte {
+	if encoded == nil {
+		return nil
+	}
+	return encoded[i]
+}
+
+func sizeDelivery(d *pb.Delivery, encoded []byte) int {
 	if d == nil {
 		return 0
 	}
 	n := sizeText(d.Listener)
-	if d.Message != nil {
+	switch {
+	case encoded != nil:
+		n += sizeWith(len(encoded))
+	case d.Message != nil:
 		n += sizeWith(Size(d.Message))
 	}
 	if d.From != nil {
@@ -100,10 +113,10 @@ func sizeDelivery(d *pb.Delivery) int {
 	return n
 }
 
-func (w *writer) deliveries(field byte, deliveries []*pb.Delivery) error {
+func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded [][]byte) error {
 	for i := len(deliveries) - 1; i >= 0; i-- {
 		end := w.at
-		if err := w.delivery(deliveries[i]); err != nil {
+		if err := w.delivery(deliveries[i], at(encoded, i)); err != nil {
 			return err
 		}
 		w.close(field, end)
@@ -111,7 +124,7 @@ func (w *writer) deliveries(field byte, deliveries []*pb.Delivery) error {
 	return nil
 }
 
-func (w *writer) delivery(d *pb.Delivery) error {
+func (w *writer) delivery(d *pb.Delivery, encoded []byte) error {
 	if d == nil {
 		return nil
 	}
@@ -122,7 +135,12 @@ func (w *writer) delivery(d *pb.Delivery) error {
 		}
 		w.close(3, end)
 	}
-	if d.Message != nil {
+	switch {
+	case encoded != nil:
+		end := w.at
+		w.raw(encoded)
+		w.close(2, end)
+	case d.Message != nil:
 		end := w.at
 		if err := w.message(d.Message); err != nil {
 			return err
@@ -171,7 +189,7 @@ func readOutcome(f frame, data []byte, o *pb.Outcome) error {
 		case tag(3, bytes):
 			o.Description = r.same("")
 		case tag(4, bytes):
-			o.Response = f.message(&r, o.Response)
+			o.Response = f.field(&r, o.Response)
 		case tag(5, bytes):
 			o.Field = r.same("")
 		default:
@@ -190,7 +208,7 @@ func readDelivery(f frame, data []byte, d *pb.Delivery, listener *string) error 
 			d.Listener = r.same(*listener)
 			*listener = d.Listener
 		case tag(2, bytes):
-			d.Message = f.message(&r, d.Message)
+			d.Message = f.field(&r, d.Message)
 		default:
 			r.skip()
 		}
@@ -198,11 +216,14 @@ func readDelivery(f frame, data []byte, d *pb.Delivery, listener *string) error 
 	return r.end(data, d)
 }
 
-type listened struct{ *pb.ListenResponse }
+type listened struct {
+	*pb.ListenResponse
+	encoded [][]byte
+}
 
-func (l listened) size() int { return sizeDeliveries(l.Deliveries) }
+func (l listened) size() int { return sizeDeliveries(l.Deliveries, l.encoded) }
 
-func (l listened) write(w *writer) error { return w.deliveries(1, l.Deliveries) }
+func (l listened) write(w *writer) error { return w.deliveries(1, l.Deliveries, l.encoded) }
 
 func readListened(f frame, m *pb.ListenResponse) error {
 	m.Reset()

@@ -88,10 +88,10 @@ func CheckKey(key string) error {
 
 // CheckSize refuses a message over MaxSize.
 func CheckSize(m *pb.Message) error {
-	if codec.Size(m) <= MaxSize {
-		return nil
+	if codec.Size(m) > MaxSize {
+		return LargerThan(m)
 	}
-	return LargerThan(m)
+	return nil
 }
 
 // LargerThan is told of a message over MaxSize. It names the field that makes it so.

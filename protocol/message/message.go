@@ -10,6 +10,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // Bounds of a message. The same message must fit every path, so that a sender
@@ -53,7 +54,10 @@ func NumberID(n int64) string { return strconv.FormatInt(n, 10) }
 // Validate tells whether a message can be routed: id, type, from and to are
 // there, and nothing is over its bound. The error names the first field that
 // is wrong.
-func Validate(m *pb.Message) error {
+func Validate(m *pb.Message) error { return ValidateSized(m, codec.Size(m)) }
+
+// ValidateSized is Validate of a message whose size in bytes is known, encoded.
+func ValidateSized(m *pb.Message, size int) error {
 	switch {
 	case m == nil:
 		return missing("message")
@@ -86,12 +90,12 @@ func Validate(m *pb.Message) error {
 	if err := validateTrace(m.Trace); err != nil {
 		return err
 	}
-	return validateBody(m)
+	return validateBody(m, size)
 }
 
-func validateBody(m *pb.Message) error {
-	if err := CheckSize(m); err != nil {
-		return err
+func validateBody(m *pb.Message, size int) error {
+	if size > MaxSize {
+		return LargerThan(m)
 	}
 	if len(m.Body) > 0 && !isObject(m.Body) {
 		return NoObject()

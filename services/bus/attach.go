@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -38,6 +38,12 @@ type stream struct {
 	wake   chan struct{}           // has a token when there may be something to send
 	room   chan struct{}           // has a token when held has gone down
 	held   atomic.Int64            // bytes charged to it as a poster
+	leaves atomic.Int64            // bytes that gRPC has to send
+	burst  burst
+	spare  []post  // the reader's: posts that are made
+	dealt  []*post // the reader's: a place for those that a credit settles
+
+	lastSource lastSource // of its posts
 
 	// guarded by table.mu
 	listeners map[added]struct{}
@@ -53,7 +59,12 @@ type stream struct {
 	star     int  // window of the listener `*`; 0 without one
 	left     bool // its client has closed it, and does not come back
 	away     bool // its client was told to attach to another replica
+	told     int  // bytes of outcomes
 	closed   bool
+	sending  bool                        // somebody has his turn (turn.go)
+	wanted   bool                        // the writer waits for that to end
+	frame    outgoing                    // who has his turn has it
+	send     func(*codec.Response) error // set before the first turn; nil where only the writer has any
 }
 
 func newStream(b *Bus, name string, component pb.Component) *stream {
@@ -75,20 +86,21 @@ func (s *stream) signal() {
 
 // outcome queues an answer. It is charged until it has been sent, so that a
 // stream that does not take its answers is not read from either.
-func (s *stream) outcome(o *pb.Outcome) {
+func (s *stream) outcome(o *pb.Outcome, by *burst) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		s.origin.outcome(s, o)
 		return
 	}
-	defer s.mu.Unlock()
 	s.outcomes.push(o)
 	s.charge(outcomeCost(o))
-	s.signal()
+	s.told += codec.SizeOfOutcome(o)
+	s.mu.Unlock()
+	s.wakeBy(by)
 }
 
-func outcomeCost(o *pb.Outcome) int { return proto.Size(o) + overhead }
+func outcomeCost(o *pb.Outcome) int { return codec.SizeOfOutcome(o) + overhead }
 
 func (s *stream) charge(bytes int) {
 	s.held.Add(int64(bytes))
@@ -137,36 +149,56 @@ func (s *stream) sendBack(p *post, addresses ...string) {
 
 func (s *stream) carryOut(verdicts []verdict) { s.bus.carryOut(verdicts) }
 
-// read takes requests until the stream ends. It waits for nothing but the
+// newPost makes a post of the stream. A few are made together, and share what they take
+// until the last of them is settled.
+func (s *stream) newPost(m *pb.Message) *post {
+	if len(s.spare) == 0 {
+		s.spare = make([]post, postsTogether)
+	}
+	p := &s.spare[0]
+	s.spare = s.spare[1:]
+	p.m, p.by, p.burst = m, s, &s.burst
+	return p
+}
+
+const postsTogether = 8
+
+// read takes requests, the first of which it is given, until the stream ends. It waits for nothing but the
 // stream itself, and for room when the stream has overdrawn.
-func (s *stream) read(ctx context.Context, recv func() (*pb.AttachRequest, error)) error {
+func (s *stream) read(ctx context.Context, req *codec.Request, recv func(any) error) error {
+	req.Room = codec.OriginSize(s.origin.identity(), math.MaxUint64)
 	for {
-		req, err := recv()
-		if err != nil {
-			s.leaving(err)
-			return err
-		}
 		for _, c := range req.Credits {
 			s.credit(c)
 		}
 		if s.peer != "" {
-			s.takeReplica(req)
+			s.takeReplica(&req.AttachRequest)
 		} else {
 			s.takeRequest(req)
 		}
+		req.Clear() // it may be long until the next one
 		if err := s.hold(ctx); err != nil {
+			return err
+		}
+		if err := recv(req); err != nil {
+			s.leaving(err)
 			return err
 		}
 	}
 }
 
-func (s *stream) takeRequest(req *pb.AttachRequest) {
+func (s *stream) takeRequest(req *codec.Request) {
 	for _, c := range req.Listeners {
 		s.change(c)
 	}
-	for _, p := range req.Posts {
-		s.post(p)
+	if len(req.Posts) == 0 {
+		return
 	}
+	s.burst.begin()
+	for i, p := range req.Posts {
+		s.post(p, req.Encoded[i])
+	}
+	s.burst.end()
 }
 
 // leaving notes that the client has closed the stream of its own will: then its
@@ -189,19 +221,26 @@ func (s *stream) returning() bool {
 
 func (s *stream) credit(c *pb.Credit) {
 	s.mu.Lock()
-	var settled []*post
+	settled := s.dealt[:0]
 	var verdicts []verdict
 	switch in := s.inboxes[c.GetListener()]; {
 	case in == nil, in.number != c.GetQueue():
 	case in.number != 0 && c.GetRefused().GetCode() >= int32(fault.BadRequest):
 		verdicts = in.refuse(c.GetBytes(), refuse(reasonRemote, fault.Code(c.GetRefused().GetCode()), "%s", c.GetRefused().GetDescription()))
 	default:
-		settled = in.credit(c.GetBytes())
+		settled = in.credit(c.GetBytes(), settled)
 	}
 	s.mu.Unlock()
 	s.bus.finishAll(settled)
+	clear(settled)
+	if s.dealt = settled[:0]; cap(settled) > keepSettled {
+		s.dealt = nil
+	}
 	s.bus.carryOut(verdicts)
 }
+
+// keepSettled is how many places for settled posts a stream keeps.
+const keepSettled = 1024
 
 func (s *stream) change(c *pb.ListenerChange) {
 	var err error
@@ -216,21 +255,22 @@ func (s *stream) change(c *pb.ListenerChange) {
 	out := outcomeOf(c.GetSequence(), err)
 	s.charge(outcomeCost(out)) // it may have to wait for other replicas
 	s.bus.mesh.confirm(func() {
-		s.outcome(out)
+		s.outcome(out, nil)
 		s.charge(-outcomeCost(out))
 	})
 }
 
-func (s *stream) post(in *pb.Post) {
-	p := newPost(s, in.GetMessage())
+func (s *stream) post(in *pb.Post, encoded []byte) {
+	p := s.newPost(in.GetMessage())
+	p.encoded = encoded
 	p.sequence, p.wait, p.ingress = in.GetSequence(), in.GetWait(), in.GetIngress()
 	p.number, p.again = in.GetNumber(), in.GetAgain()
 	if in.GetTimeout() != nil {
 		d := in.GetTimeout().AsDuration()
 		p.timeout = &d
 	}
-	if p.m != nil && p.ingress == nil {
-		p.m.Origin, p.m.Number = nil, 0 // the bus's to say
+	if p.m != nil && p.ingress == nil && (len(p.m.Origin) > 0 || p.m.Number > 0) {
+		p.m.Origin, p.m.Number, p.encoded = nil, 0, nil // the bus's to say
 	}
 	if s.origin == nil || p.ingress != nil || p.number == 0 {
 		p.number = 0
@@ -244,60 +284,50 @@ func (s *stream) post(in *pb.Post) {
 	}
 }
 
-// write sends what is queued, as much as fits into a frame, until ctx is done.
-func (s *stream) write(ctx context.Context, send func(*pb.AttachResponse) error) error {
-	for {
-		frame, sent := s.take()
-		if frame == nil {
-			select {
-			case <-s.wake:
-				continue
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		if err := send(frame); err != nil {
-			s.bus.carryOut(lost(sent, refuse(reasonGone, 503, "the stream of the listener broke")))
-			return err
-		}
-		for _, o := range frame.Outcomes {
-			s.charge(-outcomeCost(o))
-		}
-		for _, h := range sent {
-			if h.dealt() {
-				s.bus.finish(h.post)
-			}
-		}
-	}
-}
-
 // taking is what goes with making a frame.
 type taking struct {
+	frame    *outgoing
 	accepted []*post    // what was let into a queue by that
 	sent     []handed   // what is dealt with once the frame is sent
 	hungry   []*outflow // that wait for the room
-	spare    []pb.Delivery
 }
 
-// delivery gives an empty one. Those of a frame are made together, and go with it.
-func (t *taking) delivery(waiting int) *pb.Delivery {
-	if len(t.spare) == 0 {
-		t.spare = make([]pb.Delivery, min(waiting, message.MaxFrames))
+// outgoing is the frame that a stream's writer sends. Its memory is used again for the next one.
+type outgoing struct {
+	codec.Response
+	places []pb.Delivery // of Deliveries
+}
+
+func (f *outgoing) clear() {
+	for i := range f.Deliveries {
+		f.places[i].Reset()
 	}
-	d := &t.spare[0]
-	t.spare = t.spare[1:]
+	clear(f.Encoded)
+	deliveries, encoded := f.Deliveries[:0], f.Encoded[:0]
+	f.AttachResponse.Reset()
+	f.Deliveries, f.Encoded = deliveries, encoded
+}
+
+// add puts a delivery into the frame. Its message is encoded already, or not (nil).
+func (f *outgoing) add(encoded []byte) *pb.Delivery {
+	if f.places == nil {
+		f.places = make([]pb.Delivery, message.MaxFrames)
+	}
+	d := &f.places[len(f.Deliveries)]
+	f.Deliveries, f.Encoded = append(f.Deliveries, d), append(f.Encoded, encoded)
 	return d
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in
-// turn, a message each. Nil when there is nothing.
-func (s *stream) take() (frame *pb.AttachResponse, sent []handed) {
+// turn, a message each. Nil when there is nothing. The next call ends its use.
+func (s *stream) take() (next *codec.Response, sent []handed) {
 	s.mu.Lock()
-	frame = &pb.AttachResponse{}
-	bytes := s.takeOutcomes(frame)
-	taking := s.takeDeliveries(frame, bytes)
+	f := &s.frame
+	f.clear()
+	bytes := s.takeOutcomes(f)
+	taking := s.takeDeliveries(f, bytes)
 	if s.outcomes.len() == 0 { // a post that is settled is kept no more: its outcome comes before
-		frame.Settled = s.settling.take()
+		f.Settled = s.settling.take()
 	}
 	s.mu.Unlock()
 	for _, p := range taking.accepted {
@@ -308,26 +338,28 @@ func (s *stream) take() (frame *pb.AttachResponse, sent []handed) {
 	for _, f := range taking.hungry {
 		f.pump()
 	}
-	s.bus.traceDelivered(s, frame.Deliveries)
-	if len(frame.Outcomes)+len(frame.Deliveries)+len(frame.Settled) == 0 {
+	s.bus.traceDelivered(s, f.Deliveries)
+	if len(f.Outcomes)+len(f.Deliveries)+len(f.Settled) == 0 {
 		return nil, nil
 	}
-	return frame, taking.sent
+	return &f.Response, taking.sent
 }
 
-func (s *stream) takeOutcomes(frame *pb.AttachResponse) (bytes int) {
+func (s *stream) takeOutcomes(frame *outgoing) (bytes int) {
 	for len(frame.Outcomes) < message.MaxFrames && s.outcomes.len() > 0 {
-		size := proto.Size(*s.outcomes.first())
+		size := codec.SizeOfOutcome(*s.outcomes.first())
 		if bytes > 0 && bytes+size > frameBytes {
 			break
 		}
 		frame.Outcomes = append(frame.Outcomes, s.outcomes.pop())
+		s.told -= size
 		bytes += size
 	}
 	return bytes
 }
 
-func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) {
+func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
+	t := taking{frame: frame}
 	for len(frame.Deliveries) < message.MaxFrames && s.ready.len() > 0 {
 		in := *s.ready.first()
 		if in.queue.len() > 0 {
@@ -335,12 +367,12 @@ func (s *stream) takeDeliveries(frame *pb.AttachResponse, bytes int) (t taking) 
 			if bytes > 0 && bytes+size > frameBytes {
 				break
 			}
-			frame.Deliveries = append(frame.Deliveries, in.send(&t))
+			in.send(&t)
 			bytes += size
 		}
 		s.ready.pop()
 		in.ready = false
-		in.arm()
+		in.arm() // for the next frame, which comes without a signal
 	}
 	return t
 }
@@ -363,8 +395,8 @@ func lost(sent []handed, why error) (verdicts []verdict) {
 // attach serves an Attach call: hello, welcome, then reader and writer until
 // one of them ends.
 func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
-	first, err := call.Recv()
-	if err != nil {
+	var first codec.Request
+	if err := call.RecvMsg(&first); err != nil {
 		return err
 	}
 	hello := first.GetHello()
@@ -386,16 +418,11 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
 		return err
 	}
-	recv := func() (*pb.AttachRequest, error) {
-		if req := first; req != nil {
-			first = nil
-			return req, nil
-		}
-		return call.Recv()
-	}
+	s.frame.Leaves = &s.leaves
+	s.send = func(f *codec.Response) error { return call.SendMsg(f) }
 	return s.serve(ctx,
-		func(ctx context.Context) error { return s.read(ctx, recv) },
-		func(ctx context.Context) error { return s.write(ctx, call.Send) })
+		func(ctx context.Context) error { return s.read(ctx, &first, call.RecvMsg) },
+		func(ctx context.Context) error { return s.write(ctx, s.send) })
 }
 
 // join finds out which client's stream it is, or which replica's, and ends an earlier

@@ -15,7 +15,6 @@ import (
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
-	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -161,13 +160,13 @@ func (b *Bus) verify(p *post) {
 // only what comes from outside has a via.
 func (b *Bus) admit(p *post) error {
 	if p.m != nil && p.ingress == nil {
-		b.complete(p.m, fromStub(p))
+		b.complete(p)
 	}
-	err := message.Validate(p.m)
+	p.measure()
+	err := message.ValidateSized(p.m, p.size)
 	if p.m.GetFlow() == nil { // what comes in a flow is a post once it is in order
 		b.begin(p)
 	}
-	p.size = codec.Size(p.m)
 	if err != nil {
 		return &refusal{reasonInvalid, fault.From(err)}
 	}
@@ -206,16 +205,19 @@ func isStub(c pb.Component) bool {
 
 // complete fills in what a poster leaves out, and takes out what is not its to say.
 // A stub's own word may be that a message of a flow has not left.
-func (b *Bus) complete(m *pb.Message, stub bool) {
+func (b *Bus) complete(p *post) {
+	m := p.m
 	if m.Id == "" {
-		m.Id = message.StringID(uuid.NewString())
+		m.Id, p.encoded = message.StringID(uuid.NewString()), nil
 	}
 	if m.From == "" {
-		m.From = b.own
+		m.From, p.encoded = b.own, nil
 	}
-	m.Via = ""
-	if !stub || !m.Flow.GetRefused() {
-		m.Flow = nil
+	if m.Via != "" {
+		m.Via, p.encoded = "", nil
+	}
+	if m.Flow != nil && !(fromStub(p) && m.Flow.Refused) {
+		m.Flow, p.encoded = nil, nil
 	}
 }
 

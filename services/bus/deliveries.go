@@ -46,10 +46,10 @@ type fromReplica struct {
 	since time.Time
 }
 
-func (*fromReplica) component() pb.Component   { return pb.Component_COMPONENT_BUS }
-func (*fromReplica) outcome(*pb.Outcome)       {}
-func (*fromReplica) charge(int)                {}
-func (*fromReplica) sendBack(*post, ...string) {}
+func (*fromReplica) component() pb.Component     { return pb.Component_COMPONENT_BUS }
+func (*fromReplica) outcome(*pb.Outcome, *burst) {}
+func (*fromReplica) charge(int)                  {}
+func (*fromReplica) sendBack(*post, ...string)   {}
 
 // settled gives credit for it, and for those behind it that have been dealt with.
 func (f *fromReplica) settled(_ *post, err error) {

@@ -332,7 +332,7 @@ func TestFlowSurvivesAllTogether(t *testing.T) {
 // A listener that does not read holds up its own senders, and no other listener.
 func TestAStalledListenerOfAFlowHoldsUpNoOther(t *testing.T) {
 	l := quick()
-	l.Flow.Bytes, l.FullTime = 64<<10, 50*time.Millisecond
+	l.Flow.Bytes, l.FullTime = 64<<10, time.Second
 	a, b := pair(t, l)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

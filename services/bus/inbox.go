@@ -155,19 +155,28 @@ func (in *inbox) enqueue(p *post) {
 	in.stream.queued += p.cost()
 	in.stream.metrics.delivered(in.stream.comp)
 	p.went(in.comp)
-	in.arm()
+	if in.arm() {
+		in.stream.wakeBy(p.burst)
+	}
 }
 
 // arm puts the inbox in front of the writer when it has something that its
 // window lets out. The window may be overdrawn by one message, so that any size
-// goes through any window.
-func (in *inbox) arm() {
+// goes through any window. It tells whether the stream is to be written to for that.
+func (in *inbox) arm() bool {
 	if in.ready || in.queue.len() == 0 || in.underWay >= in.window {
-		return
+		return false
 	}
 	in.ready = true
 	in.stream.ready.push(in)
-	in.stream.signal()
+	return true
+}
+
+// opened arms the inbox when its window has opened.
+func (in *inbox) opened() {
+	if in.arm() {
+		in.stream.signal()
+	}
 }
 
 func (in *inbox) wait(p *post) {
@@ -193,12 +202,16 @@ func (in *inbox) leave() *post {
 // send takes the first of the queue for the writer, and lets in what waits in
 // the overflow; that is accepted now. A listener that gives no credit has dealt
 // with it once it is sent.
-func (in *inbox) send(t *taking) *pb.Delivery {
-	d := t.delivery(in.queue.len())
+func (in *inbox) send(t *taking) {
 	p := in.queue.pop()
 	in.bytes -= p.size
 	in.stream.queued -= p.cost()
 	m, h := in.hand(p)
+	encoded := p.encoded
+	if m != p.m {
+		encoded = nil
+	}
+	d := t.frame.add(encoded)
 	if in.window != unlimited {
 		in.underWay += h.size()
 		in.sent.push(h)
@@ -220,7 +233,6 @@ func (in *inbox) send(t *taking) *pb.Delivery {
 	if in.number != 0 {
 		d.From = &pb.FromQueue{Queue: in.number, LeadsTo: in.stub, Awaited: p.request != nil || p.awaited}
 	}
-	return d
 }
 
 // hand gives a post's message as its listener gets it. A stub is on its way only, and
@@ -238,9 +250,9 @@ func (in *inbox) hand(p *post) (*pb.Message, handed) {
 	return m, handed{p, &handedTrace{codec.Size(m), span}}
 }
 
-// credit gives bytes back to the window, and gives the posts that are settled by
-// that. More than was under way is not there to give.
-func (in *inbox) credit(bytes uint32) (settled []*post) {
+// credit gives bytes back to the window, and adds the posts that are settled by
+// that to others. More than was under way is not there to give.
+func (in *inbox) credit(bytes uint32, settled []*post) []*post {
 	given := min(int(bytes), in.underWay)
 	in.underWay -= given
 	in.given += given
@@ -250,7 +262,7 @@ func (in *inbox) credit(bytes uint32) (settled []*post) {
 			settled = append(settled, h.post)
 		}
 	}
-	in.arm()
+	in.opened()
 	return settled
 }
 
@@ -258,7 +270,7 @@ func (in *inbox) credit(bytes uint32) (settled []*post) {
 // refused there. Of any other number it is a credit.
 func (in *inbox) refuse(bytes uint32, why error) (verdicts []verdict) {
 	if in.given > 0 || in.sent.len() == 0 || in.sent.first().size() != int(bytes) {
-		for _, p := range in.credit(bytes) {
+		for _, p := range in.credit(bytes, nil) {
 			verdicts = append(verdicts, verdict{post: p, done: true})
 		}
 		return verdicts
@@ -266,7 +278,7 @@ func (in *inbox) refuse(bytes uint32, why error) (verdicts []verdict) {
 	h := in.sent.pop()
 	in.underWay -= h.size()
 	h.end(why)
-	in.arm()
+	in.opened()
 	return lose(verdicts, h.post, why)
 }
 

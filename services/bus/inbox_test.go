@@ -38,7 +38,7 @@ func (p *posts) charge(n int) {
 	p.charged += n
 }
 
-func (p *posts) outcome(o *pb.Outcome) {
+func (p *posts) outcome(o *pb.Outcome, _ *burst) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.codes[o.Sequence] = o.Code
@@ -57,7 +57,7 @@ type alone struct {
 	by  *posts
 }
 
-func newAlone(t *testing.T, l Limits) *alone {
+func newAlone(t testing.TB, l Limits) *alone {
 	b, err := New(Config{RuntimeURL: runtimeURL, Registry: noRegistry{}, Limits: l, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,8 @@ type inflow struct {
 	self    uint64
 	replica string
 
+	lastSource lastSource // of its messages
+
 	order sync.Mutex // held while messages are handed on
 
 	mu       sync.Mutex
@@ -42,10 +44,10 @@ type arrival struct {
 	via      pb.Component
 }
 
-func (a arrival) component() pb.Component { return a.via }
-func (arrival) outcome(*pb.Outcome)       {}
-func (arrival) charge(int)                {}
-func (arrival) sendBack(*post, ...string) {}
+func (a arrival) component() pb.Component   { return a.via }
+func (arrival) outcome(*pb.Outcome, *burst) {}
+func (arrival) charge(int)                  {}
+func (arrival) sendBack(*post, ...string)   {}
 func (a arrival) settled(p *post, err error) {
 	code, description := int32(fault.OK), ""
 	if err != nil {
@@ -99,8 +101,8 @@ func (f *flows) refused(p *post) {
 	}
 	answer := newPost(p.by, message.WithoutFlow(m))
 	answer.ingress = p.ingress
+	answer.measure()
 	f.bus.begin(answer)
-	answer.size = codec.Size(answer.m)
 	f.bus.verify(answer)
 }
 
@@ -318,8 +320,9 @@ func (in *inflow) handOn(d flow.Delivery) {
 	m := message.Share(p.m)
 	m.Flow = nil
 	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
+	q.ingress, q.flowing, q.burst = p.ingress, true, p.burst
+	q.measure()
 	b.begin(q)
-	q.size, q.ingress, q.flowing = codec.Size(q.m), p.ingress, true
 	q.trail.tally = b.metrics.tally
 	b.verify(q)
 }

@@ -52,8 +52,9 @@ type Limits struct {
 	// WaitAddresses is for how many addresses, and for how many sources,
 	// messages may wait for the registry or for a stub. Default 4,096.
 	WaitAddresses int
-	// WaitMessages and WaitBytes bound what waits for one of them. Default
-	// 4,096 and 4 MiB: what a fast sender posts in the time of one question.
+	// WaitMessages and WaitBytes bound what waits for one of them. Default 65,536
+	// and 32 MiB: a client that begins to send fast is held back by what it may
+	// have unsettled itself, before it is refused here.
 	WaitMessages int
 	WaitBytes    int
 	// WaitTotal bounds all that waits for routes, and all that waits for
@@ -161,8 +162,8 @@ func DefaultLimits() Limits {
 		Routes:          65_536,
 		Sources:         65_536,
 		WaitAddresses:   4096,
-		WaitMessages:    4096,
-		WaitBytes:       4 << 20,
+		WaitMessages:    65_536,
+		WaitBytes:       32 << 20,
 		WaitTotal:       64 << 20,
 		WaitTime:        5 * time.Second,
 		LongWaitTime:    time.Minute,

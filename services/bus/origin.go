@@ -8,6 +8,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -23,13 +24,21 @@ type origin struct {
 	posting sync.Mutex // held while a post is taken and led on: those of two streams do not mix
 
 	mu      sync.Mutex
-	now     *stream          // the one that is attached; nil while there is none
-	taken   uint64           // numbers up to here have been taken
-	open    map[uint64]*post // of these, those that are not settled
+	now     *stream   // the one that is attached; nil while there is none
+	taken   uint64    // numbers up to here have been taken
+	open    openPosts // of these, those that are not settled
 	failed  *cache[uint64, *pb.Outcome]
 	refused uint64      // the last that failed
 	forgot  uint64      // up to here, one that failed may not be known any more
 	timer   *time.Timer // forgets it, while no stream is attached
+}
+
+// identity is what its posts are marked with; none of a nil origin.
+func (o *origin) identity() []byte {
+	if o == nil {
+		return nil
+	}
+	return o.id
 }
 
 // origins is the table of them. Its mutex is taken before an origin's.
@@ -73,7 +82,7 @@ func (t *origins) enter(s *stream, id []byte) (before *stream, err error) {
 		if len(t.byID) >= t.limits.Origins {
 			return nil, fault.New(fault.TooMany, "the bus knows %d clients already", len(t.byID))
 		}
-		o = &origin{origins: t, id: id, open: map[uint64]*post{}, failed: newCache[uint64, *pb.Outcome](t.limits.Refusals)}
+		o = &origin{origins: t, id: id, failed: newCache[uint64, *pb.Outcome](t.limits.Refusals)}
 		t.byID[string(id)] = o
 	}
 	o.mu.Lock()
@@ -142,13 +151,16 @@ func (o *origin) take(s *stream, p *post) bool {
 		return true
 	}
 	p.m.Origin, p.m.Number = o.id, p.number
+	if p.encoded != nil {
+		p.encoded = codec.AppendOrigin(p.encoded, o.id, p.number)
+	}
 	fresh, answer, over := o.enter(s, p)
 	if !fresh && p.wait == pb.Wait_WAIT_RESPONSE {
 		answer = s.bus.answerAgain(p, o.posted(p.number), answer)
 	}
 	if answer != nil && p.sequence != 0 {
 		answer.Sequence = p.sequence
-		s.outcome(answer)
+		s.outcome(answer, p.burst)
 	}
 	if over {
 		s.settled(p, nil)
@@ -166,17 +178,17 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 	}
 	if p.number > o.taken {
 		o.taken = p.number
-		o.open[p.number] = p
+		o.open.add(p.number, p)
 		return true, nil, false
 	}
-	switch had := o.open[p.number]; {
+	switch had := o.open.get(p.number); {
 	case had == nil:
-	case had.request != nil && had.request.moved.Load():
-		o.open[p.number] = p
+	case had.post.request != nil && had.post.request.moved.Load():
+		had.post = p
 		return true, nil, false
 	default:
-		had.asked.Store(s)
-		return false, had.known(), false
+		had.post.asked.Store(s)
+		return false, had.post.known(), false
 	}
 	failed, refused := o.failed.get(p.number)
 	switch {
@@ -190,11 +202,23 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 	return false, outcomeOf(0, nil), true
 }
 
+// settleAll is settle of posts that were dealt with.
+func (o *origin) settleAll(posts []*post) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range posts {
+		o.forget(p, nil)
+	}
+}
+
 // posted gives a post that is not settled; nil when it is.
 func (o *origin) posted(number uint64) *post {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.open[number]
+	if at := o.open.get(number); at != nil {
+		return at.post
+	}
+	return nil
 }
 
 // known is the outcome of a post that is not settled; nil when it is still to come,
@@ -217,7 +241,12 @@ func (o *origin) settle(p *post, err error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.open, p.number)
+	o.forget(p, err)
+}
+
+// forget is settle with the origin locked.
+func (o *origin) forget(p *post, err error) {
+	o.open.remove(p.number)
 	if err == nil {
 		return
 	}
@@ -244,7 +273,7 @@ func (o *origin) current(not *stream) *stream {
 // outcome hands an outcome to the stream that came after one that is over.
 func (o *origin) outcome(not *stream, out *pb.Outcome) {
 	if s := o.current(not); s != nil {
-		s.outcome(out)
+		s.outcome(out, nil)
 	}
 }
 
@@ -254,25 +283,29 @@ func (o *origin) outcome(not *stream, out *pb.Outcome) {
 type settling struct {
 	ranges []*pb.Range
 	count  int
+	bytes  int
 	timer  *time.Timer
 }
 
-// settleSoon is how long a client may have to wait for it, and settleMany how
-// many are told at once: it only keeps what it need not until then.
+// settleSoon is how long a client may have to wait for it, and settleMany and settleBytes
+// how many are told at once: it only keeps what it need not until then, which is little of
+// what it may keep.
 const (
-	settleSoon = 5 * time.Millisecond
-	settleMany = 32
+	settleSoon  = 5 * time.Millisecond
+	settleMany  = 256
+	settleBytes = 256 << 10
 )
 
-func (t *settling) add(number uint64, s *stream) {
-	if last := len(t.ranges) - 1; last >= 0 && t.ranges[last].Last+1 == number {
-		t.ranges[last].Last = number
+func (t *settling) add(p *post, s *stream) {
+	if last := len(t.ranges) - 1; last >= 0 && t.ranges[last].Last+1 == p.number {
+		t.ranges[last].Last = p.number
 	} else {
-		t.ranges = append(t.ranges, &pb.Range{First: number, Last: number})
+		t.ranges = append(t.ranges, &pb.Range{First: p.number, Last: p.number})
 	}
 	t.count++
+	t.bytes += p.size
 	switch {
-	case t.count >= settleMany:
+	case t.count >= settleMany, t.bytes >= settleBytes:
 		s.signal()
 	case t.count > 1:
 	case t.timer == nil:
@@ -287,8 +320,10 @@ func (t *settling) take() []*pb.Range {
 		return nil
 	}
 	ranges := t.ranges
-	t.ranges, t.count = nil, 0
-	t.timer.Stop()
+	t.ranges, t.count, t.bytes = nil, 0, 0
+	if t.timer != nil {
+		t.timer.Stop()
+	}
 	return ranges
 }
 
@@ -302,12 +337,33 @@ func (s *stream) settled(p *post, err error) {
 	s.origin.settle(p, err)
 	s.mu.Lock()
 	if !s.closed {
-		s.settling.add(p.number, s)
+		s.settling.add(p, s)
 		s.mu.Unlock()
 		return
 	}
 	s.mu.Unlock()
 	if next := s.origin.current(s); next != nil && next == p.asked.Load() {
 		next.settled(p, err)
+	}
+}
+
+// settledAll is settled of numbered posts that were dealt with.
+func (s *stream) settledAll(posts []*post) {
+	if len(posts) == 0 {
+		return
+	}
+	s.origin.settleAll(posts)
+	s.mu.Lock()
+	closed := s.closed
+	for _, p := range posts {
+		if !closed {
+			s.settling.add(p, s)
+		}
+	}
+	s.mu.Unlock()
+	if closed {
+		for _, p := range posts {
+			s.settled(p, nil)
+		}
 	}
 }

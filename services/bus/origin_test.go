@@ -74,14 +74,14 @@ func TestAPostThatComesAgainIsTakenOnce(t *testing.T) {
 	defer a.bus.origins.end()
 	l := a.stream(t, carol, 0)
 	first := a.begin(t, "x")
-	first.post(numberedPost(carol, 1, 7))
+	first.post(numberedPost(carol, 1, 7), nil)
 	if said := tell(first); said.code(7) != fault.OK || said.settled != nil {
 		t.Fatalf("told %v", said)
 	}
 	a.cutOff(first)
 
 	second := a.begin(t, "x")
-	second.post(numberedPost(carol, 1, 9))
+	second.post(numberedPost(carol, 1, 9), nil)
 	if said := tell(second); said.code(9) != fault.OK || said.settled != nil {
 		t.Fatalf("told %v again", said)
 	}
@@ -95,7 +95,7 @@ func TestAPostThatComesAgainIsTakenOnce(t *testing.T) {
 	a.cutOff(second)
 
 	third := a.begin(t, "x") // it had not read that
-	third.post(numberedPost(carol, 1, 3))
+	third.post(numberedPost(carol, 1, 3), nil)
 	if said := tell(third); said.code(3) != fault.OK || len(said.settled) != 1 {
 		t.Errorf("told %v after it was settled", said)
 	}
@@ -113,12 +113,12 @@ func TestARefusalIsToldAgain(t *testing.T) {
 	for n := uint64(1); n <= 3; n++ {
 		p := numberedPost(carol, n, n)
 		p.Message.Type = "" // invalid
-		first.post(p)
+		first.post(p, nil)
 	}
 	a.cutOff(first)
 	second := a.begin(t, "x")
 	for n := uint64(1); n <= 3; n++ {
-		second.post(numberedPost(carol, n, n))
+		second.post(numberedPost(carol, n, n), nil)
 	}
 	said := tell(second)
 	for n, want := range []fault.Code{fault.Unavailable, fault.BadRequest, fault.BadRequest} {
@@ -140,16 +140,16 @@ func TestAnOutcomeFollowsItsClient(t *testing.T) {
 	first := a.begin(t, "x")
 	p := numberedPost(carol, 1, 1)
 	p.Wait = pb.Wait_WAIT_RESPONSE
-	first.post(p)
+	first.post(p, nil)
 	a.cutOff(first)
 	second := a.begin(t, "x")
 	p = numberedPost(carol, 1, 1)
 	p.Wait = pb.Wait_WAIT_RESPONSE
-	second.post(p)
+	second.post(p, nil)
 	if said := tell(second); said.outcomes[1] != nil {
 		t.Fatalf("told %v before the response", said)
 	}
-	l.post(&pb.Post{Message: message.Answer(p.Message, fault.OK, nil)})
+	l.post(&pb.Post{Message: message.Answer(p.Message, fault.OK, nil)}, nil)
 	if said := tell(second); said.outcomes[1].GetResponse() == nil || len(said.settled) != 1 {
 		t.Errorf("told %v", said)
 	}
@@ -165,9 +165,9 @@ func TestAnOldStreamPostsNothing(t *testing.T) {
 	l := a.stream(t, carol, 0)
 	first := a.begin(t, "x")
 	second := a.begin(t, "x")
-	first.post(numberedPost(carol, 2, 2))
-	second.post(numberedPost(carol, 1, 1))
-	second.post(numberedPost(carol, 2, 2))
+	first.post(numberedPost(carol, 2, 2), nil)
+	second.post(numberedPost(carol, 1, 1), nil)
+	second.post(numberedPost(carol, 2, 2), nil)
 	if got := tell(l).came; len(got) != 2 || got[0] != message.NumberID(1) {
 		t.Errorf("%v came", got)
 	}
@@ -279,7 +279,7 @@ func TestAnOutcomeThatWasLostIsAskedFor(t *testing.T) {
 	post := numberedPost(carol, 1, 7)
 	post.Wait = pb.Wait_WAIT_DELIVERED
 	a.stream(t, carol, 1<<20)
-	first.post(post)
+	first.post(post, nil)
 	one := first.origin.posted(1)
 	first.close() // it is over, and its client has not come back yet
 	one.tell(outcomeOf(7, nil))
@@ -291,7 +291,7 @@ func TestAnOutcomeThatWasLostIsAskedFor(t *testing.T) {
 	}
 	again := numberedPost(carol, 1, 7)
 	again.Wait, again.Again = pb.Wait_WAIT_DELIVERED, true
-	second.post(again)
+	second.post(again, nil)
 	if said := tell(second); said.code(7) != fault.OK || len(said.settled) != 1 {
 		t.Errorf("it is told %v", said)
 	}

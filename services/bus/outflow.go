@@ -187,7 +187,7 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 	p := newPost(itself{}, o.message(tx))
 	p.size = codec.Size(p.m)
 	if q, ok := tx.Value.(*post); ok {
-		p.awaited = q.request != nil
+		p.awaited, p.burst = q.request != nil, q.burst
 	}
 	sent := flow.Path(0)
 	for _, way := range []struct {

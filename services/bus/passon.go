@@ -32,11 +32,11 @@ const maxHops = 2
 // passedOn is a stub at another replica as a poster.
 type passedOn struct{ comp pb.Component }
 
-func (p passedOn) component() pb.Component { return p.comp }
-func (passedOn) outcome(*pb.Outcome)       {}
-func (passedOn) settled(*post, error)      {}
-func (passedOn) charge(int)                {}
-func (passedOn) sendBack(*post, ...string) {}
+func (p passedOn) component() pb.Component   { return p.comp }
+func (passedOn) outcome(*pb.Outcome, *burst) {}
+func (passedOn) settled(*post, error)        {}
+func (passedOn) charge(int)                  {}
+func (passedOn) sendBack(*post, ...string)   {}
 
 // pass gives a post to another replica.
 func (l *link) pass(p *post, m *pb.Message, kind string) {

@@ -7,7 +7,6 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
-	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -151,8 +150,7 @@ var errAbandoned = fault.New(fault.Unavailable, "its poster does not wait for th
 // knows nothing of traces.
 func (q *request) adopt(p *post) {
 	if p.m.Trace == nil && q.post.m.Trace != nil {
-		p.m = message.WithTrace(p.m, q.post.m.Trace)
-		p.size = codec.Size(p.m)
+		p.become(message.WithTrace(p.m, q.post.m.Trace))
 	}
 }
 

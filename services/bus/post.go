@@ -10,14 +10,15 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // poster is who posts: an attached stream, a unary call, a flow from another
 // runtime, or the bus itself. Its methods never wait.
 type poster interface {
 	component() pb.Component
-	// outcome hands over the answer to a post.
-	outcome(*pb.Outcome)
+	// outcome hands over the answer to a post, which has come about in a burst, or none.
+	outcome(*pb.Outcome, *burst)
 	// settled tells that nothing more will happen to a post: its receivers have
 	// dealt with it, or it was refused with an error. It comes once, after the
 	// outcome.
@@ -35,13 +36,15 @@ type poster interface {
 // changes it any more.
 type post struct {
 	m        *pb.Message
-	size     int // bytes of the encoded message, once it is admitted
+	encoded  []byte // m, as it was read from its stream; nil once it was changed
+	size     int    // bytes of the encoded message, once it is admitted
 	sequence uint64
 	number   uint64 // of the poster's posts; 0 when it does not count them
 	wait     pb.Wait
 	timeout  *time.Duration
 	ingress  *pb.Ingress
 	by       poster
+	burst    *burst      // of the frame that it came in, which may be over
 	request  *request    // with WAIT_RESPONSE
 	patience *time.Timer // with WAIT_DELIVERED: until its sender is told that there was no word of the arrival
 
@@ -72,6 +75,22 @@ type post struct {
 
 func newPost(by poster, m *pb.Message) *post {
 	return &post{m: m, by: by}
+}
+
+// measure notes the size of the message, which is as it will be from now on. Bytes that
+// are not as anybody else encodes it do not go on: credit counts by its size.
+func (p *post) measure() {
+	if p.size = codec.Size(p.m); len(p.encoded) != p.size {
+		p.encoded = nil
+	}
+}
+
+// become gives the post another message.
+func (p *post) become(m *pb.Message) {
+	if m != p.m {
+		p.m, p.encoded = m, nil
+		p.measure()
+	}
 }
 
 // cost is what it takes to keep the message waiting, in bytes.
@@ -131,25 +150,35 @@ func (p *post) loses(refused bool) (last, all bool) {
 
 // end tells the poster that nothing more will happen to it.
 func (p *post) end(err error) {
+	if p.close(err) {
+		p.by.settled(p, err)
+	}
+}
+
+// close is end without the poster; false when the post has ended before.
+func (p *post) close(err error) bool {
 	if p.over.Swap(true) {
-		return
+		return false
 	}
 	p.countEnd(err)
 	if p.patience != nil {
 		p.patience.Stop()
 	}
 	p.span.End(err)
-	p.by.settled(p, err)
+	return true
 }
 
 // tell gives the poster the outcome, the first one alone.
-func (p *post) tell(o *pb.Outcome) {
+func (p *post) tell(o *pb.Outcome) { p.tellBy(o, p.burst) }
+
+// tellBy is tell of what has come about in another burst.
+func (p *post) tellBy(o *pb.Outcome, b *burst) {
 	kept := o
 	if o.GetResponse() != nil {
 		kept = answered
 	}
 	if p.told.CompareAndSwap(nil, kept) {
-		p.by.outcome(o)
+		p.by.outcome(o, b)
 	}
 }
 

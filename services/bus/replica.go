@@ -139,7 +139,7 @@ func (s *stream) shareChange(c *pb.ReplicaChange) {
 		s.warned = true
 		b.log.Warn("a listener of another replica was refused", "replica", s.peer, "address", c.GetAddress(), "leads_to", c.GetLeadsTo(), "error", err)
 	}
-	s.outcome(outcomeOf(c.GetSequence(), err))
+	s.outcome(outcomeOf(c.GetSequence(), err), nil)
 }
 
 // leave ends the stream of a client that has attached to another replica since, and

@@ -11,6 +11,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -53,7 +54,7 @@ func (call) settled(*post, error)      {}
 func (call) charge(int)                {}
 func (call) sendBack(*post, ...string) {}
 
-func (c call) outcome(o *pb.Outcome) {
+func (c call) outcome(o *pb.Outcome, _ *burst) {
 	c.key.end(o)
 	select {
 	case c.done <- o:
@@ -156,9 +157,7 @@ func (b *Bus) listen(req *pb.ListenRequest, call pb.MessageBus_ListenServer) err
 		return err
 	}
 	return s.serve(ctx, func(ctx context.Context) error {
-		return s.write(ctx, func(f *pb.AttachResponse) error {
-			return call.Send(&pb.ListenResponse{Deliveries: f.Deliveries})
-		})
+		return s.write(ctx, func(f *codec.Response) error { return call.SendMsg(codec.Listened{Response: f}) })
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
-	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -17,7 +16,7 @@ func (b *Bus) respond(q *request, p *post) {
 		q.post.span.Fail(err)
 	}
 	response := b.point.Mark(p.m, tracing.Deliver, nil)
-	q.post.tell(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: response})
+	q.post.tellBy(&pb.Outcome{Sequence: q.post.sequence, Code: int32(fault.OK), Response: response}, p.burst)
 	q.post.end(nil)
 	p.went(q.post.by.component())
 	b.settle(p, nil)
@@ -80,11 +79,32 @@ func (b *Bus) finish(p *post) {
 	p.end(nil)
 }
 
-// finishAll finishes posts of which the last receiver has dealt with them.
+// finishAll finishes posts of which the last receiver has dealt with them. Those of one
+// stream that follow each other are settled together.
 func (b *Bus) finishAll(posts []*post) {
+	var of *stream
+	run := posts[:0] // behind what is looked at
 	for _, p := range posts {
-		b.finish(p)
+		if p.request != nil {
+			continue
+		}
+		if p.sequence != 0 {
+			p.tell(outcomeOf(p.sequence, nil))
+		}
+		s, ok := p.by.(*stream)
+		switch {
+		case !p.close(nil):
+			continue
+		case !ok || p.number == 0:
+			p.by.settled(p, nil)
+			continue
+		case s != of:
+			of.settledAll(run)
+			of, run = s, run[:0]
+		}
+		run = append(run, p)
 	}
+	of.settledAll(run)
 }
 
 // refuse answers a message with why it is refused. As long as its source has
@@ -118,16 +138,16 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 // ownPost makes a post of the bus itself.
 func (b *Bus) ownPost(m *pb.Message) *post {
 	p := newPost(itself{}, m)
+	p.measure()
 	b.begin(p)
-	p.size = codec.Size(p.m)
 	return p
 }
 
 // itself is the bus as a poster: of refusals, which nobody waits for.
 type itself struct{}
 
-func (itself) component() pb.Component   { return pb.Component_COMPONENT_UNSPECIFIED }
-func (itself) outcome(*pb.Outcome)       {}
-func (itself) settled(*post, error)      {}
-func (itself) charge(int)                {}
-func (itself) sendBack(*post, ...string) {}
+func (itself) component() pb.Component     { return pb.Component_COMPONENT_UNSPECIFIED }
+func (itself) outcome(*pb.Outcome, *burst) {}
+func (itself) settled(*post, error)        {}
+func (itself) charge(int)                  {}
+func (itself) sendBack(*post, ...string)   {}

@@ -13,6 +13,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/story"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // TestReplicasStory plays testdata/replicas.txt: what happens, and below it what is said
@@ -162,11 +163,11 @@ type tapped struct {
 	who string
 }
 
-func (s *tapped) Recv() (*pb.AttachRequest, error) {
-	req, err := s.MessageBus_AttachServer.Recv()
-	if err != nil {
-		return nil, err
+func (s *tapped) RecvMsg(m any) error {
+	if err := s.MessageBus_AttachServer.RecvMsg(m); err != nil {
+		return err
 	}
+	req := m.(*codec.Request)
 	if h := req.GetHello(); h != nil {
 		s.who = h.GetName()
 		if h.GetReplica() != "" {
@@ -190,10 +191,11 @@ func (s *tapped) Recv() (*pb.AttachRequest, error) {
 		}
 		s.says("post %s%s", p.GetMessage().GetId(), again)
 	}
-	return req, nil
+	return nil
 }
 
-func (s *tapped) Send(resp *pb.AttachResponse) error {
+func (s *tapped) SendMsg(m any) error {
+	resp := m.(*codec.Response)
 	for _, o := range resp.GetOutcomes() {
 		if s.who == "alice" {
 			s.hears("outcome %d of post %d", o.GetCode(), o.GetSequence()) // she does nothing else
@@ -207,7 +209,7 @@ func (s *tapped) Send(resp *pb.AttachResponse) error {
 			s.hears("post %d is settled", n)
 		}
 	}
-	return s.MessageBus_AttachServer.Send(resp)
+	return s.MessageBus_AttachServer.SendMsg(resp)
 }
 
 func (s *tapped) says(format string, args ...any)  { s.tale.note(s.who, s.replica, format, args...) }

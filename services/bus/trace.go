@@ -19,9 +19,11 @@ func (b *Bus) begin(p *post) {
 	step := tracing.Post
 	if p.ingress == nil && p.by.component() == pb.Component_COMPONENT_APPLICATION {
 		step = tracing.Begin
-		p.m = b.asked.answered(p.m)
+		p.become(b.asked.answered(p.m))
 	}
-	p.m, p.span = b.point.Start(p.m, step)
+	var m *pb.Message
+	m, p.span = b.point.Start(p.m, step)
+	p.become(m)
 }
 
 func (b *Bus) tracing() bool { return b.log.Enabled(context.Background(), slog.LevelDebug) }

@@ -1,0 +1,194 @@
+package codec
+
+import (
+	"sync/atomic"
+
+	"google.golang.org/grpc/mem"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// Request is an AttachRequest as a bus takes it: beside each post there are the bytes of
+// its message, which go on as they came when nothing of it is changed. What is read
+// into it again overwrites its posts; their messages stay.
+type Request struct {
+	pb.AttachRequest
+	// Encoded are the messages of Posts, each with Room bytes of capacity behind it.
+	Encoded [][]byte
+	// Room is for what is appended to a message.
+	Room int
+
+	posts []*pb.Post // empty ones, but for Posts
+	arena arena
+	known known
+}
+
+// Response is an AttachResponse as a bus makes it: a message whose bytes are known is not
+// encoded again.
+type Response struct {
+	pb.AttachResponse
+	// Encoded are the messages of Deliveries; nil for one that is to be encoded.
+	Encoded [][]byte
+	// Leaves counts the bytes of memory that gRPC has for frames until it has sent them.
+	Leaves *atomic.Int64
+}
+
+// leaving is the memory of a frame until gRPC has sent it: a mem.BufferPool for one.
+type leaving struct {
+	pool  mem.BufferPool
+	bytes *atomic.Int64
+}
+
+// leave gives memory for a frame of so many bytes.
+func (r *Response) leave(size int) (*[]byte, leaving) {
+	pool := mem.DefaultBufferPool()
+	b := pool.Get(max(size, leastPooled))
+	*b = (*b)[:size]
+	r.Leaves.Add(int64(cap(*b)))
+	return b, leaving{pool, r.Leaves}
+}
+
+// leastPooled is from how many bytes on mem.NewBuffer tells its pool of the end.
+const leastPooled = 1<<10 + 1
+
+// Get is of mem.BufferPool; nobody calls it.
+func (l leaving) Get(size int) *[]byte { return l.pool.Get(size) }
+
+// Put is of mem.BufferPool.
+func (l leaving) Put(b *[]byte) {
+	l.bytes.Add(-int64(cap(*b)))
+	l.pool.Put(b)
+}
+
+// Listened is a Response for a Listen call, which has deliveries alone.
+type Listened struct{ *Response }
+
+// AppendOrigin appends to an encoded message, which has neither, whose post it is and
+// which one of them (Message.origin and Message.number).
+func AppendOrigin(encoded, origin []byte, number uint64) []byte {
+	if len(origin) > 0 {
+		encoded = append(encoded, tag(12, bytes))
+		encoded = appendVarint(encoded, uint64(len(origin)))
+		encoded = append(encoded, origin...)
+	}
+	if number > 0 {
+		encoded = append(encoded, tag(13, varint))
+		encoded = appendVarint(encoded, number)
+	}
+	return encoded
+}
+
+// OriginSize is how much AppendOrigin appends.
+func OriginSize(origin []byte, number uint64) int { return sizeLong(len(origin)) + sizeNumber(number) }
+
+func appendVarint(b []byte, v uint64) []byte {
+	for ; v >= 0x80; v >>= 7 {
+		b = append(b, byte(v)|0x80)
+	}
+	return append(b, byte(v))
+}
+
+// arena gives small messages their memory, some at a time: a listener that takes its
+// time with one keeps no more than that many.
+type arena struct {
+	messages []pb.Message
+	bytes    []byte
+}
+
+// Of an arena at once: messages, and bytes for them.
+const (
+	arenaMessages = 8
+	arenaBytes    = 2 << 10
+)
+
+func (a *arena) message() *pb.Message {
+	if len(a.messages) == 0 {
+		a.messages = make([]pb.Message, arenaMessages)
+	}
+	m := &a.messages[0]
+	a.messages = a.messages[1:]
+	return m
+}
+
+// keptPosts is how many empty posts a Request keeps: a full frame.
+const keptPosts = 64
+
+// clone gives bytes of its own for data, with room behind.
+func (a *arena) clone(data []byte, room int) []byte {
+	n := len(data) + room
+	if n > arenaBytes/2 {
+		return append(make([]byte, 0, n), data...)
+	}
+	if n > len(a.bytes) {
+		a.bytes = make([]byte, arenaBytes)
+	}
+	b := a.bytes[:len(data):n]
+	a.bytes = a.bytes[n:]
+	copy(b, data)
+	return b
+}
+
+// next gives an empty post.
+func (r *Request) next() *pb.Post {
+	n := len(r.Posts)
+	if n == len(r.posts) {
+		for spare := make([]pb.Post, arenaMessages); len(spare) > 0; spare = spare[1:] {
+			r.posts = append(r.posts, &spare[0])
+		}
+	}
+	r.Posts, r.Encoded = r.posts[:n+1], append(r.Encoded, nil)
+	return r.posts[n]
+}
+
+// Clear makes it empty. It keeps memory for posts, no more than a usual frame takes.
+func (r *Request) Clear() {
+	for _, p := range r.Posts {
+		p.Reset()
+	}
+	clear(r.Encoded)
+	posts, encoded := r.posts, r.Encoded[:0]
+	if len(posts) > keptPosts {
+		posts, encoded = nil, nil
+	}
+	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena, known: r.known}
+}
+
+// message reads the message of the last post, and keeps its bytes.
+func (r *Request) message(data []byte) (*pb.Message, error) {
+	m := r.arena.message()
+	b := r.arena.clone(data, r.Room)
+	r.Encoded[len(r.Posts)-1] = b
+	return m, readMessage(b, m, &r.known)
+}
+
+func readAttached(f frame, m *Request) error {
+	m.Clear()
+	r := reader{b: f.data}
+	var ingress *pb.Ingress
+	for r.next() {
+		switch r.tag {
+		case tag(3, bytes):
+			r.err = m.readPost(r.long, &ingress)
+		case tag(4, bytes):
+			c := &pb.Credit{}
+			m.Credits = append(m.Credits, c)
+			r.err = readCredit(r.long, c)
+		default:
+			r.skip()
+		}
+	}
+	err := r.end(f.data, &m.AttachRequest)
+	if r.odd { // all was read anew
+		m.Encoded = make([][]byte, len(m.Posts))
+	}
+	return err
+}
+
+func (r *Request) readPost(data []byte, ingress **pb.Ingress) error {
+	p := r.next()
+	odd, err := readPost(r, data, p, ingress)
+	if odd {
+		r.Encoded[len(r.Posts)-1] = nil
+	}
+	return err
+}
