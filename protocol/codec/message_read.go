@@ -19,14 +19,15 @@ func UnmarshalShared(data []byte, m *pb.Message) error {
 	return readMessage(data, m, nil)
 }
 
-// readMessage reads an empty message, which shares data from then on. before is of the one
-// before it, or nil.
+// readMessage reads an empty message. It shares data from then on, unless before says
+// otherwise, which is of the message before it, or nil.
 func readMessage(data []byte, m *pb.Message, before *known) error {
 	r := reader{b: data}
+	before.begin(len(data))
 	for r.next() {
 		switch r.tag {
 		case tag(1, bytes):
-			m.Id = r.text()
+			m.Id = before.new(&r)
 		case tag(2, bytes):
 			m.Type = before.text(knownType, &r)
 		case tag(3, bytes):
@@ -34,24 +35,26 @@ func readMessage(data []byte, m *pb.Message, before *known) error {
 		case tag(4, bytes):
 			m.To = before.text(knownTo, &r)
 		case tag(5, bytes):
-			m.Via = r.text()
+			m.Via = before.new(&r)
 		case tag(6, bytes):
-			m.Source = r.text()
+			m.Source = before.new(&r)
 		case tag(7, varint):
 			m.P2P = r.v != 0
 		case tag(8, bytes):
-			m.P2PHandler = r.text()
+			m.P2PHandler = before.new(&r)
 		case tag(9, bytes):
-			m.P2PRequester = r.text()
+			m.P2PRequester = before.new(&r)
 		case tag(10, bytes):
-			m.Body = r.bytes()
+			m.Body = before.value(&r)
 		case tag(11, bytes):
+			r.long = before.own(r.long)
 			m.Resource = sub(&r, m.Resource, readResource)
 		case tag(12, bytes):
-			m.Origin = r.bytes()
+			m.Origin = before.value(&r)
 		case tag(13, varint):
 			m.Number = r.v
 		case tag(14, bytes):
+			r.long = before.own(r.long)
 			m.Flow = sub(&r, m.Flow, readFlow)
 		default:
 			r.skip()

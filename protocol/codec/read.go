@@ -93,10 +93,18 @@ func (r *reader) end(data []byte, m proto.Message) error {
 	return nil
 }
 
+// valid tells whether the value is a text.
+func (r *reader) valid() bool {
+	if utf8.Valid(r.long) {
+		return true
+	}
+	r.err = errText
+	return false
+}
+
 // text is the value as a string, which shares its bytes: nobody changes them.
 func (r *reader) text() string {
-	if !utf8.Valid(r.long) {
-		r.err = errText
+	if !r.valid() {
 		return ""
 	}
 	return unsafe.String(unsafe.SliceData(r.long), len(r.long))

@@ -1,8 +1,6 @@
 package codec
 
 import (
-	"slices"
-
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -19,6 +17,7 @@ type Received struct {
 	Settled    []Range
 
 	known known
+	arena arena
 }
 
 // Delivered is a delivery, with the size in bytes that its message had.
@@ -30,13 +29,6 @@ type Delivered struct {
 
 // Range is pb.Range.
 type Range struct{ First, Last uint64 }
-
-// Short messages of a frame are made, and their bytes are copied, some at a time. So
-// one that is kept keeps that many others at most.
-const (
-	madeTogether   = 8
-	copiedTogether = 2 << 10 // bytes
-)
 
 // unmarshal reads a frame that gRPC has.
 func (m *Received) unmarshal(data mem.BufferSlice) error {
@@ -64,8 +56,6 @@ func (m *Received) read(f frame) error {
 	m.Welcome, m.Outcomes, m.Deliveries, m.Settled = nil, nil, m.Deliveries[:0], m.Settled[:0]
 	r := reader{b: f.data}
 	var outcomes batch[pb.Outcome]
-	var own copied
-	var made []pb.Message
 	for r.next() {
 		switch r.tag {
 		case tag(2, bytes):
@@ -73,11 +63,11 @@ func (m *Received) read(f frame) error {
 			m.Outcomes = outcomes.list(m.Outcomes, o)
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
-			if len(made) == 0 {
-				made = make([]pb.Message, min(madeTogether, 1+(len(r.b)-r.at)/(r.at-r.from)))
+			m.known.copies = &m.arena
+			if !f.lent && len(r.long) >= len(f.data)/2 {
+				m.known.copies = nil
 			}
-			r.err = m.readDelivery(own.of(f, &r), &made[0])
-			made = made[1:]
+			r.err = m.readDelivery(r.long)
 		case tag(4, bytes):
 			r.err = m.readSettled(r.long)
 		default:
@@ -117,18 +107,16 @@ func (m *Received) readSettled(data []byte) error {
 	return err
 }
 
-// readDelivery reads a delivery, whose bytes its message has from then on.
-func (m *Received) readDelivery(data []byte, message *pb.Message) error {
+func (m *Received) readDelivery(data []byte) error {
 	var d Delivered
 	r := reader{b: data}
-	m.known.brief = len(data) <= copiedTogether
 	for r.next() {
 		switch {
 		case r.tag == tag(1, bytes):
 			d.Listener = m.known.text(knownListener, &r)
 		case r.tag == tag(2, bytes) && d.Message == nil:
-			d.Message, d.Size = message, len(r.long)
-			r.err = readMessage(r.long, message, &m.known)
+			d.Message, d.Size = m.arena.message(), len(r.long)
+			r.err = readMessage(r.long, d.Message, &m.known)
 		case r.tag == tag(2, bytes):
 			r.odd = true
 		default:
@@ -144,56 +132,4 @@ func (m *Received) readDelivery(data []byte, message *pb.Message) error {
 	}
 	m.Deliveries = append(m.Deliveries, d)
 	return r.err
-}
-
-// copied is a copy of a part of a frame: of a field and of those that follow it.
-type copied struct {
-	from int // where it was
-	b    []byte
-}
-
-// of gives a copy of the field that the reader of the frame is at. One that is most of
-// a frame that may be kept needs none.
-func (c *copied) of(f frame, r *reader) []byte {
-	size := len(r.long)
-	if !f.lent && size >= len(f.data)/2 {
-		return r.long
-	}
-	from := r.at - size
-	if from+size > c.from+len(c.b) {
-		each := r.at - r.from
-		others := max(0, copiedTogether/each-1) // most are as long as this one
-		c.from, c.b = from, slices.Clone(f.data[from:min(len(f.data), from+size+others*each)])
-	}
-	return c.b[from-c.from:][:size:size]
-}
-
-// known are the texts of the delivery before, most of which are the next one's too:
-// then they are the same strings, and need no check.
-type known struct {
-	brief bool // what is read is short, so that its bytes may be kept
-	texts [4]string
-}
-
-const (
-	knownListener = iota
-	knownType
-	knownFrom
-	knownTo
-)
-
-// text is reader.text; nil knows nothing.
-func (k *known) text(which int, r *reader) string {
-	if k == nil {
-		return r.text()
-	}
-	before := &k.texts[which]
-	if string(r.long) == *before {
-		return *before
-	}
-	s := r.text()
-	if k.brief {
-		*before = s
-	}
-	return s
 }
