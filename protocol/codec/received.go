@@ -110,6 +110,7 @@ func (m *Received) readSettled(data []byte) error {
 func (m *Received) readDelivery(data []byte) error {
 	var d Delivered
 	r := reader{b: data}
+	m.known.begin(len(data))
 	for r.next() {
 		switch {
 		case r.tag == tag(1, bytes):
