@@ -20,7 +20,10 @@ func UnmarshalShared(data []byte, m *pb.Message) error {
 }
 
 // readMessage reads an empty message, which shares data from then on.
-func readMessage(data []byte, m *pb.Message) error {
+func readMessage(data []byte, m *pb.Message) error { return readMessageWith(data, m, nil) }
+
+// readMessageWith is readMessage of one whose flow is made with those of others.
+func readMessageWith(data []byte, m *pb.Message, flows *flowsOf) error {
 	r := reader{b: data}
 	for r.next() {
 		switch r.tag {
@@ -51,7 +54,7 @@ func readMessage(data []byte, m *pb.Message) error {
 		case tag(13, varint):
 			m.Number = r.v
 		case tag(14, bytes):
-			m.Flow = sub(&r, m.Flow, readFlow)
+			m.Flow = subWith(&r, m.Flow, flows.next, readFlow)
 		default:
 			r.skip()
 		}
@@ -61,11 +64,16 @@ func readMessage(data []byte, m *pb.Message) error {
 
 // sub reads a field that is a message. One that comes twice is odd.
 func sub[M any](r *reader, have *M, read func([]byte, *M) error) *M {
+	return subWith(r, have, func() *M { return new(M) }, read)
+}
+
+// subWith is sub of one that is made by something.
+func subWith[M any](r *reader, have *M, made func() *M, read func([]byte, *M) error) *M {
 	if have != nil {
 		r.odd = true
 		return have
 	}
-	m := new(M)
+	m := made()
 	if err := read(r.long, m); err != nil {
 		r.err = err
 	}
