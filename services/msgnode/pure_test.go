@@ -115,8 +115,7 @@ func TestQueue(t *testing.T) {
 		_, err := q.push([]letter{letterOf(m)}, Session{})
 		return err
 	}
-	newTakenQueue := newQueue
-	newQueue := func() *queue { return newTakenQueue(&l, func() {}) }
+	untaken := func() *queue { return newQueue(&l, func() {}) }
 	taken := func(q *queue) string {
 		batch, _ := q.take()
 		var out []string
@@ -126,7 +125,7 @@ func TestQueue(t *testing.T) {
 		return strings.Join(out, " ")
 	}
 	t.Run("answers first, others once it is live", func(t *testing.T) {
-		q := newQueue()
+		q := untaken()
 		_ = push(q, m("r1"))
 		q.offer(m("a1"))
 		if got := taken(q); got != "a1" {
@@ -140,7 +139,7 @@ func TestQueue(t *testing.T) {
 		}
 	})
 	t.Run("bounds", func(t *testing.T) {
-		q := newQueue()
+		q := untaken()
 		large := &pb.Message{Body: make([]byte, 200)}
 		if push(q, large) != nil || push(q, m("over")) != errQueueFull {
 			t.Error("the bound in bytes; one larger message alone is taken")
@@ -156,7 +155,7 @@ func TestQueue(t *testing.T) {
 		}
 	})
 	t.Run("left over goes first", func(t *testing.T) {
-		q := newQueue()
+		q := untaken()
 		q.goLive()
 		_ = push(q, m("2"))
 		q.adopt([]letter{letterOf(m("1"))}, Session{})
@@ -165,7 +164,7 @@ func TestQueue(t *testing.T) {
 		}
 	})
 	t.Run("the end", func(t *testing.T) {
-		q := newQueue()
+		q := untaken()
 		q.offer(m("last"))
 		q.end()
 		if q.offer(m("late")) || push(q, m("late")) != errQueueEnded || taken(q) != "last" || taken(q) != "" {
@@ -174,7 +173,7 @@ func TestQueue(t *testing.T) {
 	})
 	t.Run("there is a taker while there is something to take", func(t *testing.T) {
 		started := 0
-		q := newTakenQueue(&l, func() { started++ })
+		q := newQueue(&l, func() { started++ })
 		expect := func(n int, when string) {
 			t.Helper()
 			if started != n {
@@ -203,7 +202,7 @@ func TestQueue(t *testing.T) {
 	})
 	t.Run("an answer waits for room", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			q := newQueue()
+			q := untaken()
 			q.offer(m("1"))
 			q.offer(m("2"))
 			put := false
