@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -99,7 +101,7 @@ func readMessages(f frame, whole proto.Message) (Messages, error) {
 			r.skip()
 			continue
 		}
-		all = append(all, Carried{Encoded: r.bytes()})
+		all = append(all, Carried{Encoded: r.long})
 	}
 	switch {
 	case r.err != nil:
@@ -142,13 +144,18 @@ func (m Messages) run() (n, size int) {
 // readRun reads messages that share a copy of their bytes, unless they may keep those of
 // the frame.
 func (m Messages) readRun(f frame, size int) error {
-	if f.lent || size < len(f.data)/2 {
-		m.clone(size)
+	b, before := f.data, 0
+	if f.lent || size < len(b)/2 {
+		last := m[len(m)-1].Encoded
+		before = f.place(m[0].Encoded)
+		b = slices.Clone(b[before : f.place(last)+len(last)]) // one behind the other
 	}
 	made := make([]pb.Message, len(m))
 	flows := flowsOf{left: len(m)}
 	for i := range m {
-		m[i].Message = &made[i]
+		begin := f.place(m[i].Encoded) - before
+		end := begin + len(m[i].Encoded)
+		m[i] = Carried{&made[i], b[begin:end:end]}
 		if err := readMessageWith(m[i].Encoded, &made[i], &flows); err != nil {
 			return err
 		}
@@ -157,14 +164,8 @@ func (m Messages) readRun(f frame, size int) error {
 	return nil
 }
 
-func (m Messages) clone(size int) {
-	own := make([]byte, 0, size)
-	for i := range m {
-		at := len(own)
-		own = append(own, m[i].Encoded...)
-		m[i].Encoded = own[at:len(own):len(own)]
-	}
-}
+// place is where a part of the frame begins in it. Its capacity goes on to the end.
+func (f frame) place(part []byte) int { return cap(f.data) - cap(part) }
 
 // receiver finds the field `to` of an encoded message; nil when it is odd.
 func receiver(encoded []byte) []byte {
