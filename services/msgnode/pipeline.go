@@ -154,7 +154,7 @@ func (n *Node) bind(ctx context.Context, x *exchange) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
 	defer cancel()
-	return n.own(ctx, x.socket.session, []string{u.Text}, "")
+	return apart(func() error { return n.own(ctx, x.socket.session, []string{u.Text}, "") })
 }
 
 // decide finds the service or the holders. An address that nobody holds is
@@ -170,7 +170,7 @@ func (n *Node) decide(ctx context.Context, x *exchange) error {
 	if fault.CodeOf(x.way.err) == fault.NotFound {
 		ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
 		defer cancel()
-		if err := n.state.fresh(ctx); err != nil {
+		if err := apart(func() error { return n.state.fresh(ctx) }); err != nil {
 			return err
 		}
 		x.way = n.wayTo(x.m.To)
@@ -199,15 +199,28 @@ func (n *Node) deliver(ctx context.Context, x *exchange) error {
 	if message.IsResponse(x.m) {
 		return nil // nobody here has asked
 	}
-	r, err := x.way.service(n, ctx, x)
+	var answer *pb.Message
+	err := apart(func() error {
+		r, err := x.way.service(n, ctx, x)
+		answer = message.Answer(x.m, cmp.Or(r.code, fault.OK), r.fields)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	x.socket.queue.answer(ctx, message.Answer(x.m, cmp.Or(r.code, fault.OK), r.fields))
+	x.socket.queue.answer(ctx, answer)
 	if x.opened {
 		x.socket.queue.goLive()
 	}
 	return nil
+}
+
+// apart does what waits for the store on a goroutine of its own: that takes a stack of
+// some kilobytes, which the reader of an idle socket would keep.
+func apart(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	return <-done
 }
 
 // relay hands messages to the holders whose sessions are here or lost, and to the
