@@ -48,6 +48,8 @@ type socket struct {
 	session Session
 	// replaced: the session went on to a newer socket. Guarded by Node.mu.
 	replaced bool
+	// silent ends the socket if no session is opened; nil when one is. Guarded likewise.
+	silent *time.Timer
 	// stopping: nothing more is read, and the socket ends when what is queued is
 	// sent.
 	stopping atomic.Bool
@@ -62,12 +64,6 @@ func (n *Node) serve(ctx context.Context, t transport) error {
 		return err
 	}
 	defer s.cancel(errGone)
-	silent := time.AfterFunc(n.limits.OpenTimeout, func() {
-		if n.sessionOf(s).Token == "" {
-			s.cancel(errSilent)
-		}
-	})
-	defer silent.Stop()
 	go n.read(ctx, s)
 	<-ctx.Done()
 	switch err := context.Cause(ctx); {
@@ -152,6 +148,7 @@ func (n *Node) admit(ctx context.Context, t transport) (*socket, context.Context
 		n.running.Add(1) // the reader has not ended: it takes the socket away before
 		go n.write(ctx, s)
 	})
+	s.silent = time.AfterFunc(n.limits.OpenTimeout, func() { s.cancel(errSilent) })
 	n.sockets[s.id] = s
 	n.running.Add(1) // reader
 	n.metrics.sockets.WithLabelValues(t.name()).Inc()
@@ -163,6 +160,7 @@ func (n *Node) admit(ctx context.Context, t transport) (*socket, context.Context
 func (n *Node) release(s *socket) {
 	n.mu.Lock()
 	delete(n.sockets, s.id)
+	s.hush()
 	left, why := s.queue.leave(), errAway
 	if have := n.directory.sessions[s.session.Runtime]; have.Socket == s.id {
 		left, why = n.store(have, left...)
@@ -193,9 +191,10 @@ func (n *Node) noteLoss(ctx context.Context, s *socket) (outcome, error) {
 	return out, err
 }
 
-// sessionOf reads a socket's session from another goroutine than its reader.
-func (n *Node) sessionOf(s *socket) Session {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return s.session
+// hush says that the socket is not silent, or is over. It is called with Node.mu held.
+func (s *socket) hush() {
+	if s.silent != nil {
+		s.silent.Stop()
+		s.silent = nil
+	}
 }
