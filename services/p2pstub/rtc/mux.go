@@ -30,6 +30,7 @@ type mux struct {
 	log       *slog.Logger
 	over      sync.WaitGroup
 	meter     meter
+	out       *outbox
 
 	mu       sync.RWMutex
 	closed   bool
@@ -65,11 +66,12 @@ type remote struct {
 
 func newMux(socket *net.UDPConn, addresses func(v6 bool) []netip.Addr, log *slog.Logger) *mux {
 	m := &mux{
-		socket: socket, addresses: addresses, log: log,
+		socket: socket, addresses: addresses, log: log, out: newOutbox(socket),
 		byUfrag: map[string]*session{}, byRemote: map[netip.AddrPort][]*session{},
 		checks: map[transaction]check{}, older: map[transaction]check{},
 	}
 	m.over.Go(m.read)
+	m.over.Go(m.out.run)
 	return m
 }
 
@@ -173,15 +175,16 @@ func (m *mux) Close() error {
 			c.end()
 		}
 	}
+	m.out.close()
 	err := m.socket.Close()
 	m.over.Wait()
 	return err
 }
 
 func (m *mux) read() {
-	buf := make([]byte, maxDatagram)
+	in := newInbox(m.socket)
 	for {
-		n, from, err := m.socket.ReadFromUDPAddrPort(buf)
+		from, err := in.read()
 		switch {
 		case errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
 			return
@@ -190,17 +193,38 @@ func (m *mux) read() {
 			m.log.Debug("udp read", "error", err)
 			continue
 		}
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		m.meter.received.add(buf[:n])
-		m.answered(buf[:n], from)
-		if s, addr := m.receiver(buf[:n], from); s != nil {
-			s.first(from.Addr()).push(buf[:n], addr)
+		m.arrived(in.datagrams, from)
+	}
+}
+
+// arrived hands over what came from an address. What is not STUN is for one
+// connection, and handed over together.
+func (m *mux) arrived(all [][]byte, from netip.AddrPort) {
+	data := all[:0]
+	for _, one := range all {
+		if len(one) > maxDatagram {
+			continue
 		}
+		m.meter.received.add(one)
+		if !isSTUN(one) {
+			data = append(data, one)
+			continue
+		}
+		m.answered(one, from)
+		if c, addr := m.receiver(one, from); c != nil {
+			c.push([][]byte{one}, addr)
+		}
+	}
+	if len(data) == 0 {
+		return
+	}
+	if c, addr := m.receiver(data[0], from); c != nil {
+		c.push(data, addr)
 	}
 }
 
 // receiver finds the connection that a packet is for.
-func (m *mux) receiver(b []byte, from netip.AddrPort) (*session, *net.UDPAddr) {
+func (m *mux) receiver(b []byte, from netip.AddrPort) (*muxConn, *net.UDPAddr) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	s := m.owner(b, from)
@@ -208,12 +232,12 @@ func (m *mux) receiver(b []byte, from netip.AddrPort) (*session, *net.UDPAddr) {
 		return nil, nil
 	}
 	if r := s.remotes[from]; r.addr != nil {
-		return s, r.addr
+		return s.first(from.Addr()), r.addr
 	}
 	if len(s.remotes) >= maxRemotes {
 		return nil, nil
 	}
-	return s, net.UDPAddrFromAddrPort(from)
+	return s.first(from.Addr()), net.UDPAddrFromAddrPort(from)
 }
 
 func (m *mux) owner(b []byte, from netip.AddrPort) *session {
