@@ -55,6 +55,7 @@ func (u *pulse) read(c *rtc.Channel) {
 		number := binary.BigEndian.Uint64(packet.Data[1:])
 		switch packet.Data[0] {
 		case beatKind:
+			u.beatenAt.Store(int64(time.Since(u.began)))
 			u.write(answerKind, number)
 		case answerKind:
 			u.answered(number)

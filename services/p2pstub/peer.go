@@ -112,6 +112,7 @@ func (p *peer) run() {
 		case f := <-p.inbox:
 			f()
 		case <-p.wake:
+			p.pulse.Load().used()
 			if err := p.out.Load().pump(); err != nil {
 				p.step(event{kind: channelGone, reason: err.Error()})
 			}

@@ -30,14 +30,19 @@ type pulse struct {
 	wake     chan struct{}
 	channel  atomic.Pointer[rtc.Channel] // for heartbeats, once it is open
 	heardAt  atomic.Int64                // since began
+	beatenAt atomic.Int64                // since began: the other side's last heartbeat
+	usedAt   atomic.Int64                // since began: data went, either way
 	uneasy   atomic.Bool                 // wake it as soon as something comes
+	resting  atomic.Bool                 // wake it as soon as data goes
 	heardAny atomic.Bool
 
 	// Owned by its goroutine.
 	health   health
 	nextBeat time.Time
-	worn     bool // said so
-	spent    bool // let go
+	left     int       // heartbeats left out since the last one
+	rested   time.Time // until then
+	worn     bool      // said so
+	spent    bool      // let go
 
 	mu       sync.Mutex
 	lost     string // ICE's reason, not yet taken
@@ -76,8 +81,17 @@ func newPulse(p *peer, answers bool) *pulse {
 }
 
 // heard notes a sign of life.
-func (u *pulse) heard() {
-	u.heardAt.Store(int64(time.Since(u.began)))
+func (u *pulse) heard() { u.heardThen(int64(time.Since(u.began))) }
+
+// heardData notes that data has come.
+func (u *pulse) heardData() {
+	now := int64(time.Since(u.began))
+	u.heardThen(now)
+	u.usedThen(now)
+}
+
+func (u *pulse) heardThen(now int64) {
+	u.heardAt.Store(now)
 	if u.uneasy.Load() {
 		u.signal()
 	}
@@ -86,7 +100,15 @@ func (u *pulse) heard() {
 	}
 }
 
-func (u *pulse) lastHeard() time.Time { return u.began.Add(time.Duration(u.heardAt.Load())) }
+// lastHeard is when something came last, or when a rest ended in which less did.
+func (u *pulse) lastHeard() time.Time {
+	if heard := u.at(&u.heardAt); heard.After(u.rested) {
+		return heard
+	}
+	return u.rested
+}
+
+func (u *pulse) at(of *atomic.Int64) time.Time { return u.began.Add(time.Duration(of.Load())) }
 
 func (u *pulse) signal() {
 	select {
@@ -108,6 +130,7 @@ func (u *pulse) moved() {
 	u.mu.Lock()
 	u.hurried = time.Now()
 	u.mu.Unlock()
+	u.used()
 	u.signal()
 }
 
@@ -123,9 +146,9 @@ func (u *pulse) run(ctx context.Context) {
 			return
 		}
 		now := time.Now()
+		u.rest(now)
 		if !now.Before(u.nextBeat) {
-			u.nextBeat = now.Add(u.health.beat)
-			u.beat(now)
+			u.beatOrNot(now)
 			u.wear(now)
 		}
 		next := u.nextBeat

@@ -30,7 +30,7 @@ func (p *peer) read(raw *rtc.Channel, c *channel, u *pulse, decoder framing.Deco
 			p.tell(event{kind: channelGone, reason: "the data channel was closed by the other side"})
 			return
 		}
-		u.heard()
+		u.heardData()
 		if err != nil {
 			p.stub.metrics.drop(dropTooLarge)
 			continue
