@@ -74,6 +74,7 @@ func (u *pulse) answered(number uint64) {
 		return // not ours, too old, or answered before
 	}
 	u.sent[number%sentBeats] = time.Time{}
+	u.timed.Store(true)
 	took := now.Sub(at)
 	if u.smoothed == 0 {
 		u.smoothed = took

@@ -35,6 +35,7 @@ type pulse struct {
 	uneasy   atomic.Bool                 // wake it as soon as something comes
 	resting  atomic.Bool                 // wake it as soon as data goes
 	heardAny atomic.Bool
+	timed    atomic.Bool // a heartbeat of ours was answered
 
 	// Owned by its goroutine.
 	health   health
@@ -100,12 +101,17 @@ func (u *pulse) heardThen(now int64) {
 	}
 }
 
-// lastHeard is when something came last, or when a rest ended in which less did.
+// lastHeard is when something came last. In a rest what ICE hears is as good, and what
+// comes less often by that is not missing when it ends.
 func (u *pulse) lastHeard() time.Time {
-	if heard := u.at(&u.heardAt); heard.After(u.rested) {
-		return heard
+	heard, other := u.at(&u.heardAt), u.rested
+	if u.resting.Load() {
+		other = u.conn.Checked()
 	}
-	return u.rested
+	if other.After(heard) {
+		return other
+	}
+	return heard
 }
 
 func (u *pulse) at(of *atomic.Int64) time.Time { return u.began.Add(time.Duration(of.Load())) }

@@ -40,8 +40,8 @@ const DefaultClose = 3 * time.Second
 
 // Times of pion.
 const (
-	keepAlive      = 2500 * time.Millisecond // of a path over which nothing goes: more than is between two heartbeats
-	retransmission = 100 * time.Millisecond  // of a DTLS flight
+	keepAlive      = 2 * time.Second        // of a path over which nothing else goes
+	retransmission = 100 * time.Millisecond // of a DTLS flight
 )
 
 // ICEServer is a STUN or TURN server.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -96,24 +97,30 @@ func (m *mux) v6() bool {
 	return ok && local.IP.To4() == nil
 }
 
-// tap is the mux as one peer has it: it counts the DTLS records that leave, over
-// all generations of ICE, each of which has a user name of its own.
+// tap is the mux as one peer has it, with what it counts over all generations of ICE,
+// each of which has a user name of its own.
 type tap struct {
 	*mux
-	records atomic.Uint64
+	tally
+}
+
+// tally is what a mux counts of a peer.
+type tally struct {
+	records atomic.Uint64 // DTLS records that left
+	checked atomic.Int64  // when the other side's last STUN message came, in nanoseconds since 1970
 }
 
 // GetConn is that of the mux.
 func (t *tap) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	return t.conn(ufrag, addr, &t.records)
+	return t.conn(ufrag, addr, &t.tally)
 }
 
 // GetConn gives a connection's conn for one of the addresses.
 func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	return m.conn(ufrag, addr, new(atomic.Uint64))
+	return m.conn(ufrag, addr, new(tally))
 }
 
-func (m *mux) conn(ufrag string, addr net.Addr, records *atomic.Uint64) (net.PacketConn, error) {
+func (m *mux) conn(ufrag string, addr net.Addr, t *tally) (net.PacketConn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -125,7 +132,7 @@ func (m *mux) conn(ufrag string, addr net.Addr, records *atomic.Uint64) (net.Pac
 		s = &session{ufrag: ufrag, sequence: m.sequence, remotes: map[netip.AddrPort]remote{}}
 		m.byUfrag[ufrag] = s
 	}
-	c := newMuxConn(m, s, addr, records)
+	c := newMuxConn(m, s, addr, t)
 	s.conns = append(s.conns, c)
 	return c, nil
 }
@@ -211,33 +218,36 @@ func (m *mux) arrived(all [][]byte, from netip.AddrPort) {
 			continue
 		}
 		m.answered(one, from)
-		if c, addr := m.receiver(one, from); c != nil {
-			c.push([][]byte{one}, addr)
+		if c, to := m.receiver(one, from); c != nil {
+			if to.proven {
+				c.tally.checked.Store(time.Now().UnixNano())
+			}
+			c.push([][]byte{one}, to.addr)
 		}
 	}
 	if len(data) == 0 {
 		return
 	}
-	if c, addr := m.receiver(data[0], from); c != nil {
-		c.push(data, addr)
+	if c, to := m.receiver(data[0], from); c != nil {
+		c.push(data, to.addr)
 	}
 }
 
-// receiver finds the connection that a packet is for.
-func (m *mux) receiver(b []byte, from netip.AddrPort) (*muxConn, *net.UDPAddr) {
+// receiver finds the connection that a packet is for, and what it knows of the sender.
+func (m *mux) receiver(b []byte, from netip.AddrPort) (*muxConn, remote) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	s := m.owner(b, from)
 	if s == nil || len(s.conns) == 0 {
-		return nil, nil
+		return nil, remote{}
 	}
 	if r := s.remotes[from]; r.addr != nil {
-		return s.first(from.Addr()), r.addr
+		return s.first(from.Addr()), r
 	}
 	if len(s.remotes) >= maxRemotes {
-		return nil, nil
+		return nil, remote{}
 	}
-	return s.first(from.Addr()), net.UDPAddrFromAddrPort(from)
+	return s.first(from.Addr()), remote{addr: net.UDPAddrFromAddrPort(from)}
 }
 
 func (m *mux) owner(b []byte, from netip.AddrPort) *session {

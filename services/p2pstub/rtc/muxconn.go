@@ -27,8 +27,8 @@ type muxConn struct {
 	session *session
 	local   net.Addr
 	v4      bool
-	records *atomic.Uint64 // of DTLS that were sent
-	last    atomic.Int64   // when one of these was sent, as the outbox counts
+	tally   *tally
+	last    atomic.Int64 // when a DTLS record was sent, as the outbox counts
 
 	mu     sync.Mutex
 	more   sync.Cond
@@ -37,8 +37,8 @@ type muxConn struct {
 	closed bool
 }
 
-func newMuxConn(m *mux, s *session, local net.Addr, records *atomic.Uint64) *muxConn {
-	c := &muxConn{mux: m, session: s, local: local, records: records}
+func newMuxConn(m *mux, s *session, local net.Addr, t *tally) *muxConn {
+	c := &muxConn{mux: m, session: s, local: local, tally: t}
 	if u, ok := local.(*net.UDPAddr); ok {
 		c.v4 = u.IP.To4() != nil
 	}
@@ -105,7 +105,7 @@ func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if !isDTLS(b) {
 		return c.mux.socket.WriteToUDPAddrPort(b, to)
 	}
-	c.records.Add(1) // pion writes one a datagram, but for the handshake
+	c.tally.records.Add(1) // pion writes one a datagram, but for the handshake
 	return c.mux.out.send(b, to, &c.last)
 }
 

@@ -117,6 +117,10 @@ func joinClose(p *Peer, err error) error {
 // Records is how many DTLS records the peer has sent.
 func (p *Peer) Records() uint64 { return p.tap.records.Load() }
 
+// Checked is when ICE has heard of the other side last, by a STUN message; what goes over
+// a TURN server is not seen.
+func (p *Peer) Checked() time.Time { return time.Unix(0, p.tap.checked.Load()) }
+
 // Offer gives the requester's description, complete with host candidates. ctx
 // bounds the wait for them.
 func (p *Peer) Offer(ctx context.Context) (datasync.Description, error) {
