@@ -58,13 +58,14 @@ type peer struct {
 	clock       clock
 	laps        laps
 
+	ownObject atomic.Pointer[string] // its address, from when it is allocated on
+
 	out   atomic.Pointer[channel] // set once the data channel is open
 	pulse atomic.Pointer[pulse]   // likewise
 
 	// Guarded by the stub's mutex.
 	info      *pb.Peer
 	now       standing
-	ownObject string // its address, from when it is allocated on
 	liveSince time.Time
 	listeners []*client.Listener
 	heir      bool  // its place is among the heirs
@@ -76,6 +77,14 @@ type peer struct {
 type invitation struct {
 	datasync.Invitation
 	request *pb.Message
+}
+
+// ours is the address of the own Connection object; empty while it has none.
+func (p *peer) ours() string {
+	if object := p.ownObject.Load(); object != nil {
+		return *object
+	}
+	return ""
 }
 
 func (p *peer) live() bool { return p.now.state == status.Live }

@@ -121,7 +121,7 @@ func (p *peer) announce(state status.State, reason string) {
 func (p *peer) allocate(ctx context.Context) {
 	object, err := p.stub.addresses.take(ctx)
 	if err == nil {
-		p.stub.own(p, object)
+		p.ownObject.Store(&object)
 		err = p.listen(ctx, object, p.objectMessage)
 	}
 	if err == nil {
@@ -313,7 +313,7 @@ func (p *peer) leave(ctx context.Context) {
 	if p.observer != nil {
 		p.stub.addresses.unfollow(p.observer.URL())
 	}
-	if object := p.stub.objectOf(p); object != "" {
+	if object := p.ours(); object != "" {
 		p.stub.addresses.release(object)
 	}
 	p.stub.mu.Lock()

@@ -78,7 +78,7 @@ func (p *peer) take(c *channel, m *pb.Message) {
 		p.answerPeer(c, m, fault.New(fault.BadRequest, "a P2P stub takes no %s over its data channel", m.Type))
 		return
 	}
-	if object := p.stub.objectOf(p); object != "" && m.To == object+address.ChangesSuffix {
+	if object := p.ours(); object != "" && m.To == object+address.ChangesSuffix {
 		p.stub.metrics.drop(dropChanges)
 		return
 	}

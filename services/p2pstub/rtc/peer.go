@@ -84,7 +84,7 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 		return nil, err
 	}
 	t := &tap{mux: m}
-	api := webrtc.NewAPI(webrtc.WithSettingEngine(settings(t, e.given)))
+	api := webrtc.NewAPI(webrtc.WithSettingEngine(e.settings(t)))
 	pc, err := api.NewPeerConnection(e.config)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "peer connection: %w", err)
