@@ -218,7 +218,8 @@ func (p *peer) opened(raw *rtc.Channel) {
 	}
 	c, decoder := newChannel(raw, name, p.stub.limits, p.stub.metrics)
 	c.flow = message.Announces(theirs.Flow)
-	u := newPulse(p, theirs.Heartbeat)
+	reader := raw.NewReader(largestPacket(name))
+	u := newPulse(p, theirs.Heartbeat, reader.Rest)
 	p.wake = c.wake
 	p.pulse.Store(u)
 	p.out.Store(c)
@@ -230,7 +231,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 			p.log.Debug("no heartbeats", "error", err)
 		}
 	}
-	p.work.Go(func() { p.read(raw, c, u, decoder) })
+	p.work.Go(func() { p.read(reader, c, u, decoder) })
 	p.work.Go(func() { u.run(p.ctx) })
 	p.startHeart()
 }

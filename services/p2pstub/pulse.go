@@ -27,6 +27,7 @@ type pulse struct {
 	conn     *rtc.Peer
 	answers  bool // the other side answers heartbeats
 	began    time.Time
+	onRest   func() // a rest begins
 	wake     chan struct{}
 	channel  atomic.Pointer[rtc.Channel] // for heartbeats, once it is open
 	heardAt  atomic.Int64                // since began
@@ -73,10 +74,10 @@ const (
 	hurry = 10 * time.Second
 )
 
-func newPulse(p *peer, answers bool) *pulse {
+func newPulse(p *peer, answers bool, onRest func()) *pulse {
 	now := time.Now()
 	return &pulse{
-		peer: p, conn: p.rtc, answers: answers, began: now, nextBeat: now, wake: make(chan struct{}, 1),
+		peer: p, conn: p.rtc, answers: answers, onRest: onRest, began: now, nextBeat: now, wake: make(chan struct{}, 1),
 		health: health{beat: p.stub.limits.Heartbeat, quiet: p.stub.limits.Quiet},
 	}
 }

@@ -30,6 +30,7 @@ func (u *pulse) rest(now time.Time) {
 			return
 		}
 		u.health.beat, u.health.quiet = slowSteps*l.Heartbeat, slowSteps*l.Quiet
+		u.onRest()
 	case resting && !due():
 		u.resting.Store(false)
 		u.health.beat, u.health.quiet = l.Heartbeat, l.Quiet

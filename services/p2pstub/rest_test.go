@@ -13,7 +13,7 @@ func TestRest(t *testing.T) {
 	limits := Limits{Heartbeat: time.Second, Quiet: 4 * time.Second, Rest: 10 * time.Second}
 	began := time.Now()
 	u := &pulse{
-		peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: began, wake: make(chan struct{}, 1),
+		peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: began, onRest: func() {}, wake: make(chan struct{}, 1),
 		health: health{beat: limits.Heartbeat, quiet: limits.Quiet},
 	}
 	at := func(d time.Duration) time.Time { return began.Add(d) }
