@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -122,10 +123,10 @@ func (p *peer) allocate(ctx context.Context) {
 	object, err := p.stub.addresses.take(ctx)
 	if err == nil {
 		p.ownObject.Store(&object)
-		err = p.listen(ctx, object, p.objectMessage)
-	}
-	if err == nil {
-		err = p.listen(ctx, object+address.SubscriptionSuffix, p.objectMessage)
+		var both errgroup.Group // the set-up waits for the bus once
+		both.Go(func() error { return p.listen(ctx, object, p.objectMessage) })
+		both.Go(func() error { return p.listen(ctx, object+address.SubscriptionSuffix, p.objectMessage) })
+		err = both.Wait()
 	}
 	p.post(func() {
 		if err != nil {

@@ -26,7 +26,7 @@ const ReceiveBuffer = 4 << 20
 // some times framing.Window, which our own peers keep to. An older peer that
 // fills it is stopped until it tries again, as pion does not say that there is
 // room.
-const sctpBuffer = 4 << 20
+const sctpBuffer = 2 << 20
 
 // DefaultPatience is Config.Patience where that is zero: a path that is quiet for
 // this long has most likely changed.

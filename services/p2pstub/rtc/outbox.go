@@ -1,11 +1,13 @@
 package rtc
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -118,13 +120,18 @@ func (o *outbox) run() {
 		if one == nil {
 			return
 		}
-		if !one.write(o.socket, control) {
-			o.mu.Lock()
-			o.cuts = false // it never will: the route has no checksums of its own, for instance
-			o.mu.Unlock()
+		if err := one.write(o.socket, control); errors.Is(err, syscall.EIO) {
+			o.cutsNot()
 		}
 		o.sent(one)
 	}
+}
+
+// cutsNot notes that the system does not cut, as on a device without checksums.
+func (o *outbox) cutsNot() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.cuts = false
 }
 
 // next waits for a burst, and lets it grow while the other goroutines run; nil when the
@@ -154,13 +161,12 @@ func (o *outbox) await() bool {
 	return !o.closed
 }
 
-// write sends a burst; false when the system did not cut it, and it was sent in pieces.
-// Datagrams that the system refuses are lost, as on the way.
-func (b *burst) write(socket *net.UDPConn, control []byte) (cut bool) {
+// write sends a burst: in pieces where the system does not cut it, and says why. What it
+// refuses then is lost, as on the way.
+func (b *burst) write(socket *net.UDPConn, control []byte) (err error) {
 	if b.count > 1 {
-		_, _, err := socket.WriteMsgUDPAddrPort(b.data, cutInto(control, b.size), b.to)
-		if err == nil {
-			return true
+		if _, _, err = socket.WriteMsgUDPAddrPort(b.data, cutInto(control, b.size), b.to); err == nil {
+			return nil
 		}
 	}
 	for rest := b.data; len(rest) > 0; {
@@ -168,7 +174,7 @@ func (b *burst) write(socket *net.UDPConn, control []byte) (cut bool) {
 		_, _ = socket.WriteToUDPAddrPort(rest[:n], b.to)
 		rest = rest[n:]
 	}
-	return b.count == 1
+	return err
 }
 
 func (o *outbox) sent(one *burst) {
