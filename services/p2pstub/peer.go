@@ -216,7 +216,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 	if theirs.Announces(framing.PeerBus) {
 		name = framing.PeerBus
 	}
-	c, decoder := newChannel(raw, name, p.stub.limits, p.stub.metrics)
+	c, decoder := newChannel(raw, name, theirs.Sequels, p.stub.limits, p.stub.metrics)
 	c.flow = message.Announces(theirs.Flow)
 	reader := raw.NewReader(largestPacket(name))
 	u := newPulse(p, theirs.Heartbeat, reader.Rest)

@@ -201,7 +201,7 @@ func (p *peer) invite() {
 func (p *peer) data(d datasync.Description) datasync.Connection {
 	return datasync.Connection{
 		Runtime: p.stub.runtime.Text, Owner: p.public, Description: &d, Candidates: []datasync.Candidate{},
-		Framing: []string{framing.PeerBus}, Flow: []string{message.FlowV1}, Heartbeat: true, Replaces: p.replaces,
+		Framing: []string{framing.PeerBus}, Sequels: true, Flow: []string{message.FlowV1}, Heartbeat: true, Replaces: p.replaces,
 	}
 }
 
