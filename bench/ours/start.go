@@ -5,9 +5,13 @@ import (
 	"errors"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
 	"github.com/peerbus/peerbus/bench/drive"
 	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // Starter starts all-in-one runtimes of a domain, one after the other.
@@ -36,15 +40,23 @@ func (s *Starter) Start(ctx context.Context) (*drive.Started, error) {
 		return nil, err
 	}
 	p := r.Processes["runtime"]
-	if err := awaitReady(ctx, peerbusv1.NewRegistryClient(r.Registry)); err != nil {
+	if err := awaitReady(ctx, r.RegistryAddr); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
 	return &drive.Started{PID: p.PID(), Took: time.Since(began), Close: p.Stop}, nil
 }
 
-// awaitReady asks more often than local.WaitReady, whose pauses would be seen.
-func awaitReady(ctx context.Context, registry peerbusv1.RegistryClient) error {
+// awaitReady connects and asks more often than local.WaitReady, whose pauses would be
+// seen: a connection that is refused is tried again after 50 ms.
+func awaitReady(ctx context.Context, addr string) error {
 	const pause = time.Millisecond
+	at := backoff.Config{BaseDelay: pause, Multiplier: 1, MaxDelay: pause}
+	conn, err := rpc.Dial(addr, rpc.Security{}, grpc.WithConnectParams(grpc.ConnectParams{Backoff: at, MinConnectTimeout: startTime}))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	registry := peerbusv1.NewRegistryClient(conn)
 	for {
 		resp, err := registry.GetRuntime(ctx, &peerbusv1.GetRuntimeRequest{})
 		if err == nil {

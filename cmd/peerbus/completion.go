@@ -79,7 +79,7 @@ func contextNames(environ []string) completer {
 
 func completeContexts(root *cobra.Command, environ []string) {
 	walk(root, func(c *cobra.Command) {
-		if c.LocalNonPersistentFlags().Lookup(flagContext) == nil {
+		if c.Flags().Lookup(flagContext) == nil {
 			return
 		}
 		names := contextNames(environ)

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/peerbus/peerbus/internal/config"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -113,16 +112,14 @@ func newRoot(environ []string) *cobra.Command {
 		contextCommand(environ), demoCommand(), versionCommand(),
 	)
 	addCompletion(root, environ)
-	known := map[string]bool{}
 	walk(root, func(c *cobra.Command) {
 		if c != root {
 			c.Args = usage(c.Args)
 		}
-		c.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		err := config.Load(cmd.Flags(), environ, config.Rules{
-			Known:     func(name string) bool { return known[name] },
+			Known:     func(name string) bool { return knownFlag(root, name) },
 			StandsFor: map[string][]string{flagAddr: {flagBusAddr, flagRegistryAddr}},
 			Below:     func() (string, map[string]string, error) { return contextOf(cmd.Flags(), environ) },
 		})
@@ -132,6 +129,12 @@ func newRoot(environ []string) *cobra.Command {
 		return checkAddresses(cmd.Flags())
 	}
 	return root
+}
+
+// knownFlag tells whether any command has a flag.
+func knownFlag(root *cobra.Command, name string) (known bool) {
+	walk(root, func(c *cobra.Command) { known = known || c.LocalFlags().Lookup(name) != nil })
+	return known
 }
 
 // walk calls f with a command and all below it.

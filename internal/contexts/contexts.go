@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -23,7 +22,11 @@ type File struct {
 	Contexts map[string]Context `yaml:"contexts,omitempty"`
 }
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+// isName tells what may be the name of a context.
+func isName(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	return s != "" && len(s) <= 64 && strings.Trim(s, letters+"._-") == "" && strings.Trim(s[:1], letters) == ""
+}
 
 // Add puts a new context in. The first one becomes the current one.
 func (f *File) Add(name string, c Context) error {
@@ -78,7 +81,7 @@ func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.Contexts)) }
 
 // check tells what is wrong with a context.
 func check(name string, c Context) error {
-	if !nameForm.MatchString(name) {
+	if !isName(name) {
 		return fault.New(fault.BadRequest, "context %q: want letters, digits, '.', '_' and '-', at most 64", name).In("context")
 	}
 	if len(c) == 0 {

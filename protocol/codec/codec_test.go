@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -178,6 +179,11 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if kind := int(kind) % len(frames); kind >= 4 { // those of a session
+			if raw, err := (GRPC{}).Marshal(session(t, b)); err != nil || !sameMessages(raw.Materialize(), written.Materialize()) {
+				t.Fatalf("%v: goes on as %x, want %x", err, raw, written)
+			}
+		}
 		var again pb.AttachRequest
 		if request, ok := got.(*pb.AttachRequest); ok {
 			if err := proto.Unmarshal(written.Materialize(), &again); err != nil || len(again.Posts) != len(request.Posts) {
@@ -185,6 +191,13 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// sameMessages tells whether two frames of a session have the same in them.
+func sameMessages(a, b []byte) bool {
+	var one, other pb.MessageNodeConnectRequest
+	return proto.Unmarshal(a, &one) == nil && proto.Unmarshal(b, &other) == nil &&
+		slices.EqualFunc(one.Messages, other.Messages, func(a, b *pb.Message) bool { return proto.Equal(a, b) })
 }
 
 // changing is a message that is changed after it was measured.
@@ -208,6 +221,77 @@ func TestAMessageThatIsChangedMeanwhile(t *testing.T) {
 		m := &pb.Message{To: "hyperty://example.org/1", Body: make([]byte, 100)}
 		if err := encode(changing{alone{m}, change}, make([]byte, Size(m))); !errors.Is(err, errChanged) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// session reads a frame of a session as a Message Node does.
+func session(t *testing.T, b []byte) (m Messages) {
+	t.Helper()
+	if err := (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestMessagesGoOnAsTheyCame(t *testing.T) {
+	one, _ := filled(&pb.Message{}).(*pb.Message)
+	plain := &pb.Message{Id: "1", To: "b", Body: []byte("{}")}
+	want := &pb.MessageNodeConnectRequest{Messages: []*pb.Message{one, plain, plain, {To: "c", Flow: &pb.Flow{Runtime: "r"}}}}
+	b, err := proto.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := append(slices.Clone(b), 0x8a, 0x00, 0x00) // one more; package proto reads it
+	for _, frame := range [][]byte{b, odd} {
+		got := session(t, frame)
+		for i, m := range want.Messages {
+			if !proto.Equal(got[i].Message, m) || got[i].Size() != proto.Size(m) {
+				t.Errorf("message %d is %v, of %d bytes", i, got[i].Message, got[i].Size())
+			}
+		}
+	}
+	got := session(t, b)
+	got[1] = Carried{Message: &pb.Message{Id: "2"}} // it was changed
+	out, err := GRPC{}.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Messages[1] = &pb.Message{Id: "2"}
+	var read pb.MessageNodeConnectResponse
+	if err := proto.Unmarshal(out.Materialize(), &read); err != nil || len(read.Messages) != 4 {
+		t.Fatal(err, &read)
+	}
+	for i, m := range read.Messages {
+		if !proto.Equal(m, want.Messages[i]) {
+			t.Errorf("message %d went on as %v", i, m)
+		}
+	}
+}
+
+// Messages of a frame to one receiver share a copy, of no more than a bound; others do not.
+func TestMessagesOfOneReceiverShareTheirBytes(t *testing.T) {
+	var all []*pb.Message
+	for _, to := range []string{"a", "a", "b", "b"} {
+		all = append(all, &pb.Message{To: to, Body: make([]byte, 1000)})
+	}
+	all = append(all, &pb.Message{To: "b", Body: make([]byte, together-1000)}, &pb.Message{To: "b"})
+	b, err := proto.Marshal(&pb.MessageNodeConnectRequest{Messages: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := session(t, b)
+	var sizes []int
+	for rest := got; len(rest) > 0; {
+		n, _ := rest.run()
+		sizes, rest = append(sizes, n), rest[n:]
+	}
+	if !slices.Equal(sizes, []int{2, 2, 2}) {
+		t.Errorf("%v messages are together", sizes)
+	}
+	for i, c := range got {
+		if cap(c.Encoded) != len(c.Encoded) {
+			t.Errorf("what is appended to message %d goes into the next one", i)
 		}
 	}
 }

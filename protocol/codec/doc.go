@@ -14,6 +14,8 @@
 //
 // What is decoded shares one copy of its bytes, made for each message by itself: a
 // message that is kept keeps nothing of the frame that it came in.
+// Messages of a session (Messages) share one with those behind them that have the same
+// receiver, up to a bound, and have the bytes that they came in.
 //
 // Texts are checked to be UTF-8 when they are decoded. Whoever makes a message checks
 // them (message.CheckText), so encoding does not.

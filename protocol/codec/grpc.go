@@ -34,9 +34,11 @@ func asWritten(v any) written {
 	case *pb.ListenResponse:
 		return listened{v, nil}
 	case *pb.MessageNodeConnectRequest:
-		return messages(v.GetMessages())
+		return carry(v.GetMessages())
 	case *pb.MessageNodeConnectResponse:
-		return messages(v.GetMessages())
+		return carry(v.GetMessages())
+	case Messages:
+		return v
 	}
 	return nil
 }
@@ -98,15 +100,11 @@ func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
 	case *pb.ListenResponse:
 		return read(data, v, readListened)
 	case *pb.MessageNodeConnectRequest:
-		return read(data, v, func(f frame, m *pb.MessageNodeConnectRequest) error {
-			m.Reset()
-			return readMessages(f, &m.Messages, m)
-		})
+		return read(data, v, readConnectRequest)
 	case *pb.MessageNodeConnectResponse:
-		return read(data, v, func(f frame, m *pb.MessageNodeConnectResponse) error {
-			m.Reset()
-			return readMessages(f, &m.Messages, m)
-		})
+		return read(data, v, readConnectResponse)
+	case *Messages:
+		return read(data, v, readSession)
 	}
 	return reflected.Unmarshal(data, v)
 }

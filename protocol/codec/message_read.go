@@ -22,6 +22,11 @@ func UnmarshalShared(data []byte, m *pb.Message) error {
 // readMessage reads an empty message. It shares data from then on, unless before says
 // otherwise, which is of the message before it, or nil.
 func readMessage(data []byte, m *pb.Message, before *known) error {
+	return readMessageWith(data, m, before, nil)
+}
+
+// readMessageWith is readMessage of one whose flow is made with those of others.
+func readMessageWith(data []byte, m *pb.Message, before *known, flows *flowsOf) error {
 	r := reader{b: data}
 	before.begin(len(data))
 	for r.next() {
@@ -55,7 +60,7 @@ func readMessage(data []byte, m *pb.Message, before *known) error {
 			m.Number = r.v
 		case tag(14, bytes):
 			r.long = before.own(r.long)
-			m.Flow = sub(&r, m.Flow, readFlow)
+			m.Flow = subWith(&r, m.Flow, flows.next, readFlow)
 		default:
 			r.skip()
 		}
@@ -65,11 +70,16 @@ func readMessage(data []byte, m *pb.Message, before *known) error {
 
 // sub reads a field that is a message. One that comes twice is odd.
 func sub[M any](r *reader, have *M, read func([]byte, *M) error) *M {
+	return subWith(r, have, func() *M { return new(M) }, read)
+}
+
+// subWith is sub of one that is made by something.
+func subWith[M any](r *reader, have *M, made func() *M, read func([]byte, *M) error) *M {
 	if have != nil {
 		r.odd = true
 		return have
 	}
-	m := new(M)
+	m := made()
 	if err := read(r.long, m); err != nil {
 		r.err = err
 	}

@@ -1,25 +1,52 @@
 package codec
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
-// messages are frames of a session, which are nothing but messages.
-type messages []*pb.Message
+// Carried is a message with the bytes that it came in, which go on as they are when
+// nothing of it is changed.
+type Carried struct {
+	Message *pb.Message
+	Encoded []byte // nil: it is to be encoded
+}
 
-func (m messages) size() (n int) {
+// Size is that of the message in bytes, encoded.
+func (c Carried) Size() int {
+	if c.Encoded != nil {
+		return len(c.Encoded)
+	}
+	return Size(c.Message)
+}
+
+// SizeInFrame is what it takes of a frame, in bytes.
+func (c Carried) SizeInFrame() int { return sizeWith(c.Size()) }
+
+// Messages is a frame of a session as a Message Node and its stubs have it: a
+// MessageNodeConnectRequest or a MessageNodeConnectResponse, which are nothing but
+// messages.
+//
+// What is read is made together: messages of a frame that have one receiver share a copy
+// of their bytes, as they mostly go on together.
+type Messages []Carried
+
+func (m Messages) size() (n int) {
 	for _, one := range m {
-		n += sizeWith(Size(one))
+		n += one.SizeInFrame()
 	}
 	return n
 }
 
-func (m messages) write(w *writer) error {
+func (m Messages) write(w *writer) error {
 	for i := len(m) - 1; i >= 0; i-- {
 		end := w.at
-		if err := w.message(m[i]); err != nil {
+		if m[i].Encoded != nil {
+			w.raw(m[i].Encoded)
+		} else if err := w.message(m[i].Message); err != nil {
 			return err
 		}
 		w.close(1, end)
@@ -27,15 +54,152 @@ func (m messages) write(w *writer) error {
 	return nil
 }
 
-// readMessages reads such a frame, whose field of messages is into.
-func readMessages(f frame, into *[]*pb.Message, whole proto.Message) error {
+// carry makes a frame of messages that are all to be encoded.
+func carry(messages []*pb.Message) Messages {
+	m := make(Messages, len(messages))
+	for i, one := range messages {
+		m[i].Message = one
+	}
+	return m
+}
+
+func readSession(f frame, into *Messages) error {
+	var whole pb.MessageNodeConnectRequest
+	m, err := readMessages(f, &whole)
+	if m == nil {
+		m = carry(whole.Messages)
+	}
+	*into = m
+	return err
+}
+
+func readConnectRequest(f frame, m *pb.MessageNodeConnectRequest) error {
+	m.Reset()
+	all, err := readMessages(f, m)
+	if all != nil {
+		m.Messages = all.list()
+	}
+	return err
+}
+
+func readConnectResponse(f frame, m *pb.MessageNodeConnectResponse) error {
+	m.Reset()
+	all, err := readMessages(f, m)
+	if all != nil {
+		m.Messages = all.list()
+	}
+	return err
+}
+
+// readMessages reads a frame that is nothing but messages. What package proto has to
+// read goes into whole, and it gives none.
+func readMessages(f frame, whole proto.Message) (Messages, error) {
 	r := reader{b: f.data}
+	var all Messages
 	for r.next() {
 		if r.tag != tag(1, bytes) {
 			r.skip()
 			continue
 		}
-		*into = append(*into, f.field(&r, nil))
+		all = append(all, Carried{Encoded: r.long})
 	}
-	return r.end(f.data, whole)
+	switch {
+	case r.err != nil:
+		return nil, r.err
+	case r.odd || len(r.rest) > 0:
+		return nil, proto.Unmarshal(f.data, whole)
+	}
+	return all, all.read(f)
+}
+
+// together is how many bytes of messages share a copy at most. One that is kept longer
+// than the others keeps no more than that.
+const together = 16 << 10
+
+// read reads the messages of a frame, of which there are the bytes.
+func (m Messages) read(f frame) error {
+	for len(m) > 0 {
+		n, size := m.run()
+		if err := m[:n].readRun(f, size); err != nil {
+			return err
+		}
+		m = m[n:]
+	}
+	return nil
+}
+
+// run gives how many of the first ones share a copy, and of how many bytes.
+func (m Messages) run() (n, size int) {
+	to := receiver(m[0].Encoded)
+	for n, size = 1, len(m[0].Encoded); n < len(m); n++ {
+		next := m[n].Encoded
+		if size+len(next) > together || string(receiver(next)) != string(to) {
+			break
+		}
+		size += len(next)
+	}
+	return n, size
+}
+
+// readRun reads messages that share a copy of their bytes, unless they may keep those of
+// the frame.
+func (m Messages) readRun(f frame, size int) error {
+	b, before := f.data, 0
+	if f.lent || size < len(b)/2 {
+		last := m[len(m)-1].Encoded
+		before = f.place(m[0].Encoded)
+		b = slices.Clone(b[before : f.place(last)+len(last)]) // one behind the other
+	}
+	made := make([]pb.Message, len(m))
+	flows := flowsOf{left: len(m)}
+	for i := range m {
+		begin := f.place(m[i].Encoded) - before
+		end := begin + len(m[i].Encoded)
+		m[i] = Carried{&made[i], b[begin:end:end]}
+		if err := readMessageWith(m[i].Encoded, &made[i], nil, &flows); err != nil {
+			return err
+		}
+		flows.left--
+	}
+	return nil
+}
+
+// place is where a part of the frame begins in it. Its capacity goes on to the end.
+func (f frame) place(part []byte) int { return cap(f.data) - cap(part) }
+
+// receiver finds the field `to` of an encoded message; nil when it is odd.
+func receiver(encoded []byte) []byte {
+	for r := (reader{b: encoded}); r.next(); {
+		if r.tag == tag(4, bytes) {
+			return r.long
+		}
+	}
+	return nil
+}
+
+// flowsOf makes the flows of messages together; nil makes each by itself.
+type flowsOf struct {
+	left int // messages that may have one
+	made []pb.Flow
+}
+
+func (f *flowsOf) next() *pb.Flow {
+	if f == nil {
+		return &pb.Flow{}
+	}
+	if len(f.made) == 0 {
+		f.made = make([]pb.Flow, f.left)
+	}
+	one := &f.made[0]
+	f.made = f.made[1:]
+	return one
+}
+
+// list gives the messages without their bytes.
+func (m Messages) list() []*pb.Message {
+	list := make([]*pb.Message, len(m))
+	for i, one := range m {
+		list[i] = one.Message
+	}
+	return list
 }

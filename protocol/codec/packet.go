@@ -18,6 +18,25 @@ func UnmarshalFrame(data []byte, m *pb.Frame) error {
 			m.Fragment = sub(&r, m.Fragment, readFragment)
 		case tag(4, varint):
 			m.Consumed = r.v
+		case tag(5, bytes):
+			m.Sequels = append(m.Sequels, sub(&r, nil, f.sequel))
+		default:
+			r.skip()
+		}
+	}
+	return r.end(data, m)
+}
+
+func (f frame) sequel(data []byte, m *pb.Sequel) error {
+	r := reader{b: data}
+	for r.next() {
+		switch r.tag {
+		case tag(1, bytes):
+			m.Message = f.field(&r, m.Message)
+		case tag(2, varint):
+			m.Same = uint32(r.v) //nolint:gosec // as protobuf has it
+		case tag(3, varint):
+			m.SameId = uint32(r.v) //nolint:gosec // as protobuf has it
 		default:
 			r.skip()
 		}

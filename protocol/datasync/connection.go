@@ -23,6 +23,8 @@ type Connection struct {
 	Candidates  []Candidate  `json:"iceCandidates"`
 	// Framing are the framings that the reporter knows besides the older one.
 	Framing []string `json:"framing,omitempty"`
+	// Sequels says that it takes packets of peerbus.v1 with sequels.
+	Sequels bool `json:"sequels,omitempty"`
 	// Flow are the kinds of flow that it knows.
 	Flow []string `json:"flow,omitempty"`
 	// Heartbeat says that it answers heartbeats, and restarts ICE.
@@ -66,6 +68,7 @@ func (o Object) Connection() Connection {
 	pick(o.Data["runtimeURL"], &c.Runtime)
 	pick(o.Data["owner"], &c.Owner)
 	pick(o.Data["framing"], &c.Framing)
+	pick(o.Data["sequels"], &c.Sequels)
 	pick(o.Data["flow"], &c.Flow)
 	pick(o.Data["heartbeat"], &c.Heartbeat)
 	pick(o.Data["replaces"], &c.Replaces)

@@ -8,7 +8,8 @@
 //	             │ Frame: m1 m2 │ │ m3.0 │ │ Frame: m4 m5 m6   │ │ m3.1 │ …
 //	             └──────────────┘ └──────┘ └───────────────────┘ └──────┘
 //	             small messages share a packet of some 16 KiB; a long one is
-//	             cut up, and the pieces of several take turns with the rest
+//	             cut up, and the pieces of several take turns with the rest;
+//	             m2 leaves out what it has in common with m1 (sequel.go)
 //
 //	rethink      ┌────────────────────────────────┐ ┌──────────────────┐
 //	             │ text {"uuid","data":{…m1…}}    │ │ binary uuid data │ …

@@ -100,6 +100,8 @@ func (p Progress) Provisional() *pb.Message {
 // Options of a channel.
 type Options struct {
 	Limits Limits
+	// Sequels says that the peer takes them (peerbus.v1 alone).
+	Sequels bool
 	// Now is for the sending time that older peers want; nil takes time.Now.
 	Now func() time.Time
 	// UUID names a message of the older framing; nil draws one of 12 characters.
@@ -111,7 +113,7 @@ type Options struct {
 func New(name string, o Options) (Encoder, Decoder) {
 	o.Limits = o.Limits.orDefaults()
 	if name == PeerBus {
-		return newPeerBusEncoder(o.Limits), newPeerBusDecoder(o.Limits)
+		return newPeerBusEncoder(o.Limits, o.Sequels), newPeerBusDecoder(o.Limits)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

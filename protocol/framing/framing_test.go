@@ -504,8 +504,8 @@ func TestTextContentStaysText(t *testing.T) {
 }
 
 func fuzz(f *testing.F, name string) {
-	e, _ := framing.New(name, options())
-	for _, m := range []*pb.Message{msg(1, "b", 5), binaryMsg(2, 20_000), msg(3, "b", 20_000)} {
+	e, _ := framing.New(name, withSequels())
+	for _, m := range append(inFlow(3), msg(1, "b", 5), binaryMsg(2, 20_000), msg(3, "b", 20_000)) {
 		if err := e.Add(m); err != nil {
 			f.Fatal(err)
 		}

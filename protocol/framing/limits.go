@@ -9,6 +9,10 @@ type Limits struct {
 	// 16 KiB: what every WebRTC implementation takes, and long enough that its cost per
 	// byte is low.
 	Packet int
+	// Whole is how many bytes the messages of a packet with sequels have at most.
+	// Default 8 times Packet: messages of a few bytes between long addresses become as
+	// much shorter.
+	Whole int
 	// Text is the largest text packet of the older framing in bytes. Default
 	// 64 KiB, the limit of a channel whose description states none (RFC 8841).
 	Text int
@@ -33,7 +37,7 @@ const Headroom = 512
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
 	return Limits{
-		Packet: 16 << 10, Text: 64 << 10, Message: message.MaxSize,
+		Packet: 16 << 10, Whole: 128 << 10, Text: 64 << 10, Message: message.MaxSize,
 		Transfers: 64, Reassembly: 16 << 20, Interleaved: 8,
 	}
 }
@@ -44,7 +48,7 @@ func (l Limits) orDefaults() Limits {
 		have *int
 		or   int
 	}{
-		{&l.Packet, d.Packet}, {&l.Text, d.Text}, {&l.Message, d.Message},
+		{&l.Packet, d.Packet}, {&l.Whole, d.Whole}, {&l.Text, d.Text}, {&l.Message, d.Message},
 		{&l.Transfers, d.Transfers}, {&l.Reassembly, d.Reassembly}, {&l.Interleaved, d.Interleaved},
 	} {
 		if *f.have <= 0 {

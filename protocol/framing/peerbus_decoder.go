@@ -29,6 +29,9 @@ func (d *peerBusDecoder) Decode(p Packet) (Received, error) {
 		return Received{Consumed: f.Consumed}, nil
 	}
 	r.Messages = f.Messages
+	if err := d.sequels(f.Sequels, &r); err != nil {
+		return r, err
+	}
 	for _, n := range f.Cancelled {
 		r.Cancelled = append(r.Cancelled, Cancel{Number: n})
 	}
@@ -37,6 +40,26 @@ func (d *peerBusDecoder) Decode(p Packet) (Received, error) {
 	}
 	err := d.fragment(f.Fragment, &r)
 	return r, err
+}
+
+// sequels completes them. They may be far longer than their packet, up to a bound.
+func (d *peerBusDecoder) sequels(all []*pb.Sequel, r *Received) error {
+	whole := 0
+	for _, s := range all {
+		var before *pb.Message
+		if n := len(r.Messages); n > 0 {
+			before = r.Messages[n-1]
+		}
+		m, err := complete(s, before)
+		if err != nil {
+			return err
+		}
+		if whole += codec.Size(m); whole > d.limit.Whole {
+			return fault.New(fault.TooLarge, "the messages of a packet have more than %d bytes", d.limit.Whole)
+		}
+		r.Messages = append(r.Messages, m)
+	}
+	return nil
 }
 
 func (d *peerBusDecoder) fragment(f *pb.Fragment, r *Received) error {

@@ -17,6 +17,7 @@ const (
 	frameFragment  = 2
 	frameCancelled = 3
 	frameConsumed  = 4
+	frameSequels   = 5
 )
 
 // fragmentOverhead bounds what pb.Fragment and pb.Frame add to a piece.
@@ -44,6 +45,7 @@ type outbound struct {
 
 type peerBusEncoder struct {
 	limits    Limits
+	sequels   *sequels // nil: the peer does not take them
 	short     []shortMessage
 	long      []*outbound // the first Limits.Interleaved take turns
 	lanes     map[lane]*outbound
@@ -57,9 +59,13 @@ type peerBusEncoder struct {
 	buf       []byte
 }
 
-func newPeerBusEncoder(l Limits) *peerBusEncoder {
+func newPeerBusEncoder(l Limits, withSequels bool) *peerBusEncoder {
 	l.Packet += Headroom
-	return &peerBusEncoder{limits: l, lanes: map[lane]*outbound{}}
+	e := &peerBusEncoder{limits: l, lanes: map[lane]*outbound{}}
+	if withSequels {
+		e.sequels = &sequels{}
+	}
+	return e
 }
 
 func (e *peerBusEncoder) Pending() int { return e.pending }
@@ -127,14 +133,16 @@ func (e *peerBusEncoder) frame() Packet {
 		b = protowire.AppendVarint(b, n)
 	}
 	e.cancelled = e.cancelled[:0]
-	n := 0
+	n, whole := 0, 0
 	for _, s := range e.short {
-		if len(b) > 0 && len(b)+entrySize(s.size) > e.limits.Packet {
+		at := len(b)
+		if whole += s.size; at > 0 && whole > e.limits.Whole {
 			break
 		}
-		b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(s.size)) //nolint:gosec // sizes are positive
-		b = appendMessage(b, s.message)
+		if b = e.entry(b, s, n); at > 0 && len(b) > e.limits.Packet {
+			b = b[:at]
+			break
+		}
 		e.pending -= s.size
 		n++
 	}
@@ -143,6 +151,16 @@ func (e *peerBusEncoder) frame() Packet {
 	e.short = e.short[n:]
 	e.buf = b
 	return Packet{Data: b}
+}
+
+// entry appends a message that is the n-th of its packet.
+func (e *peerBusEncoder) entry(b []byte, s shortMessage, n int) []byte {
+	if e.sequels != nil && n > 0 {
+		return e.sequels.append(b, s.message, e.short[n-1].message)
+	}
+	b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(s.size)) //nolint:gosec // sizes are positive
+	return appendMessage(b, s.message)
 }
 
 // appendMessage cannot fail: what cannot be encoded (a string that is no UTF-8)

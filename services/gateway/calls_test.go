@@ -71,7 +71,11 @@ func TestTheDescriptionIsWhatIsServed(t *testing.T) {
 			d.isServed(path, method, operations[strings.ToLower(method)] != nil)
 		}
 	}
-	for _, ref := range regexp.MustCompile(`"#/definitions/(\w+)"`).FindAllStringSubmatch(string(d.openapi), -1) {
+	whole, err := described()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range regexp.MustCompile(`"#/definitions/(\w+)"`).FindAllStringSubmatch(string(whole), -1) {
 		if doc.Definitions[ref[1]] == nil {
 			t.Errorf("there is no definition %s", ref[1])
 		}

@@ -1,25 +1,35 @@
 package gateway
 
 import (
+	_ "embed"
 	"net/http"
+	"sync"
 
-	"github.com/swaggest/swgui"
-	"github.com/swaggest/swgui/v5emb"
+	"github.com/swaggest/swgui/v5/static"
+	"github.com/vearutop/statigz"
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/web"
 )
 
-// docsPage is /docs/, from files in the binary.
-func docsPage() http.HandlerFunc {
-	page := v5emb.NewHandlerWithConfig(swgui.Config{
-		Title: "peerbus", SwaggerJSON: "/openapi.json", BasePath: "/docs/",
-		SettingsUI: map[string]string{"validatorUrl": "null"}, // nothing is asked of other hosts
-	})
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", docsPolicy)
-		page.ServeHTTP(&jsonNotFound{ResponseWriter: w, path: r.URL.Path}, r)
+// docsIndex is the page, which shows /openapi.json with Swagger UI.
+//
+//go:embed docs.html
+var docsIndex []byte
+
+// docsFiles are Swagger UI's own. They are read when somebody asks for them: most
+// gateways are never asked.
+var docsFiles = sync.OnceValue(func() http.Handler { return http.StripPrefix("/docs/", statigz.FileServer(static.FS)) })
+
+// serveDocs is /docs/, from files in the binary.
+func serveDocs(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", docsPolicy)
+	if r.URL.Path == "/docs/" {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write(docsIndex)
+		return
 	}
+	docsFiles().ServeHTTP(&jsonNotFound{ResponseWriter: w, path: r.URL.Path}, r)
 }
 
 // docsPolicy keeps the page to this gateway, and others' pages from framing it.
@@ -50,9 +60,17 @@ func (w *jsonNotFound) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-func (g *Gateway) serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+// described is /openapi.json, put together when somebody asks for it.
+var described = sync.OnceValues(describe)
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	text, err := described()
+	if err != nil {
+		writeError(w, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(g.openapi)
+	_, _ = w.Write(text)
 }
 
 func serveModule(w http.ResponseWriter, _ *http.Request) {

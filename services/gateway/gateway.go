@@ -41,7 +41,6 @@ type Gateway struct {
 	registry pb.RegistryClient
 	health   healthpb.HealthClient // of the bus
 	metrics  *metrics
-	openapi  []byte // /openapi.json
 	handler  http.Handler
 	codec    *codec
 	feeds    chan struct{} // a place for each
@@ -79,11 +78,8 @@ func New(cfg Config) (*Gateway, error) {
 	if err := g.metrics.register(cfg.Metrics, g); err != nil {
 		return nil, err
 	}
-	var err error
-	if g.openapi, err = describe(); err != nil {
-		return nil, err
-	}
-	g.handler, err = g.routes()
+	handler, err := g.routes()
+	g.handler = handler
 	return g, err
 }
 

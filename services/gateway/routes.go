@@ -48,10 +48,10 @@ func (g *Gateway) table() (map[string]methods, error) {
 		"/v1/runtime":           {http.MethodGet: calls},
 		"/ws":                   {http.MethodGet: g.serveWebSocket},
 		"/readyz":               {http.MethodGet: g.serveReady},
-		"/openapi.json":         {http.MethodGet: g.serveOpenAPI},
+		"/openapi.json":         {http.MethodGet: serveOpenAPI},
 		"/web/peerbus.js":       {http.MethodGet: serveModule},
 		"/docs":                 {http.MethodGet: http.RedirectHandler("/docs/", http.StatusMovedPermanently).ServeHTTP},
-		"/docs/":                {http.MethodGet: docsPage()},
+		"/docs/":                {http.MethodGet: serveDocs},
 	}
 	if g.cfg.Monitoring != nil {
 		t["/healthz"] = methods{http.MethodGet: g.cfg.Monitoring.ServeHTTP}

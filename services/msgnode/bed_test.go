@@ -20,6 +20,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -406,6 +407,11 @@ func both(t *testing.T, test func(t *testing.T, b *bed, dial func(t *testing.T) 
 			test(t, b, func(t *testing.T) *peer { return b.dial(t, transport) })
 		})
 	}
+}
+
+// relay has the node itself send a message.
+func (b *bed) relay(m *pb.Message) error {
+	return b.node.relay([]received{{Carried: codec.Carried{Message: m}}}, "", b.node.wayTo(m.To)).at(0)
 }
 
 // silence lets nothing of others out to a peer, as if its client took nothing,

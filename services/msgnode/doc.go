@@ -22,7 +22,9 @@
 //	                                                                 └─► other replicas, one subject each
 //
 // Each socket has a reader, which runs the pipeline and so handles its messages
-// in order, and a writer, which alone writes. Nobody waits for a slow socket: its
+// in order, and while there is something to write, a writer, which alone writes. What
+// comes in one frame, one behind the other, and goes the same way is handled together,
+// and goes on as it came. Nobody waits for a slow socket: its
 // relay queue is bounded, and past the bound the sender is refused with 429.
 // Answers have a queue of their own; a client that does not take them is not
 // read either.

@@ -10,6 +10,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -267,7 +268,7 @@ func (n *Node) publishStatus(url string, before, after Entry) {
 	if way.err != nil {
 		return // nobody wants to know
 	}
-	if err := n.relay(m, "", way); err != nil {
+	if err := n.relay([]received{{Carried: codec.Carried{Message: m}}}, "", way).at(0); err != nil {
 		n.log.Debug("a status is not delivered to all", "address", url, "error", err)
 	}
 }

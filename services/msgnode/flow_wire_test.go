@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // flowFrame is a message with a place in a flow, and a key.
@@ -99,7 +100,7 @@ func TestRefusalOfADeadReplicaNamesThePlace(t *testing.T) {
 // What is not for a session does not change what others get.
 func TestTowards(t *testing.T) {
 	m := &pb.Message{Id: "1", Via: "secret", Origin: []byte("o"), Number: 7, Flow: &pb.Flow{Runtime: "r", Sequence: 1}}
-	l := newLetter(m, "r")
+	l := newLetter(codec.Carried{Message: m, Encoded: []byte("as it came")}, "r")
 	for _, tc := range []struct {
 		to        Session
 		via, flow bool
@@ -109,7 +110,11 @@ func TestTowards(t *testing.T) {
 		{Session{Runtime: "s", Flow: true}, false, true},
 		{Session{Runtime: "s"}, false, false},
 	} {
-		got := l.towards(tc.to)
+		carried := l.towards(tc.to)
+		got := carried.Message
+		if asItCame := carried.Encoded != nil; asItCame != (tc.via && tc.flow) {
+			t.Errorf("to %+v it goes as it came: %v", tc.to, asItCame)
+		}
 		if (got.Via != "") != tc.via || (got.Flow != nil) != tc.flow || (got.Number != 0) != tc.flow || (len(got.Origin) > 0) != tc.flow {
 			t.Errorf("to %+v: %v", tc.to, got)
 		}

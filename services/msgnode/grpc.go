@@ -4,6 +4,7 @@ import (
 	"context"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -23,17 +24,17 @@ type grpcStream struct{ stream pb.MessageNode_ConnectServer }
 func (g *grpcStream) name() string { return transportGRPC }
 
 func (g *grpcStream) receive(context.Context) ([]received, error) {
-	req, err := g.stream.Recv()
-	if err != nil {
+	var frame codec.Messages
+	if err := g.stream.RecvMsg(&frame); err != nil {
 		return nil, err
 	}
-	in := make([]received, len(req.Messages))
-	for i, m := range req.Messages {
-		in[i] = received{m, message.Validate(m)}
+	in := make([]received, len(frame))
+	for i, c := range frame {
+		in[i] = received{c, message.Validate(c.Message)}
 	}
 	return in, nil
 }
 
-func (g *grpcStream) send(_ context.Context, batch []*pb.Message) error {
-	return g.stream.Send(&pb.MessageNodeConnectResponse{Messages: batch})
+func (g *grpcStream) send(_ context.Context, batch codec.Messages) error {
+	return g.stream.SendMsg(batch)
 }

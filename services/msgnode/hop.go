@@ -13,6 +13,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -72,23 +73,26 @@ func (n *Node) toReplica(e elsewhere, l letter) error {
 		out := nats.NewMsg(n.subject("at", e.replica))
 		out.Header.Set(headerSender, l.sender)
 		out.Header[headerHolder] = holders
-		if l.sender != "" && !message.IsResponse(l.message) {
-			out.Reply = n.refusalSubject(e.replica, l.message, l.sender)
+		if l.sender != "" && !message.IsResponse(l.Message) {
+			out.Reply = n.refusalSubject(e.replica, l.Message, l.sender)
 		}
-		if err := n.publish(out, l.message); err != nil {
+		if err := n.publish(out, l.Carried); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (n *Node) publish(out *nats.Msg, m *pb.Message) error {
-	data, err := proto.Marshal(m)
-	if err != nil {
-		return fault.New(fault.BadRequest, "message: %w", err)
+func (n *Node) publish(out *nats.Msg, c codec.Carried) error {
+	data := c.Encoded
+	if data == nil {
+		var err error
+		if data, err = codec.Append(nil, c.Message); err != nil {
+			return fault.New(fault.BadRequest, "message: %w", err)
+		}
 	}
 	out.Data = data
-	err = n.engine.Conn().PublishMsg(out)
+	err := n.engine.Conn().PublishMsg(out)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return fault.New(fault.TooLarge, "message has %d bytes, more than the replicas' NATS takes", len(data))
 	}
@@ -130,7 +134,7 @@ func (n *Node) fromReplica(in *nats.Msg) {
 		return
 	}
 	m := &pb.Message{}
-	if err := proto.Unmarshal(in.Data, m); err != nil {
+	if err := codec.UnmarshalShared(in.Data, m); err != nil {
 		n.log.Warn("another replica sends what is no message", "error", err)
 		return
 	}
@@ -139,7 +143,8 @@ func (n *Node) fromReplica(in *nats.Msg) {
 		return
 	}
 	sender := in.Header.Get(headerSender)
-	if err := n.handAll(in.Header[headerHolder], newLetter(m, sender)); err != nil {
+	l := newLetter(codec.Carried{Message: m, Encoded: in.Data}, sender)
+	if err := n.handAll(in.Header[headerHolder], []letter{l}).at(0); err != nil {
 		n.refuseTo(sender, m, err)
 	}
 }
@@ -184,7 +189,7 @@ func (n *Node) refuseTo(runtime string, m *pb.Message, err error) {
 	}
 	out := nats.NewMsg(n.subject("at", replica))
 	out.Header.Set(headerFor, runtime)
-	if err := n.publish(out, answer); err != nil {
+	if err := n.publish(out, codec.Carried{Message: answer}); err != nil {
 		n.log.Debug("a refusal does not reach its replica", "replica", replica, "error", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // means DefaultLimits; a single zero field means nothing is allowed.
 type Limits struct {
 	// Sockets at one replica, of both transports. 20000: each costs about
-	// 30 KiB and three goroutines.
+	// 40 KiB, with the two goroutines that wait for an idle one.
 	Sockets int
 	// Sessions of the domain. 200000: a record of some hundred bytes at every
 	// replica.

@@ -3,6 +3,7 @@ package msgnode
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -10,67 +11,110 @@ import (
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
-// handAll hands a letter to runtimes. The error tells of one that could not have
-// it.
-func (n *Node) handAll(runtimes []string, l letter) (failed error) {
+// failures says of each of some letters why someone could not have it, or nil. It is nil
+// when all went.
+type failures []error
+
+// with adds those of n letters that stand at some places.
+func (f failures) with(n int, why error, places ...int) failures {
+	if f == nil && len(places) > 0 {
+		f = make(failures, n)
+	}
+	for _, i := range places {
+		f[i] = why
+	}
+	return f
+}
+
+func (f failures) at(i int) error {
+	if f == nil {
+		return nil
+	}
+	return f[i]
+}
+
+// handAll hands letters, which have one address, to runtimes.
+func (n *Node) handAll(runtimes []string, letters []letter) (failed failures) {
 	for _, runtime := range runtimes {
-		if err := n.hand(runtime, l); err != nil {
-			failed = err
-		}
+		over, why := n.hand(runtime, letters)
+		failed = failed.with(len(letters), why, over...)
 	}
 	return failed
 }
 
-// hand puts a letter into the queue of a runtime's socket, or into its mailbox
-// when its session is at none here.
-func (n *Node) hand(runtime string, l letter) error {
+// hand puts letters into the queue of a runtime's socket, or into its mailbox
+// when its session is at none here. It gives the places of those that have no room
+// there, and why.
+func (n *Node) hand(runtime string, letters []letter) (over []int, why error) {
 	n.mu.RLock()
-	there, err := n.push(n.directory.sessions[runtime], l)
+	there, over, why := n.push(n.directory.sessions[runtime], letters)
 	n.mu.RUnlock()
 	if !there {
-		there, err = n.keep(runtime, l)
+		there, over, why = n.keep(runtime, letters)
 	}
-	if err != nil {
-		n.metrics.dropped.WithLabelValues(reasonOf(err)).Inc()
-	} else if there {
-		n.relayed(runtime, l)
+	if len(over) > 0 {
+		n.metrics.dropped.WithLabelValues(reasonOf(why)).Add(float64(len(over)))
+		letters = without(letters, over)
 	}
-	return err
+	if there {
+		n.relayed(runtime, letters...)
+	}
+	return over, why
 }
 
-// push puts a letter into the queue of a session's socket, if it has one here. It
+// without gives the letters but for those at some places, which are in order.
+func without(letters []letter, places []int) []letter {
+	var rest []letter
+	for i, l := range letters {
+		if _, out := slices.BinarySearch(places, i); !out {
+			rest = append(rest, l)
+		}
+	}
+	return rest
+}
+
+// push puts letters into the queue of a session's socket, if it has one here. It
 // is called with mu held.
-func (n *Node) push(s Session, l letter) (there bool, err error) {
+func (n *Node) push(s Session, letters []letter) (there bool, over []int, why error) {
 	socket := n.sockets[s.Socket]
 	if socket == nil {
-		return false, nil
+		return false, nil, nil
 	}
-	switch socket.queue.push(l, s) {
+	over, why = socket.queue.push(letters, s)
+	switch to := letters[0].Message.To; why {
 	case errQueueFull:
-		return true, errFull(l.message.To)
+		why = errFull(to)
 	case errQueueEnded:
-		return true, errAway(l.message.To)
-	default:
-		return true, nil
+		why = errAway(to)
 	}
+	return true, over, why
 }
 
-// keep puts a letter into a mailbox, unless the session has come back meanwhile:
-// then it is there.
-func (n *Node) keep(runtime string, l letter) (there bool, err error) {
+// keep puts letters into a mailbox, unless the session has come back meanwhile:
+// then they are there.
+func (n *Node) keep(runtime string, letters []letter) (there bool, over []int, why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := n.directory.sessions[runtime]
-	if s.Token == "" {
-		return false, errNobody(l.message.To)
+	s, to := n.directory.sessions[runtime], letters[0].Message.To
+	if there, over, why = n.push(s, letters); there {
+		return there, over, why
 	}
-	if there, err := n.push(s, l); there {
-		return true, err
+	for i, l := range letters {
+		if err := n.keepOne(s, to, l); err != nil {
+			over, why = append(over, i), err
+		}
+	}
+	return false, over, why
+}
+
+func (n *Node) keepOne(s Session, to string, l letter) error {
+	if s.Token == "" {
+		return errNobody(to)
 	}
 	if over, why := n.store(s, l); len(over) > 0 {
-		return false, why(l.message.To)
+		return why(to)
 	}
-	return false, nil
+	return nil
 }
 
 // store puts letters into the mailbox of a session that is at no socket here. It
@@ -89,14 +133,16 @@ func (n *Node) store(s Session, letters ...letter) (over []letter, why func(to s
 // relayed counts and traces letters that a session gets.
 func (n *Node) relayed(runtime string, letters ...letter) {
 	n.metrics.relayed.Add(float64(len(letters)))
+	bytes := 0
 	for _, l := range letters {
-		n.metrics.bytes.Add(float64(l.size))
+		bytes += l.size
 	}
+	n.metrics.bytes.Add(float64(bytes))
 	if len(letters) == 0 || !n.log.Enabled(n.life, slog.LevelDebug) {
 		return
 	}
 	for _, l := range letters {
-		n.trace("relayed", l.message, "runtime", runtime)
+		n.trace("relayed", l.Message, "runtime", runtime)
 	}
 }
 
@@ -118,9 +164,9 @@ func (n *Node) traceRefused(m *pb.Message, err error) {
 // refuseLetters tells the senders of letters that they are not handed over.
 func (n *Node) refuseLetters(letters []letter, why func(to string) error) {
 	for _, l := range letters {
-		err := why(l.message.To)
+		err := why(l.Message.To)
 		n.metrics.dropped.WithLabelValues(reasonOf(err)).Inc()
-		n.refuseTo(l.sender, l.message, err)
+		n.refuseTo(l.sender, l.Message, err)
 	}
 }
 
@@ -221,7 +267,7 @@ func (n *Node) moveSome(runtime string) bool {
 	for i, l := range letters {
 		err := n.toReplica(to, l)
 		if fault.CodeOf(err) == fault.TooLarge {
-			n.refuseTo(l.sender, l.message, err)
+			n.refuseTo(l.sender, l.Message, err)
 		} else if err != nil {
 			n.log.Debug("what is kept does not reach its replica", "replica", at, "error", err)
 			n.mu.Lock()

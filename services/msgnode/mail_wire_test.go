@@ -8,6 +8,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // away drops a peer's connection and waits until its session is lost.
@@ -234,14 +235,14 @@ func TestMailOfAReplicaThatIsBehind(t *testing.T) {
 	defer two.stop()
 	p, q := one.dial(t, "grpc").open(), two.dial(t, "grpc").open()
 	q.must(404, "ping", q.runtime+"/x", "nobody", "") // looks at all that is written
-	l := newLetter(&pb.Message{Id: "1", Type: "event", From: q.runtime, To: p.runtime + "/sm"}, q.runtime)
-	if err := two.node.hand(p.runtime, l); err != nil { // as if it were here
+	l := newLetter(codec.Carried{Message: &pb.Message{Id: "1", Type: "event", From: q.runtime, To: p.runtime + "/sm"}}, q.runtime)
+	if _, err := two.node.hand(p.runtime, []letter{l}); err != nil { // as if it were here
 		t.Fatal(err)
 	}
 	if m := p.receive(); string(m.ID) != "1" {
 		t.Errorf("%+v", m)
 	}
-	if err := two.node.hand("hyperty-runtime://a.example/unknown", l); fault.CodeOf(err) != fault.NotFound {
+	if _, err := two.node.hand("hyperty-runtime://a.example/unknown", []letter{l}); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("to a runtime without session: %v", err)
 	}
 }
@@ -278,7 +279,7 @@ func TestStoppingDoesNotWaitForASlowClient(t *testing.T) {
 	b.eventually(t, "the opening", func(d *directory) bool { return d.isHeld(rt + "/sm") })
 	large := &pb.Message{Id: "1", Type: "event", From: "x", To: rt + "/sm", Resource: &pb.Resource{Content: make([]byte, 1<<20)}}
 	for range 5 {
-		if err := b.node.relay(large, "", b.node.wayTo(large.To)); err != nil {
+		if err := b.relay(large); err != nil {
 			t.Fatal(err)
 		}
 	}

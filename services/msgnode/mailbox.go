@@ -3,7 +3,6 @@ package msgnode
 import (
 	"time"
 
-	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -14,14 +13,14 @@ const letterOverhead = 256
 
 // letter is a message on its way to one session, with all that a refusal needs.
 type letter struct {
-	message *pb.Message
-	sender  string // the runtime that sent it, empty for the node
-	size    int    // bytes, encoded
-	kept    int64  // since when it is in a mailbox, in milliseconds since 1970
+	codec.Carried
+	sender string // the runtime that sent it, empty for the node
+	size   int    // bytes, encoded
+	kept   int64  // since when it is in a mailbox, in milliseconds since 1970
 }
 
-func newLetter(m *pb.Message, sender string) letter {
-	return letter{message: m, sender: sender, size: codec.Size(m)}
+func newLetter(c codec.Carried, sender string) letter {
+	return letter{Carried: c, sender: sender, size: c.Size()}
 }
 
 // cost is what a letter counts for the bounds of mailboxes.
@@ -30,8 +29,8 @@ func (l letter) cost() int { return l.size + letterOverhead }
 // towards gives the message as a session gets it: `via` only where the session
 // sent it itself, since it may be another's secret, and nothing of a flow where
 // none was announced.
-func (l letter) towards(s Session) *pb.Message {
-	m := l.message
+func (l letter) towards(s Session) codec.Carried {
+	m := l.Message
 	if m.Via != "" && l.sender != s.Runtime {
 		m = message.Share(m)
 		m.Via = ""
@@ -39,7 +38,10 @@ func (l letter) towards(s Session) *pb.Message {
 	if !s.Flow {
 		m = message.WithoutFlow(m)
 	}
-	return m
+	if m != l.Message {
+		return codec.Carried{Message: m}
+	}
+	return l.Carried
 }
 
 // mailboxes keep what comes for runtimes whose session is not at a socket here,

@@ -10,6 +10,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/story"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // TestMailboxStory plays testdata/mailbox.txt: what happens to the mailboxes, and
@@ -48,7 +49,7 @@ func play(t *testing.T, b *mailboxes, words []string) string {
 	}
 	letters := func(size int, ids []string) (out []letter) {
 		for _, id := range ids {
-			out = append(out, letter{message: &pb.Message{Id: id}, size: size})
+			out = append(out, letter{Carried: codec.Carried{Message: &pb.Message{Id: id}}, size: size})
 		}
 		return out
 	}
@@ -87,7 +88,7 @@ func ids(letters []letter) string {
 	}
 	var out strings.Builder
 	for _, l := range letters {
-		out.WriteString(" " + l.message.Id)
+		out.WriteString(" " + l.Message.Id)
 	}
 	return out.String()
 }

@@ -58,8 +58,9 @@ type Config struct {
 type Node struct {
 	// Set by New.
 	domain   string
-	token    string // the domain as NATS names have it
-	replica  string // this one's name, another one after each start
+	below    []string // addresses below which all are the node's own
+	token    string   // the domain as NATS names have it
+	replica  string   // this one's name, another one after each start
 	engine   *engine.Engine
 	cfg      Config
 	limits   Limits
@@ -110,7 +111,8 @@ func New(cfg Config) (*Node, error) {
 		cfg.Limits = DefaultLimits()
 	}
 	n := &Node{
-		domain: cfg.Domain, token: natsName.Replace(cfg.Domain), replica: randomName(),
+		domain: cfg.Domain, below: []string{"domain://msg-node." + cfg.Domain, address.DomainRegistry(cfg.Domain)},
+		token: natsName.Replace(cfg.Domain), replica: randomName(),
 		engine: cfg.Engine, cfg: cfg, limits: cfg.Limits, log: cfg.Log, metrics: newMetrics(),
 		point: cfg.Tracer.Point("msgnode", cfg.Domain),
 		now:   cfg.Now, wait: wait, complete: make(chan struct{}),
@@ -316,8 +318,12 @@ func (n *Node) Register(srv grpc.ServiceRegistrar) {
 // isOwn tells whether an address is the node's: no client may send from it, and
 // messages to it are for a service.
 func (n *Node) isOwn(name string) bool {
-	return name == address.Session ||
-		address.Within(name, "domain://msg-node."+n.domain) || address.Within(name, address.DomainRegistry(n.domain))
+	for _, own := range n.below {
+		if address.Within(name, own) {
+			return true
+		}
+	}
+	return name == address.Session
 }
 
 // service of an address; nil when there is none. A closing slash does not

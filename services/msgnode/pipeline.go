@@ -9,17 +9,19 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
-// exchange is one message on its way through the pipeline.
+// exchange is on its way through the pipeline: one message, or several that came one
+// behind the other in one frame and go the same way.
 type exchange struct {
-	socket  *socket
-	m       *pb.Message
-	invalid error // what was wrong with the frame
-	way     decision
-	opened  bool // the socket has its session with the answer
-	close   bool // the socket ends with the answer
+	socket *socket
+	all    []received
+	m      *pb.Message // the first of them: what decides about it holds for all
+	way    decision
+	opened bool // the socket has its session with the answer
+	close  bool // the socket ends with the answer
 }
 
 // service is one of the node's own: it answers what is sent to its address.
@@ -46,14 +48,45 @@ var pipeline = []step{
 	{"deliver", (*Node).deliver},
 }
 
-// handle takes one message through the pipeline. It tells whether the socket
-// goes on.
-func (n *Node) handle(ctx context.Context, s *socket, r received) bool {
-	x := &exchange{socket: s, m: r.message, invalid: r.err}
-	n.metrics.received.WithLabelValues(s.transport.name()).Inc()
+// handleAll takes what came together through the pipeline, in order. It tells whether
+// the socket goes on.
+func (n *Node) handleAll(ctx context.Context, s *socket, in []received) bool {
+	n.metrics.received.WithLabelValues(s.transport.name()).Add(float64(len(in)))
+	for len(in) > 0 {
+		some := n.sameWay(in)
+		if !n.handle(ctx, &exchange{socket: s, all: in[:some], m: in[0].Message}) {
+			return false
+		}
+		in = in[some:]
+	}
+	return true
+}
+
+// sameWay tells how many of the first ones go through the pipeline together. The node's
+// own services answer one at a time.
+func (n *Node) sameWay(in []received) int {
+	first, some := in[0], 1
+	if first.err != nil || n.isOwn(first.Message.To) {
+		return some
+	}
+	for some < len(in) && in[some].err == nil && haveOneWay(first.Message, in[some].Message) {
+		some++
+	}
+	return some
+}
+
+// haveOneWay compares all that the steps look at.
+func haveOneWay(a, b *pb.Message) bool {
+	return a.From == b.From && a.To == b.To && (a.Flow == nil) == (b.Flow == nil) && a.Flow.GetRuntime() == b.Flow.GetRuntime()
+}
+
+// handle takes messages through the pipeline. It tells whether the socket goes on.
+func (n *Node) handle(ctx context.Context, x *exchange) bool {
 	for _, st := range pipeline {
 		if err := st.do(n, ctx, x); err != nil {
-			n.refuse(ctx, x, st.name, err)
+			for _, r := range x.all {
+				n.refuse(ctx, x.socket, r.Message, st.name, err)
+			}
 			break
 		}
 	}
@@ -64,29 +97,29 @@ func (n *Node) handle(ctx context.Context, s *socket, r received) bool {
 // response itself is not answered. A refusal is never a 500, which older buses
 // take for a reason to repeat (wire contract, section 3), and never a 408 of a
 // wait of ours: only of what a mailbox does not keep.
-func (n *Node) refuse(ctx context.Context, x *exchange, where string, err error) {
+func (n *Node) refuse(ctx context.Context, s *socket, m *pb.Message, where string, err error) {
 	f := fault.From(err)
 	if late := (lateError{}); f.Code == fault.Internal || f.Code == fault.Timeout && !errors.As(err, &late) {
 		f = fault.New(fault.Unavailable, "%s", f.Description)
 	}
 	n.metrics.refused.WithLabelValues(where, codeLabel(f.Code)).Inc()
-	if x.m == nil {
-		x.m = &pb.Message{}
+	if m == nil {
+		m = &pb.Message{}
 	}
-	if message.IsResponse(x.m) {
+	if message.IsResponse(m) {
 		return
 	}
-	n.traceRefused(x.m, f)
-	answer := message.Refuse(n.point.Mark(x.m, tracing.Refuse, f), f)
+	n.traceRefused(m, f)
+	answer := message.Refuse(n.point.Mark(m, tracing.Refuse, f), f)
 	if answer.From == "" {
 		answer.From = address.Session
 	}
-	x.socket.queue.answer(ctx, answer)
+	s.queue.answer(ctx, answer)
 }
 
 // validate refuses what its transport found wrong: no JSON object, a field that
 // is missing or malformed, too large.
-func (n *Node) validate(_ context.Context, x *exchange) error { return x.invalid }
+func (n *Node) validate(_ context.Context, x *exchange) error { return x.all[0].err }
 
 // authorise refuses a message before the session is open, and one with a
 // `from` that is another's or the node's own, or in a flow of another runtime.
@@ -121,7 +154,7 @@ func (n *Node) bind(ctx context.Context, x *exchange) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
 	defer cancel()
-	return n.own(ctx, x.socket.session, []string{u.Text}, "")
+	return apart(func() error { return n.own(ctx, x.socket.session, []string{u.Text}, "") })
 }
 
 // decide finds the service or the holders. An address that nobody holds is
@@ -137,7 +170,7 @@ func (n *Node) decide(ctx context.Context, x *exchange) error {
 	if fault.CodeOf(x.way.err) == fault.NotFound {
 		ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
 		defer cancel()
-		if err := n.state.fresh(ctx); err != nil {
+		if err := apart(func() error { return n.state.fresh(ctx) }); err != nil {
 			return err
 		}
 		x.way = n.wayTo(x.m.To)
@@ -152,38 +185,71 @@ func (n *Node) wayTo(to string) decision {
 	return decide(to, n.directory.holders(few[:0], to), n.replica, n.mail.used)
 }
 
-// deliver lets the service answer, or hands the message on. The answer goes to
-// the socket that asked, whoever holds its address.
+// deliver lets the service answer, or hands the messages on, of which each may be refused
+// by itself. The answer goes to the socket that asked, whoever holds its address.
 func (n *Node) deliver(ctx context.Context, x *exchange) error {
 	if x.way.service == nil {
-		return n.relay(x.m, x.socket.session.Runtime, x.way)
+		for i, err := range n.relay(x.all, x.socket.session.Runtime, x.way) {
+			if err != nil {
+				n.refuse(ctx, x.socket, x.all[i].Message, "deliver", err)
+			}
+		}
+		return nil
 	}
 	if message.IsResponse(x.m) {
 		return nil // nobody here has asked
 	}
-	r, err := x.way.service(n, ctx, x)
+	var answer *pb.Message
+	err := apart(func() error {
+		r, err := x.way.service(n, ctx, x)
+		answer = message.Answer(x.m, cmp.Or(r.code, fault.OK), r.fields)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	x.socket.queue.answer(ctx, message.Answer(x.m, cmp.Or(r.code, fault.OK), r.fields))
+	x.socket.queue.answer(ctx, answer)
 	if x.opened {
 		x.socket.queue.goLive()
 	}
 	return nil
 }
 
-// relay hands a message to the holders whose sessions are here or lost, and to the
-// replicas that have others. sender is the runtime that sent it, empty for the
-// node. The error tells that someone could not take it.
-func (n *Node) relay(m *pb.Message, sender string, way decision) error {
-	m, span := n.point.Start(m, tracing.Relay)
-	l := newLetter(m, sender)
-	err := n.handAll(way.here, l)
+// apart does what waits for the store on a goroutine of its own: that takes a stack of
+// some kilobytes, which the reader of an idle socket would keep.
+func apart(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	return <-done
+}
+
+// relay hands messages to the holders whose sessions are here or lost, and to the
+// replicas that have others. sender is the runtime that sent them, empty for the
+// node.
+func (n *Node) relay(all []received, sender string, way decision) (failed failures) {
+	letters := make([]letter, len(all))
+	var spans []tracing.Span // none, if no message is traced
+	for i, r := range all {
+		c := r.Carried
+		if m, span := n.point.Start(c.Message, tracing.Relay); m != c.Message {
+			c = codec.Carried{Message: m}
+			if spans == nil {
+				spans = make([]tracing.Span, len(all))
+			}
+			spans[i] = span
+		}
+		letters[i] = newLetter(c, sender)
+	}
+	failed = n.handAll(way.here, letters)
 	for _, e := range way.there {
-		if sendErr := n.toReplica(e, l); sendErr != nil {
-			err = sendErr
+		for i, l := range letters {
+			if err := n.toReplica(e, l); err != nil {
+				failed = failed.with(len(letters), err, i)
+			}
 		}
 	}
-	span.End(err)
-	return err
+	for i, span := range spans {
+		span.End(failed.at(i))
+	}
+	return failed
 }

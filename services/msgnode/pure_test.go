@@ -12,6 +12,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 func TestDecide(t *testing.T) {
@@ -109,30 +110,36 @@ func TestQueue(t *testing.T) {
 	l := DefaultLimits()
 	l.ControlQueue, l.RelayQueue, l.RelayBytes = 2, 3, 100
 	m := func(id string) *pb.Message { return &pb.Message{Id: id} }
-	push := func(q *queue, m *pb.Message) error { return q.push(newLetter(m, ""), Session{}) }
-	ids := func(batch []*pb.Message) string {
+	letterOf := func(m *pb.Message) letter { return newLetter(codec.Carried{Message: m}, "") }
+	push := func(q *queue, m *pb.Message) error {
+		_, err := q.push([]letter{letterOf(m)}, Session{})
+		return err
+	}
+	untaken := func() *queue { return newQueue(&l, func() {}) }
+	taken := func(q *queue) string {
+		batch, _ := q.take()
 		var out []string
-		for _, m := range batch {
-			out = append(out, m.Id)
+		for _, c := range batch {
+			out = append(out, c.Message.Id)
 		}
 		return strings.Join(out, " ")
 	}
 	t.Run("answers first, others once it is live", func(t *testing.T) {
-		q := newQueue(&l)
+		q := untaken()
 		_ = push(q, m("r1"))
 		q.offer(m("a1"))
-		if got := ids(q.take(t.Context())); got != "a1" {
+		if got := taken(q); got != "a1" {
 			t.Error(got)
 		}
 		q.goLive()
 		q.offer(m("a2"))
 		_ = push(q, m("r2"))
-		if got := ids(q.take(t.Context())); got != "a2 r1 r2" {
+		if got := taken(q); got != "a2 r1 r2" {
 			t.Error(got)
 		}
 	})
 	t.Run("bounds", func(t *testing.T) {
-		q := newQueue(&l)
+		q := untaken()
 		large := &pb.Message{Body: make([]byte, 200)}
 		if push(q, large) != nil || push(q, m("over")) != errQueueFull {
 			t.Error("the bound in bytes; one larger message alone is taken")
@@ -148,25 +155,54 @@ func TestQueue(t *testing.T) {
 		}
 	})
 	t.Run("left over goes first", func(t *testing.T) {
-		q := newQueue(&l)
+		q := untaken()
 		q.goLive()
 		_ = push(q, m("2"))
-		q.adopt([]letter{newLetter(m("1"), "")}, Session{})
-		if got := ids(q.take(t.Context())); got != "1 2" || q.bytes != 0 {
+		q.adopt([]letter{letterOf(m("1"))}, Session{})
+		if got := taken(q); got != "1 2" || q.bytes != 0 {
 			t.Errorf("%s, %d bytes", got, q.bytes)
 		}
 	})
 	t.Run("the end", func(t *testing.T) {
-		q := newQueue(&l)
+		q := untaken()
 		q.offer(m("last"))
 		q.end()
-		if q.offer(m("late")) || push(q, m("late")) != errQueueEnded || ids(q.take(t.Context())) != "last" || len(q.take(t.Context())) != 0 {
+		if q.offer(m("late")) || push(q, m("late")) != errQueueEnded || taken(q) != "last" || taken(q) != "" {
 			t.Error("it does not end with what was there")
 		}
 	})
+	t.Run("there is a taker while there is something to take", func(t *testing.T) {
+		started := 0
+		q := newQueue(&l, func() { started++ })
+		expect := func(n int, when string) {
+			t.Helper()
+			if started != n {
+				t.Errorf("%d takers were started %s, want %d", started, when, n)
+			}
+		}
+		_ = push(q, m("1"))
+		expect(0, "before it is live")
+		q.goLive()
+		_ = push(q, m("2"))
+		expect(1, "for two")
+		if taken(q) != "1 2" || taken(q) != "" {
+			t.Error("it did not get them")
+		}
+		q.offer(m("3"))
+		expect(2, "after the first was dismissed")
+		q.end()
+		if batch, over := q.take(); len(batch) != 1 || over {
+			t.Error("the end came before what was there")
+		}
+		if batch, over := q.take(); len(batch) != 0 || !over {
+			t.Error("it has no end")
+		}
+		q.end()
+		expect(2, "in all")
+	})
 	t.Run("an answer waits for room", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			q := newQueue(&l)
+			q := untaken()
 			q.offer(m("1"))
 			q.offer(m("2"))
 			put := false
@@ -175,9 +211,9 @@ func TestQueue(t *testing.T) {
 			if put {
 				t.Error("the bound does not hold the reader back")
 			}
-			first := ids(q.take(t.Context()))
+			first := taken(q)
 			synctest.Wait()
-			if second := ids(q.take(t.Context())); first+" "+second != "1 2 3" || !put {
+			if second := taken(q); first+" "+second != "1 2 3" || !put {
 				t.Errorf("%s %s", first, second)
 			}
 			ctx, cancel := context.WithCancel(t.Context())

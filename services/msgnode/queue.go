@@ -3,6 +3,7 @@ package msgnode
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -12,24 +13,31 @@ import (
 
 // queue is what waits for a socket: answers of the node, and what others send.
 // Answers go first and have a bound of their own, so that a flood of messages
-// never holds up the session itself. One goroutine takes; any may put.
+// never holds up the session itself. Any goroutine may put. One takes, for as long
+// as there is something: it is started with the first, as most sockets are idle.
+//
+//	          put              take
+//	no taker ─────► a taker ─────────► a taker …  there is more
+//	    ▲                       └────► no taker   there is nothing, or all is over
+//	    └──────────────────────────────────┘
 type queue struct {
 	limits *Limits
-	wake   chan struct{} // something to take, or the end; holds one signal
-	room   chan struct{} // an answer was taken; holds one signal
+	start  func() // starts the taker; must not block
 
 	mu      sync.Mutex
+	room    chan struct{} // closed when there is room for an answer; nil: nobody waits
 	control []*pb.Message
 	relay   []outgoing
 	bytes   int  // of relay
 	live    bool // relay may be taken: the session's opening has been answered
 	ended   bool // nothing more is put; what is there may be taken
+	taking  bool // there is a taker
 }
 
 // outgoing is a letter, and its message as this session gets it.
 type outgoing struct {
 	letter
-	out *pb.Message
+	out codec.Carried
 }
 
 // Why a queue takes no letter.
@@ -38,9 +46,7 @@ var (
 	errQueueEnded = errors.New("the queue has ended")
 )
 
-func newQueue(l *Limits) *queue {
-	return &queue{limits: l, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-}
+func newQueue(l *Limits, start func()) *queue { return &queue{limits: l, start: start} }
 
 func signal(c chan struct{}) {
 	select {
@@ -49,43 +55,87 @@ func signal(c chan struct{}) {
 	}
 }
 
+// look starts the taker if there is something for it, and it is not there. It is called
+// with mu held.
+func (q *queue) look() {
+	if !q.taking && (q.ended || len(q.control) > 0 || q.live && len(q.relay) > 0) {
+		q.taking = true
+		q.start()
+	}
+}
+
 // offer puts an answer, unless the bound is reached.
 func (q *queue) offer(m *pb.Message) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.offered(m)
+}
+
+// offered is called with mu held.
+func (q *queue) offered(m *pb.Message) bool {
 	if q.ended || len(q.control) >= q.limits.ControlQueue {
 		return false
 	}
 	q.control = append(q.control, m)
-	signal(q.wake)
+	q.look()
 	return true
 }
 
 // answer puts an answer, and waits for room: it is for the goroutine that reads
 // the socket, so that a client which takes no answers is not read.
 func (q *queue) answer(ctx context.Context, m *pb.Message) {
-	for !q.offer(m) {
+	for {
+		room := q.tryAnswer(m)
+		if room == nil {
+			return
+		}
 		select {
-		case <-q.room:
+		case <-room:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// push puts a message of another, for the session that is at this socket.
-func (q *queue) push(l letter, s Session) error {
+// tryAnswer gives what to wait for when there is no room. Behind the end there is none
+// any more.
+func (q *queue) tryAnswer(m *pb.Message) (room <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.offered(m) {
+		return nil
+	}
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	return q.room
+}
+
+// push puts messages of another, for the session that is at this socket. It gives the
+// places of those that it does not take, and why.
+func (q *queue) push(letters []letter, s Session) (over []int, why error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.relay = slices.Grow(q.relay, len(letters))
+	for i, l := range letters {
+		if err := q.takes(l); err != nil {
+			over, why = append(over, i), err
+			continue
+		}
+		q.relay = append(q.relay, outgoing{l, l.towards(s)})
+		q.bytes += l.size
+	}
+	q.look()
+	return over, why
+}
+
+func (q *queue) takes(l letter) error {
 	switch {
 	case q.ended:
 		return errQueueEnded
 	case len(q.relay) >= q.limits.RelayQueue || (q.bytes > 0 && q.bytes+l.size > q.limits.RelayBytes):
 		return errQueueFull
 	}
-	q.relay = append(q.relay, outgoing{l, l.towards(s)})
-	q.bytes += l.size
-	signal(q.wake)
 	return nil
 }
 
@@ -103,7 +153,7 @@ func (q *queue) adopt(left []letter, s Session) {
 		q.bytes += l.size
 	}
 	q.relay = append(relay, q.relay...)
-	signal(q.wake)
+	q.look()
 }
 
 // leave gives up what others have sent: the session is on another socket, or
@@ -124,7 +174,7 @@ func (q *queue) goLive() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.live = true
-	signal(q.wake)
+	q.look()
 }
 
 // end lets the taker finish with what is there.
@@ -132,43 +182,48 @@ func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ended = true
-	signal(q.wake)
+	q.look()
 }
 
-// take waits for something to send, and gives a batch. It is empty at the end,
-// or when ctx is done.
-func (q *queue) take(ctx context.Context) []*pb.Message {
-	for {
-		batch, ended := q.batch()
-		if len(batch) > 0 || ended {
-			return batch
-		}
-		select {
-		case <-q.wake:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// batch grows to BatchBytes, or by one message that is larger.
-func (q *queue) batch() (batch []*pb.Message, ended bool) {
+// take gives a batch to send. Without one the taker is dismissed; over tells that no
+// other one comes.
+func (q *queue) take() (batch codec.Messages, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if batch = q.batch(); len(batch) > 0 {
+		return batch, false
+	}
+	if len(q.relay) == 0 { // an idle one keeps nothing of when it was busy
+		q.relay = nil
+	}
+	q.control, q.taking = nil, q.ended
+	return nil, q.ended
+}
+
+// batch grows to BatchBytes, or is one message that is larger.
+func (q *queue) batch() (batch codec.Messages) {
 	size := 0
-	fits := func() bool { return len(batch) < message.MaxFrames && size < q.limits.BatchBytes }
-	for len(q.control) > 0 && fits() {
-		batch, size = append(batch, q.control[0]), size+codec.Size(q.control[0])
+	add := func(c codec.Carried) bool {
+		more := c.SizeInFrame()
+		if len(batch) == message.MaxFrames || len(batch) > 0 && size+more > q.limits.BatchBytes {
+			return false
+		}
+		if batch == nil {
+			batch = make(codec.Messages, 0, min(message.MaxFrames, len(q.control)+len(q.relay)))
+		}
+		batch, size = append(batch, c), size+more
+		return true
+	}
+	for len(q.control) > 0 && add(codec.Carried{Message: q.control[0]}) {
 		q.control[0], q.control = nil, q.control[1:]
 	}
-	if len(batch) > 0 {
-		signal(q.room)
+	if len(batch) > 0 && q.room != nil {
+		close(q.room)
+		q.room = nil
 	}
-	for q.live && len(q.relay) > 0 && fits() {
-		o := q.relay[0]
-		batch, size = append(batch, o.out), size+o.size
-		q.bytes -= o.size
+	for q.live && len(q.relay) > 0 && add(q.relay[0].out) {
+		q.bytes -= q.relay[0].size
 		q.relay[0], q.relay = outgoing{}, q.relay[1:]
 	}
-	return batch, q.ended
+	return batch
 }

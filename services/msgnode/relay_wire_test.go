@@ -212,7 +212,7 @@ func TestSlowReader(t *testing.T) {
 		if waits.messages != 3 || waits.bytes < 3*20 {
 			t.Errorf("%+v in the queues", waits)
 		}
-		idle := newQueue(&b.node.limits)
+		idle := newQueue(&b.node.limits, func() {})
 		idle.offer(&pb.Message{})
 		b.node.mu.Lock()
 		before := b.node.queued().control
@@ -251,7 +251,7 @@ func TestClientThatDoesNotReadIsGivenUp(t *testing.T) {
 			b.eventually(t, "the opening", func(d *directory) bool { return d.isHeld(rt + "/sm") })
 			large := &pb.Message{Id: "1", Type: "event", From: "x", To: rt + "/sm", Resource: &pb.Resource{Content: make([]byte, 1<<20)}}
 			for range 15 {
-				if err := b.node.relay(large, "", b.node.wayTo(large.To)); err != nil {
+				if err := b.relay(large); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 func TestRestartKeepsEverything(t *testing.T) {
@@ -126,7 +127,7 @@ func TestReplicas(t *testing.T) {
 				queue := one.silence(p)
 				limit := queue.limits.RelayQueue
 				for range limit {
-					_ = queue.push(letter{message: &pb.Message{}}, Session{})
+					_, _ = queue.push([]letter{newLetter(codec.Carried{Message: &pb.Message{}}, "")}, Session{})
 				}
 				q.must(429, "ping", q.runtime+"/x", p.runtime+"/sm", "")
 				queue.leave()

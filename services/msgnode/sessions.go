@@ -72,6 +72,7 @@ func (n *Node) open(ctx context.Context, x *exchange, e event) (reply, error) {
 	}
 	n.mu.Lock()
 	x.socket.session = s
+	x.socket.hush()
 	n.mu.Unlock()
 	if err := n.subscribe(ctx, s, []string{address.SyncManager(s.Runtime)}); err != nil {
 		return reply{}, err

@@ -6,24 +6,24 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // transport is one connection of a client, WebSocket or gRPC. receive and send
-// are called by one goroutine each.
+// are called by one goroutine each at a time.
 type transport interface {
 	name() string
 	// receive waits for messages and validates each; what is wrong with one is
 	// told beside it. An error of receive itself ends the socket.
 	receive(ctx context.Context) ([]received, error)
-	send(ctx context.Context, batch []*pb.Message) error
+	send(ctx context.Context, batch codec.Messages) error
 }
 
 // received is one message, or what could be read of it and what is wrong.
 type received struct {
-	message *pb.Message
-	err     error
+	codec.Carried
+	err error
 }
 
 // Why a socket ends, besides the errors of its transport.
@@ -32,10 +32,11 @@ var (
 	errStopping = fault.New(fault.Unavailable, "the node is stopping")
 	errSilent   = fault.New(fault.Timeout, "no session was opened")
 	errGone     = errors.New("the client is gone")
+	errFinished = errors.New("all is sent, and nothing more comes")
 )
 
 // socket is one connection with its queue. Its reader runs the pipeline, its
-// writer alone writes.
+// writer alone writes; there is one while there is something to write.
 type socket struct {
 	id        string // `<replica>/<number>`, as in Session.Socket
 	transport transport
@@ -47,6 +48,8 @@ type socket struct {
 	session Session
 	// replaced: the session went on to a newer socket. Guarded by Node.mu.
 	replaced bool
+	// silent ends the socket if no session is opened; nil when one is. Guarded likewise.
+	silent *time.Timer
 	// stopping: nothing more is read, and the socket ends when what is queued is
 	// sent.
 	stopping atomic.Bool
@@ -61,23 +64,15 @@ func (n *Node) serve(ctx context.Context, t transport) error {
 		return err
 	}
 	defer s.cancel(errGone)
-	silent := time.AfterFunc(n.limits.OpenTimeout, func() {
-		if n.sessionOf(s).Token == "" {
-			s.cancel(errSilent)
-		}
-	})
-	defer silent.Stop()
-	finished := make(chan struct{})
 	go n.read(ctx, s)
-	go n.write(ctx, s, finished)
-	select {
-	case <-finished:
-		if s.stopping.Load() {
-			return n.whyDown()
-		}
+	<-ctx.Done()
+	switch err := context.Cause(ctx); {
+	case err != errFinished:
+		return err
+	case s.stopping.Load():
+		return n.whyDown()
+	default:
 		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 
@@ -91,11 +86,9 @@ func (n *Node) read(ctx context.Context, s *socket) {
 			s.cancel(errGone)
 			return
 		}
-		for _, r := range in {
-			if !n.handle(ctx, s, r) {
-				s.queue.end()
-				return
-			}
+		if !n.handleAll(ctx, s, in) {
+			s.queue.end()
+			return
 		}
 	}
 	<-ctx.Done() // the writer is not done yet
@@ -108,17 +101,16 @@ func (s *socket) stop() {
 	s.queue.end()
 }
 
-// write sends what is queued, as much as there is at once. It closes finished
-// when the session is closed and all is sent.
-func (n *Node) write(ctx context.Context, s *socket, finished chan<- struct{}) {
+// write sends what is queued, as much as there is at once, until there is nothing
+// more for now. When the queue has ended, so does the socket.
+func (n *Node) write(ctx context.Context, s *socket) {
 	defer n.running.Done()
-	for {
-		batch := s.queue.take(ctx)
-		if ctx.Err() != nil {
-			return
+	for ctx.Err() == nil {
+		batch, over := s.queue.take()
+		if over {
+			s.cancel(errFinished)
 		}
 		if len(batch) == 0 {
-			close(finished)
 			return
 		}
 		if err := n.send(ctx, s, batch); err != nil {
@@ -130,7 +122,7 @@ func (n *Node) write(ctx context.Context, s *socket, finished chan<- struct{}) {
 
 // send writes one batch. A client that takes too long over it is given up; not
 // every transport can be told to by the context.
-func (n *Node) send(ctx context.Context, s *socket, batch []*pb.Message) error {
+func (n *Node) send(ctx context.Context, s *socket, batch codec.Messages) error {
 	slow := time.AfterFunc(n.limits.WriteTimeout, func() { s.cancel(errGone) })
 	defer slow.Stop()
 	if err := s.transport.send(ctx, batch); err != nil {
@@ -151,9 +143,14 @@ func (n *Node) admit(ctx context.Context, t transport) (*socket, context.Context
 		return nil, nil, fault.New(fault.TooMany, "the node has %d sockets, which is its bound", len(n.sockets))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &socket{id: n.nextSocketID(), transport: t, queue: newQueue(&n.limits), cancel: cancel}
+	s := &socket{id: n.nextSocketID(), transport: t, cancel: cancel}
+	s.queue = newQueue(&n.limits, func() {
+		n.running.Add(1) // the reader has not ended: it takes the socket away before
+		go n.write(ctx, s)
+	})
+	s.silent = time.AfterFunc(n.limits.OpenTimeout, func() { s.cancel(errSilent) })
 	n.sockets[s.id] = s
-	n.running.Add(2) // reader and writer
+	n.running.Add(1) // reader
 	n.metrics.sockets.WithLabelValues(t.name()).Inc()
 	return s, ctx, nil
 }
@@ -163,6 +160,7 @@ func (n *Node) admit(ctx context.Context, t transport) (*socket, context.Context
 func (n *Node) release(s *socket) {
 	n.mu.Lock()
 	delete(n.sockets, s.id)
+	s.hush()
 	left, why := s.queue.leave(), errAway
 	if have := n.directory.sessions[s.session.Runtime]; have.Socket == s.id {
 		left, why = n.store(have, left...)
@@ -193,9 +191,10 @@ func (n *Node) noteLoss(ctx context.Context, s *socket) (outcome, error) {
 	return out, err
 }
 
-// sessionOf reads a socket's session from another goroutine than its reader.
-func (n *Node) sessionOf(s *socket) Session {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return s.session
+// hush says that the socket is not silent, or is over. It is called with Node.mu held.
+func (s *socket) hush() {
+	if s.silent != nil {
+		s.silent.Stop()
+		s.silent = nil
+	}
 }

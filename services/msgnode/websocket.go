@@ -10,8 +10,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
-	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -37,14 +37,14 @@ func (w *webSocket) receive(context.Context) ([]received, error) {
 		return nil, err
 	}
 	m, err := message.ParseJSON(frame)
-	return []received{{m, err}}, nil
+	return []received{{codec.Carried{Message: m}, err}}, nil
 }
 
-func (w *webSocket) send(_ context.Context, batch []*pb.Message) error {
+func (w *webSocket) send(_ context.Context, batch codec.Messages) error {
 	var frame []byte
-	for _, m := range batch {
+	for _, c := range batch {
 		var err error
-		if frame, err = message.AppendJSON(frame[:0], m); err != nil {
+		if frame, err = message.AppendJSON(frame[:0], c.Message); err != nil {
 			w.unwritable.Inc()
 			continue
 		}

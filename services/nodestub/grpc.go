@@ -19,6 +19,7 @@ type grpcConn struct {
 	cancel  context.CancelCauseFunc // ends the stream
 	cause   func() error            // why it was cancelled; nil if it was not
 	close   func()                  // of the connection below
+	stuck   *time.Timer             // ends the stream; runs while something is sent
 	timeout time.Duration
 }
 
@@ -53,8 +54,15 @@ func (s *Stub) dialGRPC(ctx context.Context, e endpoint, within time.Duration) (
 	}
 	return &grpcConn{
 		stream: stream, cancel: cancel, cause: func() error { return context.Cause(ctx) },
-		close: release, timeout: s.cfg.Limits.SendTimeout,
+		close: release, stuck: stoppedTimer(func() { cancel(errNotTaken) }), timeout: s.cfg.Limits.SendTimeout,
 	}, nil
+}
+
+// stoppedTimer is for Reset.
+func stoppedTimer(do func()) *time.Timer {
+	t := time.AfterFunc(time.Hour, do)
+	t.Stop()
+	return t
 }
 
 // because prefers the reason for which we cancelled to what gRPC makes of it.
@@ -66,8 +74,8 @@ func because(ctx context.Context, err error) error {
 }
 
 func (c *grpcConn) Send(_ context.Context, batch []*pb.Message) (int, error) {
-	stuck := time.AfterFunc(c.timeout, func() { c.cancel(errNotTaken) })
-	defer stuck.Stop()
+	c.stuck.Reset(c.timeout)
+	defer c.stuck.Stop()
 	if err := c.stream.Send(&pb.MessageNodeConnectRequest{Messages: batch}); err != nil {
 		return 0, err
 	}

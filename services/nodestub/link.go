@@ -111,16 +111,25 @@ func (l *link) read(ctx context.Context, c conn) error {
 		if err != nil {
 			return err
 		}
-		for _, m := range batch {
-			if l.answersOpen(m) {
-				l.opened(ctx, m)
-				continue
-			}
-			if err := l.session.receive(ctx, m); err != nil {
-				return err
-			}
+		if err := l.receive(ctx, batch); err != nil {
+			return err
 		}
 	}
+}
+
+func (l *link) receive(ctx context.Context, batch []*pb.Message) error {
+	posted := l.session.metrics.tally(directionIn, outcomePosted)
+	defer posted.end()
+	for _, m := range batch {
+		if l.answersOpen(m) {
+			l.opened(ctx, m)
+			continue
+		}
+		if err := l.session.receive(ctx, m, &posted); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *link) answersOpen(m *pb.Message) bool {
@@ -176,7 +185,7 @@ func (l *link) write(ctx context.Context, c conn) error {
 
 // next waits for something to send; it gives nothing when ctx is done, or when the
 // queue is finished.
-func (l *link) next(ctx context.Context) (control *pb.Message, batch []*pb.Message) {
+func (l *link) next(ctx context.Context) (control *pb.Message, batch []queued) {
 	queue := l.session.out
 	for ctx.Err() == nil {
 		select {
@@ -210,24 +219,26 @@ func (l *link) sendControl(ctx context.Context, c conn, m *pb.Message) error {
 
 // sendBatch sends all of a batch that the connection takes. What could not be
 // sent stays queued for the next one.
-func (l *link) sendBatch(ctx context.Context, c conn, batch []*pb.Message) error {
+func (l *link) sendBatch(ctx context.Context, c conn, batch []queued) error {
 	s := l.session
-	for _, m := range batch {
-		s.trace(ctx, "to node", m)
+	for _, q := range batch {
+		s.trace(ctx, "to node", q.message)
 	}
-	batch, spans := s.sending(batch)
+	messages, spans := s.sending(batch)
+	sent := s.metrics.tally(directionOut, outcomeSent)
+	defer sent.end()
 	gone := 0
 	var err error
 	for gone < len(batch) && err == nil {
 		var n int
-		n, err = c.Send(ctx, batch[gone:])
-		for _, m := range batch[gone : gone+n] {
-			s.metrics.count(directionOut, outcomeSent, m)
+		n, err = c.Send(ctx, messages[gone:])
+		for _, m := range messages[gone : gone+n] {
+			sent.add(m)
 		}
 		spans.end(gone, gone+n, nil)
 		gone += n
 		if err != nil && fault.CodeOf(err) == fault.TooLarge {
-			s.refuse(ctx, batch[gone], err)
+			s.refuse(ctx, messages[gone], err)
 			spans.end(gone, gone+1, err)
 			gone, err = gone+1, nil
 		}

@@ -99,9 +99,44 @@ func (m *metrics) preset() {
 }
 
 func (m *metrics) count(direction, outcome string, msg *pb.Message) {
-	m.messages.WithLabelValues(direction, kindOf(msg), outcome).Inc()
-	if outcome == outcomeSent || outcome == outcomePosted {
-		m.bytes.WithLabelValues(direction).Add(float64(codec.Size(msg)))
+	t := m.tally(direction, outcome)
+	t.add(msg)
+	t.end()
+}
+
+// tally counts messages with one outcome together: most of a batch have both ends in
+// common.
+type tally struct {
+	metrics            *metrics
+	direction, outcome string
+	from, to, kind     string // of the last one
+	messages, bytes    int    // with that kind; of all
+}
+
+func (m *metrics) tally(direction, outcome string) tally {
+	return tally{metrics: m, direction: direction, outcome: outcome}
+}
+
+func (t *tally) add(m *pb.Message) {
+	if t.messages == 0 || m.GetFrom() != t.from || m.GetTo() != t.to {
+		t.flush()
+		t.from, t.to, t.kind = m.GetFrom(), m.GetTo(), kindOf(m)
+	}
+	t.messages++
+	t.bytes += codec.Size(m)
+}
+
+func (t *tally) flush() {
+	if t.messages > 0 {
+		t.metrics.messages.WithLabelValues(t.direction, t.kind, t.outcome).Add(float64(t.messages))
+		t.messages = 0
+	}
+}
+
+func (t *tally) end() {
+	t.flush()
+	if t.bytes > 0 && (t.outcome == outcomeSent || t.outcome == outcomePosted) {
+		t.metrics.bytes.WithLabelValues(t.direction).Add(float64(t.bytes))
 	}
 }
 

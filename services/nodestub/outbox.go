@@ -10,8 +10,9 @@ import (
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
-// frameBytes is where a batch stops growing; a longer message goes alone.
-const frameBytes = 16 << 10
+// frameBytes is where a batch stops growing; a longer message goes alone. With what
+// stands around its messages it is a frame of HTTP/2.
+const frameBytes = 16<<10 - 256
 
 // outbox is the queue of one session, between the listener on the bus and the
 // writer of whatever connection there is. Its gate says what becomes of
@@ -29,25 +30,29 @@ type outbox struct {
 	released bool          // the writer may take
 	refusal  *fault.Error  // when set, nothing comes in
 	last     bool          // nothing comes in any more, and whoever brings something waits
-	room     chan struct{} // closed, and made anew, when a waiting put may try again
+	room     chan struct{} // closed when a waiting put may try again; nil: none waits
 }
 
 type queued struct {
 	message *pb.Message
-	size    int
+	size    int // bytes, encoded
 }
 
 func newOutbox(l Limits, m *metrics) *outbox {
 	return &outbox{
 		maxMessages: l.QueueMessages, maxBytes: l.QueueBytes, metrics: m,
-		wake: make(chan struct{}, 1), room: make(chan struct{}),
+		wake: make(chan struct{}, 1),
 	}
 }
 
 // put queues a message. A full queue holds the caller back while the session
-// is up, and is 429 while it is not; a session that refuses gives its refusal.
+// is up, and is 429 while it is not; a session that refuses gives its refusal. One that
+// no node takes is 413.
 func (o *outbox) put(ctx context.Context, m *pb.Message) error {
 	q := queued{m, codec.Size(m)}
+	if q.size > message.MaxSize {
+		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", q.size, message.MaxSize)
+	}
 	for {
 		room, err := o.tryPut(q)
 		if room == nil {
@@ -69,9 +74,10 @@ func (o *outbox) tryPut(q queued) (<-chan struct{}, error) {
 	switch {
 	case o.refusal != nil:
 		return nil, o.refusal
-	case o.last:
-		return o.room, nil
-	case full && o.released:
+	case o.last, full && o.released:
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
 		return o.room, nil
 	case full:
 		return nil, fault.New(fault.TooMany, "%d messages wait for the Message Node already", len(o.queue))
@@ -84,24 +90,20 @@ func (o *outbox) tryPut(q queued) (<-chan struct{}, error) {
 }
 
 // batch gives what goes out next, in order; nil while there is nothing to send.
-// It stays in the queue until sent says that it is gone.
-func (o *outbox) batch() []*pb.Message {
+// It stays in the queue until sent says that it is gone, and as it is.
+func (o *outbox) batch() []queued {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.released {
+	if !o.released || len(o.queue) == 0 {
 		return nil
 	}
-	var batch []*pb.Message
-	bytes := 0
-	for _, q := range o.queue {
-		if len(batch) == message.MaxFrames || len(batch) > 0 && bytes+q.size > frameBytes {
-			break
-		}
-		batch = append(batch, q.message)
-		bytes += q.size
+	n, bytes := 1, o.queue[0].size
+	for n < len(o.queue) && n < message.MaxFrames && bytes+o.queue[n].size <= frameBytes {
+		bytes += o.queue[n].size
+		n++
 	}
-	o.inFlight = len(batch)
-	return batch
+	o.inFlight = n
+	return o.queue[:n:n]
 }
 
 // sent takes the first n of a batch off the queue. It gives those of the rest
@@ -185,8 +187,10 @@ func (o *outbox) remove(from, to int) {
 }
 
 func (o *outbox) retry() {
-	close(o.room)
-	o.room = make(chan struct{})
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
 }
 
 func (o *outbox) signal() {

@@ -60,7 +60,7 @@ func TestWhatWasNotSentComesAgainFirst(t *testing.T) {
 	fill(t, o, 10, 12)
 	o.open()
 	b := o.batch()
-	if len(b) != 8 || b[0].Id != "4" || b[7].Id != "11" {
+	if len(b) != 8 || b[0].message.Id != "4" || b[7].message.Id != "11" {
 		t.Errorf("the batch is %v", b)
 	}
 }

@@ -8,9 +8,7 @@ import (
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
-	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -19,10 +17,6 @@ import (
 func (s *session) deliver(ctx context.Context, m *pb.Message) {
 	if m.Via == s.stubURL {
 		s.metrics.count(directionOut, outcomeLooped, m)
-		return
-	}
-	if size := codec.Size(m); size > message.MaxSize {
-		s.refuse(ctx, m, fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, message.MaxSize))
 		return
 	}
 	if err := s.out.put(ctx, message.Outward(m)); err != nil {
@@ -38,14 +32,17 @@ func (s *session) refuse(ctx context.Context, m *pb.Message, why error) {
 	}
 	answer := message.Refuse(s.point.Mark(m, tracing.Refuse, why), why)
 	answer.Via = s.stubURL
-	if err := s.bus.Send(ctx, answer, client.From(&pb.Ingress{})); err != nil && ctx.Err() == nil {
+	if err := s.bus.Send(ctx, answer, fromNode...); err != nil && ctx.Err() == nil {
 		s.log.Warn("refusal cannot be posted", "domain", s.domain, "error", err)
 	}
 }
 
+// fromNode are the options of what is posted for a node.
+var fromNode = []client.PostOption{client.From(&pb.Ingress{})}
+
 // receive takes what the node sends. It waits while the bus takes nothing, so
-// that the node is held back. The link's reader calls it.
-func (s *session) receive(ctx context.Context, m *pb.Message) error {
+// that the node is held back. The link's reader calls it; posted counts.
+func (s *session) receive(ctx context.Context, m *pb.Message, posted *tally) error {
 	if err := message.Validate(m); err != nil {
 		s.metrics.count(directionIn, outcomeInvalid, m)
 		s.log.DebugContext(ctx, "message from the node is not valid", "domain", s.domain, "error", err)
@@ -55,8 +52,8 @@ func (s *session) receive(ctx context.Context, m *pb.Message) error {
 	m, span := s.point.Start(m, tracing.Receive)
 	m.Via = s.stubURL
 	s.trace(ctx, "from node", m)
-	s.metrics.count(directionIn, outcomePosted, m)
-	err := s.bus.Send(ctx, m, client.From(&pb.Ingress{}))
+	posted.add(m)
+	err := s.bus.Send(ctx, m, fromNode...)
 	span.End(err)
 	if err != nil {
 		s.metrics.count(directionIn, outcomeDropped, m)
@@ -94,13 +91,15 @@ func (s spans) end(from, to int, err error) {
 
 // sending gives a batch as it leaves. What could not be sent and is sent later is
 // another step of its trace, so the queue keeps what it has.
-func (s *session) sending(batch []*pb.Message) ([]*pb.Message, spans) {
-	if !slices.ContainsFunc(batch, func(m *pb.Message) bool { return m.Trace != nil }) {
-		return batch, nil
+func (s *session) sending(batch []queued) (out []*pb.Message, all spans) {
+	out = make([]*pb.Message, len(batch))
+	if slices.ContainsFunc(batch, func(q queued) bool { return q.message.Trace != nil }) {
+		all = make(spans, len(batch))
 	}
-	out, all := make([]*pb.Message, len(batch)), make(spans, len(batch))
-	for i, m := range batch {
-		out[i], all[i] = s.point.Start(m, tracing.Send)
+	for i, q := range batch {
+		if out[i] = q.message; all != nil {
+			out[i], all[i] = s.point.Start(q.message, tracing.Send)
+		}
 	}
 	return out, all
 }

@@ -55,6 +55,7 @@ func (u *pulse) read(c *rtc.Channel) {
 		number := binary.BigEndian.Uint64(packet.Data[1:])
 		switch packet.Data[0] {
 		case beatKind:
+			u.beatenAt.Store(int64(time.Since(u.began)))
 			u.write(answerKind, number)
 		case answerKind:
 			u.answered(number)
@@ -73,6 +74,7 @@ func (u *pulse) answered(number uint64) {
 		return // not ours, too old, or answered before
 	}
 	u.sent[number%sentBeats] = time.Time{}
+	u.timed.Store(true)
 	took := now.Sub(at)
 	if u.smoothed == 0 {
 		u.smoothed = took

@@ -58,8 +58,8 @@ func (m *metrics) countersOf(direction, framing string) counters {
 	return counters{m.messages.WithLabelValues(direction, framing), m.bytes.WithLabelValues(direction, framing)}
 }
 
-func newChannel(raw outgoing, name string, l Limits, m *metrics) (*channel, framing.Decoder) {
-	enc, dec := framing.New(name, framing.Options{Limits: framing.Limits{Text: raw.MaxMessage()}})
+func newChannel(raw outgoing, name string, sequels bool, l Limits, m *metrics) (*channel, framing.Decoder) {
+	enc, dec := framing.New(name, framing.Options{Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: sequels})
 	c := &channel{
 		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), enc: enc,
 		pace: newPace(l.LowWater, l.HighWater),

@@ -2,6 +2,7 @@ package p2pstub
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/peerbus/peerbus/client"
@@ -90,7 +91,7 @@ func (s *Stub) connect(d *deployed, to target) error {
 	}
 	p.now = standing{role: requester, stub: d.url}
 	if old != nil {
-		p.heir, p.socket, p.replaces = true, old.socket.Other(), old.ownObject
+		p.heir, p.socket, p.replaces = true, old.socket.Other(), old.ours()
 	}
 	if verdict == replaces {
 		p.first, p.why = room[to.remote], reason
@@ -113,7 +114,7 @@ func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 	}
 	p := &peer{
 		stub: s, url: d.url, public: d.public, role: d.role, remote: remote, invitee: invitee, began: time.Now(),
-		log:   s.log.With("stub", d.url, "remote", remote),
+		log:   about(s.log, slog.String("stub", d.url), slog.String("remote", remote)),
 		inbox: make(chan func(), s.limits.Inbox), done: make(chan struct{}),
 		info: &pb.Peer{StubUrl: d.url, Role: d.role.proto(), RemoteRuntimeUrl: remote},
 	}

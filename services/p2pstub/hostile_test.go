@@ -165,7 +165,7 @@ func TestManyGaps(t *testing.T) {
 	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
 	setUp(t, a, b)
 	a.stub.mu.Lock()
-	object := a.stub.peers[bob].ownObject
+	object := a.stub.peers[bob].ours()
 	a.stub.mu.Unlock()
 	for i := range 100 {
 		b.bus.deliver(&pb.Message{

@@ -23,13 +23,16 @@ type Limits struct {
 	// whose ICE finds no path. Default 5 s.
 	Patience time.Duration
 	// Heartbeat is between two heartbeats of a side. Default a quarter of Quiet, at
-	// most 1 s: three in a row may be lost before the path is given up, and 10,000
-	// idle connections cost no more than 30,000 small packets a second.
+	// most 1 s: three in a row may be lost before the path is given up.
 	Heartbeat time.Duration
 	// Quiet is how long nothing may come over a channel with heartbeats before the
 	// connection is disconnected. Default 3 s: longer than any pause of a path that
 	// works, and short against what a person waits.
 	Quiet time.Duration
+	// Rest is after how long without data a connection beats a third as often, and may
+	// be quiet three times as long. Default 5 s: of many connections most are idle, and
+	// one of them costs as much as one whose path ICE alone keeps.
+	Rest time.Duration
 	// Restart is how long each try to restart ICE has before the next one, or the
 	// end. Default 5 s: signalling and checks take less than one, and what waits
 	// in the channel is sent again after some.
@@ -97,8 +100,8 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Peers: 10_000, Invited: 1000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
-		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Restart: 5 * time.Second, Look: time.Second,
-		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 256, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500,
+		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Rest: 5 * time.Second, Restart: 5 * time.Second, Look: time.Second,
+		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 64, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,
 		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
 		Watchers: 64, WatchQueue: 1024,
@@ -124,7 +127,7 @@ func (l Limits) orDefaults() Limits {
 		or   time.Duration
 	}{
 		{&l.SetUp, d.SetUp}, {&l.Patience, d.Patience}, {&l.Request, d.Request}, {&l.Registry, d.Registry}, {&l.Stop, d.Stop},
-		{&l.Quiet, d.Quiet}, {&l.Restart, d.Restart}, {&l.Look, d.Look}, {&l.Age, d.Age}, {&l.Linger, d.Linger},
+		{&l.Quiet, d.Quiet}, {&l.Rest, d.Rest}, {&l.Restart, d.Restart}, {&l.Look, d.Look}, {&l.Age, d.Age}, {&l.Linger, d.Linger},
 		{&l.Close, d.Close},
 	} {
 		if *f.have <= 0 {

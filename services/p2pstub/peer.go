@@ -58,13 +58,14 @@ type peer struct {
 	clock       clock
 	laps        laps
 
+	ownObject atomic.Pointer[string] // its address, from when it is allocated on
+
 	out   atomic.Pointer[channel] // set once the data channel is open
 	pulse atomic.Pointer[pulse]   // likewise
 
 	// Guarded by the stub's mutex.
 	info      *pb.Peer
 	now       standing
-	ownObject string // its address, from when it is allocated on
 	liveSince time.Time
 	listeners []*client.Listener
 	heir      bool  // its place is among the heirs
@@ -76,6 +77,14 @@ type peer struct {
 type invitation struct {
 	datasync.Invitation
 	request *pb.Message
+}
+
+// ours is the address of the own Connection object; empty while it has none.
+func (p *peer) ours() string {
+	if object := p.ownObject.Load(); object != nil {
+		return *object
+	}
+	return ""
 }
 
 func (p *peer) live() bool { return p.now.state == status.Live }
@@ -112,6 +121,7 @@ func (p *peer) run() {
 		case f := <-p.inbox:
 			f()
 		case <-p.wake:
+			p.pulse.Load().used()
 			if err := p.out.Load().pump(); err != nil {
 				p.step(event{kind: channelGone, reason: err.Error()})
 			}
@@ -206,9 +216,10 @@ func (p *peer) opened(raw *rtc.Channel) {
 	if theirs.Announces(framing.PeerBus) {
 		name = framing.PeerBus
 	}
-	c, decoder := newChannel(raw, name, p.stub.limits, p.stub.metrics)
+	c, decoder := newChannel(raw, name, theirs.Sequels, p.stub.limits, p.stub.metrics)
 	c.flow = message.Announces(theirs.Flow)
-	u := newPulse(p, theirs.Heartbeat)
+	reader := raw.NewReader(largestPacket(name))
+	u := newPulse(p, theirs.Heartbeat, reader.Rest)
 	p.wake = c.wake
 	p.pulse.Store(u)
 	p.out.Store(c)
@@ -220,7 +231,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 			p.log.Debug("no heartbeats", "error", err)
 		}
 	}
-	p.work.Go(func() { p.read(raw, c, u, decoder) })
+	p.work.Go(func() { p.read(reader, c, u, decoder) })
 	p.work.Go(func() { u.run(p.ctx) })
 	p.startHeart()
 }

@@ -27,17 +27,24 @@ type pulse struct {
 	conn     *rtc.Peer
 	answers  bool // the other side answers heartbeats
 	began    time.Time
+	onRest   func() // a rest begins
 	wake     chan struct{}
 	channel  atomic.Pointer[rtc.Channel] // for heartbeats, once it is open
 	heardAt  atomic.Int64                // since began
+	beatenAt atomic.Int64                // since began: the other side's last heartbeat
+	usedAt   atomic.Int64                // since began: data went, either way
 	uneasy   atomic.Bool                 // wake it as soon as something comes
+	resting  atomic.Bool                 // wake it as soon as data goes
 	heardAny atomic.Bool
+	timed    atomic.Bool // a heartbeat of ours was answered
 
 	// Owned by its goroutine.
 	health   health
 	nextBeat time.Time
-	worn     bool // said so
-	spent    bool // let go
+	left     int       // heartbeats left out since the last one
+	rested   time.Time // until then
+	worn     bool      // said so
+	spent    bool      // let go
 
 	mu       sync.Mutex
 	lost     string // ICE's reason, not yet taken
@@ -67,17 +74,26 @@ const (
 	hurry = 10 * time.Second
 )
 
-func newPulse(p *peer, answers bool) *pulse {
+func newPulse(p *peer, answers bool, onRest func()) *pulse {
 	now := time.Now()
 	return &pulse{
-		peer: p, conn: p.rtc, answers: answers, began: now, nextBeat: now, wake: make(chan struct{}, 1),
+		peer: p, conn: p.rtc, answers: answers, onRest: onRest, began: now, nextBeat: now, wake: make(chan struct{}, 1),
 		health: health{beat: p.stub.limits.Heartbeat, quiet: p.stub.limits.Quiet},
 	}
 }
 
 // heard notes a sign of life.
-func (u *pulse) heard() {
-	u.heardAt.Store(int64(time.Since(u.began)))
+func (u *pulse) heard() { u.heardThen(int64(time.Since(u.began))) }
+
+// heardData notes that data has come.
+func (u *pulse) heardData() {
+	now := int64(time.Since(u.began))
+	u.heardThen(now)
+	u.usedThen(now)
+}
+
+func (u *pulse) heardThen(now int64) {
+	u.heardAt.Store(now)
 	if u.uneasy.Load() {
 		u.signal()
 	}
@@ -86,7 +102,20 @@ func (u *pulse) heard() {
 	}
 }
 
-func (u *pulse) lastHeard() time.Time { return u.began.Add(time.Duration(u.heardAt.Load())) }
+// lastHeard is when something came last. In a rest what ICE hears is as good, and what
+// comes less often by that is not missing when it ends.
+func (u *pulse) lastHeard() time.Time {
+	heard, other := u.at(&u.heardAt), u.rested
+	if u.resting.Load() {
+		other = u.conn.Checked()
+	}
+	if other.After(heard) {
+		return other
+	}
+	return heard
+}
+
+func (u *pulse) at(of *atomic.Int64) time.Time { return u.began.Add(time.Duration(of.Load())) }
 
 func (u *pulse) signal() {
 	select {
@@ -108,6 +137,7 @@ func (u *pulse) moved() {
 	u.mu.Lock()
 	u.hurried = time.Now()
 	u.mu.Unlock()
+	u.used()
 	u.signal()
 }
 
@@ -123,9 +153,9 @@ func (u *pulse) run(ctx context.Context) {
 			return
 		}
 		now := time.Now()
+		u.rest(now)
 		if !now.Before(u.nextBeat) {
-			u.nextBeat = now.Add(u.health.beat)
-			u.beat(now)
+			u.beatOrNot(now)
 			u.wear(now)
 		}
 		next := u.nextBeat

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -121,11 +122,11 @@ func (p *peer) announce(state status.State, reason string) {
 func (p *peer) allocate(ctx context.Context) {
 	object, err := p.stub.addresses.take(ctx)
 	if err == nil {
-		p.stub.own(p, object)
-		err = p.listen(ctx, object, p.objectMessage)
-	}
-	if err == nil {
-		err = p.listen(ctx, object+address.SubscriptionSuffix, p.objectMessage)
+		p.ownObject.Store(&object)
+		var both errgroup.Group // the set-up waits for the bus once
+		both.Go(func() error { return p.listen(ctx, object, p.objectMessage) })
+		both.Go(func() error { return p.listen(ctx, object+address.SubscriptionSuffix, p.objectMessage) })
+		err = both.Wait()
 	}
 	p.post(func() {
 		if err != nil {
@@ -200,7 +201,7 @@ func (p *peer) invite() {
 func (p *peer) data(d datasync.Description) datasync.Connection {
 	return datasync.Connection{
 		Runtime: p.stub.runtime.Text, Owner: p.public, Description: &d, Candidates: []datasync.Candidate{},
-		Framing: []string{framing.PeerBus}, Flow: []string{message.FlowV1}, Heartbeat: true, Replaces: p.replaces,
+		Framing: []string{framing.PeerBus}, Sequels: true, Flow: []string{message.FlowV1}, Heartbeat: true, Replaces: p.replaces,
 	}
 }
 
@@ -313,7 +314,7 @@ func (p *peer) leave(ctx context.Context) {
 	if p.observer != nil {
 		p.stub.addresses.unfollow(p.observer.URL())
 	}
-	if object := p.stub.objectOf(p); object != "" {
+	if object := p.ours(); object != "" {
 		p.stub.addresses.release(object)
 	}
 	p.stub.mu.Lock()

@@ -260,19 +260,6 @@ func (s *Stub) shown(p *peer) {
 	s.show(p)
 }
 
-// own notes the address of a peer's own object.
-func (s *Stub) own(p *peer, object string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.ownObject = object
-}
-
-func (s *Stub) objectOf(p *peer) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return p.ownObject
-}
-
 // now is the time, later each time it is asked: an object's creation tells it
 // from the ones before it.
 func (s *Stub) now() time.Time {

@@ -144,7 +144,7 @@ func TestWhatIsNotPassedOn(t *testing.T) {
 	loop.Via = stub
 	a.through(t, overA, loop)
 	b.stub.mu.Lock()
-	changes := b.stub.peers[alice].ownObject + address.ChangesSuffix
+	changes := b.stub.peers[alice].ours() + address.ChangesSuffix
 	b.stub.mu.Unlock()
 	a.through(t, overA, text(2, "hyperty://example/a", changes, "an older observer's copy"))
 	a.through(t, overA, text(3, "hyperty://example/a", b.handler, "for the stub"))
@@ -184,7 +184,7 @@ func TestCloseFromEitherSide(t *testing.T) {
 				r, req = b, &pb.P2PStubCloseRequest{StubUrl: b.handler, RemoteRuntimeUrl: alice, Reason: "enough"}
 			}
 			a.stub.mu.Lock()
-			objects := []string{a.stub.peers[bob].ownObject, a.stub.peers[bob].now.object}
+			objects := []string{a.stub.peers[bob].ours(), a.stub.peers[bob].now.object}
 			a.stub.mu.Unlock()
 			if _, err := r.api.Close(t.Context(), req); err != nil {
 				t.Fatal(err)

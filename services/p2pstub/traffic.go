@@ -16,21 +16,24 @@ import (
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
-// read takes what comes over the channel until it is closed.
-func (p *peer) read(raw *rtc.Channel, c *channel, u *pulse, decoder framing.Decoder) {
-	received := p.stub.metrics.countersOf("in", c.framing)
-	size := framing.DefaultLimits().Packet + 1024
-	if c.framing != framing.PeerBus {
-		size = framing.DefaultLimits().Text + 1
+// largestPacket is what a framing has, in bytes, and a little more.
+func largestPacket(name string) int {
+	if name == framing.PeerBus {
+		return framing.DefaultLimits().Packet + 1024
 	}
-	buf := make([]byte, size)
+	return framing.DefaultLimits().Text + 1
+}
+
+// read takes what comes over the channel until it is closed.
+func (p *peer) read(raw *rtc.Reader, c *channel, u *pulse, decoder framing.Decoder) {
+	received := p.stub.metrics.countersOf("in", c.framing)
 	for {
-		packet, err := raw.Read(buf)
+		packet, err := raw.Read()
 		if errors.Is(err, io.EOF) {
 			p.tell(event{kind: channelGone, reason: "the data channel was closed by the other side"})
 			return
 		}
-		u.heard()
+		u.heardData()
 		if err != nil {
 			p.stub.metrics.drop(dropTooLarge)
 			continue
@@ -78,7 +81,7 @@ func (p *peer) take(c *channel, m *pb.Message) {
 		p.answerPeer(c, m, fault.New(fault.BadRequest, "a P2P stub takes no %s over its data channel", m.Type))
 		return
 	}
-	if object := p.stub.objectOf(p); object != "" && m.To == object+address.ChangesSuffix {
+	if object := p.ours(); object != "" && m.To == object+address.ChangesSuffix {
 		p.stub.metrics.drop(dropChanges)
 		return
 	}

@@ -336,8 +336,8 @@ func (r *Registry) noteLocked(before, after *connection) {
 	if before.State != after.State || before.Stub != after.Stub {
 		r.log.Debug("connection entry", "remote", c.Remote, "state", state, "role", roleName(c.Role), "stub", c.Stub)
 	}
-	if before.Handler != "" && after.Handler == "" {
-		r.known.cache.forget(c.Remote)
+	if before.Handler != "" && after.Handler == "" && (after.exists() || before.State != status.Live) {
+		r.known.cache.forget(c.Remote) // one that was live until it was closed has a handler that works
 	}
 	if after.exists() && before.Path.Way != after.Path.Way {
 		r.log.Info("messages take another path", "remote", c.Remote, "path", pathName(c.Path.Way), "reason", c.Path.Reason)

@@ -36,7 +36,10 @@ type Frame struct {
 	// of this one has dealt with since the channel opened. The other side has at
 	// most 1 MiB under way. A packet with this field carries nothing else, and
 	// does not count.
-	Consumed      uint64 `protobuf:"varint,4,opt,name=consumed,proto3" json:"consumed,omitempty"`
+	Consumed uint64 `protobuf:"varint,4,opt,name=consumed,proto3" json:"consumed,omitempty"`
+	// Complete messages that have much in common, behind `messages`. Only for who has
+	// announced that it takes them.
+	Sequels       []*Sequel `protobuf:"bytes,5,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -99,6 +102,79 @@ func (x *Frame) GetConsumed() uint64 {
 	return 0
 }
 
+func (x *Frame) GetSequels() []*Sequel {
+	if x != nil {
+		return x.Sequels
+	}
+	return nil
+}
+
+// Sequel is a message that has something in common with the one before it in its frame:
+// the sequel before, or the last of the messages.
+type Sequel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is not as in the message before.
+	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// What is as there, and left out: the sum of 1 (type), 2 (from), 4 (to), 8 (origin),
+	// 16 (flow.runtime), 32 (flow.epoch), 64 (flow.id).
+	Same uint32 `protobuf:"varint,2,opt,name=same,proto3" json:"same,omitempty"`
+	// How many bytes `id` begins with as there, which are left out.
+	SameId        uint32 `protobuf:"varint,3,opt,name=same_id,json=sameId,proto3" json:"same_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sequel) Reset() {
+	*x = Sequel{}
+	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sequel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sequel) ProtoMessage() {}
+
+func (x *Sequel) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sequel.ProtoReflect.Descriptor instead.
+func (*Sequel) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Sequel) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *Sequel) GetSame() uint32 {
+	if x != nil {
+		return x.Same
+	}
+	return 0
+}
+
+func (x *Sequel) GetSameId() uint32 {
+	if x != nil {
+		return x.SameId
+	}
+	return 0
+}
+
 // Fragment is a piece of one encoded Message.
 type Fragment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -115,7 +191,7 @@ type Fragment struct {
 
 func (x *Fragment) Reset() {
 	*x = Fragment{}
-	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	mi := &file_peerbus_v1_frame_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -127,7 +203,7 @@ func (x *Fragment) String() string {
 func (*Fragment) ProtoMessage() {}
 
 func (x *Fragment) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	mi := &file_peerbus_v1_frame_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -140,7 +216,7 @@ func (x *Fragment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fragment.ProtoReflect.Descriptor instead.
 func (*Fragment) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{1}
+	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Fragment) GetTransfer() uint64 {
@@ -176,12 +252,17 @@ var File_peerbus_v1_frame_proto protoreflect.FileDescriptor
 const file_peerbus_v1_frame_proto_rawDesc = "" +
 	"\n" +
 	"\x16peerbus/v1/frame.proto\x12\n" +
-	"peerbus.v1\x1a\x18peerbus/v1/message.proto\"\xa4\x01\n" +
+	"peerbus.v1\x1a\x18peerbus/v1/message.proto\"\xd2\x01\n" +
 	"\x05Frame\x12/\n" +
 	"\bmessages\x18\x01 \x03(\v2\x13.peerbus.v1.MessageR\bmessages\x120\n" +
 	"\bfragment\x18\x02 \x01(\v2\x14.peerbus.v1.FragmentR\bfragment\x12\x1c\n" +
 	"\tcancelled\x18\x03 \x03(\x04R\tcancelled\x12\x1a\n" +
-	"\bconsumed\x18\x04 \x01(\x04R\bconsumed\"f\n" +
+	"\bconsumed\x18\x04 \x01(\x04R\bconsumed\x12,\n" +
+	"\asequels\x18\x05 \x03(\v2\x12.peerbus.v1.SequelR\asequels\"d\n" +
+	"\x06Sequel\x12-\n" +
+	"\amessage\x18\x01 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12\x12\n" +
+	"\x04same\x18\x02 \x01(\rR\x04same\x12\x17\n" +
+	"\asame_id\x18\x03 \x01(\rR\x06sameId\"f\n" +
 	"\bFragment\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\x04R\btransfer\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
@@ -200,20 +281,23 @@ func file_peerbus_v1_frame_proto_rawDescGZIP() []byte {
 	return file_peerbus_v1_frame_proto_rawDescData
 }
 
-var file_peerbus_v1_frame_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_peerbus_v1_frame_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_peerbus_v1_frame_proto_goTypes = []any{
 	(*Frame)(nil),    // 0: peerbus.v1.Frame
-	(*Fragment)(nil), // 1: peerbus.v1.Fragment
-	(*Message)(nil),  // 2: peerbus.v1.Message
+	(*Sequel)(nil),   // 1: peerbus.v1.Sequel
+	(*Fragment)(nil), // 2: peerbus.v1.Fragment
+	(*Message)(nil),  // 3: peerbus.v1.Message
 }
 var file_peerbus_v1_frame_proto_depIdxs = []int32{
-	2, // 0: peerbus.v1.Frame.messages:type_name -> peerbus.v1.Message
-	1, // 1: peerbus.v1.Frame.fragment:type_name -> peerbus.v1.Fragment
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 0: peerbus.v1.Frame.messages:type_name -> peerbus.v1.Message
+	2, // 1: peerbus.v1.Frame.fragment:type_name -> peerbus.v1.Fragment
+	1, // 2: peerbus.v1.Frame.sequels:type_name -> peerbus.v1.Sequel
+	3, // 3: peerbus.v1.Sequel.message:type_name -> peerbus.v1.Message
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_frame_proto_init() }
@@ -228,7 +312,7 @@ func file_peerbus_v1_frame_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_frame_proto_rawDesc), len(file_peerbus_v1_frame_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -3,6 +3,8 @@ package rtc
 import (
 	"errors"
 	"io"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/pion/datachannel"
@@ -16,6 +18,9 @@ import (
 type Channel struct {
 	raw channelStream
 	max int
+
+	mu    sync.Mutex
+	ended bool // there is nothing to be read any more
 }
 
 // channelStream is what pion gives for a detached channel.
@@ -60,22 +65,76 @@ func (c *Channel) SetLow(low int) {
 // ErrTooLong is a packet that did not fit into the buffer; it is lost.
 var ErrTooLong = fault.New(fault.TooLarge, "packet is longer than the largest")
 
+// errShort is a packet that does not fit into the buffer, and is still there.
+var errShort = errors.New("short buffer")
+
 // Read waits for a packet; its data is in buf. io.EOF after the channel was
 // closed; ErrTooLong, after which it goes on.
 func (c *Channel) Read(buf []byte) (framing.Packet, error) {
+	for {
+		p, err := c.read(buf)
+		switch {
+		case errors.Is(err, errShort):
+			return p, c.skip(len(buf))
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return p, err
+		case !c.goesOn():
+			return p, io.EOF
+		}
+	}
+}
+
+func (c *Channel) read(buf []byte) (framing.Packet, error) {
 	n, text, err := c.raw.ReadDataChannel(buf)
 	switch {
+	case err == nil:
+		return framing.Packet{Text: text, Data: buf[:n]}, nil
 	case errors.Is(err, io.ErrShortBuffer):
-		return framing.Packet{}, ErrTooLong
-	case err != nil:
+		return framing.Packet{}, errShort
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return framing.Packet{}, err
+	default:
 		return framing.Packet{}, io.EOF
 	}
-	return framing.Packet{Text: text, Data: buf[:n]}, nil
+}
+
+// skip takes a packet out that is longer than size. pion keeps it until there is room
+// for it, and there is never more of it than it keeps for a reader that is behind.
+func (c *Channel) skip(size int) error {
+	for size < sctpBuffer {
+		size = min(2*max(size, 1<<10), sctpBuffer)
+		if _, err := c.read(make([]byte, size)); !errors.Is(err, errShort) {
+			break // it is out, or the channel is over, as the next Read finds
+		}
+	}
+	return ErrTooLong
 }
 
 // end has Read end once what has come is read. pion does so itself, but for a channel
 // that it opens while the association ends: that one is forgotten, and who reads it
 // would wait for ever.
 func (c *Channel) end() {
-	_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // it never fails
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	c.interrupt()
+}
+
+// wake has who reads look up from it once.
+func (c *Channel) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupt()
+}
+
+func (c *Channel) interrupt() { _ = c.raw.SetReadDeadline(time.Unix(1, 0)) } // it never fails
+
+// goesOn tells whether the channel goes on after an interruption, and has it do so.
+func (c *Channel) goesOn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		_ = c.raw.SetReadDeadline(time.Time{}) // it never fails
+	}
+	return !c.ended
 }

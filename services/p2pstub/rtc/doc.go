@@ -22,8 +22,14 @@
 // verification, since ICE has checked the peer (a round trip less); host
 // candidates in the description, so that there is one message each way; 4 MiB
 // of receive buffer on the socket, else bursts on a fast link overflow it and
-// SCTP waits a second; detached channels read into a buffer of the packet's
-// size.
+// SCTP waits a second; detached channels read into a buffer that an idle one does not
+// have (reader.go).
+//
+//	pion ── muxConn.WriteTo ──► outbox ── one call for many ──► socket
+//	pion ◄── muxConn.ReadFrom ◄── mux ◄── inbox ◄── likewise ── socket
+//
+// On Linux the datagrams of a connection that follow each other closely are sent and read
+// together (offload_linux.go). A datagram alone leaves at once, from pion's goroutine.
 //
 // Close waits until all of pion's goroutines of a Peer are over, within Config.Close:
 // pion ends no request to a TURN server early. A Channel ends with its Peer, also

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pion/ice/v2"
+	"github.com/pion/transport/v2"
+	"github.com/pion/transport/v2/stdnet"
 	"github.com/pion/webrtc/v3"
 
 	"github.com/peerbus/peerbus/internal/fault"
@@ -24,7 +26,7 @@ const ReceiveBuffer = 4 << 20
 // some times framing.Window, which our own peers keep to. An older peer that
 // fills it is stopped until it tries again, as pion does not say that there is
 // room.
-const sctpBuffer = 4 << 20
+const sctpBuffer = 2 << 20
 
 // DefaultPatience is Config.Patience where that is zero: a path that is quiet for
 // this long has most likely changed.
@@ -40,7 +42,7 @@ const DefaultClose = 3 * time.Second
 
 // Times of pion.
 const (
-	keepAlive      = 2 * time.Second        // of a path
+	keepAlive      = 2 * time.Second        // of a path over which nothing else goes
 	retransmission = 100 * time.Millisecond // of a DTLS flight
 )
 
@@ -75,7 +77,8 @@ type Config struct {
 // Engine makes peers. Its methods may be called by several goroutines.
 type Engine struct {
 	given  Config
-	mux    *mux // of the first socket
+	system transport.Net // for pion, which would ask for all interfaces for each peer
+	mux    *mux          // of the first socket
 	config webrtc.Configuration
 
 	mu     sync.Mutex
@@ -115,7 +118,11 @@ func Open(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{given: c}
+	system, err := stdnet.NewNet()
+	if err != nil {
+		return nil, fault.New(fault.Internal, "network interfaces: %w", err)
+	}
+	e := &Engine{given: c, system: system}
 	if e.mux, err = e.listen(c.UDPPort); err != nil {
 		return nil, err
 	}
@@ -198,8 +205,10 @@ func newCertificate() (*webrtc.Certificate, error) {
 	return c, nil
 }
 
-func settings(m ice.UDPMux, c Config) webrtc.SettingEngine {
+func (e *Engine) settings(m ice.UDPMux) webrtc.SettingEngine {
 	var s webrtc.SettingEngine
+	c := e.given
+	s.SetNet(e.system)
 	s.LoggerFactory = loggers{c.Log}
 	s.SetICEUDPMux(m)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})

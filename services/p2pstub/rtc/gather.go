@@ -27,7 +27,7 @@ func Gather(ctx context.Context, c Config) (all []Found, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	api := webrtc.NewAPI(webrtc.WithSettingEngine(settings(&tap{mux: e.mux}, e.given)))
+	api := webrtc.NewAPI(webrtc.WithSettingEngine(e.settings(&tap{mux: e.mux})))
 	pc, err := api.NewPeerConnection(e.config)
 	if err != nil {
 		return nil, fault.New(fault.BadRequest, "ICE servers: %w", err)

@@ -92,7 +92,7 @@ func TestRemotesOfAConnectionAreBounded(t *testing.T) {
 		from := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port+1)) //nolint:gosec // a port
 		if s, addr := e.mux.receiver(request, from); s != nil {
 			taken++
-			if _, err := conn.WriteTo([]byte("answer"), addr); err != nil && port > 1023 {
+			if _, err := conn.WriteTo([]byte("answer"), addr.addr); err != nil && port > 1023 {
 				t.Fatal(err)
 			}
 		}

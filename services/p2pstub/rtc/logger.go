@@ -14,12 +14,15 @@ import (
 type loggers struct{ log *slog.Logger }
 
 func (l loggers) NewLogger(scope string) logging.LeveledLogger {
-	return logger{l.log.With("scope", scope)}
+	return logger{l.log, scope}
 }
 
-type logger struct{ log *slog.Logger }
+type logger struct {
+	log   *slog.Logger
+	scope string
+}
 
-func (l logger) put(text string) { l.log.Debug("pion: " + text) }
+func (l logger) put(text string) { l.log.Debug("pion: "+text, "scope", l.scope) }
 
 func (l logger) putf(format string, args []any) {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -30,6 +31,7 @@ type mux struct {
 	log       *slog.Logger
 	over      sync.WaitGroup
 	meter     meter
+	out       *outbox
 
 	mu       sync.RWMutex
 	closed   bool
@@ -65,11 +67,12 @@ type remote struct {
 
 func newMux(socket *net.UDPConn, addresses func(v6 bool) []netip.Addr, log *slog.Logger) *mux {
 	m := &mux{
-		socket: socket, addresses: addresses, log: log,
+		socket: socket, addresses: addresses, log: log, out: newOutbox(socket),
 		byUfrag: map[string]*session{}, byRemote: map[netip.AddrPort][]*session{},
 		checks: map[transaction]check{}, older: map[transaction]check{},
 	}
 	m.over.Go(m.read)
+	m.over.Go(m.out.run)
 	return m
 }
 
@@ -94,24 +97,30 @@ func (m *mux) v6() bool {
 	return ok && local.IP.To4() == nil
 }
 
-// tap is the mux as one peer has it: it counts the DTLS records that leave, over
-// all generations of ICE, each of which has a user name of its own.
+// tap is the mux as one peer has it, with what it counts over all generations of ICE,
+// each of which has a user name of its own.
 type tap struct {
 	*mux
-	records atomic.Uint64
+	tally
+}
+
+// tally is what a mux counts of a peer.
+type tally struct {
+	records atomic.Uint64 // DTLS records that left
+	checked atomic.Int64  // when the other side's last STUN message came, in nanoseconds since 1970
 }
 
 // GetConn is that of the mux.
 func (t *tap) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	return t.conn(ufrag, addr, &t.records)
+	return t.conn(ufrag, addr, &t.tally)
 }
 
 // GetConn gives a connection's conn for one of the addresses.
 func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	return m.conn(ufrag, addr, new(atomic.Uint64))
+	return m.conn(ufrag, addr, new(tally))
 }
 
-func (m *mux) conn(ufrag string, addr net.Addr, records *atomic.Uint64) (net.PacketConn, error) {
+func (m *mux) conn(ufrag string, addr net.Addr, t *tally) (net.PacketConn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -123,7 +132,7 @@ func (m *mux) conn(ufrag string, addr net.Addr, records *atomic.Uint64) (net.Pac
 		s = &session{ufrag: ufrag, sequence: m.sequence, remotes: map[netip.AddrPort]remote{}}
 		m.byUfrag[ufrag] = s
 	}
-	c := newMuxConn(m, s, addr, records)
+	c := newMuxConn(m, s, addr, t)
 	s.conns = append(s.conns, c)
 	return c, nil
 }
@@ -173,15 +182,16 @@ func (m *mux) Close() error {
 			c.end()
 		}
 	}
+	m.out.close()
 	err := m.socket.Close()
 	m.over.Wait()
 	return err
 }
 
 func (m *mux) read() {
-	buf := make([]byte, maxDatagram)
+	in := newInbox(m.socket)
 	for {
-		n, from, err := m.socket.ReadFromUDPAddrPort(buf)
+		from, err := in.read()
 		switch {
 		case errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
 			return
@@ -190,30 +200,54 @@ func (m *mux) read() {
 			m.log.Debug("udp read", "error", err)
 			continue
 		}
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		m.meter.received.add(buf[:n])
-		m.answered(buf[:n], from)
-		if s, addr := m.receiver(buf[:n], from); s != nil {
-			s.first(from.Addr()).push(buf[:n], addr)
-		}
+		m.arrived(in.datagrams, from)
 	}
 }
 
-// receiver finds the connection that a packet is for.
-func (m *mux) receiver(b []byte, from netip.AddrPort) (*session, *net.UDPAddr) {
+// arrived hands over what came from an address. What is not STUN is for one
+// connection, and handed over together.
+func (m *mux) arrived(all [][]byte, from netip.AddrPort) {
+	data := all[:0]
+	for _, one := range all {
+		if len(one) > maxDatagram {
+			continue
+		}
+		m.meter.received.add(one)
+		if !isSTUN(one) {
+			data = append(data, one)
+			continue
+		}
+		m.answered(one, from)
+		if c, to := m.receiver(one, from); c != nil {
+			if to.proven {
+				c.tally.checked.Store(time.Now().UnixNano())
+			}
+			c.push([][]byte{one}, to.addr)
+		}
+	}
+	if len(data) == 0 {
+		return
+	}
+	if c, to := m.receiver(data[0], from); c != nil {
+		c.push(data, to.addr)
+	}
+}
+
+// receiver finds the connection that a packet is for, and what it knows of the sender.
+func (m *mux) receiver(b []byte, from netip.AddrPort) (*muxConn, remote) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	s := m.owner(b, from)
 	if s == nil || len(s.conns) == 0 {
-		return nil, nil
+		return nil, remote{}
 	}
 	if r := s.remotes[from]; r.addr != nil {
-		return s, r.addr
+		return s.first(from.Addr()), r
 	}
 	if len(s.remotes) >= maxRemotes {
-		return nil, nil
+		return nil, remote{}
 	}
-	return s, net.UDPAddrFromAddrPort(from)
+	return s.first(from.Addr()), remote{addr: net.UDPAddrFromAddrPort(from)}
 }
 
 func (m *mux) owner(b []byte, from netip.AddrPort) *session {

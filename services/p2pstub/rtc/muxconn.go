@@ -27,16 +27,18 @@ type muxConn struct {
 	session *session
 	local   net.Addr
 	v4      bool
-	records *atomic.Uint64 // of DTLS that were sent
+	tally   *tally
+	last    atomic.Int64 // when a DTLS record was sent, as the outbox counts
 
 	mu     sync.Mutex
 	more   sync.Cond
-	queue  []datagram
+	queue  []datagram // from head on
+	head   int
 	closed bool
 }
 
-func newMuxConn(m *mux, s *session, local net.Addr, records *atomic.Uint64) *muxConn {
-	c := &muxConn{mux: m, session: s, local: local, records: records}
+func newMuxConn(m *mux, s *session, local net.Addr, t *tally) *muxConn {
+	c := &muxConn{mux: m, session: s, local: local, tally: t}
 	if u, ok := local.(*net.UDPAddr); ok {
 		c.v4 = u.IP.To4() != nil
 	}
@@ -44,40 +46,51 @@ func newMuxConn(m *mux, s *session, local net.Addr, records *atomic.Uint64) *mux
 	return c
 }
 
-// push hands over a packet; it never waits.
-func (c *muxConn) push(b []byte, from *net.UDPAddr) {
+// push hands over packets of one address; it never waits.
+func (c *muxConn) push(all [][]byte, from *net.UDPAddr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) >= maxQueued {
-		c.mux.meter.dropped.Add(1)
-		return
-	}
 	if c.closed {
 		return
 	}
-	data, _ := datagrams.Get().(*[]byte)
-	*data = append((*data)[:0], b...)
-	c.queue = append(c.queue, datagram{data, from})
+	for i, b := range all {
+		if len(c.queue)-c.head >= maxQueued {
+			c.mux.meter.dropped.Add(uint64(len(all) - i))
+			break
+		}
+		data, _ := datagrams.Get().(*[]byte)
+		*data = append((*data)[:0], b...)
+		c.queue = append(c.queue, datagram{data, from})
+	}
 	c.more.Signal()
 }
 
 func (c *muxConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) == 0 {
+	for c.head == len(c.queue) {
 		if c.closed {
 			return 0, nil, net.ErrClosed
 		}
 		c.more.Wait()
 	}
-	d := c.queue[0]
-	c.queue[0] = datagram{}
-	if c.queue = c.queue[1:]; len(c.queue) == 0 {
-		c.queue = nil
+	d := c.queue[c.head]
+	c.queue[c.head] = datagram{}
+	if c.head++; c.head == len(c.queue) {
+		c.queue, c.head = c.emptied(), 0
 	}
 	n := copy(b, *d.data)
 	datagrams.Put(d.data)
 	return n, d.from, nil
+}
+
+// emptied is the queue for what comes: the same, unless it has grown long.
+func (c *muxConn) emptied() []datagram {
+	const keep = 64
+	if cap(c.queue) > keep {
+		return nil
+	}
+	return c.queue[:0]
 }
 
 func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
@@ -89,20 +102,21 @@ func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	c.mux.sent(c.session, b, to)
 	c.mux.meter.sent.add(b)
-	if isDTLS(b) {
-		c.records.Add(1) // pion writes one a datagram, but for the handshake
+	if !isDTLS(b) {
+		return c.mux.socket.WriteToUDPAddrPort(b, to)
 	}
-	return c.mux.socket.WriteToUDPAddrPort(b, to)
+	c.tally.records.Add(1) // pion writes one a datagram, but for the handshake
+	return c.mux.out.send(b, to, &c.last)
 }
 
 func (c *muxConn) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	for _, d := range c.queue {
+	for _, d := range c.queue[c.head:] {
 		datagrams.Put(d.data)
 	}
-	c.queue = nil
+	c.queue, c.head = nil, 0
 	c.more.Broadcast()
 }
 

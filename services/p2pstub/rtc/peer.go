@@ -84,7 +84,7 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 		return nil, err
 	}
 	t := &tap{mux: m}
-	api := webrtc.NewAPI(webrtc.WithSettingEngine(settings(t, e.given)))
+	api := webrtc.NewAPI(webrtc.WithSettingEngine(e.settings(t)))
 	pc, err := api.NewPeerConnection(e.config)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "peer connection: %w", err)
@@ -116,6 +116,10 @@ func joinClose(p *Peer, err error) error {
 
 // Records is how many DTLS records the peer has sent.
 func (p *Peer) Records() uint64 { return p.tap.records.Load() }
+
+// Checked is when ICE has heard of the other side last, by a STUN message; what goes over
+// a TURN server is not seen.
+func (p *Peer) Checked() time.Time { return time.Unix(0, p.tap.checked.Load()) }
 
 // Offer gives the requester's description, complete with host candidates. ctx
 // bounds the wait for them.

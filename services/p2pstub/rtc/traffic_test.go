@@ -33,7 +33,7 @@ func TestDroppedDatagramsAreCounted(t *testing.T) {
 	defer e.mux.RemoveConnByUfrag("ours")
 	c := e.mux.byUfrag["ours"].conns[0]
 	for range maxQueued + 3 {
-		c.push([]byte{22}, nil)
+		c.push([][]byte{[]byte{22}}, nil)
 	}
 	if n := e.Traffic().Dropped; n != 3 {
 		t.Errorf("%d dropped", n)

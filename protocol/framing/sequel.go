@@ -1,0 +1,153 @@
+package framing
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
+)
+
+// Messages from one sender to one receiver have most in common but their bodies. In a
+// packet each leaves out what is as in the one before it (pb.Sequel); a packet can be
+// read without any other.
+
+// What a sequel may leave out: bits of pb.Sequel.same.
+const (
+	sameType = 1 << iota
+	sameFrom
+	sameTo
+	sameOrigin
+	sameFlowRuntime
+	sameFlowEpoch
+	sameFlowID
+	sameBits = iota
+)
+
+// Field numbers of pb.Sequel.
+const (
+	sequelMessage = 1
+	sequelSame    = 2
+	sequelSameID  = 3
+)
+
+// sequels writes messages as sequels. It keeps what it writes them out of.
+type sequels struct {
+	message pb.Message
+	flow    pb.Flow
+}
+
+// append appends a message as the sequel of another, as a field of a pb.Frame.
+func (s *sequels) append(b []byte, m, before *pb.Message) []byte {
+	rest, same, sameID := s.rest(m, before)
+	size := codec.Size(rest)
+	var head [3 * protowireHead]byte
+	h := protowire.AppendTag(head[:0], sequelSame, protowire.VarintType)
+	h = protowire.AppendVarint(h, uint64(same))
+	h = protowire.AppendTag(h, sequelSameID, protowire.VarintType)
+	h = protowire.AppendVarint(h, uint64(sameID)) //nolint:gosec // a length
+	h = protowire.AppendTag(h, sequelMessage, protowire.BytesType)
+	h = protowire.AppendVarint(h, uint64(size)) //nolint:gosec // a size
+	b = protowire.AppendTag(b, frameSequels, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(len(h)+size)) //nolint:gosec // a size
+	return appendMessage(append(b, h...), rest)
+}
+
+// protowireHead bounds a tag of one byte and a number.
+const protowireHead = 1 + 10
+
+// rest is a message without what is as in the one before.
+func (s *sequels) rest(m, before *pb.Message) (rest *pb.Message, same uint32, sameID int) {
+	if len(m.ProtoReflect().GetUnknown()) > 0 {
+		return m, 0, 0
+	}
+	r := &s.message
+	r.Via, r.Source, r.P2P, r.P2PHandler, r.P2PRequester = m.Via, m.Source, m.P2P, m.P2PHandler, m.P2PRequester
+	r.Body, r.Resource, r.Number, r.Trace = m.Body, m.Resource, m.Number, m.Trace
+	sameID = commonStart(m.Id, before.Id)
+	r.Id = m.Id[sameID:]
+	same |= leaveOut(&r.Type, m.Type, before.Type, sameType)
+	same |= leaveOut(&r.From, m.From, before.From, sameFrom)
+	same |= leaveOut(&r.To, m.To, before.To, sameTo)
+	if r.Origin = m.Origin; len(m.Origin) > 0 && bytes.Equal(m.Origin, before.Origin) {
+		r.Origin, same = nil, same|sameOrigin
+	}
+	if r.Flow = m.Flow; m.Flow != nil && before.Flow != nil && len(m.Flow.ProtoReflect().GetUnknown()) == 0 {
+		r.Flow = &s.flow
+		same |= s.restOfFlow(m.Flow, before.Flow)
+	}
+	return r, same, sameID
+}
+
+func (s *sequels) restOfFlow(f, before *pb.Flow) (same uint32) {
+	r := &s.flow
+	r.Sequence, r.Base, r.After, r.Acks, r.Refused = f.Sequence, f.Base, f.After, f.Acks, f.Refused
+	r.Replica, r.Receiver = f.Replica, f.Receiver
+	return leaveOut(&r.Runtime, f.Runtime, before.Runtime, sameFlowRuntime) |
+		leaveOut(&r.Epoch, f.Epoch, before.Epoch, sameFlowEpoch) | leaveOut(&r.Id, f.Id, before.Id, sameFlowID)
+}
+
+// leaveOut sets a field of the rest, unless it is as before: then it gives its bit.
+func leaveOut[V comparable](rest *V, is, before V, bit uint32) uint32 {
+	var none V
+	if is != before || is == none {
+		*rest = is
+		return 0
+	}
+	*rest = none
+	return bit
+}
+
+// commonStart is how many bytes two texts begin with alike, in whole characters.
+func commonStart(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	for n > 0 && n < len(a) && !utf8.RuneStart(a[n]) {
+		n--
+	}
+	return n
+}
+
+// complete puts into a sequel what it has left out.
+func complete(s *pb.Sequel, before *pb.Message) (*pb.Message, error) {
+	m := s.GetMessage()
+	switch {
+	case m == nil || before == nil:
+		return nil, fault.New(fault.BadRequest, "sequel without a message")
+	case s.GetSame() >= 1<<sameBits:
+		return nil, fault.New(fault.BadRequest, "sequel leaves out what is not known: %d", s.GetSame())
+	case int64(s.GetSameId()) > int64(len(before.Id)):
+		return nil, fault.New(fault.BadRequest, "sequel has %d bytes of an id of %d", s.GetSameId(), len(before.Id))
+	case s.GetSame()&(sameFlowRuntime|sameFlowEpoch|sameFlowID) != 0 && (m.Flow == nil || before.Flow == nil):
+		return nil, fault.New(fault.BadRequest, "sequel leaves out what is in no flow")
+	}
+	if s.GetSameId() > 0 {
+		m.Id = before.Id[:s.GetSameId()] + m.Id
+	}
+	if !utf8.ValidString(m.Id) {
+		return nil, fault.New(fault.BadRequest, "sequel cuts a character of an id")
+	}
+	putIn(&m.Type, before.Type, s.GetSame()&sameType)
+	putIn(&m.From, before.From, s.GetSame()&sameFrom)
+	putIn(&m.To, before.To, s.GetSame()&sameTo)
+	if s.GetSame()&sameOrigin != 0 {
+		m.Origin = before.Origin
+	}
+	if m.Flow != nil && before.Flow != nil {
+		putIn(&m.Flow.Runtime, before.Flow.Runtime, s.GetSame()&sameFlowRuntime)
+		putIn(&m.Flow.Epoch, before.Flow.Epoch, s.GetSame()&sameFlowEpoch)
+		putIn(&m.Flow.Id, before.Flow.Id, s.GetSame()&sameFlowID)
+	}
+	return m, nil
+}
+
+func putIn[V any](field *V, before V, bit uint32) {
+	if bit != 0 {
+		*field = before
+	}
+}

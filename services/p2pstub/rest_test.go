@@ -1,0 +1,86 @@
+package p2pstub
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/status"
+)
+
+// A pulse rests once no data has gone for a while, and beats at once when it goes again.
+func TestRest(t *testing.T) {
+	limits := Limits{Heartbeat: time.Second, Quiet: 4 * time.Second, Rest: 10 * time.Second}
+	began := time.Now()
+	u := &pulse{
+		peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: began, onRest: func() {}, wake: make(chan struct{}, 1),
+		health: health{beat: limits.Heartbeat, quiet: limits.Quiet},
+	}
+	at := func(d time.Duration) time.Time { return began.Add(d) }
+	if u.rest(at(9 * time.Second)); u.resting.Load() {
+		t.Fatal("it rests early")
+	}
+	u.health.state = doubt
+	if u.rest(at(11 * time.Second)); u.resting.Load() {
+		t.Fatal("it rests in doubt")
+	}
+	u.health.state = fine
+	u.rest(at(11 * time.Second))
+	if !u.resting.Load() || u.health.beat != 3*time.Second || u.health.quiet != 12*time.Second {
+		t.Fatalf("rests %v, %+v", u.resting.Load(), u.health)
+	}
+	u.usedThen(int64(12 * time.Second))
+	select {
+	case <-u.wake:
+	default:
+		t.Fatal("it sleeps on while data goes")
+	}
+	u.rest(at(12 * time.Second))
+	if u.resting.Load() || u.health.beat != time.Second || !u.nextBeat.Equal(at(12*time.Second)) || !u.lastHeard().Equal(at(12*time.Second)) {
+		t.Errorf("rests %v, %+v, next %v, heard %v", u.resting.Load(), u.health, u.nextBeat, u.lastHeard())
+	}
+}
+
+// A side sends no heartbeat while the other side does, but for one now and then; and
+// none when it is not known yet how long the way is.
+func TestHeartbeatsAreLeftOut(t *testing.T) {
+	began := time.Now()
+	u := &pulse{peer: &peer{stub: &Stub{limits: Limits{Heartbeat: time.Second}}, role: handler}, began: began}
+	u.health.beat = time.Second
+	beats := 0
+	for i := range 100 {
+		now := began.Add(time.Duration(i) * time.Second)
+		u.beatenAt.Store(int64(now.Sub(began)))
+		if u.beatOrNot(now); u.left == 0 {
+			beats++
+			u.timed.Store(i >= 3) // until then no answer has come
+		}
+	}
+	if beats < 4+100/sentBeats-1 || beats > 4+100/sentBeats+1 {
+		t.Errorf("%d heartbeats", beats)
+	}
+}
+
+// The path of a connection that rests is doubted and given up too, later.
+func TestPathIsCutInARest(t *testing.T) {
+	limits := pathLimits()
+	limits.Rest = 100 * time.Millisecond
+	a, b, l := linked(t, limits, nil)
+	setUp(t, a, b)
+	a.stub.mu.Lock()
+	u := a.stub.peers[bob].pulse.Load()
+	a.stub.mu.Unlock()
+	late, look := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer look.Stop()
+	for !u.resting.Load() {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatal("it does not rest")
+		}
+	}
+	l.cut.Store(true)
+	if _, last := a.await(t, status.Disconnected); !strings.HasPrefix(last.Reason, "quiet for 3s") {
+		t.Errorf("reason %q", last.Reason)
+	}
+}
