@@ -5,9 +5,9 @@ import "time"
 // late is credit that waits for a frame to go along with.
 //
 // A listener that has nothing more in its queue gives credit at once, as that is what
-// settles a message, and whoever posted it with Delivered waits for it. But the credit
-// of a request is never waited for: its answer has told all. It would be a frame of its
-// own right behind the answer's, so it goes with the next post, or after a while.
+// settles a message, and whoever posted it with Delivered waits for it. But who asks for
+// something waits for the answer, which tells more. The credit would be a frame of its
+// own right behind the answer's, so it goes along with the next post, or after a while.
 type late struct {
 	since time.Time // of the oldest credit that waits; zero for none
 	timer *time.Timer

@@ -73,10 +73,10 @@ func (l *Listener) giveAllBack(later bool) {
 	clear(l.dealt.others)
 }
 
-// mayLinger tells whether credit may wait for company: something was posted meanwhile,
-// which is mostly the answer to what was dealt with, so that nobody waits for its credit.
+// mayLinger tells whether credit may wait for company: something was answered meanwhile,
+// which is mostly what was dealt with.
 func (l *Listener) mayLinger() bool {
-	before := l.posted
-	l.posted = l.bus.out.count.Load()
-	return l.posted != before
+	before := l.answers
+	l.answers = l.bus.out.answers.Load()
+	return l.answers != before
 }

@@ -50,6 +50,7 @@ type posting struct {
 	wait     pb.Wait
 	deadline time.Time // what the bus waits for is over then; zero for its default
 	until    time.Time // its call ends by itself then; zero if it does not
+	answers  bool      // it is a response
 	number   uint64    // in the ledger; 0 before it is there
 }
 

@@ -38,9 +38,9 @@ type Listener struct {
 	started bool
 
 	// owned by the goroutine
-	dealt  dealt
-	epoch  int    // the stream that it came on
-	posted uint64 // posts of the attachment, before what has been dealt with
+	dealt   dealt
+	epoch   int    // the stream that it came on
+	answers uint64 // of the attachment, before what has been dealt with
 	// abandoned: the last message was not dealt with, and no other will be.
 	abandoned bool
 }

@@ -17,10 +17,10 @@ import (
 // One goroutine at a time writes to the stream: it has the turn. That is the stream's
 // writer, or whoever has something to send while nothing else is there (turn.go).
 type outbox struct {
-	max    int           // bytes of posts that may wait for the stream
-	linger time.Duration // how long a credit waits for company
-	wake   chan struct{} // has a token while there is something for the writer to do
-	count  atomic.Uint64 // posts, ever
+	max     int           // bytes of posts that may wait for the stream
+	linger  time.Duration // how long a credit waits for company
+	wake    chan struct{} // has a token while there is something for the writer to do
+	answers atomic.Uint64 // responses that were posted, ever
 
 	mu        sync.Mutex
 	posts     *ledger
@@ -88,7 +88,9 @@ func (o *outbox) try(p *posting) (room chan struct{}, w *writer, frame any, err 
 	if err := o.posts.add(p); err != nil {
 		return nil, nil, nil, fault.New(fault.BadRequest, "the message cannot be encoded: %w", err)
 	}
-	o.count.Store(o.posts.number)
+	if p.answers {
+		o.answers.Add(1)
+	}
 	w, frame = o.atOnce()
 	return nil, w, frame, nil
 }

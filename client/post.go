@@ -134,7 +134,7 @@ func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, e
 	if m.Id == "" {
 		id = b.ids.next(id)
 	}
-	p.content = codec.NewContent(m, id, ingress)
+	p.content, p.answers = codec.NewContent(m, id, ingress), message.IsResponse(m)
 	if p.content.MessageSize() > message.MaxSize { // it would end the stream
 		return p, message.LargerThan(m)
 	}
