@@ -256,16 +256,76 @@ func TestDeliveredWaitsAsLongAsItsContext(t *testing.T) {
 func TestTheCallerMayUseItsMessageForTheNextOne(t *testing.T) {
 	b, fake := setup(t, client.Config{})
 	m := msg("a")
+	m.Body = []byte(`{"value":1}`)
 	if err := b.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	m.To = "b"
+	m.To, m.Body[9] = "b", '2'
 	if err := b.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	a := <-fake.attached
 	a.welcome(t, 0)
-	expect(t, a.posts(t, 2), "1 a", "2 b")
+	posts := a.posts(t, 2)
+	expect(t, posts, "1 a", "2 b")
+	if first, second := string(posts[0].Message.Body), string(posts[1].Message.Body); first != `{"value":1}` || second != `{"value":2}` {
+		t.Errorf("posted %s, %s", first, second)
+	}
+}
+
+// Whoever posts, and whoever writes it, posts arrive once each, in the order of their
+// numbers.
+func TestManyPostAtTheSameTime(t *testing.T) {
+	b, fake := setup(t, client.Config{})
+	const posters, each = 8, 300
+	failed := make(chan error, posters)
+	for range posters {
+		go func() {
+			for n := range each {
+				m := msg("a")
+				m.Body = fmt.Appendf(nil, `{"value":%q}`, strings.Repeat("v", n%7*2000))
+				if err := b.Send(t.Context(), m); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	a := <-fake.attached
+	a.welcome(t, 0)
+	for number := uint64(1); number <= posters*each; {
+		for _, p := range a.posts(t, 1) {
+			if p.Number != number || p.Again {
+				t.Fatalf("%v came, want number %d", p, number)
+			}
+			number++
+		}
+		a.settle(t, &pb.Range{First: 1, Last: number - 1})
+	}
+	for range posters {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The credit for a request goes along with what is posted next.
+func TestCreditOfWhatIsAnsweredGoesAlong(t *testing.T) {
+	b, fake := setup(t, client.Config{Limits: client.Limits{Linger: time.Hour}})
+	a := listening(t, b, fake, "x", func(ctx context.Context, m *pb.Message) {
+		_ = b.Send(ctx, message.Answer(m, 200, nil))
+	})
+	for number := uint64(1); ; number++ {
+		a.send(t, delivery("x", numbered("x", number)))
+		req := a.next(t, func(*pb.AttachRequest) bool { return true })
+		if len(req.Posts) != 1 {
+			t.Fatalf("%v came instead of an answer", req)
+		}
+		if len(req.Credits) > 0 { // mostly it is the second
+			break
+		}
+	}
 }
 
 // What is not settled is bounded. One receiver that does not settle leaves room
