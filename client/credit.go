@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/codec"
+)
 
 // late is credit that waits for a frame to go along with.
 //
@@ -23,7 +27,7 @@ func (o *outbox) credit(epoch int, listener string, bytes uint32, later bool) {
 	}
 }
 
-func (o *outbox) addCredit(epoch int, listener string, bytes uint32, later bool) (w *writer, frame any) {
+func (o *outbox) addCredit(epoch int, listener string, bytes uint32, later bool) (w *writer, frame *codec.Encoded) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if epoch != o.epoch {

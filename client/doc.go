@@ -22,8 +22,8 @@
 // # Once, whoever is killed
 //
 // Every post of an application has a number, under an origin that is the
-// attachment's own, and is kept (ledger.go) until the bus says that it is settled:
-// its receiver has dealt with it, or it was refused.
+// attachment's own, and is kept (ledger.go), encoded, until the bus says that it is
+// settled: its receiver has dealt with it, or it was refused.
 //
 //	client                    bus                       a bus, elsewhere
 //	 │ hello, origin o         │                              │
@@ -41,7 +41,7 @@
 // up after its message has left does not take it back.
 //
 // A listener gives credit as its handler returns, in the order of the deliveries;
-// that settles them. What comes again, since a bus was killed between the two, is
+// that settles them. What was answered may wait for it a little (credit.go). What comes again, since a bus was killed between the two, is
 // known by its origin and number (package protocol/once) and not handled again. It
 // is marked as it enters the listener's queue, which outlives the stream; and
 // credit is given for it in its turn, when the first of the two has been handled.
@@ -55,9 +55,10 @@
 //
 // Run's reader hands deliveries to the queue of their listener, and never waits
 // for a handler; each listener has a goroutine that calls its handler, one message
-// at a time and in order; one writer alone writes to the stream, and puts all that
-// is queued into one frame. When Run's context ends the writer sends what is queued
-// and closes its side, so that the bus knows that the listeners do not come back.
+// at a time and in order. One goroutine at a time writes to the stream: a poster when
+// all is calm, else the stream's writer, which puts all that is queued into one frame
+// (turn.go). When Run's context ends the writer sends what is queued and closes its
+// side, so that the bus knows that the listeners do not come back.
 //
 // Invariants: the order of numbers is the order on every stream. What is repeated
 // goes before what is new. A post with a call has one outcome, or its call's

@@ -8,8 +8,8 @@ import (
 )
 
 // expiry ends the calls that have a time of their own. One timer looks after all of them
-// now and then: a timer for each wakes a thread of a program that is idle otherwise,
-// which costs a short request a sixth of its time.
+// now and then: to set one for each breaks the sleep of the thread that waits for the
+// network.
 type expiry struct {
 	every time.Duration
 	timer *time.Timer

@@ -11,8 +11,9 @@ import (
 
 // Handler takes a message. It is called on a goroutine of its listener, one
 // message at a time and in order. While it works the bus holds back what is
-// over the listener's window. ctx ends with Run. The message may be kept, and
-// must not be changed: other listeners of the process may have the same one.
+// over the listener's window. ctx ends with Run. The message may be kept, which keeps
+// some short ones that came beside it too, and must not be changed: other listeners of
+// the process may have the same one.
 type Handler func(ctx context.Context, m *pb.Message)
 
 // NamedHandler is a Handler that is told by which name a message was led here.

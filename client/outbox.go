@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
@@ -75,7 +77,7 @@ func (o *outbox) add(p *posting) (room chan struct{}, err error) {
 }
 
 // try is add, but for a frame that it may give to write.
-func (o *outbox) try(p *posting) (room chan struct{}, w *writer, frame any, err error) {
+func (o *outbox) try(p *posting) (room chan struct{}, w *writer, frame *codec.Encoded, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
@@ -127,21 +129,18 @@ func (o *outbox) signal() {
 func (o *outbox) due() bool { return o.urgent || len(o.listeners)+o.posts.waiting > 0 }
 
 // next takes a frame's worth of what waits, for a writer; nil when there is nothing.
-func (o *outbox) next(w *writer, now time.Time) any {
+func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 	if !o.due() {
 		return nil
 	}
-	if len(o.listeners) > 0 {
-		changes := &pb.AttachRequest{Listeners: o.listeners}
-		o.listeners = nil
-		return changes
-	}
+	changes := o.takeChanges()
 	end, posts, size := o.posts.extent()
-	size += posts * codec.MaxHead
+	size += posts*codec.MaxHead + len(changes)
 	for listener := range o.credits {
 		size += codec.MaxCredit(listener)
 	}
 	f := newFrame(size, &w.held)
+	f.b = append(f.b, changes...)
 	o.posts.take(f, end, now)
 	if posts > 0 {
 		o.freed()
@@ -151,6 +150,16 @@ func (o *outbox) next(w *writer, now time.Time) any {
 	}
 	o.forgive()
 	return f.encoded()
+}
+
+// takeChanges gives the listener changes, encoded.
+func (o *outbox) takeChanges() []byte {
+	if len(o.listeners) == 0 {
+		return nil
+	}
+	b, _ := proto.Marshal(&pb.AttachRequest{Listeners: o.listeners}) // their texts have been checked
+	o.listeners = nil
+	return b
 }
 
 // settle forgets the posts that the bus says are settled.

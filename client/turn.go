@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // writer is the way to the bus of one stream.
@@ -39,7 +41,7 @@ const calm = 50 * time.Microsecond
 
 // atOnce gives a frame of what has just been queued to write, and the turn; or it leaves
 // it to the writer.
-func (o *outbox) atOnce() (w *writer, frame any) {
+func (o *outbox) atOnce() (w *writer, frame *codec.Encoded) {
 	t := &o.turn
 	if t.to == nil || t.taken || t.to.held.Load() > 0 || o.posts.queued > frameBytes {
 		o.signal()
@@ -54,7 +56,7 @@ func (o *outbox) atOnce() (w *writer, frame any) {
 }
 
 // begin takes the turn, if there is something to write. It gives the frame.
-func (o *outbox) begin(w *writer, now time.Time) any {
+func (o *outbox) begin(w *writer, now time.Time) *codec.Encoded {
 	frame := o.next(w, now)
 	if frame != nil {
 		o.turn.taken, o.turn.last = true, now
@@ -63,7 +65,7 @@ func (o *outbox) begin(w *writer, now time.Time) any {
 }
 
 // write writes a frame, and ends the turn.
-func (o *outbox) write(w *writer, frame any) {
+func (o *outbox) write(w *writer, frame *codec.Encoded) {
 	if w.stream.SendMsg(frame) == nil {
 		o.over(w)
 	}
@@ -85,7 +87,7 @@ func (o *outbox) over(w *writer) {
 
 // take gives the writer the next frame, and the turn; nil when there is none, or it is
 // somebody else's turn, who wakes the writer at its end.
-func (o *outbox) take(w *writer) any {
+func (o *outbox) take(w *writer) *codec.Encoded {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.turn.taken {

@@ -29,20 +29,18 @@ func (w *written) SendMsg(m any) error {
 	if w.broken {
 		return errors.New("the stream is broken")
 	}
-	req, ok := m.(*pb.AttachRequest)
-	if encoded, is := m.(*codec.Encoded); is {
-		req, ok = &pb.AttachRequest{}, true
-		if err := proto.Unmarshal(encoded.Parts.Materialize(), req); err != nil {
-			w.t.Error(err)
-		}
-		if !w.keeps {
-			encoded.Parts.Free()
-		}
-	}
+	var req pb.AttachRequest
+	encoded, ok := m.(*codec.Encoded)
 	if !ok {
-		w.t.Errorf("written is %T", m)
+		w.t.Fatalf("written is %T", m)
 	}
-	w.frames = append(w.frames, req)
+	if err := proto.Unmarshal(encoded.Parts.Materialize(), &req); err != nil {
+		w.t.Error(err)
+	}
+	if !w.keeps {
+		encoded.Parts.Free()
+	}
+	w.frames = append(w.frames, &req)
 	if w.during != nil {
 		w.during()
 	}
@@ -170,6 +168,18 @@ func TestAFrameIsCountedUntilItIsWritten(t *testing.T) {
 			if held := w.held.Load(); len(s.frames) != 1 || held < int64(body) {
 				t.Errorf("with %d bytes, %d are held of %d frames", body, held, len(s.frames))
 			}
+		}
+	})
+}
+
+func TestListenerChangesGoWithPosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s, w := opened(t)
+		o.change(&pb.ListenerChange{Sequence: 1, Address: "x"})
+		o.change(&pb.ListenerChange{Sequence: 2, Address: "y"})
+		postNow(t, o, 10)
+		if len(s.frames) != 1 || len(s.frames[0].Listeners) != 2 || len(s.frames[0].Posts) != 1 || w.held.Load() != 0 {
+			t.Errorf("written are %v", s.frames)
 		}
 	})
 }
