@@ -374,6 +374,44 @@ func TestAStalledListenerOfAFlowHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// A poster that fills a flow is not read from, and nothing is refused of what had been
+// read: the rest of a frame, and what had waited for the route.
+func TestWhoFillsAFlowIsHeldBack(t *testing.T) {
+	l := quick()
+	l.Flow.Bytes, l.HeldBytes, l.FullTime = 16<<10, 4<<10, time.Minute
+	a, b := pair(t, l)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	release := make(chan struct{})
+	const n = 500
+	got := make(chan struct{}, n)
+	_, err := b.app().Listen(ctx, b.hyperty(1), func(context.Context, *pb.Message) {
+		<-release
+		got <- struct{}{}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := a.app()
+	for i := range n {
+		if err := app.Send(ctx, numbered(a.hyperty(1), b.hyperty(1), i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := awaits(ctx, func() bool { return a.bus.flows.waiting() > 0 })
+	close(release)
+	if !full {
+		t.Fatal("the flow has room for all")
+	}
+	for i := range n {
+		select {
+		case <-got:
+		case <-ctx.Done():
+			t.Fatalf("%d of %d have arrived", i, n)
+		}
+	}
+}
+
 func TestDeliveredIsSaidWhenTheListenerHasIt(t *testing.T) {
 	a, b := pair(t, quick())
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

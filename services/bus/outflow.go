@@ -72,7 +72,7 @@ func (o *outflow) offer(p *post) (taken bool, err error) {
 			return true, nil
 		}
 	}
-	if s, ok := p.by.(*stream); p.by == poster(itself{}) || ok && s.overdrawn() {
+	if p.by == poster(itself{}) { // which cannot be held back
 		return false, o.full(p.m.To)
 	}
 	if o.waiting.len() == 0 {
