@@ -307,24 +307,8 @@ func TestRequestsGoOnWithoutAMajority(t *testing.T) {
 	ready(t, dan)
 	request(patience)
 	waitConnection(t, alice, bob.URL, live)
-	said := func(what string) (n int) {
-		for _, e := range s.Events() {
-			if e.Service == "msgnode" && e.Message == what {
-				n++
-			}
-		}
-		return n
-	}
-	for ctx := testContext(t); said("ready again") == 0; { // it looks once in a while
-		if !pause(ctx) {
-			t.Fatal("the message node does not say that it is ready again")
-		}
-	}
-	for _, what := range []string{"not ready", "ready again"} {
-		if n := said(what); n != 1 {
-			t.Errorf("%q is said %d times", what, n)
-		}
-	}
+	saidOnce(t, s, "ready again")
+	saidOnce(t, s, "not ready")
 	for _, r := range []*local.Runtime{alice, bob, carol, dan} {
 		if err := r.Processes["runtime"].Stop(); err != nil {
 			t.Error(err)
@@ -332,6 +316,26 @@ func TestRequestsGoOnWithoutAMajority(t *testing.T) {
 	}
 	if err := node.Stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// saidOnce waits until a Message Node says something, which it does once: it looks now and
+// then.
+func saidOnce(t *testing.T, s *local.System, what string) {
+	t.Helper()
+	for ctx := testContext(t); ; {
+		n := 0
+		for _, e := range s.Events() {
+			if e.Service == "msgnode" && e.Message == what {
+				n++
+			}
+		}
+		if n == 1 {
+			return
+		}
+		if n > 1 || !pause(ctx) {
+			t.Fatalf("%q is said %d times", what, n)
+		}
 	}
 }
 

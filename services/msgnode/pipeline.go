@@ -216,11 +216,22 @@ func (n *Node) deliver(ctx context.Context, x *exchange) error {
 }
 
 // apart does what waits for the store on a goroutine of its own: that takes a stack of
-// some kilobytes, which the reader of an idle socket would keep.
+// some kilobytes, which the reader of an idle socket would keep. A panic is the caller's:
+// it ends a call, and not the process.
 func apart(do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	return <-done
+	var err error
+	var panicked any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { panicked = recover() }()
+		err = do()
+	}()
+	<-done
+	if panicked != nil {
+		panic(panicked)
+	}
+	return err
 }
 
 // relay hands messages to the holders whose sessions are here or lost, and to the

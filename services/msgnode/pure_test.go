@@ -3,6 +3,7 @@ package msgnode
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -343,4 +344,19 @@ func checkIndexed(t *testing.T, e Entry, l *Limits) {
 	if err := x.apply(hashed(e.URL), nil); err != nil || len(x.entries)+len(x.found)+len(x.due.heap) != 0 {
 		t.Errorf("left behind: %+v, %v", x, err)
 	}
+}
+
+// What waits for the store has its result, and its panic is that of the goroutine that
+// asked for it: one that serves a call ends that alone.
+func TestApart(t *testing.T) {
+	why := errors.New("why")
+	if err := apart(func() error { return why }); err != why {
+		t.Error(err)
+	}
+	defer func() {
+		if got := recover(); got != "broken" {
+			t.Errorf("the caller has the panic %v", got)
+		}
+	}()
+	_ = apart(func() error { panic("broken") })
 }

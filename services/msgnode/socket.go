@@ -101,8 +101,8 @@ func (s *socket) stop() {
 	s.queue.end()
 }
 
-// write sends what is queued, as much as there is at once, until there is nothing
-// more for now. When the queue has ended, so does the socket.
+// write sends what is queued, as much as there is at once, until nothing is; what comes
+// then starts the next writer. When the queue has ended, so does the socket.
 func (n *Node) write(ctx context.Context, s *socket) {
 	defer n.running.Done()
 	for ctx.Err() == nil {

@@ -41,9 +41,8 @@ func (u *pulse) read(c *rtc.Channel) {
 		u.channel.Store(c)
 		u.beat(time.Now())
 	}
-	buf := make([]byte, 64)
-	for {
-		packet, err := c.Read(buf)
+	for reader := c.NewReader(largestBeat); ; {
+		packet, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			return
 		}

@@ -29,9 +29,10 @@ type Limits struct {
 	// connection is disconnected. Default 3 s: longer than any pause of a path that
 	// works, and short against what a person waits.
 	Quiet time.Duration
-	// Rest is after how long without data a connection beats a third as often, and may
-	// be quiet three times as long. Default 5 s: of many connections most are idle, and
-	// one of them costs as much as one whose path ICE alone keeps.
+	// Rest is after how long without data a connection leaves its heartbeats to ICE's
+	// checks, and may be quiet three times as long; where nothing is heard of those it
+	// beats a third as often. Default 5 s: of many connections most are idle, and one of
+	// them is to cost what ICE alone does.
 	Rest time.Duration
 	// Restart is how long each try to restart ICE has before the next one, or the
 	// end. Default 5 s: signalling and checks take less than one, and what waits

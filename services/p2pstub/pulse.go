@@ -61,6 +61,8 @@ const (
 	beatKind   = 1
 	answerKind = 2
 	beatSize   = 9
+	// largestBeat is read of a packet, so that a longer one is told from a heartbeat.
+	largestBeat = 64
 )
 
 const (

@@ -278,3 +278,30 @@ func TestNoDomainIsNotTriedAgain(t *testing.T) {
 		r.mu.Unlock()
 	}
 }
+
+// A handler that was live until its connection was closed is used again without a look-up;
+// one of which a connection was lost, or none came about, may be another one.
+func TestWhichHandlersAreKept(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), nil)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := func(s status.State, handler string) *connection {
+		return &connection{Remote: runtimeB, State: s, Handler: handler}
+	}
+	for name, c := range map[string]struct {
+		before, after *connection
+		kept          bool
+	}{
+		"live, then closed":     {entry(status.Live, handlerB), entry(status.None, ""), true},
+		"live, then lost":       {entry(status.Live, handlerB), entry(status.Disconnected, ""), false},
+		"it did not come about": {entry(status.InProgress, handlerB), entry(status.None, ""), false},
+		"still there":           {entry(status.InProgress, handlerB), entry(status.Live, handlerB), true},
+	} {
+		r.known.cache.put(bob, place{runtime: runtimeB, handler: handlerB}, time.Now())
+		r.noteLocked(c.before, c.after)
+		if _, kept := r.known.cache.handlers[runtimeB]; kept != c.kept {
+			t.Errorf("%s: kept %v", name, kept)
+		}
+	}
+}

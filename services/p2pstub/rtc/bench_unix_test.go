@@ -30,9 +30,9 @@ func BenchmarkChannel(b *testing.B) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		buf := make([]byte, 64<<10)
+		r := to.NewReader(64 << 10)
 		for range b.N {
-			if _, err := to.Read(buf); err != nil {
+			if _, err := r.Read(); err != nil {
 				b.Error(err)
 				return
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/peerbus/peerbus/protocol/framing"
 )
 
-// Channel is the open data channel of a Peer. Read is for one goroutine, the
+// Channel is the open data channel of a Peer. Its Reader is for one goroutine, the
 // other methods for another.
 type Channel struct {
 	raw channelStream
@@ -68,22 +68,7 @@ var ErrTooLong = fault.New(fault.TooLarge, "packet is longer than the largest")
 // errShort is a packet that does not fit into the buffer, and is still there.
 var errShort = errors.New("short buffer")
 
-// Read waits for a packet; its data is in buf. io.EOF after the channel was
-// closed; ErrTooLong, after which it goes on.
-func (c *Channel) Read(buf []byte) (framing.Packet, error) {
-	for {
-		p, err := c.read(buf)
-		switch {
-		case errors.Is(err, errShort):
-			return p, c.skip(len(buf))
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return p, err
-		case !c.goesOn():
-			return p, io.EOF
-		}
-	}
-}
-
+// read waits for a packet; its data is in buf.
 func (c *Channel) read(buf []byte) (framing.Packet, error) {
 	n, text, err := c.raw.ReadDataChannel(buf)
 	switch {

@@ -48,7 +48,7 @@ func TestAddressOfAnotherAsCandidate(t *testing.T) {
 	}
 	got := make(chan string, 1)
 	go func() {
-		p, _ := ca.Read(make([]byte, 100))
+		p, _ := ca.NewReader(100).Read()
 		got <- string(p.Data)
 	}()
 	select {

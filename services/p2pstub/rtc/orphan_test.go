@@ -42,7 +42,7 @@ func ends(t *testing.T, c *Channel) {
 	t.Helper()
 	read := make(chan error, 1)
 	go func() {
-		_, err := c.Read(make([]byte, 16))
+		_, err := c.NewReader(16).Read()
 		read <- err
 	}()
 	select {
@@ -68,7 +68,7 @@ func TestForgottenChannelEnds(t *testing.T) {
 		{"after its peer", func(a, _ *end, _ *Channel) { a.Close() }, true},
 		{"after the other side", func(_, b *end, ca *Channel) {
 			b.Close()
-			_, _ = ca.Read(make([]byte, 16)) // until its end
+			_, _ = ca.NewReader(16).Read() // until its end
 		}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

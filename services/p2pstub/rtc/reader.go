@@ -35,7 +35,7 @@ func (r *Reader) Read() (framing.Packet, error) {
 	for {
 		p, err := r.channel.read(r.buffer())
 		switch {
-		case errors.Is(err, errShort) && r.large == nil:
+		case errors.Is(err, errShort) && r.large == nil && r.largest > smallPacket:
 			r.grow()
 		case errors.Is(err, errShort):
 			return p, r.channel.skip(r.largest)
@@ -56,7 +56,7 @@ func (r *Reader) Rest() { r.channel.wake() }
 
 func (r *Reader) buffer() []byte {
 	if r.large == nil {
-		return r.small[:]
+		return r.small[:min(smallPacket, r.largest)]
 	}
 	return (*r.large)[:r.largest]
 }

@@ -182,7 +182,7 @@ func TestHeartbeatChannel(t *testing.T) {
 	if err := from.Write(framing.Packet{Data: []byte("beat")}); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := to.Read(make([]byte, 16)); err != nil || string(p.Data) != "beat" || p.Text {
+	if p, err := to.NewReader(16).Read(); err != nil || string(p.Data) != "beat" || p.Text {
 		t.Errorf("%v, %v", p, err)
 	}
 }

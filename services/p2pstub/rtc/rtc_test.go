@@ -96,7 +96,7 @@ func exchange(t *testing.T, from, to *Channel, text string) {
 	if err := from.Write(framing.Packet{Text: true, Data: []byte(text)}); err != nil {
 		t.Fatal(err)
 	}
-	p, err := to.Read(make([]byte, 64<<10))
+	p, err := to.NewReader(64 << 10).Read()
 	if err != nil || !p.Text || string(p.Data) != text {
 		t.Fatalf("%v, %v", p, err)
 	}
@@ -116,13 +116,13 @@ func TestConnection(t *testing.T) {
 	if err := ca.Write(framing.Packet{Data: bytes.Repeat([]byte("x"), 1000)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cb.Read(make([]byte, 10)); !errors.Is(err, ErrTooLong) {
+	if _, err := cb.NewReader(10).Read(); !errors.Is(err, ErrTooLong) {
 		t.Errorf("%v", err)
 	}
 	exchange(t, ca, cb, "goes on")
 	over := make(chan error, 1)
 	go func() {
-		_, err := cb.Read(make([]byte, 10))
+		_, err := cb.NewReader(10).Read()
 		over <- err
 	}()
 	a.Close()
