@@ -39,6 +39,8 @@ type stream struct {
 	room   chan struct{}           // has a token when held has gone down
 	held   atomic.Int64            // bytes charged to it as a poster
 
+	lastSource lastSource // of its posts
+
 	// guarded by table.mu
 	listeners map[added]struct{}
 	clients   map[added]string // of another replica: whose listeners they are, when of one client alone

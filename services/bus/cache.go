@@ -18,6 +18,14 @@ type slot[K comparable, V any] struct {
 	value V
 	place int // in the ring
 	used  atomic.Bool
+	gone  atomic.Bool // the cache has dropped it
+}
+
+// touch notes that a slot is used.
+func (s *slot[K, V]) touch() {
+	if !s.used.Load() {
+		s.used.Store(true)
+	}
 }
 
 func newCache[K comparable, V any](limit int) *cache[K, V] {
@@ -27,15 +35,22 @@ func newCache[K comparable, V any](limit int) *cache[K, V] {
 func (c *cache[K, V]) len() int { return len(c.slots) }
 
 func (c *cache[K, V]) get(k K) (V, bool) {
-	s := c.slots[k]
+	s := c.find(k)
 	if s == nil {
 		var none V
 		return none, false
 	}
-	if !s.used.Load() {
-		s.used.Store(true)
-	}
 	return s.value, true
+}
+
+// find is get for who keeps the slot, to look at it without the cache: until it is gone
+// it stands for its key. Its value must not be put anew then.
+func (c *cache[K, V]) find(k K) *slot[K, V] {
+	s := c.slots[k]
+	if s != nil {
+		s.touch()
+	}
+	return s
 }
 
 func (c *cache[K, V]) put(k K, v V) {
@@ -71,6 +86,7 @@ func (c *cache[K, V]) delete(k K) {
 		return
 	}
 	delete(c.slots, k)
+	s.gone.Store(true)
 	last := len(c.ring) - 1
 	c.ring[s.place] = c.ring[last]
 	c.ring[s.place].place = s.place

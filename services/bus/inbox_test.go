@@ -57,7 +57,7 @@ type alone struct {
 	by  *posts
 }
 
-func newAlone(t *testing.T, l Limits) *alone {
+func newAlone(t testing.TB, l Limits) *alone {
 	b, err := New(Config{RuntimeURL: runtimeURL, Registry: noRegistry{}, Limits: l, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)

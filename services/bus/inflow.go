@@ -23,6 +23,8 @@ type inflow struct {
 	self    uint64
 	replica string
 
+	lastSource lastSource // of its messages
+
 	order sync.Mutex // held while messages are handed on
 
 	mu       sync.Mutex

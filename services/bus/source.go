@@ -53,10 +53,48 @@ type sources struct {
 	forward func(*post)     // the rest of the way
 	settle  func([]verdict) // without a lock
 
+	open atomic.Int64 // lines
+
 	mu       sync.RWMutex
 	approved *cache[sourceKey, *atomic.Uint64] // epoch in which it was asked last
 	lines    map[sourceKey]*line
 	lobby    lobby
+}
+
+// approval of a source. It can be kept: until it is gone it counts.
+type approval = slot[sourceKey, *atomic.Uint64]
+
+// lastSource is the approval that a poster has needed last. Most have one source, for
+// which nothing is looked up then.
+type lastSource struct{ atomic.Pointer[approval] }
+
+// lastSourceOf gives that of a post's poster; nil when it keeps none.
+func lastSourceOf(p *post) *lastSource {
+	switch by := p.by.(type) {
+	case *stream:
+		return &by.lastSource
+	case arrival:
+		return &by.in.lastSource
+	}
+	return nil
+}
+
+// of gives it when it is that of a source, and counts still; else nil.
+func (l *lastSource) of(k sourceKey) *approval {
+	if l == nil {
+		return nil
+	}
+	if a := l.Load(); a != nil && a.key == k && !a.gone.Load() {
+		a.touch()
+		return a
+	}
+	return nil
+}
+
+func (l *lastSource) keep(a *approval) {
+	if l != nil {
+		l.Store(a)
+	}
 }
 
 func newSources(l *Limits, ask *asker, forward func(*post), settle func([]verdict)) *sources {
@@ -71,7 +109,7 @@ func newSources(l *Limits, ask *asker, forward func(*post), settle func([]verdic
 // otherwise.
 func (s *sources) check(p *post, k sourceKey) {
 	in := lineOf(p, k)
-	if s.known(k, in) {
+	if s.known(lastSourceOf(p), k, in) {
 		s.forward(p)
 		return
 	}
@@ -83,21 +121,30 @@ func (s *sources) check(p *post, k sourceKey) {
 	}
 }
 
-func (s *sources) known(k, in sourceKey) bool {
+// known tells whether a source is approved, and no line is to be joined. The line of a
+// source by itself is there only while it is not approved.
+func (s *sources) known(last *lastSource, k, in sourceKey) bool {
+	a := last.of(k)
+	if a == nil || in != k && s.open.Load() > 0 {
+		if a = s.find(k, in); a == nil {
+			return false
+		}
+		last.keep(a)
+	}
+	was, now := a.value.Load(), s.ask.epoch.Load()
+	if was != now && a.value.CompareAndSwap(was, now) && s.ask.whether(k, in) == 0 {
+		a.value.Store(was)
+	}
+	return true
+}
+
+func (s *sources) find(k, in sourceKey) *approval {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(s.lines) > 0 && s.lines[in] != nil {
-		return false
+		return nil
 	}
-	asked, ok := s.approved.get(k)
-	if !ok {
-		return false
-	}
-	was, now := asked.Load(), s.ask.epoch.Load()
-	if was != now && asked.CompareAndSwap(was, now) && s.ask.whether(k, in) == 0 {
-		asked.Store(was)
-	}
-	return true
+	return s.approved.find(k)
 }
 
 // wait puts a post into its line. A line that has been answered stays until it has
@@ -114,6 +161,7 @@ func (s *sources) wait(p *post, k, in sourceKey) (waits bool, err error) {
 			return false, err
 		}
 		s.lines[in] = ln
+		s.open.Add(1)
 		ln.question = s.ask.whether(k, in)
 	}
 	return true, s.lobby.join(ln, p)
@@ -129,9 +177,7 @@ func (s *sources) answered(q *question, a *pb.SourceAnswer) {
 	var refused []*post
 	switch code := fault.Code(a.GetCode()); {
 	case code == fault.OK:
-		epoch := &atomic.Uint64{}
-		epoch.Store(s.ask.epoch.Load())
-		s.approved.put(q.key, epoch)
+		s.approve(q.key)
 	case code != fault.Unavailable:
 		s.approved.delete(q.key)
 		if mine {
@@ -152,6 +198,15 @@ func (s *sources) answered(q *question, a *pb.SourceAnswer) {
 	if mine {
 		s.leadOff(q.line, ln)
 	}
+}
+
+func (s *sources) approve(k sourceKey) {
+	asked, ok := s.approved.get(k)
+	if !ok {
+		asked = &atomic.Uint64{}
+		s.approved.put(k, asked)
+	}
+	asked.Store(s.ask.epoch.Load())
 }
 
 // meant tells whether a post is one that the question was about.
@@ -196,6 +251,7 @@ func (s *sources) leadOff(in sourceKey, ln *line) {
 func (s *sources) close(in sourceKey, ln *line) []*post {
 	s.ask.forget(ln.question)
 	delete(s.lines, in)
+	s.open.Add(-1)
 	return s.lobby.close(ln)
 }
 
