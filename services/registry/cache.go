@@ -7,11 +7,12 @@ import "time"
 // again, and after a restart, so that messages on their way there stay on it. It has
 // no lock and no clock; Registry.mu guards it.
 type cache struct {
-	limits   Limits
-	places   map[string]place    // by entity
-	handlers map[string]string   // handler stub by runtime, as long as a place there is known
-	flows    map[string]struct{} // runtimes that have announced flows
-	unsaved  map[string]struct{} // entities whose place is not in the store as it is here
+	limits    Limits
+	places    map[string]place    // by entity
+	handlers  map[string]string   // handler stub by runtime, as long as a place there is known
+	flows     map[string]struct{} // runtimes that have announced flows
+	announced uint64              // counts the changes of flows
+	unsaved   map[string]struct{} // entities whose place is not in the store as it is here
 }
 
 // place is where an address is. An empty runtime: nowhere, or not known.
@@ -138,6 +139,10 @@ func (c *cache) toSave() map[string]savedPlace {
 
 // announce keeps whether a runtime has announced flows.
 func (c *cache) announce(runtime string, flow bool) {
+	if _, had := c.flows[runtime]; had == flow {
+		return
+	}
+	c.announced++
 	if !flow {
 		delete(c.flows, runtime)
 		return

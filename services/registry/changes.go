@@ -235,10 +235,10 @@ func (r *Registry) takeUpdate(l *link, remote string, m *pb.Message) {
 // not for one of ours, of another runtime, or of no hyperty or data object.
 func (r *Registry) mayListLocked(remote, addr string) bool {
 	u, err := address.Parse(addr)
-	if err != nil || !isLookedUp(u) || r.known.isOwn(addr) {
+	if err != nil || !isLookedUp(u) || r.known.isOwn(u) {
 		return false
 	}
-	p, ok := r.known.cache.get(entity(addr), r.cfg.Now())
+	p, ok := r.known.cache.get(entityOf(u), r.cfg.Now())
 	return !ok || p.runtime == "" || p.runtime == remote
 }
 
@@ -255,8 +255,8 @@ func (r *Registry) learnLocked(remote string, all []string) {
 		}
 	}
 	var touched []string
-	for _, a := range r.known.table.listed(remote, fed) {
-		if !want[a] && r.known.table.remove(remote, a) {
+	for _, a := range r.known.table.listings.listed(remote, fed) {
+		if !want[a] && r.known.table.listings.remove(remote, a) {
 			r.known.cache.remove(entity(a)) // it was there, and is not now
 			touched = append(touched, a)
 		}

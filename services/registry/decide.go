@@ -13,7 +13,7 @@ import (
 // decideLocked resolves an address, and starts what the rule wants done. The
 // answer does not wait for any of it.
 func (r *Registry) decideLocked(q query) Decision {
-	d := r.known.resolve(q)
+	d := *r.known.resolve(&q)
 	r.wantNodeLocked(d.RelayDomain)
 	if d.Do.associate != "" {
 		if r.known.table.add(d.Runtime, d.Do.associate, associated, r.limits.Addresses) {

@@ -26,7 +26,7 @@ var ruleOf = map[pb.RouteReason]uint32{
 // explain tells for each rule in its order why it does not decide, up to the one
 // that does. It reads what resolve reads.
 func (k *knowledge) explain(q query, from string) []*pb.ResolveStep {
-	d := k.resolve(q)
+	d := k.resolve(&q)
 	last, isRule := ruleOf[d.Reason]
 	u, err := address.Parse(q.to)
 	if err != nil || d.Reason == pb.RouteReason_ROUTE_REASON_LOCAL && k.isLocal(u) || q.to == address.Session {
@@ -73,7 +73,7 @@ func (e *explanation) signalling() string {
 }
 
 func (e *explanation) lists() string {
-	owner := e.k.table.owner(e.u.Text)
+	owner := e.k.table.owner(e.u).url()
 	if owner == "" {
 		return "no connection lists it"
 	}
@@ -126,7 +126,7 @@ func (e *explanation) wanted() string {
 }
 
 // decided tells why the last rule applies.
-func (e *explanation) decided(d Decision) string {
+func (e *explanation) decided(d *Decision) string {
 	switch d.Reason {
 	case pb.RouteReason_ROUTE_REASON_BACKEND_SERVICE:
 		return "it is a service of the domain " + d.Domain

@@ -12,7 +12,7 @@ import (
 
 // checkSteps wants the rules in their order, each with a reason, the last one and no
 // other decided, and the last one to be that of the decision.
-func checkSteps(t *testing.T, name string, steps []*pb.ResolveStep, d Decision) {
+func checkSteps(t *testing.T, name string, steps []*pb.ResolveStep, d *Decision) {
 	t.Helper()
 	for i, s := range steps {
 		last := i == len(steps)-1

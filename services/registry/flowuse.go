@@ -15,7 +15,7 @@ func (k *knowledge) flowTo(u address.URL, d Decision) pb.FlowUse {
 	case d.Next == "" || hasObservers(u):
 	case d.Runtime != "" && k.announced(d.Runtime):
 		return pb.FlowUse_FLOW_USE_ANNOUNCED
-	case d.Runtime == "" && (d.Do.lookUp != "" || k.cache.last(entity(u.Text)).unknown):
+	case d.Runtime == "" && (d.Do.lookUp != "" || k.cache.last(entityOf(u)).unknown):
 		return pb.FlowUse_FLOW_USE_UNKNOWN
 	}
 	return pb.FlowUse_FLOW_USE_UNSPECIFIED
@@ -37,7 +37,7 @@ func hasObservers(u address.URL) bool {
 	if u.Runtime != "" {
 		return false
 	}
-	switch below := strings.TrimPrefix(u.Text, entity(u.Text)); below {
+	switch below := strings.TrimPrefix(u.Text, entityOf(u)); below {
 	case address.ChangesSuffix, address.RegistrationSuffix:
 		return true
 	default:

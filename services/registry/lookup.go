@@ -51,11 +51,9 @@ func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
 	now := r.cfg.Now()
 	knew := r.known.announced(p.runtime)
 	r.known.cache.put(entity, p, now)
-	if remote := r.known.table.byAddress[entity]; remote != "" && remote != p.runtime && !p.unknown {
-		// The domain's registry knows better than an association from before.
-		if r.known.table.addresses[remote][entity] == associated {
-			r.known.table.remove(remote, entity)
-		}
+	listings := &r.known.table.listings
+	if remote := listings.of(entity).url(); remote != p.runtime && !p.unknown && listings.isAssociated(entity) {
+		listings.remove(remote, entity) // the domain's registry knows better than an association from before
 	}
 	if l.send {
 		r.decideLocked(query{to: entity, p2p: l.p2p, at: now})

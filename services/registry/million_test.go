@@ -61,7 +61,7 @@ func BenchmarkResolveMillion(b *testing.B) {
 	k := listed()
 	beside.Times(b, all, func(some []string) {
 		for _, a := range some {
-			if d := k.resolve(query{to: a, at: start}); d.Next == "" {
+			if d := k.resolve(&query{to: a, at: start}); d.Next == "" {
 				b.Fatal(d)
 			}
 		}

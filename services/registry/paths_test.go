@@ -82,7 +82,7 @@ func TestWhatARouteSaysOfTheRuntime(t *testing.T) {
 		{"a bare string", newKnowledge(), "publisher", "", "", false, unspecified},
 		{"ours", newKnowledge(), "hyperty://a.example/alice", "", "", false, unspecified},
 	} {
-		route := tc.k.resolve(query{to: tc.to, at: start}).route(tc.to)
+		route := tc.k.resolve(&query{to: tc.to, at: start}).route(tc.to)
 		if route.RuntimeUrl != tc.runtime || route.Relay != tc.relay || route.Doubt != tc.doubt || route.Flow != tc.flow {
 			t.Errorf("%s: %v", tc.name, route)
 		}
@@ -95,7 +95,7 @@ func TestAskingForABusStartsNothing(t *testing.T) {
 	for _, k := range []*knowledge{
 		newKnowledge().found(bob, runtimeB, handlerB), newKnowledge().with(status.Disconnected, idle, bob), newKnowledge(),
 	} {
-		if d := k.resolve(query{to: runtimeB + "/bus", at: start}); d.Do != (action{}) {
+		if d := k.resolve(&query{to: runtimeB + "/bus", at: start}); d.Do != (action{}) {
 			t.Errorf("%+v", d)
 		}
 	}
@@ -107,17 +107,17 @@ func TestAnOldPlaceIsUsedWhileItIsAskedFor(t *testing.T) {
 	k := newKnowledge().found(bob, runtimeB, handlerB).flows(runtimeB)
 	at := start.Add(DefaultLimits().FoundFor)
 	k.cache.expire(at, nobody)
-	d := k.resolve(query{to: bob, at: at})
+	d := k.resolve(&query{to: bob, at: at})
 	if d.Runtime != runtimeB || d.Flow != announced || d.Do.setUp != runtimeB {
 		t.Errorf("due to be asked for again: %+v", d)
 	}
 	k.cache.forget(runtimeB) // its handler may be another one
-	if d := k.resolve(query{to: bob, at: start}); d.Runtime != runtimeB || d.Flow != announced || d.Do.lookUp != bob {
+	if d := k.resolve(&query{to: bob, at: start}); d.Runtime != runtimeB || d.Flow != announced || d.Do.lookUp != bob {
 		t.Errorf("without a handler: %+v", d)
 	}
 	k.cache.expire(at, nobody)
 	k.cache.expire(at.Add(DefaultLimits().FoundFor), nobody)
-	if d := k.resolve(query{to: bob, at: at}); d.Runtime != "" || d.Flow != unknown {
+	if d := k.resolve(&query{to: bob, at: at}); d.Runtime != "" || d.Flow != unknown {
 		t.Errorf("long after: %+v", d)
 	}
 }

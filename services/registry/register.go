@@ -156,9 +156,8 @@ func (r *Registry) enter(reg *registration) {
 // ownChangedLocked looks again at what hangs on an address of ours.
 func (r *Registry) ownChangedLocked(url string) {
 	r.known.cache.remove(url)
-	if remote := r.known.table.byAddress[url]; remote != "" {
-		r.known.table.remove(remote, url) // it is here, whatever the other says
-	}
+	listings := &r.known.table.listings
+	listings.remove(listings.of(url).url(), url) // it is here, whatever another one says
 	r.staleLocked([]string{url})
 	r.rerouteLocked([]string{url})
 }

@@ -22,6 +22,9 @@ type knowledge struct {
 	// attended are addresses of our own that the registry which leads listens to:
 	// where nobody does, it is about to.
 	attended []string
+	// stubs are URLs of Message Node stubs by their domain, made once. There are at
+	// most Limits.Domains; any one goes for another.
+	stubs map[string]string
 }
 
 // query asks where a message must go.
@@ -66,8 +69,22 @@ type action struct {
 }
 
 // resolve decides by the rules of section 10, in their order. It reads, and
-// changes nothing. Rule 1, the source, is sourceOf's.
-func (k *knowledge) resolve(q query) Decision {
+// changes nothing but what it keeps to be faster. The decision is not to be changed.
+// Rule 1, the source, is sourceOf's. To copy the question, or the decision, would take
+// longer than to find an address among a million.
+func (k *knowledge) resolve(q *query) *Decision {
+	o := k.table.listings.ofPlain(q.to)
+	switch {
+	case o == nil || !o.entry.usable():
+		d := k.byRules(*q)
+		return &d
+	case !o.decides(k.cache):
+		k.decidePlainly(o)
+	}
+	return o.decision
+}
+
+func (k *knowledge) byRules(q query) Decision {
 	u, err := address.Parse(q.to)
 	if err != nil {
 		return noRoute(fault.BadRequest, fault.From(err).Description)
@@ -92,16 +109,14 @@ func (k *knowledge) resolve(q query) Decision {
 
 // byConnection is rules 4 to 9.
 func (k *knowledge) byConnection(u address.URL, q query) Decision {
-	if owner := k.table.owner(u.Text); owner != "" {
-		if c := k.table.byRemote[owner]; c.usable() {
-			return k.over(u, c, pb.RouteReason_ROUTE_REASON_CONNECTION_LISTS_ADDRESS)
-		}
+	if o := k.table.owner(u); o != nil && o.entry.usable() {
+		return k.over(u, o.entry, pb.RouteReason_ROUTE_REASON_CONNECTION_LISTS_ADDRESS)
 	}
 	runtime, handler, known := k.runtimeOf(u, q)
 	if runtime == "" {
 		d := k.node(u, pb.RouteReason_ROUTE_REASON_MESSAGE_NODE)
-		if !known && d.Next != "" && isLookedUp(u) && k.registrations[entity(u.Text)] == nil {
-			d.Do.lookUp = entity(u.Text)
+		if !known && d.Next != "" && isLookedUp(u) && k.registrations[entityOf(u)] == nil {
+			d.Do.lookUp = entityOf(u)
 		}
 		return d
 	}
@@ -111,8 +126,8 @@ func (k *knowledge) byConnection(u address.URL, q query) Decision {
 	}
 	d := k.byRuntime(u, q, runtime, handler)
 	d.Runtime = runtime
-	if d.Do.lookUp == "" && d.Next != "" && k.cache.isOld(entity(u.Text), q.at) {
-		d.Do.lookUp = entity(u.Text) // it may have moved; until that is known it is where it was
+	if d.Do.lookUp == "" && d.Next != "" && k.cache.isOld(entityOf(u), q.at) {
+		d.Do.lookUp = entityOf(u) // it may have moved; until that is known it is where it was
 	}
 	return d
 }
@@ -122,8 +137,8 @@ func (k *knowledge) byRuntime(u address.URL, q query, runtime, handler string) D
 	c := k.table.get(runtime)
 	if c.usable() {
 		d := k.over(u, &c, pb.RouteReason_ROUTE_REASON_CONNECTION_TO_RUNTIME)
-		if _, cached := k.cache.get(entity(u.Text), q.at); cached {
-			d.Do.associate = entity(u.Text)
+		if _, cached := k.cache.get(entityOf(u), q.at); cached {
+			d.Do.associate = entityOf(u)
 		}
 		return d
 	}
@@ -164,10 +179,10 @@ func (k *knowledge) handlerOf(u address.URL, q query, handler string, c connecti
 	if handler != "" || !k.wanted(u, q) || !isLookedUp(u) || q.at.Before(c.NextAttempt) {
 		return ""
 	}
-	if _, fresh := k.cache.get(entity(u.Text), q.at); fresh {
+	if _, fresh := k.cache.get(entityOf(u), q.at); fresh {
 		return ""
 	}
-	return entity(u.Text)
+	return entityOf(u)
 }
 
 // runtimeOf finds the runtime of an address, and its handler stub. known is false
@@ -180,10 +195,10 @@ func (k *knowledge) runtimeOf(u address.URL, q query) (runtime, handler string, 
 		if q.onPurpose {
 			get = k.cache.getOnPurpose
 		}
-		_, known = get(entity(u.Text), q.at)
-		p := k.cache.last(entity(u.Text))
+		_, known = get(entityOf(u), q.at)
+		p := k.cache.last(entityOf(u))
 		if runtime, handler = p.runtime, p.handler; runtime == "" {
-			runtime = k.table.owner(u.Text)
+			runtime = k.table.owner(u).url()
 		}
 	}
 	if hint, err := address.Parse(q.p2pHandler); err == nil && hint.Kind == address.P2PStub && hint.Runtime != "" {
@@ -219,8 +234,8 @@ func (k *knowledge) isLocal(u address.URL) bool {
 	if address.Within(u.Text, k.own) {
 		return true
 	}
-	e := entity(u.Text)
-	if k.registrations[e] == nil && k.registrations[u.Text] == nil {
+	e := entityOf(u)
+	if k.registrations[e] == nil && (len(e) == len(u.Text) || k.registrations[u.Text] == nil) {
 		return false
 	}
 	below := strings.TrimPrefix(u.Text, e)
@@ -229,7 +244,7 @@ func (k *knowledge) isLocal(u address.URL) bool {
 
 // isLookedUp tells whether a domain registry has addresses of this kind.
 func isLookedUp(u address.URL) bool {
-	return (u.Kind == address.Hyperty || u.Kind == address.DataObject) && entity(u.Text) != u.Scheme+"://"+u.Domain
+	return (u.Kind == address.Hyperty || u.Kind == address.DataObject) && len(entityOf(u)) > len(u.Scheme)+len("://")+len(u.Domain)
 }
 
 // node leads to the Message Node stub of an address's domain. A bare string has
@@ -239,10 +254,30 @@ func (k *knowledge) node(u address.URL, reason pb.RouteReason) Decision {
 	if domain == "" {
 		domain = k.domain
 	}
-	if !isDomain(domain) {
+	stub := k.stub(domain)
+	if stub == "" {
 		return noRoute(fault.NotFound, "no such domain: "+domain)
 	}
-	return Decision{Next: address.NodeStubURL(k.own, domain), Reason: reason, Domain: domain}
+	return Decision{Next: stub, Reason: reason, Domain: domain}
+}
+
+// stub gives the Message Node stub of a domain; empty of what can be no domain. Those
+// of domains are kept: nearly all addresses are of a few.
+func (k *knowledge) stub(domain string) string {
+	if url := k.stubs[domain]; url != "" {
+		return url
+	}
+	if !isDomain(domain) {
+		return ""
+	}
+	if k.stubs == nil {
+		k.stubs = map[string]string{}
+	}
+	url := address.NodeStubURL(k.own, domain)
+	domain = url[len(url)-len(domain):] // does not keep the text of the address
+	makeRoom(k.stubs, domain, k.cache.limits.Domains)
+	k.stubs[domain] = url
+	return url
 }
 
 // isDomain keeps out what can be no name of a domain: it becomes a part of
@@ -263,6 +298,24 @@ func (k *knowledge) over(u address.URL, c *connection, reason pb.RouteReason) De
 		Next: c.URL, Reason: reason, Runtime: c.Remote, Connection: c.ID,
 		Relay: relay.Next, RelayDomain: relay.Domain, Doubt: c.news.doubt,
 	}
+}
+
+// decidePlainly makes what all rules together decide for any plain address that a live
+// connection lists. None before rule 4 is about such: it is of no kind that
+// they are about, and what is registered here is not listed.
+func (k *knowledge) decidePlainly(o *owner) {
+	c := o.entry
+	d := &Decision{
+		Next: c.URL, Reason: pb.RouteReason_ROUTE_REASON_CONNECTION_LISTS_ADDRESS, Runtime: c.Remote, Connection: c.ID,
+		Relay: k.stub(o.domain), Doubt: c.news.doubt,
+	}
+	if d.Relay != "" {
+		d.RelayDomain = o.domain
+	}
+	if k.announced(c.Remote) {
+		d.Flow = pb.FlowUse_FLOW_USE_ANNOUNCED
+	}
+	o.decision, o.announced = d, k.cache.announced
 }
 
 // notAttended is told of an address that a registry takes over.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func TestTheTenRules(t *testing.T) {
 		{"too long", newKnowledge(), query{to: strings.Repeat("a", address.MaxLength+1)}, "", pb.RouteReason_ROUTE_REASON_NO_ROUTE, action{}},
 	} {
 		tc.q.at = start
-		d := tc.k.resolve(tc.q)
+		d := tc.k.resolve(&tc.q)
 		if d.Next != tc.next || d.Reason != tc.why || d.Do != tc.do {
 			t.Errorf("%s: %q because of %s, do %+v", tc.name, d.Next, reasonName(d.Reason), d.Do)
 		}
@@ -152,7 +153,7 @@ func TestTheTenRules(t *testing.T) {
 func TestWhatIsFoundIsForgotten(t *testing.T) {
 	k := newKnowledge().found(bob, runtimeB, handlerB)
 	q := query{to: bob, at: start.Add(DefaultLimits().FoundFor)}
-	if d := k.resolve(q); d.Do.lookUp != bob {
+	if d := k.resolve(&q); d.Do.lookUp != bob {
 		t.Errorf("%+v", d)
 	}
 	if old := k.cache.expire(q.at, nobody); len(old) != 1 || old[0] != bob {
@@ -237,7 +238,7 @@ func FuzzAddresses(f *testing.F) {
 	f.Add("://", "runtime:/b/r")
 	f.Fuzz(func(t *testing.T, to, handlerURL string) {
 		k := newKnowledge().with(status.Live, idle, bob)
-		d := k.resolve(query{to: to, p2pHandler: handlerURL, at: start})
+		d := k.resolve(&query{to: to, p2pHandler: handlerURL, at: start})
 		if (d.Next == "") != (d.Code >= 400) {
 			t.Fatalf("%q: %+v", to, d)
 		}
@@ -245,30 +246,52 @@ func FuzzAddresses(f *testing.F) {
 			t.Fatalf("entity of %q is %q, and its own is %q", to, e, entity(e))
 		}
 		n := 0
-		for range ancestry(to) {
+		u, err := address.Parse(to)
+		for range ancestry(u) {
 			n++
 		}
-		if n < 1 || n > address.MaxLength+1 && len(to) <= address.MaxLength {
+		if err == nil && n < 1 || n > address.MaxLength+1 && len(to) <= address.MaxLength {
 			t.Fatalf("%q has %d ancestors", to, n)
 		}
 		k.sourceOf(sourceQuery{from: to, remote: runtimeB, at: start})
 	})
 }
 
+func (t *table) ownerOf(addr string) string {
+	u, _ := address.Parse(addr)
+	return t.owner(u).url()
+}
+
 func TestTableListsAnAddressOnce(t *testing.T) {
 	k := newKnowledge().with(status.Live, idle, bob)
 	k.table.put(runtimeC, connection{ID: "c2", Remote: runtimeC, State: status.Live})
-	if k.table.add(runtimeC, bob, fed, 10) || k.table.owner(bob+"/x") != runtimeB {
+	if k.table.add(runtimeC, bob, fed, 10) || k.table.ownerOf(bob+"/x") != runtimeB {
 		t.Error("an address changed hands")
 	}
 	for i := range 20 {
 		k.table.add(runtimeC, "comm://c.example/"+string(rune('a'+i)), fed, 10)
 	}
-	if n := len(k.table.addresses[runtimeC]); n != 10 {
+	if n := len(k.table.listings.all(runtimeC)); n != 10 {
 		t.Errorf("%d addresses", n)
 	}
-	if lost := k.table.put(runtimeC, connection{}); len(lost) != 10 || len(k.table.byAddress) != 1 || len(k.table.byID) != 1 {
-		t.Errorf("lost %d; left %v", len(lost), k.table.byAddress)
+	if lost := k.table.put(runtimeC, connection{}); len(lost) != 10 || len(k.table.listings.byAddress) != 1 || len(k.table.byID) != 1 {
+		t.Errorf("lost %d; left %v", len(lost), k.table.listings.byAddress)
+	}
+}
+
+func TestStubsOfDomainsAreBounded(t *testing.T) {
+	k := newKnowledge()
+	k.cache.limits.Domains = 4
+	for i := range 100 {
+		domain := fmt.Sprint(i, ".example")
+		for range 2 {
+			if url := k.stub(domain); url != address.NodeStubURL(runtimeA, domain) {
+				t.Fatal(url)
+			}
+		}
+	}
+	if len(k.stubs) != 4 || k.stub("no domain") != "" {
+		t.Errorf("%v", k.stubs)
 	}
 }
 

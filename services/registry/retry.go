@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,11 +63,8 @@ func (r *Registry) handlerLocked(remote string, now time.Time) (stub string, ask
 		return stub, false
 	}
 	e := c.For
-	for listed := range r.known.table.addresses[remote] {
-		if e != "" {
-			break
-		}
-		e = listed
+	if listed := r.known.table.listings.all(remote); e == "" && len(listed) > 0 {
+		e = listed[rand.IntN(len(listed))]
 	}
 	if e == "" {
 		return "", false

@@ -87,7 +87,7 @@ var errWaiting = fault.New(fault.Unavailable, "too many questions wait for a Mes
 // againLocked decides again after a wait, in which things may have changed.
 func (r *Registry) againLocked(q query, err error) Decision {
 	q.at = r.cfg.Now()
-	d := r.known.resolve(q)
+	d := *r.known.resolve(&q)
 	r.askedLocked(&d, q)
 	if err != nil && d.Domain != "" {
 		r.missNodeLocked(d.Domain) // whoever has the answer is told when it is there
@@ -206,7 +206,7 @@ func (b *busStream) lookAgainLocked(to string) {
 	}
 	q := t.query
 	q.at = b.r.cfg.Now()
-	d := b.r.known.resolve(q)
+	d := *b.r.known.resolve(&q)
 	asks := d.Do.lookUp != "" && b.r.lookups[d.Do.lookUp] == nil
 	if d.Do.setUp != "" || asks {
 		b.takeBackLocked(to)

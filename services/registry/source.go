@@ -28,7 +28,7 @@ func (k *knowledge) sourceOf(q sourceQuery) verdict {
 	if err != nil {
 		return verdict{refused: err}
 	}
-	own := k.isOwn(q.from)
+	own := k.isOwn(u)
 	switch {
 	case q.remote != "":
 		return k.sourceOfPeer(u, q, own)
@@ -52,19 +52,19 @@ func (k *knowledge) sourceOfPeer(u address.URL, q sourceQuery, own bool) verdict
 	if own || u.Runtime != "" || !isLookedUp(u) || u.Domain != domainOf(q.remote) {
 		return no // a runtime registers in its own domain: a peer cannot have us ask others
 	}
-	if owner := k.table.owner(q.from); owner != "" {
-		if owner == q.remote {
+	if owner := k.table.owner(u); owner != nil {
+		if owner.remote == q.remote {
 			return verdict{}
 		}
 		return no
 	}
-	if p, ok := k.cache.get(entity(q.from), q.at); ok && !p.unknown {
+	if p, ok := k.cache.get(entityOf(u), q.at); ok && !p.unknown {
 		if p.runtime == q.remote {
 			return verdict{}
 		}
 		return no
 	}
-	no.lookUp = entity(q.from)
+	no.lookUp = entityOf(u)
 	return no
 }
 
@@ -75,11 +75,11 @@ func domainOf(runtime string) string {
 
 // isOwn tells whether an address is of this runtime: below its URL, or registered
 // here, or below what is.
-func (k *knowledge) isOwn(addr string) bool {
-	if address.Within(addr, k.own) {
+func (k *knowledge) isOwn(u address.URL) bool {
+	if address.Within(u.Text, k.own) {
 		return true
 	}
-	for a := range ancestry(addr) {
+	for a := range ancestry(u) {
 		if k.registrations[a] != nil {
 			return true
 		}

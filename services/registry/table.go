@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,25 +14,13 @@ import (
 // makes a second set-up impossible, found by runtime, by id and by the remote
 // addresses. It has no lock; Registry.mu guards it.
 type table struct {
-	byRemote  map[string]*connection
-	byID      map[string]string            // id → remote
-	byAddress map[string]string            // address → remote
-	addresses map[string]map[string]origin // remote → its addresses
+	byRemote map[string]*connection
+	byID     map[string]string // id → remote
+	listings listings
 }
 
-// origin tells how an address came into an entry.
-type origin int
-
-const (
-	fed        origin = iota // the remote registry listed it
-	associated               // a domain registry said where it is (section 10, rule 5)
-)
-
 func newTable() *table {
-	return &table{
-		byRemote: map[string]*connection{}, byID: map[string]string{},
-		byAddress: map[string]string{}, addresses: map[string]map[string]origin{},
-	}
+	return &table{byRemote: map[string]*connection{}, byID: map[string]string{}, listings: newListings()}
 }
 
 // get gives the entry of a runtime; the zero connection when there is none.
@@ -51,13 +37,14 @@ func (t *table) put(remote string, c connection) (lost []string) {
 	if c.exists() {
 		t.byRemote[remote] = &c
 		t.byID[c.ID] = remote
+		t.listings.byRemote[remote].enter(&c)
 		return nil
 	}
 	if old := t.byRemote[remote]; old != nil {
 		delete(t.byID, old.ID)
 	}
 	delete(t.byRemote, remote)
-	return t.clear(remote)
+	return t.listings.clear(remote)
 }
 
 // find gives the remote runtime by an entry's id or by its own URL.
@@ -70,73 +57,28 @@ func (t *table) find(idOrRemote string) (string, bool) {
 }
 
 // owner gives the remote runtime whose entry lists an address, or one that it
-// stands below.
-func (t *table) owner(addr string) string {
-	for a := range ancestry(addr) {
-		if remote, ok := t.byAddress[a]; ok {
-			return remote
+// stands below; nil when there is none.
+func (t *table) owner(u address.URL) *owner {
+	for a := range ancestry(u) {
+		if o := t.listings.of(a); o != nil {
+			return o
 		}
 	}
-	return ""
+	return nil
 }
 
-// add lists an address, unless another runtime's entry has it already or there
-// are limit of them.
-func (t *table) add(remote, addr string, o origin, limit int) bool {
-	set := t.addresses[remote]
-	if other, ok := t.byAddress[addr]; ok {
-		if other == remote && o == fed {
-			set[addr] = fed
-		}
-		return false
-	}
-	if len(set) >= limit {
-		return false
-	}
-	if set == nil {
-		set = map[string]origin{}
-		t.addresses[remote] = set
-	}
-	set[addr] = o
-	t.byAddress[addr] = remote
-	return true
-}
-
-func (t *table) remove(remote, addr string) bool {
-	if t.byAddress[addr] != remote {
-		return false
-	}
-	delete(t.byAddress, addr)
-	delete(t.addresses[remote], addr)
-	return true
-}
-
-// clear removes all addresses of a runtime, and gives them.
-func (t *table) clear(remote string) []string {
-	all := slices.Collect(maps.Keys(t.addresses[remote]))
-	for _, a := range all {
-		delete(t.byAddress, a)
-	}
-	delete(t.addresses, remote)
-	return all
-}
-
-// listed gives a runtime's addresses that came in one way.
-func (t *table) listed(remote string, o origin) []string {
-	var all []string
-	for a, how := range t.addresses[remote] {
-		if how == o {
-			all = append(all, a)
-		}
-	}
-	return all
+// add lists an address of a runtime that has an entry, unless another one's has it
+// already or there are limit of them.
+func (t *table) add(remote, addr string, how origin, limit int) bool {
+	c := t.byRemote[remote]
+	return c != nil && t.listings.add(remote, c, addr, how, limit)
 }
 
 // proto gives an entry as the API has it.
 func (t *table) proto(c *connection) *pb.Connection {
 	p := &pb.Connection{
 		Id: c.ID, RemoteRuntimeUrl: c.Remote, Role: c.Role, State: c.State.Proto(), StubUrl: c.Stub,
-		P2PConnectionUrl: c.URL, RemoteAddresses: slices.Sorted(maps.Keys(t.addresses[c.Remote])),
+		P2PConnectionUrl: c.URL, RemoteAddresses: t.listings.sorted(c.Remote),
 		Reason: c.Reason, Attempts: uint32(max(c.Attempts, 0)), //nolint:gosec // small
 		Path: c.Path.Way, PathReason: c.Path.Reason, Generation: c.news.generation, Replica: c.Replica,
 	}
@@ -208,9 +150,9 @@ func (c *connection) changed() time.Time {
 
 // ancestry gives an address and what it stands below, down to
 // `<scheme>://<domain>/<id>`.
-func ancestry(addr string) func(yield func(string) bool) {
+func ancestry(u address.URL) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
-		least := len(entity(addr))
+		addr, least := u.Text, len(entityOf(u))
 		for {
 			if !yield(addr) {
 				return
@@ -231,18 +173,23 @@ func entity(addr string) string {
 	if err != nil {
 		return addr
 	}
-	if u.Runtime != "" {
+	return entityOf(u)
+}
+
+// entityOf is entity of an address that has been parsed.
+func entityOf(u address.URL) string {
+	switch {
+	case u.Runtime != "":
 		return u.Runtime
-	}
-	if u.Kind != address.Hyperty && u.Kind != address.DataObject && u.Kind != address.ConnectionData {
-		return addr
+	case u.Kind != address.Hyperty && u.Kind != address.DataObject && u.Kind != address.ConnectionData:
+		return u.Text
 	}
 	start := len(u.Scheme) + len("://") + len(u.Domain) + 1
-	if start >= len(addr) {
-		return addr
+	if start >= len(u.Text) {
+		return u.Text
 	}
-	if cut := strings.IndexByte(addr[start:], '/'); cut >= 0 {
-		return addr[:start+cut]
+	if cut := strings.IndexByte(u.Text[start:], '/'); cut >= 0 {
+		return u.Text[:start+cut]
 	}
-	return addr
+	return u.Text
 }

@@ -36,11 +36,14 @@ func (r *Registry) tick() {
 	r.forgetOldLocked(now)
 	again := r.known.cache.expire(now, r.isToldLocked)
 	for _, e := range again {
-		if remote := r.known.table.byAddress[e]; remote != "" && r.known.table.addresses[remote][e] == associated {
-			// A live connection keeps it until the look-up says otherwise.
-			if c := r.known.table.get(remote); !c.usable() || r.lookUpLocked(e, false, false) == nil {
-				r.known.table.remove(remote, e)
-			}
+		listings := &r.known.table.listings
+		if !listings.isAssociated(e) {
+			continue
+		}
+		// A live connection keeps it until the look-up says otherwise.
+		remote := listings.of(e).url()
+		if c := r.known.table.get(remote); !c.usable() || r.lookUpLocked(e, false, false) == nil {
+			listings.remove(remote, e)
 		}
 	}
 	for remote, c := range r.known.table.byRemote {
