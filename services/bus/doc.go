@@ -63,9 +63,10 @@
 //     writer, which alone sends. The writer puts what is queued into frames of up
 //     to 64 messages and 16 KiB, one message when idle, and serves the inboxes of
 //     its stream in turn.
-//   - table (listener.go, route.go): listeners, aliases, routes, lines of
-//     addresses, under one mutex. Posts whose way is known only read.
-//   - sources, requests, asker: each a table under a mutex of its own.
+//   - table (listener.go, route.go, routes.go, destinations.go): listeners, aliases,
+//     routes, lines of addresses, under one mutex. Posts whose way is known only read.
+//   - sources, requests, asker: each a table under a mutex of its own. A stream keeps the
+//     approval of its last source, and need not look at that table.
 //   - A stream's mutex guards its inboxes and outcomes. It is taken below the
 //     table's, never the other way round. No lock is held while something is
 //     sent or logged: what is decided under one is a verdict, carried out later.

@@ -34,6 +34,8 @@ type flows struct {
 	held  atomic.Int64 // bytes that came in and are not dealt with
 	seen  arrived
 
+	unsure atomic.Int64 // provisional flows
+
 	mu          sync.RWMutex
 	remotes     map[string]*remoteRuntime
 	provisional map[string]*outflow // by address
@@ -61,13 +63,15 @@ func newFlows(b *Bus, now time.Time) *flows {
 
 // of gives the flow that a post goes in; nil when it goes as a plain message. The
 // table is locked.
-func (f *flows) of(p *post, r *pb.Route) *outflow {
+func (f *flows) of(p *post, d *destination) *outflow {
+	if !d.flows && f.unsure.Load() == 0 {
+		return nil
+	}
+	r := d.told
 	if p.ingress != nil || r.GetNext() == "" || p.m.Type == message.FlowType {
 		return nil
 	}
-	f.mu.RLock()
-	before := f.provisional[p.m.To]
-	f.mu.RUnlock()
+	before := f.begun(p.m.To)
 	switch {
 	case before != nil: // order: the address stays in the flow that it began with, until that is empty
 		return before
@@ -79,14 +83,36 @@ func (f *flows) of(p *post, r *pb.Route) *outflow {
 	return nil
 }
 
-// hasAnnounced tells whether a runtime of which the registry has not heard that it
-// knows flows has shown it, for addresses below its own.
-func (f *flows) hasAnnounced(to string, r *pb.Route) bool {
+// begun gives the provisional flow of an address; nil when there is none.
+func (f *flows) begun(to string) *outflow {
+	if f.unsure.Load() == 0 {
+		return nil
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.provisional[to]
+}
+
+// mayFlow tells whether messages that take a route may travel in a flow, other than in one
+// that has begun for their address.
+func mayFlow(r *pb.Route) bool {
+	return r.GetFlow() != pb.FlowUse_FLOW_USE_UNSPECIFIED || ofRuntime(r)
+}
+
+// ofRuntime tells whether a route is that of a runtime, and neither for its stubs nor for
+// services of its domain.
+func ofRuntime(r *pb.Route) bool {
 	switch r.GetReason() {
 	case pb.RouteReason_ROUTE_REASON_SIGNALLING, pb.RouteReason_ROUTE_REASON_BACKEND_SERVICE:
 		return false
 	}
-	if r.GetRuntimeUrl() == "" || !address.Within(to, r.GetRuntimeUrl()) {
+	return r.GetRuntimeUrl() != ""
+}
+
+// hasAnnounced tells whether a runtime of which the registry has not heard that it
+// knows flows has shown it, for addresses below its own.
+func (f *flows) hasAnnounced(to string, r *pb.Route) bool {
+	if !ofRuntime(r) || !address.Within(to, r.GetRuntimeUrl()) {
 		return false
 	}
 	f.mu.RLock()
@@ -98,19 +124,15 @@ func (f *flows) hasAnnounced(to string, r *pb.Route) bool {
 // provisionalOf gives the flow of an address whose runtime is being looked up; nil
 // when there are too many.
 func (f *flows) provisionalOf(to string, r *pb.Route) *outflow {
-	f.mu.RLock()
-	out := f.provisional[to]
-	f.mu.RUnlock()
-	if out != nil {
-		return out
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if out = f.provisional[to]; out == nil {
+	out := f.provisional[to]
+	if out == nil {
 		if out = f.newOut(); out != nil {
 			out.address = to
 			out.hint.Store(waysOf(r))
 			f.provisional[to] = out
+			f.unsure.Add(1)
 		}
 	}
 	return out
@@ -296,6 +318,7 @@ func (f *flows) drop(out *outflow) {
 	delete(f.out, out.id.Number)
 	if f.provisional[out.address] == out {
 		delete(f.provisional, out.address)
+		f.unsure.Add(-1)
 	}
 	if rm := out.remote.Load(); rm != nil && rm.out == out {
 		rm.out = nil

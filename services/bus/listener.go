@@ -23,7 +23,7 @@ type table struct {
 	mu        sync.RWMutex
 	places    map[string]*place
 	listeners int
-	routes    *cache[string, *route]
+	routes    *routes
 	homes     *cache[string, string] // the runtimes of addresses, of those that know flows
 	lobby     lobby
 	waiting   map[*place]struct{} // places that have a line
@@ -74,11 +74,12 @@ const aliasDepth = 4
 func newTable(l *Limits, m *metrics, ask *asker, carryOut func([]verdict)) *table {
 	t := &table{
 		limits: l, metrics: m, ask: ask, carryOut: carryOut,
-		places: map[string]*place{}, routes: newCache[string, *route](l.Routes),
-		homes: newCache[string, string](l.Routes),
-		lobby: lobby{limits: l}, waiting: map[*place]struct{}{},
+		places: map[string]*place{},
+		homes:  newCache[string, string](l.Routes),
+		lobby:  lobby{limits: l}, waiting: map[*place]struct{}{},
 		shared: map[added]*shared{}, lingering: map[added]time.Time{}, clients: map[string]whereabouts{},
 	}
+	t.routes = newRoutes(l.Routes, func(address string) *place { return t.places[address] })
 	t.shaken()
 	return t
 }
@@ -89,6 +90,7 @@ func (t *table) place(address string) *place {
 	if pl == nil {
 		pl = &place{address: address}
 		t.places[address] = pl
+		t.routes.placed(address, pl)
 	}
 	return pl
 }
@@ -97,6 +99,7 @@ func (t *table) place(address string) *place {
 func (t *table) tidy(pl *place) {
 	if len(pl.own)+len(pl.aliases)+len(pl.leading)+len(pl.parked) == 0 && pl.line == nil && pl.absent.IsZero() {
 		delete(t.places, pl.address)
+		t.routes.placed(pl.address, nil)
 	}
 }
 

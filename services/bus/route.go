@@ -1,7 +1,7 @@
 package bus
 
 import (
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -9,15 +9,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 )
-
-// route is where messages to an address go that nobody listens to here. It is
-// used while it is being asked for again.
-type route struct {
-	next  string
-	told  *pb.Route     // by the registry
-	epoch atomic.Uint64 // of the registry's stream on which it was asked for last
-	p2p   atomic.Bool   // it was asked for with the wish for a P2P connection
-}
 
 // route finds the way of a post: to listeners of its address, else by a known
 // route, else it waits. When it is decided (done), err is nil or why it is
@@ -101,6 +92,10 @@ func (t *table) heard(address string) bool {
 
 // way gives where a post goes now; not ok when it has to wait.
 func (t *table) way(p *post) (w way, ok bool) {
+	r := t.routes.get(p.m.To)
+	if r != nil && !r.has(routePlaced) {
+		return t.along(r, p)
+	}
 	if pl := t.places[p.m.To]; pl != nil {
 		if pl.line != nil || pl.awaited() {
 			return way{}, false
@@ -109,7 +104,10 @@ func (t *table) way(p *post) (w way, ok bool) {
 			return way{takers: pl.takers}, true
 		}
 	}
-	return t.routed(p)
+	if r == nil {
+		return way{}, false
+	}
+	return t.along(r, p)
 }
 
 // awaited tells whether a listener that was cut off may still come back.
@@ -117,34 +115,37 @@ func (pl *place) awaited() bool {
 	return !pl.absent.IsZero() && len(pl.takers) == 0
 }
 
+// routed gives the way of a post by a known route.
 func (t *table) routed(p *post) (w way, ok bool) {
-	r, ok := t.routes.get(p.m.To)
-	if !ok {
+	r := t.routes.get(p.m.To)
+	if r == nil {
 		return way{}, false
 	}
+	return t.along(r, p)
+}
+
+func (t *table) along(r *route, p *post) (w way, ok bool) {
 	t.renew(r, p.m)
-	if f := t.flows.of(p, r.told); f != nil {
+	d := t.routes.destination(r)
+	if f := t.flows.of(p, d); f != nil {
 		return way{flow: f}, true
 	}
-	next := t.places[r.next]
-	if next == nil || len(next.takers) == 0 {
-		return way{}, false
-	}
-	return way{takers: next.takers}, true
+	takers := d.next.takers()
+	return way{takers: takers}, len(takers) > 0
 }
 
 // renew asks for a known route again, once, when the registry's stream is
-// another one since, or when the sender wishes for P2P and no one has before.
+// another one since, or when the sender wishes for P2P and no one has before. The
+// route is used meanwhile.
 func (t *table) renew(r *route, m *pb.Message) {
-	if m.P2P && r.p2p.CompareAndSwap(false, true) {
+	if m.P2P && r.set(routeForP2P) {
 		if t.ask.route(m) == 0 {
-			r.p2p.Store(false)
+			r.clear(routeForP2P)
 		}
 		return
 	}
-	was, now := r.epoch.Load(), t.ask.epoch.Load()
-	if was != now && r.epoch.CompareAndSwap(was, now) && t.ask.route(m) == 0 {
-		r.epoch.Store(was)
+	if r.set(routeFresh) && t.ask.route(m) == 0 {
+		r.clear(routeFresh)
 	}
 }
 
@@ -212,7 +213,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	}
 	why := refusalOf(r, to)
 	if why == nil {
-		t.learn(to, r, q.query.GetP2P())
+		t.learn(strings.Clone(to), r, q.query.GetP2P()) // to shares its text with a whole message
 		return t.retryAt(pl)
 	}
 	if fault.CodeOf(why) == fault.Unavailable && !mine {
@@ -234,10 +235,11 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 
 func (t *table) learn(to string, told *pb.Route, p2p bool) {
 	told = t.stillAnnounced(to, told)
-	r := &route{next: told.GetNext(), told: told}
-	r.p2p.Store(p2p)
-	r.epoch.Store(t.ask.epoch.Load())
-	t.routes.put(to, r)
+	marks := routeFresh
+	if p2p {
+		marks |= routeForP2P
+	}
+	t.routes.put(to, told, marks)
 	t.flows.learn(told)
 }
 
@@ -272,12 +274,12 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 	defer t.mu.Unlock()
 	pl := t.places[r.GetTo()]
 	waits := pl != nil && pl.line != nil
-	old, have := t.routes.get(r.GetTo())
-	if !have && !waits {
+	old := t.routes.get(r.GetTo())
+	if old == nil && !waits {
 		return false, nil
 	}
 	if r.GetNext() != "" {
-		t.learn(r.GetTo(), r, have && old.p2p.Load())
+		t.learn(r.GetTo(), r, old != nil && old.has(routeForP2P))
 		return true, t.retryAt(pl)
 	}
 	t.routes.delete(r.GetTo())
@@ -290,13 +292,14 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 	return true, t.retryAt(pl)
 }
 
-// reask asks again for the routes of what waits for a stub; a new stream to the
-// registry may know better.
+// reask asks again for the routes of what waits for a stub, and has the others asked for
+// when they are used: a new stream to the registry may know better.
 func (t *table) reask() {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.routes.age()
 	for pl := range t.waiting {
-		if r, ok := t.routes.get(pl.address); ok && pl.line.posts.len() > 0 {
+		if r := t.routes.get(pl.address); r != nil && pl.line.posts.len() > 0 {
 			t.renew(r, pl.line.posts.first().post.m)
 		}
 	}

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -204,6 +205,7 @@ func (s *sources) approve(k sourceKey) {
 	asked, ok := s.approved.get(k)
 	if !ok {
 		asked = &atomic.Uint64{}
+		k.from, k.remote = strings.Clone(k.from), strings.Clone(k.remote) // they share their text with a whole message
 		s.approved.put(k, asked)
 	}
 	asked.Store(s.ask.epoch.Load())

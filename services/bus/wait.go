@@ -28,13 +28,14 @@ func (t *table) seek(pl *place, p *post) {
 	if pl.awaited() {
 		return
 	}
-	if r, ok := t.routes.get(pl.address); ok {
-		next := t.place(r.next)
+	if r := t.routes.get(pl.address); r != nil {
+		told := t.routes.destination(r).told
+		next := t.place(told.Next)
 		if next.parked == nil {
 			next.parked = map[*place]struct{}{}
 		}
 		next.parked[pl] = struct{}{}
-		pl.line.next = r.next
+		pl.line.next = told.Next
 		return
 	}
 	if pl.line.question == 0 {

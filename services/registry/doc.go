@@ -68,7 +68,7 @@
 // # Who owns what
 //
 // Pure, without lock, I/O or clock: the machine of an entry (transition.go, loss.go,
-// successor.go, path.go, heard.go), the table (table.go), the cache (cache.go),
+// successor.go, path.go, heard.go), the table (table.go, listings.go), the cache (cache.go),
 // resolution (resolve.go, flowuse.go, source.go), the feed (feed.go). One mutex, Registry.mu, guards the one value of
 // each; nothing waits under it. Replica.mu guards who answers, standby.mu the mirror;
 // relayed is pure but for its mutex.
