@@ -2,6 +2,7 @@ package ours
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,6 +31,37 @@ func Relayed(ctx context.Context, p Program) (*drive.Way, error) {
 // Direct is the way over the data channel of two runtimes.
 func Direct(ctx context.Context, p Program) (*drive.Way, error) {
 	return p.way(ctx, nil, "/p2p", (*domain).pair)
+}
+
+// Plain is Direct without flows: messages may be lost, doubled or overtaken when the path
+// changes, which it does not here.
+func Plain(ctx context.Context, p Program) (*drive.Way, error) {
+	none := []string{"--flows=false"}
+	w, err := p.way(ctx, map[string][]string{"bus": none, "runtime": none}, "/p2p", (*domain).pair)
+	if err != nil {
+		return nil, err
+	}
+	before := w.Check
+	w.Check = func(ctx context.Context) error { return errors.Join(before(ctx), noFlows(ctx, w.Members)) }
+	return w, nil
+}
+
+// noFlows fails when a bus has sent in a flow.
+func noFlows(ctx context.Context, members []drive.Member) error {
+	for _, m := range members {
+		s, ok := m.(drive.Service)
+		if !ok || !strings.HasPrefix(s.Name, "bus-") {
+			continue
+		}
+		n, err := s.Metric(ctx, `peerbus_bus_flow_sent_total{path="direct"}`)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fault.New(fault.Internal, "%s has sent %.0f messages in flows", s.Name, n)
+		}
+	}
+	return nil
 }
 
 // pair starts two runtimes.

@@ -19,6 +19,7 @@ func runtimeCommand() *cobra.Command {
 		func(s *runtimeSettings, c *cobra.Command) {
 			s.registryFlag(c.Flags())
 			s.busFlag(c.Flags())
+			s.flowFlag(c.Flags())
 			s.p2pstubFlag(c.Flags())
 			s.nodestubFlag(c.Flags())
 			c.Flags().StringVar(&s.grpcAddr, "grpc-addr", "", "`HOST:PORT` of all four, in place of one for each")

@@ -110,6 +110,7 @@ type runtimeSettings struct {
 	p2p          string
 
 	hideChanges bool
+	flows       bool
 
 	nodes []string
 
@@ -127,6 +128,10 @@ func (s *runtimeSettings) commonFlags(f *pflag.FlagSet) {
 
 func (s *runtimeSettings) busFlag(f *pflag.FlagSet) {
 	f.StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus; several replicas have commas between them")
+}
+
+func (s *runtimeSettings) flowFlag(f *pflag.FlagSet) {
+	f.BoolVar(&s.flows, "flows", true, "send to other runtimes in flows, each message once and in order; without, as to peers that know none")
 }
 
 func (s *runtimeSettings) registryFlag(f *pflag.FlagSet) {
