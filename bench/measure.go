@@ -14,8 +14,8 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// caseTime bounds one case.
-const caseTime = 5 * time.Minute
+// caseTime bounds one case. Thousands of connections take some minutes to set up.
+const caseTime = 10 * time.Minute
 
 // measure runs the cases. One that fails does not keep the others from running.
 func (s *settings) measure(ctx context.Context) error {

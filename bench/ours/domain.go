@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/bench/drive"
+	"github.com/peerbus/peerbus/bench/internal/worker"
 	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 )
@@ -32,6 +33,7 @@ type domain struct {
 	system  *local.System
 	node    *local.Node
 	members []drive.Member
+	workers []*worker.Process
 }
 
 // startDomain runs the Message Node. flags are more flags of the runtimes' processes, by
@@ -78,4 +80,10 @@ func register(ctx context.Context, r *local.Runtime, name string) (string, error
 }
 
 // close ends all processes.
-func (d *domain) close() error { return errors.Join(d.system.Close(), os.RemoveAll(d.dir)) }
+func (d *domain) close() error {
+	var errs []error
+	for _, w := range d.workers {
+		errs = append(errs, w.Close())
+	}
+	return errors.Join(append(errs, d.system.Close(), os.RemoveAll(d.dir))...)
+}

@@ -125,10 +125,25 @@ func (d *domain) join(ctx context.Context, w *drive.Way, from, to *local.Runtime
 
 // connect has a runtime set up a connection, and waits until it is live.
 func connect(ctx context.Context, from *local.Runtime, to string) error {
+	return connectBy(ctx, peerbusv1.NewRegistryClient(from.Registry), to)
+}
+
+// isBusy tells whether a call may be well later: all that is started at once takes a busy
+// machine longer than a caller is asked to wait.
+func isBusy(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Timeout, fault.Unavailable, fault.NotFound: // the last one of a look-up that took too long
+		return true
+	}
+	return false
+}
+
+// connectBy is connect, by the runtime's registry.
+func connectBy(ctx context.Context, from peerbusv1.RegistryClient, to string) error {
 	const again = 50 * time.Millisecond
 	for {
-		resp, err := peerbusv1.NewRegistryClient(from.Registry).Connect(ctx, &peerbusv1.ConnectRequest{Address: to})
-		if err != nil {
+		resp, err := from.Connect(ctx, &peerbusv1.ConnectRequest{Address: to})
+		if err != nil && (!isBusy(err) || ctx.Err() != nil) {
 			return err
 		}
 		state := resp.GetConnection().GetState()
