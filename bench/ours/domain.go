@@ -24,6 +24,8 @@ type Program struct {
 	Layout local.Layout
 	// Profiles has the processes serve profiles.
 	Profiles bool
+	// Sockets has all gRPC go over unix sockets, that of the programs at the ends too.
+	Sockets bool
 }
 
 // domain is a Message Node and runtimes, as processes of this machine.
@@ -43,7 +45,8 @@ func startDomain(ctx context.Context, p Program, flags map[string][]string) (*do
 	if err != nil {
 		return nil, err
 	}
-	d := &domain{program: p, dir: dir, system: local.New(local.Config{Binary: p.Binary, Dir: dir, LogLevel: "error", Flags: flags, Profiles: p.Profiles})}
+	d := &domain{program: p, dir: dir}
+	d.system = local.New(local.Config{Binary: p.Binary, Dir: dir, LogLevel: "error", Flags: flags, Profiles: p.Profiles, Sockets: p.Sockets})
 	d.node, err = d.system.StartNode(domainName)
 	if err == nil {
 		err = d.node.Ready(ctx)

@@ -17,7 +17,7 @@ func busCommand() *cobra.Command {
 	return serviceMode("bus", "Run a runtime's bus: listeners, and the messages between them",
 		func(s *runtimeSettings, c *cobra.Command) {
 			s.busFlag(c.Flags())
-			c.Flags().Lookup(flagBusAddr).Usage = "`HOST:PORT` that the bus listens on"
+			c.Flags().Lookup(flagBusAddr).Usage = "`HOST:PORT` or unix:///PATH that the bus listens on"
 			s.registryFlag(c.Flags())
 			s.flowFlag(c.Flags())
 			s.replicaFlags(c.Flags())
