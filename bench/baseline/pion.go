@@ -15,9 +15,12 @@ const (
 	// pionSocket is the size of the UDP buffers: with the usual 208 KiB a fast link
 	// overflows them, and SCTP waits a second.
 	pionSocket = 4 << 20
-	// pionReceive is what SCTP keeps for a reader that is behind. 1 MiB, the default, and
-	// 8 MiB differ less than one run does from the next.
-	pionReceive = 4 << 20
+	// pionReceive is what SCTP keeps for a reader that is behind, and so what is under way.
+	// It differs in speed from 1 MiB, the default, and from 8 MiB less than one run does
+	// from the next. Of more, short messages overflow what pion has between its socket and
+	// DTLS (1 MB, with the headers), and more of them are under way than SCTP tells apart:
+	// it stands then for tens of seconds.
+	pionReceive = 640 << 10
 	// pionAhead is how much may be queued before the sender waits, and pionLow where it
 	// goes on.
 	pionAhead = 1 << 20

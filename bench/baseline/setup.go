@@ -51,6 +51,7 @@ func NewPionSetUp(ctx context.Context, cfg PionSetUpConfig) (worker.Ops, error) 
 	go o.read(conn)
 	return load.WithMemory(worker.Ops{
 		load.DoSetUp: worker.Do(func(ctx context.Context, _ struct{}) (load.SetUp, error) { return o.once(ctx) }),
+		load.DoRest:  worker.Do(func(context.Context, struct{}) (any, error) { return nil, nil }), // each is closed at once
 	}), nil
 }
 

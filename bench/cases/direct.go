@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/peerbus/peerbus/bench/internal/round"
 	"github.com/peerbus/peerbus/bench/ours"
@@ -22,7 +21,7 @@ func direct() []Case {
 		all = append(all, Case{
 			Name: fmt.Sprintf("p2p-%d", at.size), What: "P2P, client to remote client, " + at.name, Beside: besidePion,
 			Goals: []round.Goal{round.Least(round.Throughput, at.goal)},
-			Open:  inShort(at.size, beside(of(ours.Direct, local.Separate), pion, oneWay(at.size))),
+			Open:  beside(of(ours.Direct, local.Separate), pion, oneWay(at.size)),
 		})
 	}
 	return append(all, Case{
@@ -34,17 +33,6 @@ func direct() []Case {
 		Goals: []round.Goal{round.Most(round.Latency, 1)},
 		Open:  besideParts,
 	})
-}
-
-// inShort has a case of short messages last a third of a second at most: in longer bursts
-// of them raw pion stalls for tens of seconds now and then.
-func inShort(size int, open func(context.Context, Env) (*Comparison, error)) func(context.Context, Env) (*Comparison, error) {
-	return func(ctx context.Context, env Env) (*Comparison, error) {
-		if size < 1<<10 {
-			env.Lasts = min(env.Lasts, 300*time.Millisecond)
-		}
-		return open(ctx, env)
-	}
 }
 
 // besideParts compares a request with what its way is made of: a relay at each side, and

@@ -9,6 +9,7 @@ import (
 	"github.com/peerbus/peerbus/bench/internal/round"
 	"github.com/peerbus/peerbus/bench/internal/worker"
 	"github.com/peerbus/peerbus/bench/load"
+	"github.com/peerbus/peerbus/internal/run"
 )
 
 // Metrics of set-ups.
@@ -17,6 +18,7 @@ var (
 	SetUpTail = round.Metric{Name: "set-up, 99th percentile", Unit: "ms"}
 	First     = round.Metric{Name: "first message, median", Unit: "ms"}
 	SetUpCPU  = round.Metric{Name: "CPU, both ends", Unit: "ms/set-up"}
+	SetUpRest = round.Metric{Name: "CPU, both ends, without a connection", Unit: "ms/s"}
 )
 
 // SetUps is a side that sets up connections, one after the other.
@@ -26,8 +28,33 @@ type SetUps struct {
 	Number int   // of a round
 }
 
-// Measure is of round.Side.
+// restTime is how long a side is left alone in each round, to know what it uses anyhow.
+const restTime = time.Second
+
+// rest gives the CPU time that the processes use in a second without a connection.
+func (s SetUps) rest(ctx context.Context) (float64, error) {
+	if err := s.Worker.Call(ctx, load.DoRest, nil, nil); err != nil {
+		return 0, err
+	}
+	before, err := s.cpu()
+	if err == nil {
+		err = run.Sleep(ctx, restTime)
+	}
+	if err != nil {
+		return 0, err
+	}
+	after, err := s.cpu()
+	return float64(after-before) / restTime.Seconds(), err
+}
+
+// Measure is of round.Side. What the processes use without a connection is not counted for
+// the set-ups: ours take longer, as both sides hear of the end of each before the next.
 func (s SetUps) Measure(ctx context.Context) (round.Sample, error) {
+	rest, err := s.rest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
 	before, err := s.cpu()
 	if err != nil {
 		return nil, err
@@ -41,11 +68,12 @@ func (s SetUps) Measure(ctx context.Context) (round.Sample, error) {
 		open, first = append(open, float64(one.Open)/millis), append(first, float64(one.First)/millis)
 	}
 	after, err := s.cpu()
+	used := float64(after-before) - rest*time.Since(began).Seconds()
 	slices.Sort(open)
 	slices.Sort(first)
 	return round.Sample{
 		SetUp: round.Quantile(open, 0.5), SetUpTail: round.Quantile(open, 0.99), First: round.Quantile(first, 0.5),
-		SetUpCPU: float64(after-before) / millis / float64(s.Number),
+		SetUpCPU: used / millis / float64(s.Number), SetUpRest: rest / millis,
 	}, err
 }
 

@@ -6,6 +6,10 @@ import "time"
 // one before is over by then.
 const DoSetUp = "set-up"
 
+// DoRest has it close the connection that there is: →. Nothing happens then until the next
+// call.
+const DoRest = "rest"
+
 // SetUp is how long one took.
 type SetUp struct {
 	Open  time.Duration // until the connection could be used

@@ -53,6 +53,7 @@ func NewSetUp(ctx context.Context, cfg SetUpConfig) (worker.Ops, error) {
 	}
 	go func() { _ = s.bus.Run(ctx) }() // until ctx is done
 	ops := worker.Ops{load.DoSetUp: worker.Do(func(ctx context.Context, _ struct{}) (load.SetUp, error) { return s.once(ctx) })}
+	ops[load.DoRest] = worker.Do(func(ctx context.Context, _ struct{}) (any, error) { return nil, s.end(ctx) })
 	return load.WithMemory(ops), nil
 }
 
