@@ -105,6 +105,8 @@ func (s *settings) write(r *report.Report) error {
 		err = r.WriteJSON(os.Stdout)
 	case "markdown":
 		err = r.WriteMarkdown(os.Stdout)
+	case "planning":
+		err = r.WritePlanning(os.Stdout)
 	default:
 		err = r.WriteTable(os.Stdout)
 	}

@@ -26,6 +26,8 @@ type Program struct {
 	Profiles bool
 	// Sockets has all gRPC go over unix sockets, that of the programs at the ends too.
 	Sockets bool
+	// Listeners is how many there are at the end of a way; 0 is 1.
+	Listeners int
 }
 
 // domain is a Message Node and runtimes, as processes of this machine.
