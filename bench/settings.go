@@ -27,6 +27,8 @@ type settings struct {
 	growth bool
 	// profiles is a directory; none when it is empty.
 	profiles string
+	// tops is a directory for texts of them; none when it is empty.
+	tops string
 }
 
 // What -short makes of them, unless they are given.
@@ -56,6 +58,7 @@ func parse(args []string) (*settings, error) {
 	f.StringVar(&s.json, "json", "", "`FILE` for the JSON besides")
 	f.StringVar(&s.plot, "plot", "", "`FILE` for a plot of the ratios, as SVG")
 	f.StringVar(&s.profiles, "profile", "", "`DIR` for a CPU profile of each service of ours, after the rounds of each case")
+	f.StringVar(&s.tops, "top", "", "`DIR` for a text of each case, CASE.txt, with the functions that take the most time in each process")
 	f.StringVar(&s.from, "from", "", "print what this JSON `FILE` has, and measure nothing")
 	if err := f.Parse(args); err != nil {
 		return nil, err
