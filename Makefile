@@ -20,9 +20,11 @@ BURST    ?= 200
 CHAOS    ?= 1m
 SEED     ?= 0
 ROUNDS   ?= 7
+CASE     ?= bus-local-64
+PROFILES ?= docs/performance/profiles
 
 .DEFAULT_GOAL := help
-.PHONY: help reference generate build test race fuzz bench bench-short bench-code churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench bench-short bench-growth profile bench-code churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,9 +67,18 @@ fuzz: ## fuzz every parser for FUZZTIME (5s)
 bench: build ## measure beside raw gRPC, pion and NATS (12 min; Linux, root), and write docs/performance/
 	@mkdir -p docs/performance
 	cd bench && $(GO) run . -bin ../$(BIN) -rounds $(ROUNDS) -o markdown -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg > ../docs/performance/results.md
+	cd bench && $(GO) run . -from ../docs/performance/bench.json -o planning > ../docs/performance/planning.md
 
 bench-short: build ## see that the measuring runs; the figures say nothing
-	cd bench && $(GO) test -count=1 -shuffle=on ./... && $(GO) run . -bin ../$(BIN) -short
+	cd bench && $(GO) test -count=1 -shuffle=on ./... && $(GO) run . -bin ../$(BIN) -short && $(GO) run . -bin ../$(BIN) -growth -short > /dev/null
+
+bench-growth: build ## measure how cost grows with size, path, listeners and connections (5 min), and write docs/performance/growth.md
+	@mkdir -p docs/performance
+	cd bench && $(GO) run . -bin ../$(BIN) -growth -json ../docs/performance/growth.json -plot ../docs/performance > ../docs/performance/growth.md
+
+profile: build ## write what takes the CPU time of each process of CASE (bus-local-64) into PROFILES/CASE.txt
+	@mkdir -p $(PROFILES)
+	cd bench && $(GO) run . -bin ../$(BIN) -run '^$(CASE)$$' -rounds 1 -top $(abspath $(PROFILES)) > /dev/null
 
 bench-code: ## run the benchmarks that stand beside the code
 	$(GO) test -run '^$$' -bench . -benchmem ./...

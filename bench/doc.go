@@ -1,7 +1,9 @@
 // Command bench measures peerbus beside what a reader knows: grpc-go, NATS, pion and a Go
 // map, on this machine, in the same run.
 //
-//	go run . -bin ../bin/peerbus [-run REGEXP] [-rounds 7] [-short] [-o table|json|markdown]
+//	go run . -bin ../bin/peerbus [-run REGEXP] [-rounds 7] [-short] [-o table|json|markdown|planning]
+//	go run . -bin ../bin/peerbus -growth [-run REGEXP] [-plot DIR]
+//	go run . -bin ../bin/peerbus -run CASE [-profile DIR] [-top DIR]
 //
 //	┌ bench ────────────────────────────────────────────────────────────────────────┐
 //	│ cases: what, beside what, ratio to reach                                       │

@@ -35,8 +35,12 @@ func execute(ctx context.Context, args []string) error {
 	switch {
 	case s.list:
 		return s.writeList(os.Stdout)
+	case s.from != "" && s.growth:
+		return s.growthAgain()
 	case s.from != "":
 		return s.again()
+	case s.growth:
+		return s.grow(ctx)
 	default:
 		return s.measure(ctx)
 	}

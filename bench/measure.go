@@ -14,8 +14,8 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// caseTime bounds one case.
-const caseTime = 5 * time.Minute
+// caseTime bounds one case. Thousands of connections take some minutes to set up.
+const caseTime = 10 * time.Minute
 
 // measure runs the cases. One that fails does not keep the others from running.
 func (s *settings) measure(ctx context.Context) error {
@@ -70,17 +70,20 @@ func (s *settings) rows(ctx context.Context, c cases.Case) (pairs []round.Pair, 
 	if c.Rounds > 0 {
 		rounds = min(rounds, c.Rounds)
 	}
-	comparison, err := c.Open(ctx, cases.Env{Binary: s.binary, Lasts: s.lasts, Rounds: rounds, Short: s.short, Profiles: s.profiles != ""})
+	comparison, err := c.Open(ctx, cases.Env{Binary: s.binary, Lasts: s.lasts, Rounds: rounds, Short: s.short, Profiles: s.profiled()})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, comparison.Close()) }()
 	pairs, err = round.Run(ctx, rounds, comparison.Ours, comparison.Baseline, nil)
-	if err == nil && s.profiles != "" && comparison.Profile != nil {
-		err = comparison.Profile(ctx, s.profiles, c.Name)
+	if err == nil && s.profiled() {
+		err = s.profile(ctx, comparison, c.Name)
 	}
 	return pairs, err
 }
+
+// profiled tells whether profiles are wanted.
+func (s *settings) profiled() bool { return s.profiles != "" || s.tops != "" }
 
 func say(format string, args ...any) { _, _ = fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
@@ -105,6 +108,8 @@ func (s *settings) write(r *report.Report) error {
 		err = r.WriteJSON(os.Stdout)
 	case "markdown":
 		err = r.WriteMarkdown(os.Stdout)
+	case "planning":
+		err = r.WritePlanning(os.Stdout)
 	default:
 		err = r.WriteTable(os.Stdout)
 	}

@@ -19,6 +19,7 @@ var roles = map[string]worker.Role{
 	baseline.NATSRole:      worker.As(baseline.NewNATS),
 	baseline.NATSEndRole:   worker.As(baseline.NewNATSEnd),
 	baseline.PionRole:      worker.As(baseline.NewPion),
+	ours.CrowdedRole:       worker.As(ours.NewCrowded),
 	ours.SessionsRole:      worker.As(ours.NewSessions),
 	baseline.StreamsRole:   worker.As(baseline.NewStreams),
 	baseline.CrowdRole:     worker.As(baseline.NewCrowd),

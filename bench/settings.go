@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/peerbus/peerbus/bench/cases"
@@ -23,14 +24,23 @@ type settings struct {
 	json   string // file
 	plot   string // file
 	from   string // file
+	growth bool
 	// profiles is a directory; none when it is empty.
 	profiles string
+	// tops is a directory for texts of them; none when it is empty.
+	tops string
 }
 
 // What -short makes of them, unless they are given.
 const (
 	shortRounds = 2
 	shortLasts  = 100 * time.Millisecond
+)
+
+// What -growth makes of them.
+const (
+	growthRounds = 3
+	growthLasts  = 400 * time.Millisecond
 )
 
 func parse(args []string) (*settings, error) {
@@ -43,27 +53,44 @@ func parse(args []string) (*settings, error) {
 	f.DurationVar(&s.lasts, "lasts", time.Second, "how long one side of a round lasts, about")
 	f.BoolVar(&s.short, "short", false, "little of everything, to see that it runs; the figures say nothing")
 	f.BoolVar(&s.list, "list", false, "list the cases")
-	f.StringVar(&s.format, "o", "table", "what is printed: table, json or markdown")
+	f.BoolVar(&s.growth, "growth", false, "measure how cost grows, in place of the cases, and print a page or JSON; -plot is a directory then")
+	f.StringVar(&s.format, "o", "table", "what is printed: table, json, markdown, or planning, which is a table of sizes to reckon with")
 	f.StringVar(&s.json, "json", "", "`FILE` for the JSON besides")
 	f.StringVar(&s.plot, "plot", "", "`FILE` for a plot of the ratios, as SVG")
 	f.StringVar(&s.profiles, "profile", "", "`DIR` for a CPU profile of each service of ours, after the rounds of each case")
+	f.StringVar(&s.tops, "top", "", "`DIR` for a text of each case, CASE.txt, with the functions that take the most time in each process")
 	f.StringVar(&s.from, "from", "", "print what this JSON `FILE` has, and measure nothing")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
 	given := map[string]bool{}
 	f.Visit(func(x *flag.Flag) { given[x.Name] = true })
-	if s.short && !given["rounds"] {
-		s.rounds = shortRounds
-	}
-	if s.short && !given["lasts"] {
-		s.lasts = shortLasts
-	}
+	s.lessen(given)
 	var err error
 	if s.only, err = regexp.Compile(only); err != nil {
 		return nil, fault.New(fault.BadRequest, "run: %w", err).In("run")
 	}
 	return s, s.check(f.Args())
+}
+
+// lessen makes what is not given less, where less is wanted.
+func (s *settings) lessen(given map[string]bool) {
+	rounds, lasts := s.rounds, s.lasts
+	switch {
+	case s.short:
+		rounds, lasts = shortRounds, shortLasts
+	case s.growth:
+		rounds, lasts = growthRounds, growthLasts
+	}
+	if s.short && s.growth {
+		rounds = 1
+	}
+	if !given["rounds"] {
+		s.rounds = rounds
+	}
+	if !given["lasts"] {
+		s.lasts = lasts
+	}
 }
 
 func (s *settings) check(rest []string) error {
@@ -74,8 +101,8 @@ func (s *settings) check(rest []string) error {
 		return fault.New(fault.BadRequest, "rounds must be at least 1").In("rounds")
 	case s.lasts < time.Millisecond:
 		return fault.New(fault.BadRequest, "lasts must be at least 1ms").In("lasts")
-	case s.format != "table" && s.format != "json" && s.format != "markdown":
-		return fault.New(fault.BadRequest, "o must be table, json or markdown, not %q", s.format).In("o")
+	case !slices.Contains([]string{"table", "json", "markdown", "planning"}, s.format):
+		return fault.New(fault.BadRequest, "o must be table, json, markdown or planning, not %q", s.format).In("o")
 	}
 	return nil
 }

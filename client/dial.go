@@ -11,16 +11,17 @@ import (
 	"github.com/peerbus/peerbus/internal/rpc"
 )
 
-// Dial makes a connection to a bus or a registry at HOST:PORT, for Config.Conn and for
-// the clients of package peerbusv1. Several with commas between them, or a name that
-// leads to several addresses, are replicas: each call goes to one that serves. It takes frames as large as a message can be,
-// comes back by itself, and notices a peer that is gone. It is opened when it is first
-// used; calls wait until then, so bound them by their context. Without a config it is
-// plain text, which a runtime takes on loopback.
+// Dial makes a connection to a bus or a registry at HOST:PORT or unix:///PATH, for
+// Config.Conn and for the clients of package peerbusv1. Several with commas between them,
+// or a name that leads to several addresses, are replicas: each call goes to one that
+// serves. It takes frames as large as a message can be, comes back by itself, and notices
+// a peer that is gone. It is opened when it is first used; calls wait until then, so bound
+// them by their context. Without a config it is plain text, which a runtime takes on
+// loopback; over a unix socket it always is.
 func Dial(addr string, config *tls.Config, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if config != nil {
-		creds = credentials.NewTLS(config)
+		creds = rpc.PlainOnUnix(credentials.NewTLS(config))
 	}
 	target, opts := rpc.Listed(addr, append([]grpc.DialOption{rpc.Spread()}, opts...))
 	conn, err := grpc.NewClient(target, append(append(rpc.DialOptions(), grpc.WithTransportCredentials(creds)), opts...)...)

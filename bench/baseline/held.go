@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/peerbus/peerbus/bench/drive"
 	"github.com/peerbus/peerbus/bench/internal/worker"
@@ -152,13 +153,24 @@ func Holder(ctx context.Context, number int, lasts time.Duration) (_ drive.Holde
 		return n, err
 	}}
 	h.Before, err = h.Use(ctx)
-	for i := 0; err == nil && i < number; i++ {
-		err = pairUp(ctx, far, near)
+	if err == nil {
+		err = pairAll(ctx, far, near, number)
 	}
 	if err != nil {
 		return h, nil, errors.Join(err, end())
 	}
 	return h, end, nil
+}
+
+// pairAll sets so many connections up, some at a time.
+func pairAll(ctx context.Context, from, to *worker.Process, number int) error {
+	const underWay = 8
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(underWay)
+	for range number {
+		g.Go(func() error { return pairUp(ctx, from, to) })
+	}
+	return g.Wait()
 }
 
 // pairUp sets one connection up.

@@ -18,12 +18,24 @@ const NATSEndRole = "nats-end"
 type NATSEndConfig struct {
 	URL     string
 	Own, To string // subjects
+	// Listeners is how many subjects there are of Own, and To, which messages go to one
+	// after the other; 0 is 1.
+	Listeners int
+}
+
+// subject gives one of several.
+func subject(name string, number int) string {
+	if number == 0 {
+		return name
+	}
+	return fmt.Sprint(name, ".", number)
 }
 
 // natsEnd is a load.End.
 type natsEnd struct {
 	conn *nats.Conn
-	to   string
+	to   []string
+	sent int
 }
 
 // NewNATSEnd is the Role. It subscribes with a callback, as most do: a channel differs
@@ -36,24 +48,36 @@ func NewNATSEnd(ctx context.Context, cfg NATSEndConfig) (worker.Ops, error) {
 	}
 	context.AfterFunc(ctx, conn.Close)
 	counter := load.NewCounter()
-	sub, err := conn.Subscribe(cfg.Own, func(m *nats.Msg) {
+	e := &natsEnd{conn: conn}
+	for i := range max(1, cfg.Listeners) {
+		e.to = append(e.to, subject(cfg.To, i))
+		if err := subscribe(conn, subject(cfg.Own, i), counter); err != nil {
+			return nil, err
+		}
+	}
+	return load.Ops(e, counter), conn.Flush() // the server knows of it
+}
+
+func subscribe(conn *nats.Conn, subject string, counter *load.Counter) error {
+	sub, err := conn.Subscribe(subject, func(m *nats.Msg) {
 		if m.Reply != "" {
 			_ = m.Respond(m.Data) // who asks is told when it does not come
 			return
 		}
 		counter.Arrived()
 	})
-	if err == nil {
-		err = sub.SetPendingLimits(-1, -1)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = conn.Flush() // the server knows of it
-	}
-	return load.Ops(&natsEnd{conn, cfg.To}, counter), err
+	return sub.SetPendingLimits(-1, -1)
 }
 
 // Send publishes one message.
-func (e *natsEnd) Send(_ context.Context, body []byte) error { return e.conn.Publish(e.to, body) }
+func (e *natsEnd) Send(_ context.Context, body []byte) error {
+	to := e.to[e.sent%len(e.to)]
+	e.sent++
+	return e.conn.Publish(to, body)
+}
 
 // Flush has all leave that is in the client's buffer.
 func (e *natsEnd) Flush(context.Context) error { return e.conn.Flush() }
@@ -61,6 +85,6 @@ func (e *natsEnd) Flush(context.Context) error { return e.conn.Flush() }
 // Ask is a request.
 func (e *natsEnd) Ask(_ context.Context, body []byte) error {
 	const patience = 10 * time.Second
-	_, err := e.conn.Request(e.to, body, patience)
+	_, err := e.conn.Request(e.to[0], body, patience)
 	return err
 }

@@ -31,7 +31,10 @@ func relayWay(ctx context.Context, answers bool) (*drive.Way, error) {
 }
 
 // NATS is the way over a NATS server, from publisher to subscriber.
-func NATS(ctx context.Context) (*drive.Way, error) {
+func NATS(ctx context.Context) (*drive.Way, error) { return NATSListeners(ctx, 1) }
+
+// NATSListeners is NATS with so many subjects, each with a subscription.
+func NATSListeners(ctx context.Context, n int) (*drive.Way, error) {
 	addr, err := local.FreeAddrs(1)
 	if err != nil {
 		return nil, err
@@ -39,8 +42,8 @@ func NATS(ctx context.Context) (*drive.Way, error) {
 	url := "nats://" + addr[0]
 	return way(ctx,
 		start{NATSRole, NATSConfig{Addr: addr[0]}},
-		start{NATSEndRole, NATSEndConfig{URL: url, Own: "b", To: "a"}},
-		start{NATSEndRole, NATSEndConfig{URL: url, Own: "a", To: "b"}},
+		start{NATSEndRole, NATSEndConfig{URL: url, Own: "b", To: "a", Listeners: n}},
+		start{NATSEndRole, NATSEndConfig{URL: url, Own: "a", To: "b", Listeners: n}},
 	)
 }
 

@@ -55,7 +55,7 @@ func (c *Comparison) Close() error {
 
 // All are the cases, in the order of the table.
 func All() []Case {
-	return slices.Concat(localDelivery(), requests(), relayed(), direct(), lookups(), sessions(), idle(), flows(), setUps(), connections())
+	return slices.Concat(localDelivery(), requests(), relayed(), direct(), lookups(), sessions(), idle(), setUps(), connections())
 }
 
 // opener starts a way.

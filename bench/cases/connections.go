@@ -12,12 +12,11 @@ import (
 	"github.com/peerbus/peerbus/bench/ours"
 )
 
-// connections are those of one p2pstub over which nothing is sent. There are as many as
-// runtimes fit on a machine, each a process: what one costs does not depend on it.
+// connections are those of one p2pstub over which nothing is sent.
 func connections() []Case {
-	const number, short = 100, 3
+	const number, short = 2000, 8
 	return []Case{{
-		Name: "p2p-idle", What: fmt.Sprintf("idle connections, %d in one p2pstub", number), Beside: "raw pion v3 at its defaults",
+		Name: "p2p-idle", What: fmt.Sprintf("%d idle connections in one p2pstub", number), Beside: "raw pion v3 at its defaults",
 		Goals: []round.Goal{
 			round.Most(drive.ConnectionHeap, 0.7), round.Most(drive.ConnectionMemory, 1), round.Most(drive.ConnectionCPU, 1.1),
 		},

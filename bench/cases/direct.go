@@ -25,6 +25,10 @@ func direct() []Case {
 		})
 	}
 	return append(all, Case{
+		Name: "p2p-flows", What: "P2P, 1 KiB, in flows (exactly once, in order)", Beside: "the same without flows",
+		Goals: []round.Goal{round.Least(round.Throughput, 0.95)},
+		Open:  beside(of(ours.Direct, local.Separate), of(ours.Plain, local.Separate), oneWay(1<<10)),
+	}, Case{
 		Name: "p2p-request", What: "P2P, request and response", Beside: "raw pion round trip and two grpc-go relays",
 		Goals: []round.Goal{round.Most(round.Latency, 1)},
 		Open:  besideParts,

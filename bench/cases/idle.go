@@ -32,12 +32,3 @@ func idle() []Case {
 		},
 	}}
 }
-
-// flows are what makes the delivery between two runtimes exactly once and in order.
-func flows() []Case {
-	return []Case{{
-		Name: "p2p-flows", What: "P2P, 1 KiB, in flows (exactly once, in order)", Beside: "the same without flows",
-		Goals:   []round.Goal{round.Least(round.Throughput, 0.95)},
-		Missing: "two runtimes of ours always use flows: nothing switches them off",
-	}}
-}

@@ -45,12 +45,12 @@ func (s Service) PID() int { return s.ID }
 
 // Mallocs reads the metrics of the service.
 func (s Service) Mallocs(ctx context.Context) (uint64, error) {
-	n, err := s.metric(ctx, "go_memstats_mallocs_total")
+	n, err := s.Metric(ctx, "go_memstats_mallocs_total")
 	return uint64(n), err
 }
 
-// metric gives the value of a metric without labels.
-func (s Service) metric(ctx context.Context, name string) (float64, error) {
+// Metric gives the value of a metric, by its name with its labels as they are served.
+func (s Service) Metric(ctx context.Context, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.HTTPAddr+"/metrics", nil)
 	if err != nil {
 		return 0, err

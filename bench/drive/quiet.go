@@ -69,5 +69,5 @@ func (s Service) LiveHeap(ctx context.Context) (float64, error) {
 	if err := fetch(ctx, "http://"+s.ProfileAddr+"/debug/pprof/heap?gc=1", io.Discard); err != nil {
 		return 0, err
 	}
-	return s.metric(ctx, "go_memstats_heap_alloc_bytes")
+	return s.Metric(ctx, "go_memstats_heap_alloc_bytes")
 }

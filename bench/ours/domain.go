@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/bench/drive"
+	"github.com/peerbus/peerbus/bench/internal/worker"
 	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 )
@@ -23,6 +24,10 @@ type Program struct {
 	Layout local.Layout
 	// Profiles has the processes serve profiles.
 	Profiles bool
+	// Sockets has all gRPC go over unix sockets, that of the programs at the ends too.
+	Sockets bool
+	// Listeners is how many there are at the end of a way; 0 is 1.
+	Listeners int
 }
 
 // domain is a Message Node and runtimes, as processes of this machine.
@@ -32,6 +37,7 @@ type domain struct {
 	system  *local.System
 	node    *local.Node
 	members []drive.Member
+	workers []*worker.Process
 }
 
 // startDomain runs the Message Node. flags are more flags of the runtimes' processes, by
@@ -41,7 +47,8 @@ func startDomain(ctx context.Context, p Program, flags map[string][]string) (*do
 	if err != nil {
 		return nil, err
 	}
-	d := &domain{program: p, dir: dir, system: local.New(local.Config{Binary: p.Binary, Dir: dir, LogLevel: "error", Flags: flags, Profiles: p.Profiles})}
+	d := &domain{program: p, dir: dir}
+	d.system = local.New(local.Config{Binary: p.Binary, Dir: dir, LogLevel: "error", Flags: flags, Profiles: p.Profiles, Sockets: p.Sockets})
 	d.node, err = d.system.StartNode(domainName)
 	if err == nil {
 		err = d.node.Ready(ctx)
@@ -78,4 +85,10 @@ func register(ctx context.Context, r *local.Runtime, name string) (string, error
 }
 
 // close ends all processes.
-func (d *domain) close() error { return errors.Join(d.system.Close(), os.RemoveAll(d.dir)) }
+func (d *domain) close() error {
+	var errs []error
+	for _, w := range d.workers {
+		errs = append(errs, w.Close())
+	}
+	return errors.Join(append(errs, d.system.Close(), os.RemoveAll(d.dir))...)
+}

@@ -2,6 +2,7 @@ package ours
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -22,9 +23,20 @@ const DoWays = "ways"
 
 // EndConfig of an end.
 type EndConfig struct {
-	Bus string // HOST:PORT
+	Bus string // HOST:PORT or unix:///PATH
 	Own string // address that it listens to
 	To  string // address that it sends to
+	// Listeners is how many addresses there are of Own, and To: below them, but for the
+	// first. Messages go to one after the other. 0 is 1.
+	Listeners int
+}
+
+// listener gives one of several addresses.
+func listener(address string, number int) string {
+	if number == 0 {
+		return address
+	}
+	return fmt.Sprintf("%s-%d", address, number)
 }
 
 // End is attached to a bus.
@@ -33,6 +45,8 @@ type End struct {
 	bus     *client.Bus
 	counter *load.Counter
 	ways    ways
+	to      []string // addresses to send to, in turn
+	sent    int
 }
 
 // NewEnd is the Role.
@@ -48,8 +62,11 @@ func NewEnd(ctx context.Context, cfg EndConfig) (worker.Ops, error) {
 		return nil, err
 	}
 	go func() { _ = e.bus.Run(ctx) }() // until ctx is done
-	if _, err := e.bus.Listen(ctx, cfg.Own, e.take); err != nil {
-		return nil, err
+	for i := range max(1, cfg.Listeners) {
+		if _, err := e.bus.Listen(ctx, listener(cfg.Own, i), e.take); err != nil {
+			return nil, err
+		}
+		e.to = append(e.to, listener(cfg.To, i))
 	}
 	ops := load.Ops(e, e.counter)
 	ops[DoWays] = worker.Do(func(context.Context, struct{}) (map[string]uint64, error) { return e.ways.taken(), nil })
@@ -68,7 +85,9 @@ func (e *End) take(ctx context.Context, m *peerbusv1.Message) {
 
 // Send posts one message.
 func (e *End) Send(ctx context.Context, body []byte) error {
-	return e.bus.Send(ctx, &peerbusv1.Message{Type: message.Create, From: e.cfg.Own, To: e.cfg.To, Body: body})
+	to := e.to[e.sent%len(e.to)]
+	e.sent++
+	return e.bus.Send(ctx, &peerbusv1.Message{Type: message.Create, From: e.cfg.Own, To: to, Body: body})
 }
 
 // Flush has nothing to do: what was sent leaves by itself.

@@ -4,19 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/peerbus/peerbus/bench/drive"
+	"github.com/peerbus/peerbus/bench/internal/worker"
 	"github.com/peerbus/peerbus/internal/local"
 )
 
-// startsAtOnce is how many runtimes are started, or connect, at a time.
-const startsAtOnce = 4
+// The other runtimes are in so many processes, of which each starts and connects so many
+// at a time.
+const (
+	crowds       = 4
+	startsAtOnce = 2
+)
 
 // Holder is a p2pstub, of a runtime of separate processes, with an idle connection to
-// each of many runtimes, which are a process each.
+// each of many runtimes, which share a few processes.
 func Holder(ctx context.Context, p Program, number int, lasts time.Duration) (_ drive.Holder, end func() error, err error) {
 	p.Profiles = true // to have it collect
 	d, err := startDomain(ctx, p, nil)
@@ -46,19 +52,22 @@ func (d *domain) hold(ctx context.Context, number int) (h drive.Holder, err erro
 	if h.Before, err = h.Use(ctx); err != nil {
 		return h, err
 	}
+	return h, d.callAll(ctx, number, to)
+}
+
+// callAll has so many runtimes connect to an address.
+func (d *domain) callAll(ctx context.Context, number int, to string) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(startsAtOnce)
-	for i := range number {
+	for i := range crowds {
+		first, next := number*i/crowds, number*(i+1)/crowds
+		w, err := worker.Start(ctx, CrowdedRole, CrowdedConfig{Node: d.node.GRPCAddr, Dir: filepath.Join(d.dir, fmt.Sprint("runtimes-", i))})
+		if err != nil {
+			return oneFailed(i, err)
+		}
+		d.workers = append(d.workers, w)
 		g.Go(func() error {
-			r, err := d.system.StartRuntime(fmt.Sprint("other-", i), local.AllInOne, []*local.Node{d.node})
-			if err == nil {
-				err = r.Ready(ctx)
-			}
-			if err != nil {
-				return err
-			}
-			return connect(ctx, r, to)
+			return oneFailed(i, w.Call(ctx, DoConnect, Callers{First: first, Number: next - first, To: to}, nil))
 		})
 	}
-	return h, g.Wait()
+	return g.Wait()
 }

@@ -2,6 +2,7 @@ package ours
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,6 +31,37 @@ func Relayed(ctx context.Context, p Program) (*drive.Way, error) {
 // Direct is the way over the data channel of two runtimes.
 func Direct(ctx context.Context, p Program) (*drive.Way, error) {
 	return p.way(ctx, nil, "/p2p", (*domain).pair)
+}
+
+// Plain is Direct without flows: messages may be lost, doubled or overtaken when the path
+// changes, which it does not here.
+func Plain(ctx context.Context, p Program) (*drive.Way, error) {
+	none := []string{"--flows=false"}
+	w, err := p.way(ctx, map[string][]string{"bus": none, "runtime": none}, "/p2p", (*domain).pair)
+	if err != nil {
+		return nil, err
+	}
+	before := w.Check
+	w.Check = func(ctx context.Context) error { return errors.Join(before(ctx), noFlows(ctx, w.Members)) }
+	return w, nil
+}
+
+// noFlows fails when a bus has sent in a flow.
+func noFlows(ctx context.Context, members []drive.Member) error {
+	for _, m := range members {
+		s, ok := m.(drive.Service)
+		if !ok || !strings.HasPrefix(s.Name, "bus-") {
+			continue
+		}
+		n, err := s.Metric(ctx, `peerbus_bus_flow_sent_total{path="direct"}`)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fault.New(fault.Internal, "%s has sent %.0f messages in flows", s.Name, n)
+		}
+	}
+	return nil
 }
 
 // pair starts two runtimes.
@@ -80,11 +112,12 @@ func (d *domain) join(ctx context.Context, w *drive.Way, from, to *local.Runtime
 		return err
 	}
 	w.Members = append(w.Members, d.members...)
-	if w.To, err = worker.Start(ctx, EndRole, EndConfig{Bus: to.BusAddr, Own: receiver, To: sender}); err != nil {
+	n := d.program.Listeners
+	if w.To, err = worker.Start(ctx, EndRole, EndConfig{Bus: to.BusAddr, Own: receiver, To: sender, Listeners: n}); err != nil {
 		return err
 	}
 	w.Join(w.To)
-	if w.From, err = worker.Start(ctx, EndRole, EndConfig{Bus: from.BusAddr, Own: sender, To: receiver}); err != nil {
+	if w.From, err = worker.Start(ctx, EndRole, EndConfig{Bus: from.BusAddr, Own: sender, To: receiver, Listeners: n}); err != nil {
 		return err
 	}
 	w.Join(w.From)
@@ -93,10 +126,25 @@ func (d *domain) join(ctx context.Context, w *drive.Way, from, to *local.Runtime
 
 // connect has a runtime set up a connection, and waits until it is live.
 func connect(ctx context.Context, from *local.Runtime, to string) error {
+	return connectBy(ctx, peerbusv1.NewRegistryClient(from.Registry), to)
+}
+
+// isBusy tells whether a call may be well later: all that is started at once takes a busy
+// machine longer than a caller is asked to wait.
+func isBusy(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Timeout, fault.Unavailable, fault.NotFound: // the last one of a look-up that took too long
+		return true
+	}
+	return false
+}
+
+// connectBy is connect, by the runtime's registry.
+func connectBy(ctx context.Context, from peerbusv1.RegistryClient, to string) error {
 	const again = 50 * time.Millisecond
 	for {
-		resp, err := peerbusv1.NewRegistryClient(from.Registry).Connect(ctx, &peerbusv1.ConnectRequest{Address: to})
-		if err != nil {
+		resp, err := from.Connect(ctx, &peerbusv1.ConnectRequest{Address: to})
+		if err != nil && (!isBusy(err) || ctx.Err() != nil) {
 			return err
 		}
 		state := resp.GetConnection().GetState()

@@ -11,6 +11,7 @@ import (
 	"github.com/peerbus/peerbus/internal/config"
 	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // checkAddresses looks at the form of all settings that are addresses, wherever they are
@@ -30,8 +31,8 @@ func checkAddresses(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-// checkAddress wants HOST:PORT, or several; what has an address by default cannot do
-// without, but HTTP.
+// checkAddress wants HOST:PORT or unix:///PATH, or several; what has an address by default
+// cannot do without, but HTTP.
 func checkAddress(f *pflag.Flag) error {
 	value := f.Value.String()
 	if value == "" {
@@ -40,22 +41,48 @@ func checkAddress(f *pflag.Flag) error {
 		}
 		return nil
 	}
-	if _, err := hostPorts(value); err != nil {
+	check := hostPorts
+	if f.Name != flagReplicaAddr { // which is for other machines
+		check = endpoints
+	}
+	if _, err := check(value); err != nil {
 		return fault.New(fault.BadRequest, "%s %q: %w%s", f.Name, value, err, config.Hint(value)).In(f.Name)
 	}
 	return nil
 }
 
 // hostPorts takes `HOST:PORT[,HOST:PORT]` apart.
-func hostPorts(list string) (all []string, err error) {
+func hostPorts(list string) ([]string, error) { return listed(list, checkHostPort) }
+
+// endpoints takes a list apart of which each is HOST:PORT or unix:///PATH.
+func endpoints(list string) ([]string, error) {
+	return listed(list, func(addr string) error {
+		if path, err := rpc.UnixPath(addr); err != nil || path != "" {
+			return err
+		}
+		return checkHostPort(addr)
+	})
+}
+
+func listed(list string, check func(string) error) (all []string, err error) {
 	for addr := range strings.SplitSeq(list, ",") {
 		addr = strings.TrimSpace(addr)
-		if err := checkHostPort(addr); err != nil {
+		if err := check(addr); err != nil {
 			return nil, err
 		}
 		all = append(all, addr)
 	}
 	return all, nil
+}
+
+// tcpOf gives the first HOST:PORT of a list; empty when there is none.
+func tcpOf(list string) string {
+	for addr := range strings.SplitSeq(list, ",") {
+		if addr = strings.TrimSpace(addr); !strings.HasPrefix(addr, rpc.UnixScheme) {
+			return addr
+		}
+	}
+	return ""
 }
 
 // checkHostPort says what is wrong with a HOST:PORT; HOST may be empty, which is this

@@ -66,7 +66,7 @@ Otherwise somebody else listens to ADDRESS.`,
 	f.StringVar(&s.waitName, "wait", "delivered", "what ends a message: accepted, delivered or response")
 	f.StringVar(&s.from, "from", "", "`ADDRESS` of the sender (default: the bus's own)")
 	f.BoolVar(&s.listen, "listen", false, "be the receiver too")
-	f.StringVar(&s.toBusAddr, "to-bus-addr", "", "`HOST:PORT` of the bus to listen at (default: that of --bus-addr)")
+	f.StringVar(&s.toBusAddr, "to-bus-addr", "", "`HOST:PORT` or unix:///PATH of the bus to listen at (default: that of --bus-addr)")
 	complete(c, "wait", words("accepted", "delivered", "response"))
 	return c
 }

@@ -17,8 +17,9 @@ func busCommand() *cobra.Command {
 	return serviceMode("bus", "Run a runtime's bus: listeners, and the messages between them",
 		func(s *runtimeSettings, c *cobra.Command) {
 			s.busFlag(c.Flags())
-			c.Flags().Lookup(flagBusAddr).Usage = "`HOST:PORT` that the bus listens on"
+			c.Flags().Lookup(flagBusAddr).Usage = "`HOST:PORT` or unix:///PATH that the bus listens on"
 			s.registryFlag(c.Flags())
+			s.flowFlag(c.Flags())
 			s.replicaFlags(c.Flags())
 		},
 		func(ctx context.Context, p *process, s *runtimeSettings) error {
@@ -61,7 +62,7 @@ func (p *process) addBusReplica(ctx context.Context, s *runtimeSettings, conns p
 func (p *process) addBus(s *runtimeSettings, conns peers, group *members.Group) (*bus.Bus, error) {
 	cfg := bus.Config{
 		RuntimeURL: s.runtimeURL, Registry: conns.registry, Log: p.named("bus"), Metrics: p.metrics,
-		Tracer: p.tracer,
+		Tracer: p.tracer, NoFlows: !s.flows,
 	}
 	if group != nil {
 		cfg.Replicas, cfg.Dial = group, p.dialMember

@@ -49,15 +49,15 @@ func (s *clientSettings) bothFlags(c *cobra.Command) {
 }
 
 func (s *clientSettings) busFlag(c *cobra.Command) {
-	c.Flags().StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus")
+	c.Flags().StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` or unix:///PATH of the bus")
 }
 
 func (s *clientSettings) registryFlag(c *cobra.Command) {
-	c.Flags().StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry")
+	c.Flags().StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` or unix:///PATH of the registry")
 }
 
 func (s *clientSettings) commonFlags(c *cobra.Command) {
-	c.Flags().String(flagAddr, "", "`HOST:PORT` of bus and registry, where they have the same")
+	c.Flags().String(flagAddr, "", "`HOST:PORT` or unix:///PATH of bus and registry, where they have the same")
 	c.Flags().String(flagContext, "", "`NAME` of the context to use (default: the current one; see peerbus context)")
 	securityFlags(c.Flags(), &s.security)
 	c.Flags().DurationVar(&s.timeout, "timeout", 15*time.Second, "how long to wait")

@@ -81,9 +81,9 @@ func (f *contextsFile) addCommand() *cobra.Command {
 			return f.change(func(file *contexts.File) error { return file.Add(args[0], settings) })
 		},
 	}
-	c.Flags().String(flagAddr, "", "`HOST:PORT` of bus and registry, where they have the same")
-	c.Flags().String(flagBusAddr, "", "`HOST:PORT` of the bus")
-	c.Flags().String(flagRegistryAddr, "", "`HOST:PORT` of the registry")
+	c.Flags().String(flagAddr, "", "`HOST:PORT` or unix:///PATH of bus and registry, where they have the same")
+	c.Flags().String(flagBusAddr, "", "`HOST:PORT` or unix:///PATH of the bus")
+	c.Flags().String(flagRegistryAddr, "", "`HOST:PORT` or unix:///PATH of the registry")
 	securityFlags(c.Flags(), &rpc.Security{})
 	return c
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
@@ -46,8 +47,12 @@ func (s *runtimeThere) isHere(ctx context.Context, addrs string) bool {
 	return false
 }
 
-// leadsHere tells whether HOST:PORT is an address of this machine; so is one without a host.
+// leadsHere tells whether an address is one of this machine; so is HOST:PORT without a
+// host.
 func leadsHere(ctx context.Context, addr string) bool {
+	if strings.HasPrefix(addr, rpc.UnixScheme) {
+		return true
+	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || host == "" {
 		return err == nil
@@ -81,7 +86,7 @@ func (s *runtimeThere) ports(ctx context.Context) []finding {
 	}
 	wanted := slices.DeleteFunc([]string{
 		defaultNodeAddr, s.registryAddr, s.busAddr, defaultP2PStubAddr, defaultNodeStubAddr, defaultNodeHTTPAddr, defaultHTTPAddr,
-	}, func(addr string) bool { return !leadsHere(ctx, addr) })
+	}, func(addr string) bool { return strings.HasPrefix(addr, rpc.UnixScheme) || !leadsHere(ctx, addr) })
 	var taken []string
 	for _, addr := range wanted {
 		l, err := net.Listen("tcp", addr)

@@ -13,8 +13,12 @@ import (
 )
 
 // parseEndpoint takes the endpoint of a session apart: its URL, and the address that is
-// connected to where its name has several (`grpc://HOST:PORT at ADDRESS:PORT`).
+// connected to where its name has several (`grpc://HOST:PORT at ADDRESS:PORT`) or is that of
+// a unix socket.
 func parseEndpoint(endpoint string) (u *url.URL, at string, err error) {
+	if path, err := rpc.UnixPath(endpoint); err != nil || path != "" {
+		return &url.URL{Scheme: "unix", Host: "localhost", Path: path}, endpoint, err
+	}
 	name, at, _ := strings.Cut(endpoint, " at ")
 	u, err = url.Parse(name)
 	if err == nil && u.Host == "" {
@@ -59,7 +63,7 @@ func (s *runtimeThere) askNode(ctx context.Context, endpoint string) (ready bool
 	if err != nil {
 		return false, err
 	}
-	if u.Scheme != "grpc" {
+	if u.Scheme != "grpc" && u.Scheme != "unix" {
 		return false, fault.New(fault.Unavailable, "the session is not by gRPC")
 	}
 	conn, err := rpc.Dial(at, s.security, grpc.WithAuthority(u.Host))

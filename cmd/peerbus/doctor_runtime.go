@@ -91,7 +91,7 @@ func (s *runtimeThere) node(ctx context.Context) []finding {
 		return []finding{judgeEndpoint(endpoint, true, err)}
 	case u.Scheme == "wss" && cfg == nil:
 		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
-	case u.Scheme == "ws":
+	case u.Scheme == "ws", u.Scheme == "unix":
 		cfg = nil
 	}
 	if cfg != nil {
@@ -116,7 +116,7 @@ func hostPort(u *url.URL) string {
 // reach connects, with TLS where cfg is not nil, and leaves again.
 func reach(ctx context.Context, addr string, cfg *tls.Config) error {
 	if cfg == nil {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		conn, err := rpc.DialAddr(ctx, addr)
 		if err == nil {
 			err = conn.Close()
 		}

@@ -151,12 +151,13 @@ func TestEndpoints(t *testing.T) {
 		"grpc://node.example:7400 at 10.0.0.1:7400":  {"node.example:7400", "10.0.0.1:7400"},
 		"grpc://node.example:7400 at [fd00::1]:7400": {"node.example:7400", "[fd00::1]:7400"},
 		"wss://node.example/ws":                      {"node.example", "node.example:443"},
+		"unix:///run/node":                           {"localhost", "unix:///run/node"},
 	} {
 		if u, at, err := parseEndpoint(text); err != nil || u.Host != want[0] || at != want[1] {
 			t.Errorf("%s: %v, %s, %v", text, u, at, err)
 		}
 	}
-	for _, text := range []string{"", "node.example", "grpc://a b:1"} {
+	for _, text := range []string{"", "node.example", "grpc://a b:1", "unix://run"} {
 		if u, _, err := parseEndpoint(text); err == nil {
 			t.Errorf("%s: %v", text, u)
 		}

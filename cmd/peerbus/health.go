@@ -7,7 +7,6 @@ import (
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
-	"github.com/peerbus/peerbus/internal/run"
 )
 
 // health is how a process is, for those who probe it.
@@ -87,7 +86,7 @@ func (p *process) serveProbes(addr string) error {
 	}
 	p.tree.Add("probes", func(ctx context.Context) error {
 		p.log.Info("serving probes", "addr", addr)
-		return run.All(ctx, func(context.Context) error { return serveOn(srv, lis) }, stopWith(srv))
+		return serveOn(ctx, srv, lis)
 	})
 	return nil
 }

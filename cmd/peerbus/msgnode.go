@@ -44,9 +44,9 @@ func msgnodeCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	s.flags(f, defaultNodeHTTPAddr)
-	f.Lookup("http-addr").Usage = "`HOST:PORT` for /ws, the well-known descriptor, /healthz, /readyz and /metrics"
+	f.Lookup("http-addr").Usage = "`HOST:PORT` or unix:///PATH for /ws, the well-known descriptor, /healthz, /readyz and /metrics"
 	f.StringVar(&s.domain, "domain", "", "`DOMAIN` that this node serves")
-	f.StringVar(&s.grpcAddr, "grpc-addr", defaultNodeAddr, "`HOST:PORT` for nodestubs")
+	f.StringVar(&s.grpcAddr, "grpc-addr", defaultNodeAddr, "`HOST:PORT` or unix:///PATH for nodestubs")
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for what must outlive a restart (default: below the user's state directory)")
 	natsFlags(f, &s.natsURL, &s.natsReplicas)
 	f.StringVar(&s.externalWS, "external-ws", "", "`URL` of /ws as others reach it (default: from the request's host)")
@@ -127,7 +127,7 @@ func (s *nodeSettings) build(cmd *cobra.Command, p *process, endpoints []string)
 	node, err := msgnode.New(msgnode.Config{
 		Domain: s.domain, Engine: store, WebSocketURL: s.externalWS, GRPCEndpoints: endpoints,
 		OnReady:  func(ready bool) { p.server.Say(nodeService, ready) },
-		GRPCAddr: cmp.Or(s.external, s.grpcAddr), Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics, Tracer: p.tracer,
+		GRPCAddr: cmp.Or(s.external, tcpOf(s.grpcAddr)), Limits: s.limits, Log: p.named("msgnode"), Metrics: p.metrics, Tracer: p.tracer,
 	})
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/services/gateway"
 )
@@ -24,8 +23,8 @@ type observeSettings struct {
 func (s *observeSettings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.otlpEndpoint, "otlp-endpoint", "", "`HOST:PORT` or URL of an OpenTelemetry collector (OTLP over gRPC) for traces; empty for none")
 	f.Float64Var(&s.traceRatio, "trace-ratio", 1, "share of the messages whose trace begins here, `0..1`; a trace that is there is followed")
-	f.StringVar(&s.probeAddr, "probe-addr", "", "`HOST:PORT` for /livez and /readyz alone, always without TLS; empty for none")
-	f.StringVar(&s.pprofAddr, "pprof-addr", "", "`HOST:PORT` for Go profiles at /debug/pprof; empty for none")
+	f.StringVar(&s.probeAddr, "probe-addr", "", "`HOST:PORT` or unix:///PATH for /livez and /readyz alone, always without TLS; empty for none")
+	f.StringVar(&s.pprofAddr, "pprof-addr", "", "`HOST:PORT` or unix:///PATH for Go profiles at /debug/pprof; empty for none")
 }
 
 // observe adds what the settings ask for. The last spans are sent when everything
@@ -54,13 +53,13 @@ func (p *process) serveProfiles(addr string) error {
 	if addr == "" {
 		return nil
 	}
-	srv, lis, err := p.httpServer(addr, gateway.OwnHost(profiles()))
+	srv, listeners, err := p.httpServer(addr, gateway.OwnHost(profiles()))
 	if err != nil {
 		return err
 	}
 	p.tree.Add("profiles", func(ctx context.Context) error {
 		p.log.Info("serving profiles", "addr", addr)
-		return run.All(ctx, func(context.Context) error { return serveOn(srv, lis) }, stopWith(srv))
+		return serveOn(ctx, srv, listeners...)
 	})
 	return nil
 }

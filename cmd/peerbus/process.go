@@ -101,21 +101,18 @@ func (p *process) memory() (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// serveGRPC adds the gRPC server behind what has been added so far. The
-// listeners are opened at once, so that an address in use is told at start.
+// serveGRPC adds the gRPC server behind what has been added so far. Each address may be
+// several with commas between them. The listeners are opened at once, so that one in use
+// is told at start.
 func (p *process) serveGRPC(addrs ...string) error {
 	srv, err := p.newServer(p.security)
 	if err != nil {
 		return err
 	}
 	p.server = srv
-	var listeners []net.Listener
-	for _, addr := range addrs {
-		lis, err := p.listen(addr, p.security)
-		if err != nil {
-			return err
-		}
-		listeners = append(listeners, lis)
+	listeners, err := p.listen(strings.Join(addrs, ","))
+	if err != nil {
+		return err
 	}
 	p.tree.Add("gRPC server", func(ctx context.Context) error {
 		p.log.Info("serving gRPC", "addr", strings.Join(addrs, ","))
@@ -126,18 +123,22 @@ func (p *process) serveGRPC(addrs ...string) error {
 	return nil
 }
 
-// listen opens a listener that is closed with the process, and notes whether others can
-// reach it without TLS.
-func (p *process) listen(addr string, s rpc.Security) (net.Listener, error) {
-	lis, err := rpc.Listen(addr, s)
-	if err != nil {
-		return nil, err
+// listen opens listeners at a list of addresses, which are closed with the process, and
+// notes which of them others can reach without TLS.
+func (p *process) listen(list string) (all []net.Listener, err error) {
+	for addr := range strings.SplitSeq(list, ",") {
+		addr = strings.TrimSpace(addr)
+		lis, err := rpc.Listen(addr, p.security)
+		if err != nil {
+			return nil, err
+		}
+		p.closers = append(p.closers, func() { _ = lis.Close() })
+		if rpc.Exposed(lis, p.security) {
+			p.exposed = append(p.exposed, addr)
+		}
+		all = append(all, lis)
 	}
-	p.closers = append(p.closers, func() { _ = lis.Close() })
-	if rpc.Exposed(lis, s) {
-		p.exposed = append(p.exposed, addr)
-	}
-	return lis, nil
+	return all, nil
 }
 
 func (p *process) newServer(s rpc.Security) (*rpc.Server, error) {
@@ -167,25 +168,25 @@ func (p *process) serveHTTP(addr string, handler http.Handler) error {
 	if handler == nil {
 		handler = gateway.OwnHost(p.monitoring())
 	}
-	srv, lis, err := p.httpServer(addr, handler)
+	srv, listeners, err := p.httpServer(addr, handler)
 	if err != nil {
 		return err
 	}
 	p.tree.Add("HTTP server", func(ctx context.Context) error {
 		p.log.Info("serving HTTP", "addr", addr)
-		return run.All(ctx, func(context.Context) error { return serveOn(srv, lis) }, stopWith(srv))
+		return serveOn(ctx, srv, listeners...)
 	})
 	return nil
 }
 
-// httpServer makes a server with the process's security and bounds, and its listener.
-func (p *process) httpServer(addr string, handler http.Handler) (*http.Server, net.Listener, error) {
-	lis, err := p.listen(addr, p.security)
+// httpServer makes a server with the process's security and bounds, and its listeners.
+func (p *process) httpServer(addr string, handler http.Handler) (*http.Server, []net.Listener, error) {
+	listeners, err := p.listen(addr)
 	if err != nil {
 		return nil, nil, err
 	}
 	srv, err := p.httpServerFor(p.security, handler)
-	return srv, lis, err
+	return srv, listeners, err
 }
 
 // httpServerFor makes one with another security, without a listener.
@@ -200,9 +201,19 @@ func (p *process) httpServerFor(s rpc.Security, handler http.Handler) (*http.Ser
 	}, nil
 }
 
-func serveOn(srv *http.Server, lis net.Listener) error {
+// serveOn serves on all listeners until ctx is done.
+func serveOn(ctx context.Context, srv *http.Server, listeners ...net.Listener) error {
+	parts := []run.Func{stopWith(srv)}
+	for _, lis := range listeners {
+		parts = append(parts, func(context.Context) error { return serveHTTPOn(srv, lis) })
+	}
+	return run.All(ctx, parts...)
+}
+
+// serveHTTPOn serves on one; a unix socket has no TLS.
+func serveHTTPOn(srv *http.Server, lis net.Listener) error {
 	var err error
-	if srv.TLSConfig != nil {
+	if srv.TLSConfig != nil && lis.Addr().Network() != "unix" {
 		err = srv.ServeTLS(lis, "", "")
 	} else {
 		err = srv.Serve(lis)

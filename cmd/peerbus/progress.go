@@ -49,7 +49,7 @@ func (t *meter) dialOptions() []grpc.DialOption {
 		return nil
 	}
 	return []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-		conn, err := rpc.DialTCP(ctx, "tcp", addr)
+		conn, err := rpc.DialAddr(ctx, addr)
 		return meteredConn{conn, &t.written}, err
 	})}
 }

@@ -26,7 +26,7 @@ func (s *runtimeSettings) replicaFlags(f *pflag.FlagSet) {
 		natsFlags(f, &s.natsURL, &s.natsReplicas)
 		f.Lookup(flagNATSURL).Usage = "`URL[,URL]` of an existing NATS with JetStream, over which replicas find one another; empty: there is one of each service"
 	}
-	f.StringVar(&s.replica.addr, "replica-addr", "", "`HOST:PORT` at which other replicas reach this one (default: where it listens, unless that is a wildcard)")
+	f.StringVar(&s.replica.addr, flagReplicaAddr, "", "`HOST:PORT` at which other replicas reach this one (default: where it listens, unless that is a wildcard)")
 	f.StringVar(&s.replica.serverName, "replica-server-name", "", "`NAME` in this replica's certificate (default: the host of --replica-addr)")
 }
 
@@ -34,6 +34,7 @@ func (s *runtimeSettings) replicaFlags(f *pflag.FlagSet) {
 func (s *replicaSettings) member(kind, listens string) (members.Member, error) {
 	m := members.Member{Kind: kind, ID: uuid.NewString(), Addr: s.addr, ServerName: s.serverName}
 	if m.Addr == "" {
+		listens = tcpOf(listens)
 		host, _, err := net.SplitHostPort(listens)
 		if ip, notIP := netip.ParseAddr(host); err != nil || host == "" || notIP == nil && ip.IsUnspecified() {
 			return m, fault.New(fault.BadRequest, "replica-addr is missing: %q names no host at which other replicas reach this one", listens)

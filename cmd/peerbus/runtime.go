@@ -19,9 +19,10 @@ func runtimeCommand() *cobra.Command {
 		func(s *runtimeSettings, c *cobra.Command) {
 			s.registryFlag(c.Flags())
 			s.busFlag(c.Flags())
+			s.flowFlag(c.Flags())
 			s.p2pstubFlag(c.Flags())
 			s.nodestubFlag(c.Flags())
-			c.Flags().StringVar(&s.grpcAddr, "grpc-addr", "", "`HOST:PORT` of all four, in place of one for each")
+			c.Flags().StringVar(&s.grpcAddr, "grpc-addr", "", "`HOST:PORT` or unix:///PATH of all four, in place of one for each")
 			s.gatewayFlags(c.Flags())
 			s.storeFlags(c.Flags())
 			s.webrtcFlags(c.Flags())

@@ -42,6 +42,7 @@ const (
 	flagOutput       = "output"
 	flagHTTPAddr     = "http-addr"
 	flagNATSURL      = "nats-url"
+	flagReplicaAddr  = "replica-addr"
 )
 
 // securityFlags are the same for every listener and every connection.
@@ -63,7 +64,9 @@ type serviceSettings struct {
 func (s *serviceSettings) flags(f *pflag.FlagSet, httpAddr string) {
 	securityFlags(f, &s.security)
 	f.BoolVar(&s.security.Insecure, "insecure", false, "allow a listener beyond loopback without TLS")
-	f.StringVar(&s.httpAddr, flagHTTPAddr, httpAddr, "`HOST:PORT` for /healthz and /metrics; empty for none")
+	s.security.SocketMode = rpc.SocketMode
+	f.Var((*fileMode)(&s.security.SocketMode), "socket-mode", "permissions of unix sockets, an octal `MODE` such as 0660")
+	f.StringVar(&s.httpAddr, flagHTTPAddr, httpAddr, "`HOST:PORT` or unix:///PATH for /healthz and /metrics; empty for none")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	s.observe.flags(f)
@@ -110,6 +113,7 @@ type runtimeSettings struct {
 	p2p          string
 
 	hideChanges bool
+	flows       bool
 
 	nodes []string
 
@@ -126,25 +130,29 @@ func (s *runtimeSettings) commonFlags(f *pflag.FlagSet) {
 }
 
 func (s *runtimeSettings) busFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` of the bus; several replicas have commas between them")
+	f.StringVar(&s.busAddr, flagBusAddr, defaultBusAddr, "`HOST:PORT` or unix:///PATH of the bus; several replicas have commas between them")
+}
+
+func (s *runtimeSettings) flowFlag(f *pflag.FlagSet) {
+	f.BoolVar(&s.flows, "flows", true, "send to other runtimes in flows, each message once and in order; without, as to peers that know none")
 }
 
 func (s *runtimeSettings) registryFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` of the registry; several replicas have commas between them")
+	f.StringVar(&s.registryAddr, flagRegistryAddr, defaultRegistryAddr, "`HOST:PORT` or unix:///PATH of the registry; several replicas have commas between them")
 }
 
 func (s *runtimeSettings) p2pstubFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.p2pstubAddr, flagP2PStubAddr, defaultP2PStubAddr, "`HOST:PORT` of the p2pstub")
+	f.StringVar(&s.p2pstubAddr, flagP2PStubAddr, defaultP2PStubAddr, "`HOST:PORT` or unix:///PATH of the p2pstub")
 	s.p2pstubGiven = func() bool { return f.Changed(flagP2PStubAddr) }
 }
 
 func (s *runtimeSettings) nodestubFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.nodestubAddr, flagNodeStubAddr, defaultNodeStubAddr, "`HOST:PORT` of the nodestub")
+	f.StringVar(&s.nodestubAddr, flagNodeStubAddr, defaultNodeStubAddr, "`HOST:PORT` or unix:///PATH of the nodestub")
 }
 
 func (s *runtimeSettings) gatewayFlags(f *pflag.FlagSet) {
 	http := f.Lookup(flagHTTPAddr)
-	http.Usage = "`HOST:PORT` for REST, /ws, /docs, /healthz, /readyz and /metrics; empty for none"
+	http.Usage = "`HOST:PORT` or unix:///PATH for REST, /ws, /docs, /healthz, /readyz and /metrics; empty for none"
 	http.DefValue = defaultHTTPAddr
 	s.httpAddr = defaultHTTPAddr
 	f.StringArrayVar(&s.origins, "cors-origin", nil, "`ORIGIN` whose pages may use the gateway besides its own, as in https://app.example (repeatable), or * for all")
@@ -207,8 +215,8 @@ func nodeMap(nodes []string) (map[string][]string, error) {
 			return nil, fault.New(fault.BadRequest, "node: %s is given twice", domain)
 		}
 		var err error
-		if out[domain], err = hostPorts(addrs); err != nil {
-			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
+		if out[domain], err = endpoints(addrs); err != nil {
+			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]; %w", n, err)
 		}
 	}
 	return out, nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // Settings are the names that a context may have.
@@ -105,6 +106,11 @@ func checkSetting(setting, value string) error {
 		}
 	default:
 		for addr := range strings.SplitSeq(value, ",") { // several, where there are replicas
+			if path, err := rpc.UnixPath(addr); err != nil {
+				return fault.New(fault.BadRequest, "%s %q: %w", setting, value, err)
+			} else if path != "" {
+				continue
+			}
 			if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
 				return fault.New(fault.BadRequest, "%s %q: want HOST:PORT, or several with commas between them", setting, value)
 			}

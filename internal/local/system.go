@@ -36,6 +36,8 @@ type Config struct {
 	// Flags are more flags of a runtime's processes, by mode: those that not every
 	// service has.
 	Flags map[string][]string
+	// Sockets has gRPC over unix sockets below Dir, whose path is to be short.
+	Sockets bool
 	// Profiles has each process serve Go's profiles, at an address of its own.
 	Profiles bool
 	// OnEvent is told of each event as it comes; may be nil. It is called by
@@ -174,7 +176,7 @@ func (s *System) StartNode(domain string, extra ...string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Domain: domain, GRPCAddr: ports[0], HTTPAddr: ports[1], ProfileAddr: ports[2]}
+	n := &Node{Domain: domain, GRPCAddr: s.grpcAddr(ports[0]), HTTPAddr: ports[1], ProfileAddr: ports[2]}
 	if domain == "" {
 		n.Domain = n.HTTPAddr
 	}
@@ -185,6 +187,15 @@ func (s *System) StartNode(domain string, extra ...string) (*Node, error) {
 		"--data-dir", filepath.Join(s.cfg.Dir, "node-"+url.PathEscape(n.Domain))}, append(extra, s.profiles(n.ProfileAddr)...)...)
 	n.Process, err = s.Start("msgnode of "+n.Domain, args...)
 	return n, err
+}
+
+// grpcAddr gives where gRPC is served: there, or at a socket that has its name from it.
+func (s *System) grpcAddr(addr string) string {
+	if !s.cfg.Sockets {
+		return addr
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	return rpc.UnixScheme + filepath.Join(s.cfg.Dir, port)
 }
 
 // profiles are the flags for profiles at an address, when they are wanted.
@@ -257,7 +268,7 @@ func (s *System) StartRuntime(id string, layout Layout, nodes []*Node, extra ...
 	}
 	r := &Runtime{
 		URL:     "hyperty-runtime://" + nodes[0].Domain + "/" + id,
-		BusAddr: ports[0], RegistryAddr: ports[1], P2PStubAddr: ports[2], NodeAddr: ports[3],
+		BusAddr: s.grpcAddr(ports[0]), RegistryAddr: s.grpcAddr(ports[1]), P2PStubAddr: s.grpcAddr(ports[2]), NodeAddr: s.grpcAddr(ports[3]),
 		MetricsAddrs: map[string]string{}, ProfileAddrs: map[string]string{}, Processes: map[string]*Process{},
 	}
 	common := append([]string{"--runtime-url", r.URL, "--bus-addr", r.BusAddr}, extra...)

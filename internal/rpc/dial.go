@@ -26,12 +26,15 @@ const memoryBuffer = 256 << 10
 
 // Dial makes a connection that is opened when it is first used and comes back
 // by itself. Calls wait until it is there; bound them by their context. A target may be
-// several HOST:PORT with commas between them: the first of them that answers is used,
-// until it does so no more.
+// HOST:PORT or unix:///PATH, or several with commas between them: the first of them that
+// answers is used, until it does so no more.
 func Dial(target string, s Security, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	creds, err := s.clientCredentials()
 	if err != nil {
 		return nil, err
+	}
+	if _, err := UnixPath(target); err != nil && !strings.Contains(target, ",") {
+		return nil, fault.New(fault.BadRequest, "address %q: %w", target, err)
 	}
 	target, opts = Listed(target, opts)
 	opts = append(append(DialOptions(), grpc.WithTransportCredentials(creds)), opts...)
@@ -51,8 +54,12 @@ func Listed(target string, opts []grpc.DialOption) (string, []grpc.DialOption) {
 	var state resolver.State
 	for addr := range strings.SplitSeq(target, ",") {
 		addr = strings.TrimSpace(addr)
+		name := addr // each has a certificate of its own
+		if strings.HasPrefix(addr, UnixScheme) {
+			name = "localhost" // as gRPC itself calls it
+		}
 		state.Endpoints = append(state.Endpoints, resolver.Endpoint{
-			Addresses: []resolver.Address{{Addr: addr, ServerName: addr}}, // each has a certificate of its own
+			Addresses: []resolver.Address{{Addr: addr, ServerName: name}},
 		})
 	}
 	all.InitialState(state)

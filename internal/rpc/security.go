@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"io/fs"
 	"net"
 	"os"
 
@@ -24,6 +26,8 @@ type Security struct {
 	CAFile string
 	// Insecure allows a listener beyond loopback without TLS.
 	Insecure bool
+	// SocketMode is the permissions of unix sockets; 0 for the constant SocketMode.
+	SocketMode fs.FileMode
 }
 
 // Validate checks what can be checked without opening a file.
@@ -112,14 +116,23 @@ func (s Security) clientCredentials() (credentials.TransportCredentials, error) 
 	if cfg == nil {
 		return insecure.NewCredentials(), nil
 	}
-	return credentials.NewTLS(cfg), nil
+	return PlainOnUnix(credentials.NewTLS(cfg)), nil
 }
 
-// Listen opens a TCP listener, without TLS on it. It refuses an address that
-// others could reach when there is no TLS, unless s.Insecure is set; Exposed tells of
-// such a one.
+// Listen opens a listener at HOST:PORT or unix:///PATH, without TLS on it. It refuses an
+// address that others could reach when there is no TLS, unless s.Insecure is set; Exposed
+// tells of such a one.
 func Listen(addr string, s Security) (net.Listener, error) {
-	lis, err := listenTCP(addr)
+	path, err := UnixPath(addr)
+	if err != nil {
+		return nil, fault.New(fault.BadRequest, "listening on %s: %w", addr, err)
+	}
+	var lis net.Listener
+	if path != "" {
+		lis, err = listenUnix(path, cmp.Or(s.SocketMode, SocketMode))
+	} else {
+		lis, err = listenTCP(addr)
+	}
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "listening on %s: %w", addr, err)
 	}
@@ -132,9 +145,10 @@ func Listen(addr string, s Security) (net.Listener, error) {
 }
 
 // Exposed tells whether others can reach a listener without TLS.
-func Exposed(lis net.Listener, s Security) bool { return s.CertFile == "" && !isLoopback(lis.Addr()) }
+func Exposed(lis net.Listener, s Security) bool { return s.CertFile == "" && !isOwn(lis.Addr()) }
 
-func isLoopback(a net.Addr) bool {
+// isOwn tells whether an address is for this machine alone.
+func isOwn(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
+	return ok && tcp.IP.IsLoopback() || isUnix(a)
 }

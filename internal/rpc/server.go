@@ -77,7 +77,7 @@ func NewServer(s Security, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	if cfg != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg)))
+		opts = append(opts, grpc.Creds(PlainOnUnix(credentials.NewTLS(cfg))))
 	}
 	srv := &Server{Server: grpc.NewServer(opts...), health: health.NewServer(), said: map[string]healthpb.HealthCheckResponse_ServingStatus{}}
 	healthpb.RegisterHealthServer(srv, srv.health)

@@ -33,6 +33,9 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Tracer makes the spans; nil for none.
 	Tracer *tracing.Tracer
+	// NoFlows has all messages to other runtimes leave as plain ones, whatever those have
+	// announced. What comes in a flow is taken as ever.
+	NoFlows bool
 	// Replicas are the other buses of the runtime, and Dial makes a connection to one.
 	// Without Replicas there are none.
 	Replicas Replicas
@@ -92,6 +95,7 @@ func New(cfg Config) (*Bus, error) {
 		b.table.mesh = b.mesh
 	}
 	b.flows = newFlows(b, time.Now())
+	b.flows.none = cfg.NoFlows
 	b.table.flows = b.flows
 	if cfg.Metrics != nil {
 		if err := b.metrics.register(cfg.Metrics, b); err != nil {

@@ -29,6 +29,7 @@ import (
 // that of a stream.
 type flows struct {
 	bus   *Bus
+	none  bool // none begins here: messages leave as plain ones
 	began time.Time
 	epoch uint64       // that in nanoseconds
 	held  atomic.Int64 // bytes that came in and are not dealt with
@@ -64,7 +65,7 @@ func newFlows(b *Bus, now time.Time) *flows {
 // of gives the flow that a post goes in; nil when it goes as a plain message. The
 // table is locked.
 func (f *flows) of(p *post, d *destination) *outflow {
-	if !d.flows && f.unsure.Load() == 0 {
+	if f.none || !d.flows && f.unsure.Load() == 0 {
 		return nil
 	}
 	r := d.told

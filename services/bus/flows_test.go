@@ -39,6 +39,7 @@ type side struct {
 	other         *side
 	cut           [2]atomic.Bool // direct, relay: what is sent is lost
 	duplicate     atomic.Bool
+	noFlows       bool        // its bus begins none
 	ignorant      atomic.Bool // it knows no flows: what comes for it has none
 	clients       []func()
 }
@@ -111,7 +112,7 @@ func (s *side) routesTo(direct, doubt bool) {
 func (s *side) start() {
 	conn := s.regDoor.conn()
 	s.conns = append(s.conns, conn)
-	cfg := Config{RuntimeURL: s.url, Registry: conn, Limits: s.limits, Log: quiet()}
+	cfg := Config{RuntimeURL: s.url, Registry: conn, Limits: s.limits, Log: quiet(), NoFlows: s.noFlows}
 	if s.roster != nil {
 		s.seat = s.roster.seat(fmt.Sprint(s.name, starts.Add(1)))
 		cfg.Replicas, cfg.Dial = s.seat, s.seat.dial
@@ -451,6 +452,36 @@ func TestPlainMessagesToWhoKnowsNoFlows(t *testing.T) {
 	}
 	if m := <-plain; m.Flow != nil {
 		t.Errorf("%v", m)
+	}
+}
+
+// A bus that is to begin no flows sends plain messages to who knows them, also below the
+// address of a runtime that has sent some itself, and takes what comes in a flow.
+func TestABusWithoutFlowsOfItsOwn(t *testing.T) {
+	a, b := pair(t, quick())
+	a.noFlows = true
+	a.restart()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	conversation(t, b, a, 100, func(int) {})
+	plain := make(chan *pb.Message, 10)
+	if _, err := a.direct.Listen(ctx, a.url+"/p2pconnection/2", func(_ context.Context, m *pb.Message) { plain <- m }); err != nil {
+		t.Fatal(err)
+	}
+	app := a.app()
+	for _, to := range []string{b.hyperty(3), b.url + "/somebody"} {
+		r := a.route(to, true, false)
+		r.Next = a.url + "/p2pconnection/2"
+		a.registry.with(func(reg *registry) { reg.routes[to] = r })
+		if err := app.Post(ctx, ping(a.hyperty(1), to)); err != nil {
+			t.Fatal(err)
+		}
+		if m := <-plain; m.Flow != nil || m.To != to {
+			t.Errorf("%v", m)
+		}
+	}
+	if n := a.outs(); n != 0 {
+		t.Errorf("%d flows began", n)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // DescriptorPath is where a domain tells how to reach its Message Node.
@@ -21,7 +22,7 @@ const DescriptorPath = "/.well-known/protostub/default"
 
 // endpoint is one way to reach a Message Node: one of grpc and websocket is set.
 type endpoint struct {
-	grpc      string // a target such as host:port
+	grpc      string // a target such as host:port or unix:///path
 	at        string // where the target is connected to, when its host has several addresses
 	websocket string // a URL with the scheme ws or wss
 }
@@ -32,6 +33,8 @@ func (e endpoint) String() string {
 		return e.websocket
 	case e.at != "":
 		return "grpc://" + e.grpc + " at " + e.at
+	case strings.HasPrefix(e.grpc, rpc.UnixScheme):
+		return e.grpc
 	}
 	return "grpc://" + e.grpc
 }

@@ -140,16 +140,11 @@ func (cfg Config) orDefaults() Config {
 // leads.
 func dial(target, at string, security rpc.Security) (grpc.ClientConnInterface, error) {
 	if at == "" {
-		return rpc.Dial(target, security, grpc.WithContextDialer(dialTCP))
+		return rpc.Dial(target, security, grpc.WithContextDialer(rpc.DialAddr))
 	}
 	return rpc.Dial("passthrough:///"+target, security, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-		return dialTCP(ctx, at)
+		return rpc.DialAddr(ctx, at)
 	}))
-}
-
-// dialTCP is for gRPC, which has no use for the network's name.
-func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
-	return rpc.DialTCP(ctx, "tcp", addr)
 }
 
 // Run keeps the attachment to the bus and the sessions until ctx is done. Then
