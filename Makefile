@@ -78,7 +78,7 @@ bench-growth: build ## measure how cost grows with size, path, listeners and con
 
 profile: build ## write what takes the CPU time of each process of CASE (bus-local-64) into PROFILES/CASE.txt
 	@mkdir -p $(PROFILES)
-	cd bench && $(GO) run . -bin ../$(BIN) -run '^$(CASE)$$' -rounds 1 -top $(abspath $(PROFILES)) > /dev/null
+	cd bench && $(GO) run . -bin ../$(BIN) -run '^$(CASE)$$' -rounds 1 -top $(abspath $(PROFILES)) -note 'commit $(VERSION); make profile CASE=$(CASE)' > /dev/null
 
 bench-code: ## run the benchmarks that stand beside the code
 	$(GO) test -run '^$$' -bench . -benchmem ./...

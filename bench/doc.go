@@ -3,7 +3,7 @@
 //
 //	go run . -bin ../bin/peerbus [-run REGEXP] [-rounds 7] [-short] [-o table|json|markdown|planning]
 //	go run . -bin ../bin/peerbus -growth [-run REGEXP] [-plot DIR]
-//	go run . -bin ../bin/peerbus -run CASE [-profile DIR] [-top DIR]
+//	go run . -bin ../bin/peerbus -run CASE [-profile DIR] [-top DIR [-note TEXT]]
 //
 //	┌ bench ────────────────────────────────────────────────────────────────────────┐
 //	│ cases: what, beside what, ratio to reach                                       │

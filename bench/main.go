@@ -35,6 +35,8 @@ func execute(ctx context.Context, args []string) error {
 	switch {
 	case s.list:
 		return s.writeList(os.Stdout)
+	case s.from != "" && s.tops != "":
+		return s.topsAgain(ctx)
 	case s.from != "" && s.growth:
 		return s.growthAgain()
 	case s.from != "":

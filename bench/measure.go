@@ -76,7 +76,7 @@ func (s *settings) rows(ctx context.Context, c cases.Case) (pairs []round.Pair, 
 	}
 	defer func() { err = errors.Join(err, comparison.Close()) }()
 	pairs, err = round.Run(ctx, rounds, comparison.Ours, comparison.Baseline, nil)
-	if err == nil && s.profiled() {
+	if err == nil && s.profiled() && comparison.Profile != nil {
 		err = s.profile(ctx, comparison, c.Name)
 	}
 	return pairs, err

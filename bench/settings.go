@@ -29,6 +29,7 @@ type settings struct {
 	profiles string
 	// tops is a directory for texts of them; none when it is empty.
 	tops string
+	note string // in the texts
 }
 
 // What -short makes of them, unless they are given.
@@ -57,9 +58,10 @@ func parse(args []string) (*settings, error) {
 	f.StringVar(&s.format, "o", "table", "what is printed: table, json, markdown, or planning, which is a table of sizes to reckon with")
 	f.StringVar(&s.json, "json", "", "`FILE` for the JSON besides")
 	f.StringVar(&s.plot, "plot", "", "`FILE` for a plot of the ratios, as SVG")
-	f.StringVar(&s.profiles, "profile", "", "`DIR` for a CPU profile of each service of ours, after the rounds of each case")
+	f.StringVar(&s.profiles, "profile", "", "`DIR` for a CPU profile of each process of ours, after the rounds of each case")
 	f.StringVar(&s.tops, "top", "", "`DIR` for a text of each case, CASE.txt, with the functions that take the most time in each process")
-	f.StringVar(&s.from, "from", "", "print what this JSON `FILE` has, and measure nothing")
+	f.StringVar(&s.note, "note", "", "`TEXT` to stand in it, such as a commit")
+	f.StringVar(&s.from, "from", "", "print what this JSON `FILE` has, and measure nothing; with -top, a directory with profiles of -profile")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,19 +12,24 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/bench/cases"
+	"github.com/peerbus/peerbus/bench/drive"
 	"github.com/peerbus/peerbus/bench/internal/report"
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// topNodes is how many functions of a process are in a text.
-const topNodes = "30"
+// How many functions of a process are in a text, by the time of their own and by that of
+// what they call too.
+const (
+	topNodes = "15"
+	cumNodes = "40"
+)
 
-// profile writes what is wanted of a case's CPU profiles: the files, and the texts.
+// benchmarked are the functions of ours in the profile of a benchmark, which has the map
+// and what both need in it too.
+const benchmarked = `\.Benchmark\w+\.func1$`
+
+// profile writes what is wanted of a case's profiles: the files, and the texts.
 func (s *settings) profile(ctx context.Context, c *cases.Comparison, name string) (err error) {
-	if c.Profile == nil {
-		say("%-20s has no profile: no messages go over a way", name)
-		return nil
-	}
 	dir := s.profiles
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "peerbus-bench-"); err != nil {
@@ -36,82 +40,82 @@ func (s *settings) profile(ctx context.Context, c *cases.Comparison, name string
 	if err := c.Profile(ctx, dir, name); err != nil || s.tops == "" {
 		return err
 	}
-	return writeTops(ctx, dir, name, filepath.Join(s.tops, name+".txt"))
+	return s.writeTops(ctx, dir, name)
+}
+
+// topsAgain writes the texts of profiles that were taken before.
+func (s *settings) topsAgain(ctx context.Context) error {
+	wrote := 0
+	for _, c := range s.chosen() {
+		err := s.writeTops(ctx, s.from, c.Name)
+		switch {
+		case err == nil:
+			wrote++
+		case fault.CodeOf(err) != fault.NotFound:
+			return err
+		}
+	}
+	if wrote == 0 {
+		return fault.New(fault.NotFound, "there are no profiles of cases in %s", s.from).In("from")
+	}
+	return nil
 }
 
 // writeTops writes one text for all profiles of a case: what takes the most time in each
-// process.
-func writeTops(ctx context.Context, dir, name, file string) error {
-	profiles, err := filepath.Glob(filepath.Join(dir, name+"-*.pprof"))
-	if err != nil || len(profiles) == 0 {
+// process, or the most memory.
+func (s *settings) writeTops(ctx context.Context, dir, name string) error {
+	files, err := filepath.Glob(filepath.Join(dir, name+"-*"+drive.CPUProfile))
+	if err != nil {
+		return err
+	}
+	t := report.Tops{Case: name, Note: s.note, At: time.Now(), Machine: report.ThisMachine()}
+	for _, file := range files {
+		process := strings.TrimPrefix(filepath.Base(file), name+"-")
+		if isOther(file, name) {
+			continue
+		}
+		top, err := topOf(ctx, process, file)
+		if err != nil {
+			return err
+		}
+		t.All = append(t.All, top)
+	}
+	if len(t.All) == 0 {
 		return fault.New(fault.NotFound, "%s has no profiles in %s", name, dir)
 	}
-	var all []top
-	for _, p := range profiles {
-		text, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount="+topNodes, p).Output() //nolint:gosec // a file of ours
-		if err != nil {
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				err = fmt.Errorf("%w: %s", err, exit.Stderr)
-			}
-			return fmt.Errorf("go tool pprof: %w", err)
-		}
-		process := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(p), name+"-"), ".pprof")
-		all = append(all, topOf(process, string(text)))
-	}
-	return into(file, func(w io.Writer) error { return writeTexts(w, name, time.Now(), all) })
+	return into(filepath.Join(s.tops, name+".txt"), t.Write)
 }
 
-// top is the text of one process.
-type top struct {
-	process string
-	used    string // CPU time, and which part of the time that passed
-	seconds float64
-	text    string
-}
-
-// topOf takes what `pprof -top` prints apart: what it says of the file, which differs from
-// one machine to the next, is left out.
-func topOf(process, text string) top {
-	t := top{process: process, text: text}
-	_, rest, found := strings.Cut(text, "Total samples = ")
-	if !found {
-		return t
-	}
-	var nodes string
-	t.used, nodes, _ = strings.Cut(rest, "\n")
-	t.used = strings.TrimSpace(t.used)
-	if first, _, _ := strings.Cut(t.used, " "); first != "" {
-		if d, err := time.ParseDuration(first); err == nil {
-			t.seconds = d.Seconds()
-		}
-	}
-	if _, after, found := strings.Cut(nodes, "total\n"); found {
-		nodes = after
-	}
-	t.text = nodes
-	return t
-}
-
-// writeTexts writes those of a case, who uses the most first.
-func writeTexts(w io.Writer, name string, at time.Time, all []top) error {
-	slices.SortStableFunc(all, func(a, b top) int {
-		switch {
-		case a.seconds > b.seconds:
-			return -1
-		case a.seconds < b.seconds:
-			return 1
-		}
-		return strings.Compare(a.process, b.process)
+// isOther tells whether a file is of another case, whose name goes on after this one's.
+func isOther(file, name string) bool {
+	return slices.ContainsFunc(cases.All(), func(c cases.Case) bool {
+		return strings.HasPrefix(c.Name, name+"-") && strings.HasPrefix(filepath.Base(file), c.Name+"-")
 	})
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: CPU of each process, while it is measured again and again\n%s; %s\n\n", name, at.UTC().Format("2006-01-02"), report.ThisMachine())
-	for _, t := range all {
-		fmt.Fprintf(&b, "%-20s %s\n", t.process, t.used)
+}
+
+// topOf reads a profile.
+func topOf(ctx context.Context, process, file string) (t report.Top, err error) {
+	var which []string
+	switch {
+	case strings.HasSuffix(process, drive.HeapProfile):
+		process, which = strings.TrimSuffix(process, drive.HeapProfile)+", memory", []string{"-sample_index=inuse_space"}
+	case process == "benchmark"+drive.CPUProfile:
+		which = []string{"-focus=" + benchmarked}
 	}
-	for _, t := range all {
-		fmt.Fprintf(&b, "\n%s\n%s", t.process, t.text)
+	own, err := pprofTop(ctx, file, append(which, "-nodecount="+topNodes)...)
+	if err != nil {
+		return t, err
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	all, err := pprofTop(ctx, file, append(which, "-cum", "-nodecount="+cumNodes)...)
+	return report.TopOf(strings.TrimSuffix(process, drive.CPUProfile), own, all), err
+}
+
+func pprofTop(ctx context.Context, file string, which ...string) (string, error) {
+	line := append(append([]string{"tool", "pprof", "-top"}, which...), file)
+	text, err := exec.CommandContext(ctx, "go", line...).Output() //nolint:gosec // a file of ours
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("go tool pprof: %w: %s", err, exit.Stderr)
+	}
+	return string(text), err
 }

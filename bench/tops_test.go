@@ -1,38 +1,52 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/fault"
 )
 
-const printed = `File: peerbus
-Build ID: 12
-Type: cpu
-Time: 2026-11-29 01:00:00 UTC
-Duration: 3s, Total samples = 1.50s (50.00%)
-Showing nodes accounting for 1s, 66.67% of 1.50s total
-      flat  flat%   sum%        cum   cum%
-     0.80s 53.33% 53.33%      0.80s 53.33%  runtime.futex
-`
-
-func TestTops(t *testing.T) {
-	bus := topOf("bus-alice", printed)
-	if bus.seconds != 1.5 || bus.used != "1.50s (50.00%)" || strings.Contains(bus.text, "Showing") || !strings.Contains(bus.text, "runtime.futex\n") {
-		t.Errorf("%+v", bus)
+// What was profiled before is written anew, without what is of another case, and with no
+// path of the machine.
+func TestTextsOfProfiles(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	for _, name := range []string{"bus-request-bus", "bus-request-unix-bus"} {
+		file, err := os.Create(filepath.Join(from, name+".pprof"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pprof.StartCPUProfile(file); err != nil {
+			t.Fatal(err)
+		}
+		for began := time.Now(); time.Since(began) < 30*time.Millisecond; { // some samples, or none: both have a text
+		}
+		pprof.StopCPUProfile()
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if odd := topOf("odd", "nothing"); odd.text != "nothing" || odd.seconds != 0 {
-		t.Errorf("%+v", odd)
+	if err := execute(t.Context(), []string{"-from", from, "-top", to, "-run", "^bus-request$", "-note", "commit 1234"}); err != nil {
+		t.Fatal(err)
 	}
-	var b strings.Builder
-	err := writeTexts(&b, "p2p-64", time.Now(), []top{topOf("odd", "nothing\n"), bus})
-	if text := b.String(); err != nil || !strings.HasPrefix(text, "p2p-64: CPU") || strings.Index(text, "bus-alice") > strings.Index(text, "odd") {
+	text, err := os.ReadFile(filepath.Join(to, "bus-request.txt"))
+	if err != nil || !strings.Contains(string(text), "\ncommit 1234\n") || strings.Contains(string(text), "unix") || strings.Contains(string(text), "-bus ") {
 		t.Errorf("%v\n%s", err, text)
+	}
+	for _, path := range []string{from, os.TempDir() + "/", "File:"} {
+		if strings.Contains(string(text), path) {
+			t.Errorf("there is %s in\n%s", path, text)
+		}
 	}
 }
 
 func TestThereMustBeProfiles(t *testing.T) {
-	if err := writeTops(t.Context(), t.TempDir(), "p2p-64", "nowhere"); err == nil || !strings.Contains(err.Error(), "no profiles") {
+	err := execute(t.Context(), []string{"-from", t.TempDir(), "-top", t.TempDir()})
+	if fault.CodeOf(err) != fault.NotFound || !strings.Contains(err.Error(), "no profiles") {
 		t.Error(err)
 	}
 }

@@ -37,8 +37,8 @@ type Case struct {
 // Comparison is a Case that runs.
 type Comparison struct {
 	Ours, Baseline round.Side
-	// Profile writes CPU profiles of our services into a directory; nil where there is
-	// no way over which messages go.
+	// Profile writes CPU profiles of our processes into a directory; nil where there are
+	// none.
 	Profile func(ctx context.Context, dir, name string) error
 
 	closers []func() error

@@ -34,7 +34,7 @@ func openHolders(ctx context.Context, env Env, number int, lasts time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	c := &Comparison{Ours: mine, closers: []func() error{end}}
+	c := &Comparison{Ours: mine, Profile: mine.Profile, closers: []func() error{end}}
 	raw, end, err := baseline.Holder(ctx, number, lasts)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())

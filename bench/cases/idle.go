@@ -20,12 +20,14 @@ func idle() []Case {
 			if env.Short {
 				lasts = env.Lasts
 			}
-			starter, err := ours.NewStarter(ctx, ours.Program{Binary: env.Binary})
+			starter, err := ours.NewStarter(ctx, ours.Program{Binary: env.Binary, Profiles: env.Profiles})
 			if err != nil {
 				return nil, err
 			}
+			alone := drive.Solitude{Lasts: lasts, Start: starter.Start}
 			return &Comparison{
-				Ours:     drive.Solitude{Lasts: lasts, Start: starter.Start},
+				Ours:     alone,
+				Profile:  alone.Profile,
 				Baseline: drive.Solitude{Lasts: lasts, Start: baseline.Empty},
 				closers:  []func() error{starter.Close},
 			}, nil

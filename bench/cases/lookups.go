@@ -47,7 +47,7 @@ func benchmark(b micro.Benchmark) func(context.Context, Env) (*Comparison, error
 		if err != nil {
 			return nil, err
 		}
-		c := &Comparison{closers: []func() error{run.Close}}
+		c := &Comparison{Profile: run.Profile, closers: []func() error{run.Close}}
 		c.Ours, c.Baseline = run.Sides()
 		return c, nil
 	}

@@ -42,7 +42,7 @@ func openSetUps(ctx context.Context, env Env) (_ *Comparison, err error) {
 		return nil, err
 	}
 	c.closers = append(c.closers, pair.Close)
-	mine, end, err := ours.SetUps(ctx, ours.Program{Binary: env.Binary}, pair, number)
+	mine, end, err := ours.SetUps(ctx, ours.Program{Binary: env.Binary, Profiles: env.Profiles}, pair, number)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,6 @@ func openSetUps(ctx context.Context, env Env) (_ *Comparison, err error) {
 		return nil, err
 	}
 	c.closers = append(c.closers, end)
-	c.Ours, c.Baseline = mine, raw
+	c.Ours, c.Baseline, c.Profile = mine, raw, mine.Profile
 	return c, nil
 }

@@ -21,9 +21,10 @@ var (
 
 // Started is a process that is ready.
 type Started struct {
-	PID   int
-	Took  time.Duration // from its start until it was ready
-	Close func() error
+	PID     int
+	Service Service       // the process, if it is one of peerbus
+	Took    time.Duration // from its start until it was ready
+	Close   func() error
 }
 
 // Solitude is a side that starts a process, and leaves it alone for a while.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/peerbus/peerbus/bench/internal/worker"
 	"github.com/peerbus/peerbus/bench/load"
@@ -19,6 +21,8 @@ type Member interface {
 	PID() int
 	// Mallocs is how many objects it has allocated since its start.
 	Mallocs(ctx context.Context) (uint64, error)
+	// Profile writes a CPU profile into a file, of so many whole seconds.
+	Profile(ctx context.Context, file string, lasts time.Duration) error
 }
 
 // Worker is a process of this program as a Member.
@@ -38,6 +42,8 @@ type Service struct {
 	HTTPAddr string // where its metrics are
 	// ProfileAddr is where its profiles are, if it serves them.
 	ProfileAddr string
+	// Dial is how that is reached; nil when it is from this network.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // PID of the process.
@@ -68,13 +74,14 @@ func (s Service) Metric(ctx context.Context, name string) (float64, error) {
 	return 0, fault.New(fault.NotFound, "the metrics at %s have no %s", s.HTTPAddr, name)
 }
 
-// fetch gets something, into a file or for what it does.
-func fetch(ctx context.Context, url string, into io.Writer) error {
+// fetch gets a profile, into a file or for what it does.
+func (s Service) fetch(ctx context.Context, what string, into io.Writer) error {
+	url := "http://" + s.ProfileAddr + "/debug/pprof/" + what
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: &http.Transport{DialContext: s.Dial, DisableKeepAlives: true}}).Do(req)
 	if err != nil {
 		return err
 	}

@@ -13,28 +13,33 @@ import (
 	"github.com/peerbus/peerbus/bench/load"
 )
 
-// profileTime is how long a CPU profile lasts, in whole seconds.
-const profileTime = 3 * time.Second
+// How long a CPU profile lasts, in whole seconds: of a side that is at work, and of one
+// that does little.
+const (
+	busyTime  = 10 * time.Second
+	quietTime = 20 * time.Second
+)
 
-// Profile writes a CPU profile of each process into a directory, while the side is
-// measured again and again: DIR/CASE-PROCESS.pprof.
-func (w *Way) Profile(ctx context.Context, side round.Side, dir, name string) error {
+// Kinds of profiles, which files end with.
+const (
+	CPUProfile  = ".pprof"
+	HeapProfile = "-heap.pprof"
+)
+
+// profiled are processes by the names that their files have.
+type profiled map[string]Member
+
+// take writes a CPU profile of each, DIR/CASE-PROCESS.pprof, while the side is measured
+// again and again.
+func (all profiled) take(ctx context.Context, side round.Side, lasts time.Duration, dir, name string) error {
 	busy, stop := context.WithCancel(ctx)
 	defer stop()
 	var g errgroup.Group
-	for _, m := range w.Members {
-		g.Go(func() error { return w.profile(ctx, m, filepath.Join(dir, name)) })
+	for process, m := range all {
+		g.Go(func() error { return m.Profile(ctx, filepath.Join(dir, name+"-"+process+CPUProfile), lasts) })
 	}
 	measured := make(chan error, 1)
-	go func() {
-		for busy.Err() == nil {
-			if _, err := side.Measure(ctx); err != nil { // to its end, so that all that was sent arrives
-				measured <- err
-				return
-			}
-		}
-		measured <- nil
-	}()
+	go func() { measured <- repeat(busy, ctx, side) }()
 	err := g.Wait()
 	stop()
 	if failed := <-measured; err == nil {
@@ -43,27 +48,85 @@ func (w *Way) Profile(ctx context.Context, side round.Side, dir, name string) er
 	return err
 }
 
-// profile writes that of one process; begin is what the file's name begins with.
-func (w *Way) profile(ctx context.Context, m Member, begin string) error {
-	switch m := m.(type) {
-	case Service:
-		return m.profile(ctx, begin+"-"+m.Name+".pprof")
-	case Worker:
-		end := "receiver"
-		if m.Process == w.From {
-			end = "sender"
+// repeat measures until busy is over, the last time to its end, so that all that was sent
+// arrives.
+func repeat(busy, ctx context.Context, side round.Side) error {
+	for busy.Err() == nil {
+		if _, err := side.Measure(ctx); err != nil {
+			return err
 		}
-		return m.Call(ctx, load.DoProfile, load.Profile{File: begin + "-" + end + ".pprof", Lasts: profileTime}, nil)
 	}
 	return nil
 }
 
-func (s Service) profile(ctx context.Context, name string) error {
+// Profile writes CPU profiles of all processes into a directory, while the side, which is
+// of this way, is measured.
+func (w *Way) Profile(ctx context.Context, side round.Side, dir, name string) error {
+	all := profiled{}
+	for _, m := range w.Members {
+		switch m := m.(type) {
+		case Service:
+			all[m.Name] = m
+		case Worker:
+			all["receiver"] = m
+			if m.Process == w.From {
+				all["sender"] = m
+			}
+		}
+	}
+	return all.take(ctx, side, busyTime, dir, name)
+}
+
+// Profile writes CPU profiles of all processes into a directory, while they set up
+// connections.
+func (s SetUps) Profile(ctx context.Context, dir, name string) error {
+	return profiled(s.Members).take(ctx, s, quietTime, dir, name)
+}
+
+// Profile writes a CPU profile of the process, and one of its memory.
+func (h Holder) Profile(ctx context.Context, dir, name string) error {
+	return h.Service.quiet(ctx, filepath.Join(dir, name+"-"+h.Service.Name))
+}
+
+// Profile writes a CPU profile of a process that is started for it and left alone, and one
+// of its memory.
+func (s Solitude) Profile(ctx context.Context, dir, name string) error {
+	p, err := s.Start(ctx)
+	if err != nil {
+		return err
+	}
+	err = p.Service.quiet(ctx, filepath.Join(dir, name+"-"+p.Service.Name))
+	if closed := p.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// quiet writes both of a service that does little; begin is what the names of the files
+// begin with.
+func (s Service) quiet(ctx context.Context, begin string) error {
+	if err := s.Profile(ctx, begin+CPUProfile, quietTime); err != nil {
+		return err
+	}
+	return s.profile(ctx, begin+HeapProfile, "heap?gc=1")
+}
+
+// Profile is of Member.
+func (w Worker) Profile(ctx context.Context, file string, lasts time.Duration) error {
+	return w.Call(ctx, load.DoProfile, load.Profile{File: file, Lasts: lasts}, nil)
+}
+
+// Profile is of Member.
+func (s Service) Profile(ctx context.Context, file string, lasts time.Duration) error {
+	return s.profile(ctx, file, fmt.Sprintf("profile?seconds=%d", int(lasts.Seconds())))
+}
+
+func (s Service) profile(ctx context.Context, name, what string) error {
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	err = fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.ProfileAddr, int(profileTime.Seconds())), file)
+	err = s.fetch(ctx, what, file)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}

@@ -21,10 +21,11 @@ type Used struct{ Heap, Resident float64 }
 
 // Holder is a process that holds idle connections.
 type Holder struct {
-	PID    int
-	Number int // of connections
-	Lasts  time.Duration
-	Before Used
+	PID     int
+	Service Service // the process, if it is one of peerbus
+	Number  int     // of connections
+	Lasts   time.Duration
+	Before  Used
 	// Heap collects, and gives what is alive, in bytes.
 	Heap func(ctx context.Context) (float64, error)
 }
@@ -66,7 +67,7 @@ func (h Holder) Measure(ctx context.Context) (round.Sample, error) {
 
 // LiveHeap has a service collect, by its profile endpoint, and gives what is alive.
 func (s Service) LiveHeap(ctx context.Context) (float64, error) {
-	if err := fetch(ctx, "http://"+s.ProfileAddr+"/debug/pprof/heap?gc=1", io.Discard); err != nil {
+	if err := s.fetch(ctx, "heap?gc=1", io.Discard); err != nil {
 		return 0, err
 	}
 	return s.Metric(ctx, "go_memstats_heap_alloc_bytes")

@@ -23,9 +23,10 @@ var (
 
 // SetUps is a side that sets up connections, one after the other.
 type SetUps struct {
-	Worker *worker.Process
-	PIDs   []int // of all processes that take part
-	Number int   // of a round
+	Worker  *worker.Process
+	PIDs    []int             // of all processes that take part
+	Members map[string]Member // those that can be profiled, by their names
+	Number  int               // of a round
 }
 
 // restTime is how long a side is left alone in each round, to know what it uses anyhow.

@@ -45,7 +45,7 @@ func (b Benchmark) Start(ctx context.Context) (_ *Run, err error) {
 	if r.dir, err = os.MkdirTemp("", "peerbus-bench-"); err != nil {
 		return nil, err
 	}
-	binary := filepath.Join(r.dir, "benchmark.test")
+	binary := r.binary()
 	root, err := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module)
 	if err == nil {
 		_, err = output(ctx, "go", "-C", strings.TrimSpace(root), "test", "-c", "-o", binary, "./"+b.Package)
@@ -60,14 +60,7 @@ func (b Benchmark) Start(ctx context.Context) (_ *Run, err error) {
 }
 
 func (r *Run) start(binary string) error {
-	args := []string{
-		"-test.run=^$", "-test.bench=^" + r.b.Name + "$", "-test.timeout=10m",
-		"-test.benchtime=" + strconv.Itoa(r.b.Times) + "x", "-test.count=" + strconv.Itoa(r.b.Counts),
-	}
-	if r.b.Short {
-		args = append(args, "-test.short")
-	}
-	cmd := exec.Command(binary, args...) //nolint:gosec // it was just built
+	cmd := exec.Command(binary, r.b.args(r.b.Times, r.b.Counts)...) //nolint:gosec // it was just built
 	cmd.Dir, cmd.Stderr = r.dir, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -78,6 +71,34 @@ func (r *Run) start(binary string) error {
 	}
 	r.cmd, r.lines = cmd, bufio.NewScanner(out)
 	return nil
+}
+
+func (r *Run) binary() string { return filepath.Join(r.dir, "benchmark.test") }
+
+// args of the benchmark, which does it so many times in each of some counts.
+func (b Benchmark) args(times, counts int) []string {
+	args := []string{
+		"-test.run=^$", "-test.bench=^" + b.Name + "$", "-test.timeout=10m",
+		"-test.benchtime=" + strconv.Itoa(times) + "x", "-test.count=" + strconv.Itoa(counts),
+	}
+	if b.Short {
+		args = append(args, "-test.short")
+	}
+	return args
+}
+
+// profiledTimes is how many counts are done for a profile, at once.
+const profiledTimes = 10
+
+// Profile runs the benchmark once more, and writes a CPU profile of it, with what it
+// prepares and with the map.
+func (r *Run) Profile(ctx context.Context, dir, name string) error {
+	file, err := filepath.Abs(filepath.Join(dir, name+"-benchmark.pprof"))
+	if err != nil {
+		return err
+	}
+	_, err = output(ctx, r.binary(), append(r.b.args(profiledTimes*r.b.Times, 1), "-test.cpuprofile="+file)...)
+	return err
 }
 
 // Sides gives both sides of the benchmark.

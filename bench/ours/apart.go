@@ -3,6 +3,8 @@ package ours
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -22,23 +24,27 @@ const (
 	nodePort     = "7400"
 	registryAddr = "127.0.0.1:7401"
 	busAddr      = "127.0.0.1:7402"
+	// firstProfilePort is of the process that was started first; nobody else listens there.
+	firstProfilePort = 7500
 )
 
 // distant is a runtime at each machine of a pair, and the Message Node at the far one, so
 // that whatever goes from one runtime to the other crosses the link once.
 type distant struct {
-	binary, dir string
-	system      *local.System
-	pair        *apart.Pair
-	pids        []int
-	closers     []func() error
+	program Program
+	dir     string
+	system  *local.System
+	pair    *apart.Pair
+	pids    []int
+	members map[string]drive.Member // with Program.Profiles
+	closers []func() error
 }
 
 // SetUps is a side that sets up connections between the two runtimes. Close ends it.
 func SetUps(ctx context.Context, p Program, pair *apart.Pair, number int) (side drive.SetUps, end func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	d := &distant{binary: p.Binary, pair: pair}
+	d := &distant{program: p, pair: pair, members: map[string]drive.Member{}}
 	if d.dir, err = os.MkdirTemp("", "peerbus-bench-"); err != nil {
 		return side, nil, err
 	}
@@ -51,7 +57,7 @@ func SetUps(ctx context.Context, p Program, pair *apart.Pair, number int) (side 
 	if err != nil {
 		return side, nil, errors.Join(err, d.close())
 	}
-	return drive.SetUps{Worker: w, PIDs: append(d.pids, w.PID()), Number: number}, d.close, nil
+	return drive.SetUps{Worker: w, PIDs: append(d.pids, w.PID()), Members: d.members, Number: number}, d.close, nil
 }
 
 func (d *distant) close() error {
@@ -81,12 +87,20 @@ func (d *distant) startAll() error {
 }
 
 func (d *distant) start(at *netlab.Namespace, mode string, args ...string) error {
-	line := at.Inside(append([]string{d.binary, mode, "--log-level", "error"}, args...)...)
-	p, err := d.system.StartProgram(line[0], mode+" at "+at.Short, line[1:]...)
-	if err == nil {
-		d.pids = append(d.pids, p.PID()) // ip becomes the program
+	profiles := ""
+	if d.program.Profiles {
+		profiles = fmt.Sprint("127.0.0.1:", firstProfilePort+len(d.pids))
 	}
-	return err
+	line := at.Inside(append([]string{d.program.Binary, mode, "--log-level", "error", "--pprof-addr", profiles}, args...)...)
+	p, err := d.system.StartProgram(line[0], mode+" at "+at.Short, line[1:]...)
+	if err != nil {
+		return err
+	}
+	d.pids = append(d.pids, p.PID()) // ip becomes the program
+	s := drive.Service{ID: p.PID(), Name: mode + "-" + at.Short, ProfileAddr: profiles}
+	s.Dial = func(ctx context.Context, _, addr string) (net.Conn, error) { return at.Dial(ctx, addr) }
+	d.members[s.Name] = s
+	return nil
 }
 
 // ends registers an address at each runtime, and starts the listener and the poster.
@@ -101,11 +115,11 @@ func (d *distant) ends(ctx context.Context) (*worker.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.closers, d.pids = append(d.closers, l.Close), append(d.pids, l.PID())
+	d.closers, d.pids, d.members["receiver"] = append(d.closers, l.Close), append(d.pids, l.PID()), drive.Worker{Process: l}
 	poster := SetUpConfig{Bus: busAddr, Registry: registryAddr, Own: hyperty("near"), To: hyperty("far"), Remote: runtimeURL("far")}
 	w, err := worker.Start(ctx, SetUpRole, poster, d.pair.Near.Inside()...)
 	if err == nil {
-		d.closers = append(d.closers, w.Close)
+		d.closers, d.members["sender"] = append(d.closers, w.Close), drive.Worker{Process: w}
 	}
 	return w, err
 }

@@ -47,8 +47,8 @@ func (d *domain) hold(ctx context.Context, number int) (h drive.Holder, err erro
 	if err != nil {
 		return h, err
 	}
-	s := drive.Service{ID: host.Processes["p2pstub"].PID(), HTTPAddr: host.MetricsAddrs["p2pstub"], ProfileAddr: host.ProfileAddrs["p2pstub"]}
-	h = drive.Holder{PID: s.PID(), Number: number, Heap: s.LiveHeap}
+	s := drive.Service{ID: host.Processes["p2pstub"].PID(), Name: "p2pstub", HTTPAddr: host.MetricsAddrs["p2pstub"], ProfileAddr: host.ProfileAddrs["p2pstub"]}
+	h = drive.Holder{PID: s.PID(), Service: s, Number: number, Heap: s.LiveHeap}
 	if h.Before, err = h.Use(ctx); err != nil {
 		return h, err
 	}

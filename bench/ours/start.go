@@ -40,10 +40,11 @@ func (s *Starter) Start(ctx context.Context) (*drive.Started, error) {
 		return nil, err
 	}
 	p := r.Processes["runtime"]
+	service := drive.Service{ID: p.PID(), Name: "runtime", HTTPAddr: r.MetricsAddrs["runtime"], ProfileAddr: r.ProfileAddrs["runtime"]}
 	if err := awaitReady(ctx, r.RegistryAddr); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
-	return &drive.Started{PID: p.PID(), Took: time.Since(began), Close: p.Stop}, nil
+	return &drive.Started{PID: p.PID(), Service: service, Took: time.Since(began), Close: p.Stop}, nil
 }
 
 // awaitReady connects and asks more often than local.WaitReady, whose pauses would be
