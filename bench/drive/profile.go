@@ -68,10 +68,11 @@ func (w *Way) Profile(ctx context.Context, side round.Side, dir, name string) er
 		case Service:
 			all[m.Name] = m
 		case Worker:
-			all["receiver"] = m
+			end := "receiver"
 			if m.Process == w.From {
-				all["sender"] = m
+				end = "sender"
 			}
+			all[end] = m
 		}
 	}
 	return all.take(ctx, side, busyTime, dir, name)

@@ -55,7 +55,7 @@ the p2pstub runs: the machine is looked at where the registry is here too, or wh
 	timeout := f.Lookup("timeout")
 	timeout.DefValue, timeout.Usage = doctorTime.String(), "how long each check may take"
 	s.timeout = doctorTime
-	f.StringVar(&s.nodeHTTP, "node-http", "", "`URL` or HOST:PORT of the Message Node's HTTP, to compare clocks and read its descriptor (default: found out where it can be)")
+	f.StringVar(&s.nodeHTTP, "node-http", "", "`URL`, HOST:PORT or unix:///PATH of the Message Node's HTTP, to compare clocks and read its descriptor (default: found out where it can be)")
 	f.StringArrayVar(&s.iceServers, "ice-server", nil, "STUN or TURN server, `URL[,USER,SECRET]` (repeatable), as the runtime has it")
 	f.IntVar(&s.udpPort, "udp-port", 0, "UDP port that a runtime shall use; 0 for any")
 	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` that a runtime shall use (default: below the user's state directory)")

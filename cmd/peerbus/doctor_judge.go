@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
@@ -137,22 +139,31 @@ func judgeElsewhere(registry string) finding {
 }
 
 func judgeEndpoint(endpoint string, secure bool, err error) finding {
-	with := "TCP"
-	if secure {
-		with = "TCP and TLS"
+	with := "with TCP"
+	switch {
+	case secure:
+		with = "with TCP and TLS"
+	case strings.HasPrefix(endpoint, rpc.UnixScheme):
+		with = "over a unix socket"
 	}
 	if err == nil {
-		return finding{"node", isOK, endpoint + " is reached with " + with, ""}
+		return finding{"node", isOK, endpoint + " is reached " + with, ""}
 	}
-	advice := "see whether a firewall is between, and whether the address is right"
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		advice = "nothing listens there: start `peerbus msgnode`"
-	}
+	return finding{"node", isFail, endpoint + ": " + err.Error(), adviseUnreached(err)}
+}
+
+// adviseUnreached says what to do where nobody is connected to.
+func adviseUnreached(err error) string {
 	var unresolved *net.DNSError
-	if errors.As(err, &unresolved) {
-		advice = "the name is not known here: see the machine's DNS"
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // a port, a socket
+		return "nothing listens there: start `peerbus msgnode`"
+	case errors.Is(err, fs.ErrPermission):
+		return "this user may not open the socket: see the Message Node's --socket-mode, and the permissions of its directory"
+	case errors.As(err, &unresolved):
+		return "the name is not known here: see the machine's DNS"
 	}
-	return finding{"node", isFail, endpoint + ": " + err.Error(), advice}
+	return "see whether a firewall is between, and whether the address is right"
 }
 
 func judgeDescriptor(where, domain, has string, err error) finding {

@@ -141,14 +141,15 @@ func (s *runtimeThere) nodeURL() (base string, guessed bool) {
 	if err != nil {
 		return "", false
 	}
-	switch ip := net.ParseIP(u.Hostname()); {
+	ip := net.ParseIP(u.Hostname())
+	switch here := u.Scheme == "unix" || ip != nil && ip.IsLoopback(); {
 	case u.Scheme == "ws":
 		return "http://" + u.Host, false
 	case u.Scheme == "wss":
 		return "https://" + u.Host, false
-	case ip != nil && ip.IsLoopback() && s.security.CAFile != "":
+	case here && s.security.CAFile != "":
 		return "https://" + defaultNodeHTTPAddr, true
-	case ip != nil && ip.IsLoopback():
+	case here:
 		return "http://" + defaultNodeHTTPAddr, true
 	}
 	return "", false
@@ -206,6 +207,21 @@ func (s *runtimeThere) descriptor(ctx context.Context, base string) finding {
 	return judgeDescriptor(where, s.runtime.Domain, d.Configuration.Domain, err)
 }
 
+// dialer connects as a transport does.
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// overSocket gives the URL of a page, and how it is reached where --node-http is a unix
+// socket; else as it is, and nil.
+func (s *runtimeThere) overSocket(where string) (url string, dial dialer) {
+	page, ours := strings.CutPrefix(where, s.nodeHTTP)
+	if !ours || !strings.HasPrefix(s.nodeHTTP, rpc.UnixScheme) {
+		return where, nil
+	}
+	return "http://localhost" + page, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return rpc.DialAddr(ctx, s.nodeHTTP)
+	}
+}
+
 // maxPage bounds what is read of an answer, in bytes.
 const maxPage = 64 << 10
 
@@ -216,11 +232,12 @@ func (s *runtimeThere) get(ctx context.Context, where string) (body []byte, date
 	if err != nil {
 		return nil, "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
+	url, dial := s.overSocket(where)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, "", err
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}}).Do(req)
+	resp, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DialContext: dial, DisableKeepAlives: true}}).Do(req)
 	if err != nil {
 		return nil, "", err
 	}

@@ -172,7 +172,7 @@ func natsFlags(f *pflag.FlagSet, url *string, replicas *int) {
 }
 
 func (s *runtimeSettings) nodeFlags(f *pflag.FlagSet) {
-	f.StringArrayVar(&s.nodes, "node", nil, "Message Node of a domain, `DOMAIN=HOST:PORT[,HOST:PORT]`, with one address for each replica or a name that has several (repeatable); others are looked up at their well-known descriptor")
+	f.StringArrayVar(&s.nodes, "node", nil, "Message Node of a domain, `DOMAIN=HOST:PORT[,HOST:PORT]`, with one address for each replica or a name that has several, or unix:///PATH (repeatable); others are looked up at their well-known descriptor")
 	f.BoolVar(&s.allowHTTP, "discover-http", false, "look up well-known descriptors over plain HTTP too, where HTTPS fails")
 }
 
@@ -209,7 +209,7 @@ func nodeMap(nodes []string) (map[string][]string, error) {
 	for _, n := range nodes {
 		domain, addrs, ok := strings.Cut(n, "=")
 		if !ok || domain == "" {
-			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT]", n)
+			return nil, fault.New(fault.BadRequest, "node %q: want DOMAIN=HOST:PORT[,HOST:PORT], or DOMAIN=unix:///PATH", n)
 		}
 		if out[domain] != nil {
 			return nil, fault.New(fault.BadRequest, "node: %s is given twice", domain)

@@ -109,3 +109,29 @@ func TestTCPAndAUnixSocket(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 }
+
+// The Message Node's HTTP is asked over a unix socket too, where --node-http says so.
+func TestDoctorAsksOverAUnixSocket(t *testing.T) {
+	path := filepath.Join(shortDir(t), "http")
+	lis, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) })}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(lis) }()
+	s := &runtimeThere{doctorSettings: &doctorSettings{nodeHTTP: rpc.UnixScheme + path}}
+	s.timeout = doctorTime
+	base, guessed := s.nodeURL()
+	body, date, err := s.get(t.Context(), base+"/healthz")
+	if err != nil || string(body) != "/healthz" || date == "" || guessed {
+		t.Errorf("%q, %q, %v, %v", body, date, guessed, err)
+	}
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
+	<-served
+	if _, _, err := s.get(t.Context(), base+"/healthz"); err == nil {
+		t.Error("it answers when it is gone")
+	}
+}
