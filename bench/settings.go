@@ -40,7 +40,7 @@ const (
 
 // What -growth makes of them.
 const (
-	growthRounds = 3
+	growthRounds = 5
 	growthLasts  = 400 * time.Millisecond
 )
 

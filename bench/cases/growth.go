@@ -126,7 +126,7 @@ func paths() Growing {
 	return Growing{
 		Name: "path", What: "1 KiB, and a request of 64 B, by the processes on the way", Beside: besideRelay, Axis: "processes between the programs",
 		Draw:   []round.Metric{round.Throughput, round.CPU, round.Latency},
-		Points: []GrowingPoint{{1, "1: bus"}, {4, "4: buses, stubs"}, {5, "5: Message Node"}},
+		Points: []GrowingPoint{{1, "1: bus"}, {2, "4: buses, stubs"}, {4, "5: Message Node"}}, // as far from one another
 		Open: func(ctx context.Context, env Env) (_ *Grown, err error) {
 			g := &Grown{}
 			raw, err := g.bothWays(ctx, env, grpcRelay, answeringRelay)

@@ -12,11 +12,12 @@ import (
 // Places in a chart, in pixels.
 const (
 	chartWidth  = 480
-	chartHeight = 300
+	chartHeight = 320
 	chartLeft   = 60
 	chartRight  = 20
-	chartTop    = 50
+	chartTop    = 70
 	chartBottom = 45
+	chartInset  = 45 // of the first point and of the last one, for their labels
 )
 
 // chartStyle has colours for a light background and for a dark one.
@@ -44,7 +45,8 @@ func (c Curve) chart(m round.Metric) (svg string, ok bool) {
 	}
 	fmt.Fprintf(&d.b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", chartWidth, chartHeight)
 	d.b.WriteString(chartStyle)
-	fmt.Fprintf(&d.b, `<text x="%d" y="18" font-weight="bold">%s</text>`+"\n", chartLeft, html.EscapeString(c.title(m)))
+	fmt.Fprintf(&d.b, `<text x="%d" y="18" font-weight="bold">%s</text>`+"\n", chartLeft, html.EscapeString(c.What))
+	fmt.Fprintf(&d.b, `<text x="%d" y="36">%s</text>`+"\n", chartLeft, html.EscapeString(m.Name+", "+m.Unit))
 	d.legend("ours", "ours", chartLeft)
 	d.legend("beside", c.Beside, chartLeft+90)
 	d.grid(c.Points)
@@ -79,7 +81,7 @@ func (d *chart) placed(s *round.Spread) *round.Spread {
 }
 
 func (d *chart) legend(class, name string, x int) {
-	fmt.Fprintf(&d.b, `<line class="%s" x1="%d" y1="32" x2="%d" y2="32"/><text x="%d" y="36">%s</text>`+"\n", class, x, x+24, x+30, html.EscapeString(name))
+	fmt.Fprintf(&d.b, `<line class="%s" x1="%d" y1="50" x2="%d" y2="50"/><text x="%d" y="54">%s</text>`+"\n", class, x, x+24, x+30, html.EscapeString(name))
 }
 
 // grid draws the powers of ten, and what the points are.
@@ -96,12 +98,12 @@ func (d *chart) grid(points []Point) {
 
 // x is the place of a point; all have one above 0.
 func (d *chart) x(at float64) float64 {
-	const width = chartWidth - chartLeft - chartRight - 40
+	const width = chartWidth - chartLeft - chartRight - 2*chartInset
 	first, last := math.Log10(d.at[0]), math.Log10(d.at[len(d.at)-1])
 	if last <= first {
-		return chartLeft + 20
+		return chartLeft + chartInset
 	}
-	return chartLeft + 20 + width*(math.Log10(at)-first)/(last-first)
+	return chartLeft + chartInset + width*(math.Log10(at)-first)/(last-first)
 }
 
 // y is the place of a value.
