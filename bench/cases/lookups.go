@@ -37,6 +37,13 @@ func lookups() []Case {
 				Package: "services/registry", Name: "BenchmarkAddressMemory", Unit: "B/address", Metric: perAddress, Times: 1,
 			}),
 		},
+		{
+			Name: "bus-listeners", What: "bus, memory of a listener to which nothing is sent, of a million", Beside: "a Go map, key and value",
+			Rounds: 1, // it takes a while, and is the same each time
+			Open: benchmark(micro.Benchmark{
+				Package: "services/bus", Name: "BenchmarkListenerMemory", Unit: "B/address", Metric: perAddress, Times: 1,
+			}),
+		},
 	}
 }
 

@@ -58,3 +58,28 @@ func BenchmarkRouteMillion(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkListenerMemory is what a listener costs to which nothing is sent.
+func BenchmarkListenerMemory(b *testing.B) {
+	beside.Memory(b, func(all []string) any {
+		bus, err := New(Config{
+			RuntimeURL: runtimeURL, Registry: noRegistry{}, Log: quiet(), Limits: Limits{Listeners: len(all), StreamListeners: len(all)},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := newStream(bus, "app", pb.Component_COMPONENT_APPLICATION)
+		for _, a := range all {
+			if err := bus.addListener(s, &pb.ListenerChange{Address: a}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return bus
+	}, func(all []string) any {
+		plain := map[string]string{}
+		for _, a := range all {
+			plain[a] = runtimeURL
+		}
+		return plain
+	})
+}

@@ -8,38 +8,94 @@ import (
 	"github.com/peerbus/peerbus/bench/internal/round"
 )
 
-// Sizes for planning, of which each is a figure of our side of a run, times as many as
-// one has of it.
+// Sizes for planning: what one of each takes on our side, all processes that take part
+// together. Those without a metric have no such figure.
 var sizes = []struct {
-	what, caseName, metric, unit string
-	times                        float64
-	so                           string
+	what, caseName string
+	cpu, memory    round.Metric
 }{
-	{"1,000 messages/s of 1 KiB, from one program to another at the same bus", "bus-nats-1024", "CPU", "µs/message", 0.1, "% of a core"},
-	{"1,000 messages/s of 1 KiB over a data channel, all processes of both runtimes", "p2p-1024", "CPU", "µs/message", 0.1, "% of a core"},
-	{"1,000 messages/s of 1 KiB over the Message Node, all processes of both runtimes and the node", "node-1024", "CPU", "µs/message", 0.1, "% of a core"},
-	{"1,000 requests/s with their responses at one bus, one under way", "bus-request", "CPU", "µs/message", 0.1, "% of a core"},
-	{"1,000 idle connections in a p2pstub", "p2p-idle", "resident memory", "KiB/connection", 1000. / 1024, "MiB"},
-	{"1,000 idle connections in a p2pstub", "p2p-idle", "CPU, idle", "µs/s/connection", 0.1, "% of a core"},
-	{"one set-up a second, both runtimes and the Message Node", "set-up", "CPU, both ends", "ms/set-up", 0.1, "% of a core"},
-	{"10,000 sessions at a Message Node", "node-sessions", "resident memory", "KiB/session", 10_000. / 1024, "MiB"},
-	{"10,000 runtimes that come back at once", "node-sessions", "reconnect of all", "s", 1, "s"},
-	{"100,000 addresses that a registry knows", "registry-memory", "heap", "B/address", 100_000. / (1 << 20), "MiB"},
-	{"a runtime in one process, idle", "idle-runtime", "resident memory, idle", "MiB", 1, "MiB"},
+	{"message of 64 B, from one program to another at a bus", "bus-local-64", perMessage, none},
+	{"message of 1 KiB, likewise", "bus-nats-1024", perMessage, none},
+	{"message of 16 KiB, likewise", "bus-nats-16384", perMessage, none},
+	{"request of 64 B and its response, one at a time", "bus-request", perMessage, none},
+	{"message of 64 B over a data channel", "p2p-64", perMessage, none},
+	{"message of 1 KiB, likewise", "p2p-1024", perMessage, none},
+	{"message of 16 KiB, likewise", "p2p-16384", perMessage, none},
+	{"message of 1 KiB over the Message Node", "node-1024", perMessage, none},
+	{"set-up of a connection, both runtimes and the Message Node", "set-up", round.Metric{Name: "CPU, both ends", Unit: "ms/set-up"}, none},
+	{"connection at rest, in a p2pstub", "p2p-idle", round.Metric{Name: "CPU, idle", Unit: "µs/s/connection"}, round.Metric{Name: "resident memory", Unit: "KiB/connection"}},
+	{"session of a runtime, at a Message Node", "node-sessions", round.Metric{Name: "CPU of the server, to open", Unit: "µs/session"}, round.Metric{Name: "resident memory", Unit: "KiB/session"}},
+	{"listener at a bus, to which nothing is sent", "bus-listeners", none, perAddress},
+	{"address that a registry knows; a look-up of it", "registry-resolve", lookUp, none},
+	{"address that a registry knows; its memory", "registry-memory", none, perAddress},
+	{"route that a bus knows; a look-up of it", "bus-route", lookUp, none},
+	{"runtime in one process, at rest", "idle-runtime", round.Metric{Name: "CPU, idle", Unit: "ms/s"}, round.Metric{Name: "resident memory, idle", Unit: "MiB"}},
 }
 
-// WritePlanning writes what to reckon with, as a table for the documentation: each size is
-// calculated from the median of this run. What it has not measured is left out.
+var (
+	none       = round.Metric{}
+	perMessage = round.Metric{Name: "CPU", Unit: "µs/message"}
+	lookUp     = round.Metric{Name: "look-up", Unit: "ns"}
+	perAddress = round.Metric{Name: "heap", Unit: "B/address"}
+)
+
+// What the units of metrics are in microseconds and in bytes.
+var (
+	inMicros = map[string]float64{"ns": 1e-3, "µs": 1, "ms": 1e3}
+	inBytes  = map[string]float64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+)
+
+// WritePlanning writes what to reckon with, as a table for the documentation: each figure
+// is the median of this run, or a thousand times that. What it has not measured is left
+// out.
 func (r *Report) WritePlanning(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; %s.\n\n| for | takes |\n| --- | --- |\n", r.Began.UTC().Format("2006-01-02"), r.Machine)
+	fmt.Fprintf(&b, "# Sizes for planning\n\n%s; %s. CPU and memory are of all processes of peerbus and of the programs at the ends. "+
+		"For what happens, 1,000 are 1,000 a second; for what is there, they are held at once. Medians of [bench.json](bench.json).\n\n",
+		r.Began.UTC().Format("2006-01-02"), r.Machine)
+	cells(&b, "for each", "CPU", "memory", "1,000 take of a core", "of memory", "case")
+	b.WriteString("| --- | --- | --- | --- | --- | --- |\n")
 	for _, s := range sizes {
-		if row, ok := r.row(s.caseName, round.Metric{Name: s.metric, Unit: s.unit}); ok {
-			cells(&b, s.what, figure(row.Ours.Median*s.times)+" "+s.so)
+		cpu, ofCore := r.cpu(s.caseName, s.cpu)
+		memory, inAll := r.memory(s.caseName, s.memory)
+		if cpu != "" || memory != "" {
+			cells(&b, s.what, cpu, memory, ofCore, inAll, s.caseName)
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// cpu gives the time that one takes, and which part of a core a thousand do in a second.
+func (r *Report) cpu(name string, m round.Metric) (each, thousand string) {
+	row, ok := r.row(name, m)
+	if !ok {
+		return "", ""
+	}
+	unit, rest, _ := strings.Cut(m.Unit, "/")
+	each = figure(row.Ours.Median) + " " + unit
+	if rest == "s" || strings.HasPrefix(rest, "s/") {
+		each += " a second"
+	}
+	return each, figure(row.Ours.Median*inMicros[unit]/10) + " %" // of the 10,000 µs that are a hundredth
+}
+
+// memory gives that of one, and that of a thousand.
+func (r *Report) memory(name string, m round.Metric) (each, thousand string) {
+	row, ok := r.row(name, m)
+	if !ok {
+		return "", ""
+	}
+	unit, _, _ := strings.Cut(m.Unit, "/")
+	return figure(row.Ours.Median) + " " + unit, size(1000 * row.Ours.Median * inBytes[unit])
+}
+
+// size writes bytes as people do.
+func size(bytes float64) string {
+	if gibi := bytes / (1 << 30); gibi >= 1 {
+		return figure(gibi) + " GiB"
+	}
+	return figure(bytes/(1<<20)) + " MiB"
 }
 
 func (r *Report) row(name string, m round.Metric) (row round.Row, ok bool) {
