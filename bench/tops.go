@@ -69,6 +69,7 @@ func (s *settings) writeTops(ctx context.Context, dir, name string) error {
 		return err
 	}
 	t := report.Tops{Case: name, Note: s.note, At: time.Now(), Machine: report.ThisMachine()}
+	t.Machine.Load = "" // that of now, not of the beginning
 	for _, file := range files {
 		process := strings.TrimPrefix(filepath.Base(file), name+"-")
 		if isOther(file, name) {

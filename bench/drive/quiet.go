@@ -7,6 +7,7 @@ import (
 
 	"github.com/peerbus/peerbus/bench/internal/proc"
 	"github.com/peerbus/peerbus/bench/internal/round"
+	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // Metrics of an idle connection.
@@ -26,6 +27,8 @@ type Holder struct {
 	Number  int     // of connections
 	Lasts   time.Duration
 	Before  Used
+	// Live is how many of the connections are there; nil where that is not known.
+	Live func(ctx context.Context) (float64, error)
 	// Heap collects, and gives what is alive, in bytes.
 	Heap func(ctx context.Context) (float64, error)
 }
@@ -56,6 +59,9 @@ func (h Holder) Measure(ctx context.Context) (round.Sample, error) {
 		return nil, err
 	}
 	now, err := h.Use(ctx)
+	if err == nil {
+		err = h.complete(ctx)
+	}
 	const kibi = 1 << 10
 	n := float64(h.Number)
 	return round.Sample{
@@ -63,6 +69,18 @@ func (h Holder) Measure(ctx context.Context) (round.Sample, error) {
 		ConnectionMemory: (now.Resident - h.Before.Resident) / kibi / n,
 		ConnectionCPU:    micros(after-before) / h.Lasts.Seconds() / n,
 	}, err
+}
+
+// complete fails when connections are missing: what is measured would be of others.
+func (h Holder) complete(ctx context.Context) error {
+	if h.Live == nil {
+		return nil
+	}
+	live, err := h.Live(ctx)
+	if err == nil && int(live) != h.Number {
+		err = fault.New(fault.Unavailable, "%.0f of %d connections are live", live, h.Number)
+	}
+	return err
 }
 
 // LiveHeap has a service collect, by its profile endpoint, and gives what is alive.

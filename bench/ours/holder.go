@@ -48,7 +48,9 @@ func (d *domain) hold(ctx context.Context, number int) (h drive.Holder, err erro
 		return h, err
 	}
 	s := drive.Service{ID: host.Processes["p2pstub"].PID(), Name: "p2pstub", HTTPAddr: host.MetricsAddrs["p2pstub"], ProfileAddr: host.ProfileAddrs["p2pstub"]}
-	h = drive.Holder{PID: s.PID(), Service: s, Number: number, Heap: s.LiveHeap}
+	h = drive.Holder{PID: s.PID(), Service: s, Number: number, Heap: s.LiveHeap, Live: func(ctx context.Context) (float64, error) {
+		return s.Metric(ctx, `peerbus_p2pstub_peers{role="handler",state="live"}`)
+	}}
 	if h.Before, err = h.Use(ctx); err != nil {
 		return h, err
 	}

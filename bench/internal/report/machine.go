@@ -41,5 +41,9 @@ func file(name string) string {
 }
 
 func (m Machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %s, %s, load %s at the beginning", m.CPU, m.Cores, m.Kernel, m.Go, m.Load)
+	about := fmt.Sprintf("%s, %d cores, %s, %s", m.CPU, m.Cores, m.Kernel, m.Go)
+	if m.Load == "" {
+		return about
+	}
+	return about + ", load " + m.Load + " at the beginning"
 }
