@@ -30,11 +30,15 @@ type Request struct {
 // encoded again.
 type Response struct {
 	pb.AttachResponse
-	// Encoded are the messages of Deliveries; nil for one that is to be encoded.
-	Encoded [][]byte
+	// Encoded are the messages of Deliveries; empty for one that is to be encoded.
+	Encoded []Parts
 	// Leaves counts the bytes of memory that gRPC has for frames until it has sent them.
 	Leaves *atomic.Int64
 }
+
+// Parts are the bytes of a message: those that many have, and what follows them, if
+// anything does.
+type Parts struct{ Head, Tail []byte }
 
 // marshal encodes it. Long messages are not copied: gRPC reads them where they are.
 func (r *Response) marshal() (mem.BufferSlice, error) {
@@ -50,9 +54,9 @@ func (r *Response) marshal() (mem.BufferSlice, error) {
 
 // long is the bytes of long messages.
 func (r *Response) long() (n int) {
-	for _, b := range r.Encoded {
-		if len(b) >= longFrom {
-			n += len(b)
+	for _, p := range r.Encoded {
+		if len(p.Head) >= longFrom {
+			n += len(p.Head)
 		}
 	}
 	return n

@@ -8,7 +8,7 @@ import (
 
 type response struct {
 	*pb.AttachResponse
-	encoded [][]byte // messages of the deliveries; nil, or of one: they are to be encoded
+	encoded []Parts // messages of the deliveries; nil, or without a head: they are to be encoded
 }
 
 // restOfResponse is what an AttachResponse has besides outcomes, deliveries and what is settled.
@@ -82,28 +82,28 @@ func (w *writer) outcome(o *pb.Outcome) error {
 	return nil
 }
 
-func sizeDeliveries(deliveries []*pb.Delivery, encoded [][]byte) (n int) {
+func sizeDeliveries(deliveries []*pb.Delivery, encoded []Parts) (n int) {
 	for i, d := range deliveries {
 		n += sizeWith(sizeDelivery(d, at(encoded, i)))
 	}
 	return n
 }
 
-func at(encoded [][]byte, i int) []byte {
+func at(encoded []Parts, i int) Parts {
 	if encoded == nil {
-		return nil
+		return Parts{}
 	}
 	return encoded[i]
 }
 
-func sizeDelivery(d *pb.Delivery, encoded []byte) int {
+func sizeDelivery(d *pb.Delivery, encoded Parts) int {
 	if d == nil {
 		return 0
 	}
 	n := sizeText(d.Listener)
 	switch {
-	case encoded != nil:
-		n += sizeWith(len(encoded))
+	case encoded.Head != nil:
+		n += sizeWith(len(encoded.Head) + len(encoded.Tail))
 	case d.Message != nil:
 		n += sizeWith(Size(d.Message))
 	}
@@ -113,7 +113,7 @@ func sizeDelivery(d *pb.Delivery, encoded []byte) int {
 	return n
 }
 
-func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded [][]byte) error {
+func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded []Parts) error {
 	for i := len(deliveries) - 1; i >= 0; i-- {
 		end := w.end()
 		if err := w.delivery(deliveries[i], at(encoded, i)); err != nil {
@@ -124,7 +124,7 @@ func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded [][]b
 	return nil
 }
 
-func (w *writer) delivery(d *pb.Delivery, encoded []byte) error {
+func (w *writer) delivery(d *pb.Delivery, encoded Parts) error {
 	if d == nil {
 		return nil
 	}
@@ -136,9 +136,10 @@ func (w *writer) delivery(d *pb.Delivery, encoded []byte) error {
 		w.close(3, end)
 	}
 	switch {
-	case encoded != nil:
+	case encoded.Head != nil:
 		end := w.end()
-		w.encoded(encoded)
+		w.raw(encoded.Tail)
+		w.encoded(encoded.Head)
 		w.close(2, end)
 	case d.Message != nil:
 		end := w.end()
@@ -218,7 +219,7 @@ func readDelivery(f frame, data []byte, d *pb.Delivery, listener *string) error 
 
 type listened struct {
 	*pb.ListenResponse
-	encoded [][]byte
+	encoded []Parts
 }
 
 func (l listened) size() int { return sizeDeliveries(l.Deliveries, l.encoded) }

@@ -125,14 +125,14 @@ func TestBytesThatGoOn(t *testing.T) {
 				t.Fatal("nothing came")
 			}
 			got := f.Deliveries[0].Message
-			if (f.Encoded[0] != nil) != c.same {
-				t.Errorf("bytes go on: %v", f.Encoded[0] != nil)
+			if (f.Encoded[0].Head != nil) != c.same {
+				t.Errorf("bytes go on: %v", f.Encoded[0].Head != nil)
 			}
 			if want := 1; string(got.Origin) != "x" || got.Number != uint64(want) {
 				t.Errorf("got %v", got)
 			}
 			var read pb.Message
-			if err := codec.Unmarshal(f.Encoded[0], &read); c.same && (err != nil || read.Id != got.Id || string(read.Origin) != "x" || read.Number != 1) {
+			if err := codec.Unmarshal(f.Encoded[0].Head, &read); c.same && (err != nil || read.Id != got.Id || string(read.Origin) != "x" || read.Number != 1) {
 				t.Errorf("%v: the bytes are those of %v", err, &read)
 			}
 		})
