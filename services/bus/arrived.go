@@ -63,24 +63,32 @@ func (t *arrived) first(p *post) bool {
 	return false
 }
 
-// over settles with a post those that came with the same message. One that is refused
-// has not been handed over: a repetition of it is no duplicate.
-func (t *arrived) over(p *post, err error) {
+// over settles with posts those that came with the same messages.
+func (t *arrived) over(err error, posts ...*post) {
+	var also []*post
+	t.mu.Lock()
+	for _, p := range posts {
+		also = append(also, t.end(p, err)...)
+	}
+	t.mu.Unlock()
+	for _, q := range also {
+		q.end(err)
+	}
+}
+
+// end notes that a post is over, and gives those that came with the same message. One
+// that is refused has not been handed over: a repetition of it is no duplicate.
+func (t *arrived) end(p *post, err error) (also []*post) {
 	if p.m.Number == 0 || len(p.m.Origin) == 0 {
-		return
+		return nil
 	}
 	key := keyOf(p.m)
-	t.mu.Lock()
 	if t.open[key] == p {
 		delete(t.open, key)
 		if err != nil && !t.marks.Forget(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
 			t.refused.put(key.clone(), err)
 		}
 	}
-	also := p.also
-	p.also = nil
-	t.mu.Unlock()
-	for _, q := range also {
-		q.end(err)
-	}
+	also, p.also = p.also, nil
+	return also
 }

@@ -62,7 +62,13 @@ func (a *arrival) settled(p *post, err error) {
 		code, description = int32(f.Code), f.Description //nolint:gosec // three digits
 	}
 	a.in.dealt(a.sequence, code, description)
-	a.in.flows.seen.over(p, err)
+	a.in.flows.seen.over(err, p)
+}
+
+// settledAll is settled of posts of the flow that were dealt with.
+func (in *inflow) settledAll(posts []*post) {
+	in.dealtAll(posts)
+	in.flows.seen.over(nil, posts...)
 }
 
 // arrive takes what a stub had from another bus: acks, news about the way, and
@@ -158,13 +164,14 @@ func (f *flows) belongs(out *outflow, runtime string) bool {
 
 // data takes a message of a flow.
 func (f *flows) data(p *post) {
-	in := f.in(p.m.Flow)
+	now := time.Now()
+	in := f.in(p.m.Flow, now)
 	if in == nil {
 		return // it is over, or there are too many: its bus keeps it
 	}
 	in.order.Lock()
 	defer in.order.Unlock()
-	in.receive(p)
+	in.receive(p, now)
 	for _, d := range in.turn {
 		in.handOn(d)
 	}
@@ -172,8 +179,8 @@ func (f *flows) data(p *post) {
 }
 
 // in finds a flow, and makes it. One of a newer bus ends all of those before.
-func (f *flows) in(fl *pb.Flow) *inflow {
-	if in := f.known(fl, time.Now()); in != nil {
+func (f *flows) in(fl *pb.Flow, now time.Time) *inflow {
+	if in := f.known(fl, now); in != nil {
 		return in
 	}
 	f.mu.Lock()
@@ -308,14 +315,13 @@ func (f *flows) newIn(rm *remoteRuntime, fl *pb.Flow) *inflow {
 }
 
 // receive puts what is in order by now into turn.
-func (in *inflow) receive(p *post) {
+func (in *inflow) receive(p *post, now time.Time) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.turn = in.turn[:0]
 	if in.closed {
 		return
 	}
-	now := time.Now()
 	in.used = now
 	fl := p.m.Flow
 	place, value := flow.Place{Sequence: fl.Sequence, Base: fl.Base, After: fl.After}, any(p)
@@ -389,13 +395,28 @@ func (in *inflow) dealt(sequence uint64, code int32, description string) {
 	in.plan(now)
 }
 
+// dealtAll is dealt of posts of the flow.
+func (in *inflow) dealtAll(posts []*post) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := time.Now()
+	in.used = now
+	for _, p := range posts {
+		in.receiver.Dealt(now, p.by.(*arrival).sequence, int32(fault.OK), "")
+	}
+	in.count()
+	in.plan(now)
+}
+
 // plan sets the timer for the next ack.
 func (in *inflow) plan(now time.Time) {
 	at, ok := in.receiver.AckDue()
 	if !ok || in.closed {
 		return
 	}
-	in.remote.unsaid.Store(in)
+	if in.remote.unsaid.Load() != in {
+		in.remote.unsaid.Store(in)
+	}
 	if in.due.IsZero() || at.Before(in.due) {
 		in.due = at
 		if in.timer == nil {

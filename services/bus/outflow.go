@@ -418,17 +418,17 @@ func (o *outflow) carryOut(settled []flow.Settled, accepted []*post) {
 			b.settle(p, err)
 		}
 	}
+	done := make([]*post, 0, len(settled))
 	for _, s := range settled {
-		p := s.Value.(*post)
-		switch {
+		switch p := s.Value.(*post); {
+		case !p.dealt():
 		case s.Code >= int32(fault.BadRequest):
-			if p.dealt() {
-				b.refuseRemotely(p, refuse(reasonRemote, fault.Code(s.Code), "%s", s.Description))
-			}
-		case p.dealt():
-			b.finish(p)
+			b.refuseRemotely(p, refuse(reasonRemote, fault.Code(s.Code), "%s", s.Description))
+		default:
+			done = append(done, p)
 		}
 	}
+	b.finishAll(done)
 }
 
 func (o *outflow) empty() bool {
