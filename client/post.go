@@ -37,14 +37,16 @@ func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error
 	return b.out.post(ctx, &p)
 }
 
-// Carry is Send of a message that a stub passes on as it came, valid and with an id: its
-// bytes go on as they are, and say besides that it came in via the stub.
+// Carry is Send of a message that came from outside via a stub, which has found it valid
+// and says so of it. Its bytes go on as they are, where they are known.
 func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...PostOption) error {
+	p := posting{answers: message.IsResponse(m.Message)}
 	if m.Encoded == nil || m.Message.Via != "" {
 		m.Message.Via = via
-		return b.Send(ctx, m.Message, opts...)
+		p.content = codec.NewContent(m.Message, nil, ingressOf(opts))
+	} else {
+		p.content = codec.NewCarried(m, via, ingressOf(opts))
 	}
-	p := posting{content: codec.NewCarried(m, via, ingressOf(opts)), answers: message.IsResponse(m.Message)}
 	if p.content.MessageSize() > message.MaxSize { // it would end the stream
 		return message.LargerThan(m.Message)
 	}
