@@ -118,6 +118,24 @@ func TestAnyOutage(t *testing.T) {
 	})
 }
 
+// A long message lets short ones wait longer. When it is given up, so are they.
+func TestAllThatIsDueIsGivenUp(t *testing.T) {
+	l := small()
+	l.Patience = 20 * time.Second
+	w := newWorld(l, t.Fatalf)
+	w.stuffed = Both
+	w.sender.Ready(0)
+	for _, size := range []int{1500, 100, 100, 100} {
+		w.post("a", size, 0)
+	}
+	w.post("b", 100, 0) // no way takes it before one of the others is received
+	w.advance(100 * time.Millisecond)
+	w.setPaths(Paths{Relay: true})
+	w.advance(20 * time.Second)
+	w.heal()
+	w.judge()
+}
+
 // Nor when it is found out on the way whether the peer knows flows: what goes plain
 // is said to, and the rest is as ever.
 func TestAnyPeer(t *testing.T) {

@@ -119,10 +119,11 @@ func (s *Sender) Tick(now time.Time) []Settled {
 	return s.settled
 }
 
-// giveUp settles what has had its time; of a kind, in the order of the flow.
+// giveUp settles what has had its time; of a kind, in the order of the flow. Long ones
+// first: a short one may wait because a long one is under way.
 func (s *Sender) giveUp(at time.Duration) {
 	before := len(s.settled)
-	for kind := range kinds {
+	for kind := kinds - 1; kind >= 0; kind-- {
 		marked := &s.kept.marks[missing+kind]
 		for pos := marked.next(0); pos >= 0 && s.patientUntil(pos) <= at; pos = marked.next(pos + 1) {
 			s.settle(s.kept.slots[pos].item, s.tooLong())
