@@ -5,6 +5,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -12,20 +13,28 @@ import (
 // the bus has the listener. One attachment listens to an address once, and leads
 // it once to each target; 409 otherwise.
 func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...ListenOption) (*Listener, error) {
-	var named NamedHandler
+	var handle func(context.Context, *delivery)
 	if h != nil {
-		named = func(ctx context.Context, _ string, m *pb.Message) { h(ctx, m) }
+		handle = func(ctx context.Context, d *delivery) { h(ctx, d.Message) }
 	}
-	return b.listen(ctx, address, named, opts)
+	return b.listen(ctx, address, handle, opts)
+}
+
+// ListenCarried is Listen for a stub, which passes messages on: h gets each with its
+// bytes, where they are known.
+func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.Context, codec.Carried), opts ...ListenOption) (*Listener, error) {
+	return b.listen(ctx, address, func(ctx context.Context, d *delivery) {
+		h(ctx, codec.Carried{Message: d.Message, Encoded: d.Encoded})
+	}, opts)
 }
 
 // ListenAll calls h for each message that is led to this attachment under a
 // name that none of its listeners has.
 func (b *Bus) ListenAll(ctx context.Context, h NamedHandler, opts ...ListenOption) (*Listener, error) {
-	return b.listen(ctx, "*", h, opts)
+	return b.listen(ctx, "*", func(ctx context.Context, d *delivery) { h(ctx, d.Listener, d.Message) }, opts)
 }
 
-func (b *Bus) listen(ctx context.Context, address string, h NamedHandler, opts []ListenOption) (*Listener, error) {
+func (b *Bus) listen(ctx context.Context, address string, h func(context.Context, *delivery), opts []ListenOption) (*Listener, error) {
 	l := &Listener{
 		bus: b, address: address, handle: h, window: b.cfg.Limits.Window,
 		wake: make(chan struct{}, 1),

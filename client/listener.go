@@ -26,7 +26,7 @@ type Listener struct {
 	leadsTo string
 	window  int
 	led     bool // another component leads the address here; the bus is not told
-	handle  NamedHandler
+	handle  func(context.Context, *delivery)
 
 	placed  bool  // the stream that is up has been told; guarded by bus.mu
 	refused error // what it said to that; guarded by bus.mu
@@ -165,7 +165,7 @@ func (l *Listener) run(ctx context.Context) {
 			}
 			d := &batch[i]
 			if !d.again {
-				l.handle(ctx, d.Listener, d.Message) // the message is the handler's to change
+				l.handle(ctx, d) // the message is the handler's to change
 			}
 			if l.abandoned {
 				return

@@ -37,6 +37,31 @@ func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error
 	return b.out.post(ctx, &p)
 }
 
+// Carry is Send of a message that came from outside via a stub, which has found it valid
+// and says so of it. Its bytes go on as they are, where they are known.
+func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...PostOption) error {
+	p := posting{answers: message.IsResponse(m.Message)}
+	if m.Encoded == nil || m.Message.Via != "" {
+		m.Message.Via = via
+		p.content = codec.NewContent(m.Message, nil, ingressOf(opts))
+	} else {
+		p.content = codec.NewCarried(m, via, ingressOf(opts))
+	}
+	if p.content.MessageSize() > message.MaxSize { // it would end the stream
+		return message.LargerThan(m.Message)
+	}
+	return b.out.post(ctx, &p)
+}
+
+func ingressOf(opts []PostOption) (ingress *pb.Ingress) {
+	for _, o := range opts {
+		if o.ingress != nil {
+			ingress = o.ingress
+		}
+	}
+	return ingress
+}
+
 // Post hands a message to the bus, and waits until a listener or a stub has it
 // in its queue, or with Delivered, until it has arrived. A refusal is a fault
 // (404, 403, 413, 429, …). When ctx ends after the message has left, the fault
@@ -119,11 +144,7 @@ func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, e
 	if m == nil {
 		return p, fault.New(fault.BadRequest, "message is missing")
 	}
-	var ingress *pb.Ingress
 	for _, o := range opts {
-		if o.ingress != nil {
-			ingress = o.ingress
-		}
 		if o.delivered {
 			p.wait = pb.Wait_WAIT_DELIVERED
 		}
@@ -134,7 +155,7 @@ func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, e
 	if m.Id == "" {
 		id = b.ids.next(id)
 	}
-	p.content, p.answers = codec.NewContent(m, id, ingress), message.IsResponse(m)
+	p.content, p.answers = codec.NewContent(m, id, ingressOf(opts)), message.IsResponse(m)
 	if p.content.MessageSize() > message.MaxSize { // it would end the stream
 		return p, message.LargerThan(m)
 	}

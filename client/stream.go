@@ -41,7 +41,7 @@ func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) (lasted time.Dur
 	if err != nil {
 		return 0, err
 	}
-	s := &stream{writer: writer{stream: call}, bus: b, placing: map[uint64]*Listener{}}
+	s := &stream{writer: writer{stream: call}, bus: b, in: codec.Received{Whole: isStub(b.cfg.Component)}, placing: map[uint64]*Listener{}}
 	defer b.broke()
 	if err := s.hello(); err != nil {
 		return 0, err

@@ -21,6 +21,9 @@ type Content struct {
 	ingress *pb.Ingress
 	inner   int // bytes of the message
 	size    int
+
+	encoded []byte // of a message that is passed on as it came
+	via     string // what it gets then
 }
 
 // NewContent measures a post of a message. id is for one that has none; ingress may be
@@ -31,6 +34,17 @@ func NewContent(m *pb.Message, id []byte, ingress *pb.Ingress) Content {
 		c.id = id
 		c.inner += sizeLong(len(id))
 	}
+	c.size = sizeWith(c.inner)
+	if ingress != nil {
+		c.size += sizeWith(sizeText(ingress.RemoteRuntimeUrl))
+	}
+	return c
+}
+
+// NewCarried is NewContent of a message whose bytes are known, and which has no via: it
+// gets one.
+func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
+	c := Content{message: m.Message, ingress: ingress, encoded: m.Encoded, via: via, inner: len(m.Encoded) + sizeText(via)}
 	c.size = sizeWith(c.inner)
 	if ingress != nil {
 		c.size += sizeWith(sizeText(ingress.RemoteRuntimeUrl))
@@ -49,14 +63,27 @@ func (c *Content) MessageSize() int { return c.inner }
 
 // Encode fills b, which has Size bytes.
 func (c *Content) Encode(b []byte) (err error) {
-	w := writer{b, len(b)}
+	w := writer{b: b, at: len(b)}
 	defer w.fits(&err)
 	if c.ingress != nil {
-		end := w.at
+		end := w.end()
 		w.text(1, c.ingress.RemoteRuntimeUrl)
 		w.close(5, end)
 	}
-	end := w.at
+	end := w.end()
+	if err := c.write(&w); err != nil {
+		return err
+	}
+	w.close(2, end)
+	return nil
+}
+
+func (c *Content) write(w *writer) error {
+	if c.encoded != nil {
+		w.raw(c.encoded)
+		w.text(5, c.via) // before the flow, which is mostly the last and is cut off by the bus
+		return nil
+	}
 	if err := w.allButID(c.message); err != nil {
 		return err
 	}
@@ -65,7 +92,6 @@ func (c *Content) Encode(b []byte) (err error) {
 	} else {
 		w.text(1, c.message.Id)
 	}
-	w.close(2, end)
 	return nil
 }
 

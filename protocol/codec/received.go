@@ -2,7 +2,6 @@ package codec
 
 import (
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
@@ -15,16 +14,20 @@ type Received struct {
 	Outcomes   []*pb.Outcome
 	Deliveries []Delivered
 	Settled    []Range
+	// Whole is for who passes messages on: each has a copy of its bytes, and shares it.
+	Whole bool
 
 	known known
 	arena arena
 }
 
-// Delivered is a delivery, with the size in bytes that its message had.
+// Delivered is a delivery, with the size in bytes that its message had, and its bytes, if
+// they are kept.
 type Delivered struct {
 	Listener string
 	Message  *pb.Message
 	Size     int
+	Encoded  []byte
 }
 
 // Range is pb.Range.
@@ -32,23 +35,9 @@ type Range struct{ First, Last uint64 }
 
 // unmarshal reads a frame that gRPC has.
 func (m *Received) unmarshal(data mem.BufferSlice) error {
-	if size := data.Len(); size >= keptFrom && (size > 2*keptFrom || isOne(data, size)) {
-		return m.read(frame{data: data.Materialize()})
-	}
-	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer b.Free()
-	return m.read(frame{data: b.ReadOnlyData(), lent: true})
-}
-
-// isOne tells whether the first field is most of a frame.
-func isOne(data mem.BufferSlice, size int) bool {
-	b := data[0].ReadOnlyData()
-	_, _, n := protowire.ConsumeTag(b)
-	if n < 0 {
-		return false
-	}
-	first, n := protowire.ConsumeVarint(b[n:])
-	return n > 0 && first > uint64(size)/2 //nolint:gosec // a size
+	f, lent := whole(data, 0)
+	defer lent.Free()
+	return m.read(f)
 }
 
 func (m *Received) read(f frame) error {
@@ -64,7 +53,7 @@ func (m *Received) read(f frame) error {
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
 			m.known.copies = &m.arena
-			if !f.lent && len(r.long) >= len(f.data)/2 {
+			if m.Whole || !f.lent && len(r.long) >= len(f.data)/2 {
 				m.known.copies = nil
 			}
 			r.err = m.readDelivery(r.long)
@@ -92,7 +81,7 @@ func (m *Received) end(f frame, r *reader) error {
 	}
 	m.Outcomes, m.Deliveries, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Settled[:0]
 	for _, d := range whole.Deliveries {
-		m.Deliveries = append(m.Deliveries, Delivered{d.GetListener(), d.GetMessage(), Size(d.GetMessage())})
+		m.Deliveries = append(m.Deliveries, Delivered{Listener: d.GetListener(), Message: d.GetMessage(), Size: Size(d.GetMessage())})
 	}
 	for _, s := range whole.Settled {
 		m.Settled = append(m.Settled, Range{s.GetFirst(), s.GetLast()})
@@ -107,6 +96,16 @@ func (m *Received) readSettled(data []byte) error {
 	return err
 }
 
+// listener is the name of a listener, which is no part of the message.
+func (m *Received) listener(r *reader) string {
+	if !m.Whole {
+		return m.known.text(knownListener, r)
+	}
+	name := &m.known.texts[knownListener]
+	*name = r.same(*name)
+	return *name
+}
+
 func (m *Received) readDelivery(data []byte) error {
 	var d Delivered
 	r := reader{b: data}
@@ -114,9 +113,13 @@ func (m *Received) readDelivery(data []byte) error {
 	for r.next() {
 		switch {
 		case r.tag == tag(1, bytes):
-			d.Listener = m.known.text(knownListener, &r)
+			d.Listener = m.listener(&r)
 		case r.tag == tag(2, bytes) && d.Message == nil:
 			d.Message, d.Size = m.arena.message(), len(r.long)
+			if m.Whole {
+				r.long = m.arena.clone(r.long, 0)
+				d.Encoded = r.long
+			}
 			r.err = readMessage(r.long, d.Message, &m.known)
 		case r.tag == tag(2, bytes):
 			r.odd = true
@@ -128,7 +131,7 @@ func (m *Received) readDelivery(data []byte) error {
 		var whole pb.Delivery
 		r.err = r.end(data, &whole)
 		if r.odd {
-			d = Delivered{whole.Listener, whole.Message, Size(whole.Message)}
+			d = Delivered{Listener: whole.Listener, Message: whole.Message, Size: Size(whole.Message)}
 		}
 	}
 	m.Deliveries = append(m.Deliveries, d)

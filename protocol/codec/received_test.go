@@ -193,3 +193,26 @@ func BenchmarkReceived(b *testing.B) {
 		}
 	}
 }
+
+// Who passes messages on has their bytes, whatever becomes of the frame.
+func TestReceivedWhole(t *testing.T) {
+	m := &pb.Message{Id: "1", Type: "ping", From: "a", To: "b", Body: []byte(`{"value":1}`)}
+	encoded, err := Append(nil, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame, err := proto.Marshal(&pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "l", Message: m}, {Listener: "l", Message: m}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Received{Whole: true}
+	if err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}); err != nil || len(got.Deliveries) != 2 {
+		t.Fatalf("%d deliveries, %v", len(got.Deliveries), err)
+	}
+	clear(frame)
+	for _, d := range got.Deliveries {
+		if d.Listener != "l" || !proto.Equal(d.Message, m) || string(d.Encoded) != string(encoded) || d.Size != len(encoded) {
+			t.Errorf("got %v", d)
+		}
+	}
+}

@@ -8,7 +8,7 @@ import (
 
 type response struct {
 	*pb.AttachResponse
-	encoded [][]byte // messages of the deliveries; nil, or of one: they are to be encoded
+	encoded []Parts // messages of the deliveries; nil, or without a head: they are to be encoded
 }
 
 // restOfResponse is what an AttachResponse has besides outcomes, deliveries and what is settled.
@@ -32,7 +32,7 @@ func (r response) size() int {
 
 func (r response) write(w *writer) error {
 	for i := len(r.Settled) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		w.settled(r.Settled[i])
 		w.close(4, end)
 	}
@@ -43,7 +43,7 @@ func (r response) write(w *writer) error {
 		return err
 	}
 	for i := len(r.Outcomes) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		if err := w.outcome(r.Outcomes[i]); err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (w *writer) outcome(o *pb.Outcome) error {
 	}
 	w.text(5, o.Field)
 	if o.Response != nil {
-		end := w.at
+		end := w.end()
 		if err := w.message(o.Response); err != nil {
 			return err
 		}
@@ -82,28 +82,28 @@ func (w *writer) outcome(o *pb.Outcome) error {
 	return nil
 }
 
-func sizeDeliveries(deliveries []*pb.Delivery, encoded [][]byte) (n int) {
+func sizeDeliveries(deliveries []*pb.Delivery, encoded []Parts) (n int) {
 	for i, d := range deliveries {
 		n += sizeWith(sizeDelivery(d, at(encoded, i)))
 	}
 	return n
 }
 
-func at(encoded [][]byte, i int) []byte {
+func at(encoded []Parts, i int) Parts {
 	if encoded == nil {
-		return nil
+		return Parts{}
 	}
 	return encoded[i]
 }
 
-func sizeDelivery(d *pb.Delivery, encoded []byte) int {
+func sizeDelivery(d *pb.Delivery, encoded Parts) int {
 	if d == nil {
 		return 0
 	}
 	n := sizeText(d.Listener)
 	switch {
-	case encoded != nil:
-		n += sizeWith(len(encoded))
+	case encoded.Head != nil:
+		n += sizeWith(len(encoded.Head) + len(encoded.Tail))
 	case d.Message != nil:
 		n += sizeWith(Size(d.Message))
 	}
@@ -113,9 +113,9 @@ func sizeDelivery(d *pb.Delivery, encoded []byte) int {
 	return n
 }
 
-func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded [][]byte) error {
+func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded []Parts) error {
 	for i := len(deliveries) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		if err := w.delivery(deliveries[i], at(encoded, i)); err != nil {
 			return err
 		}
@@ -124,24 +124,25 @@ func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded [][]b
 	return nil
 }
 
-func (w *writer) delivery(d *pb.Delivery, encoded []byte) error {
+func (w *writer) delivery(d *pb.Delivery, encoded Parts) error {
 	if d == nil {
 		return nil
 	}
 	if d.From != nil {
-		end := w.at
+		end := w.end()
 		if err := w.rest(d.From); err != nil {
 			return err
 		}
 		w.close(3, end)
 	}
 	switch {
-	case encoded != nil:
-		end := w.at
-		w.raw(encoded)
+	case encoded.Head != nil:
+		end := w.end()
+		w.raw(encoded.Tail)
+		w.encoded(encoded.Head)
 		w.close(2, end)
 	case d.Message != nil:
-		end := w.at
+		end := w.end()
 		if err := w.message(d.Message); err != nil {
 			return err
 		}
@@ -218,7 +219,7 @@ func readDelivery(f frame, data []byte, d *pb.Delivery, listener *string) error 
 
 type listened struct {
 	*pb.ListenResponse
-	encoded [][]byte
+	encoded []Parts
 }
 
 func (l listened) size() int { return sizeDeliveries(l.Deliveries, l.encoded) }

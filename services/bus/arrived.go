@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"strings"
 	"sync"
+	"unsafe"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/once"
@@ -25,7 +27,15 @@ type messageKey struct {
 	number           uint64
 }
 
-func keyOf(m *pb.Message) messageKey { return messageKey{m.From, m.To, string(m.Origin), m.Number} }
+// keyOf gives that of a message, whose texts it shares.
+func keyOf(m *pb.Message) messageKey {
+	return messageKey{m.From, m.To, unsafe.String(unsafe.SliceData(m.Origin), len(m.Origin)), m.Number}
+}
+
+// clone is for who keeps it longer than the message.
+func (k messageKey) clone() messageKey {
+	return messageKey{strings.Clone(k.from), strings.Clone(k.to), strings.Clone(k.origin), k.number}
+}
 
 // first tells whether a post is the first with its message. Another one shares the
 // fate of the first: it is settled when and as that is.
@@ -33,43 +43,52 @@ func (t *arrived) first(p *post) bool {
 	if p.m.Number == 0 || len(p.m.Origin) == 0 {
 		return true
 	}
+	key := keyOf(p.m)
 	t.mu.Lock()
-	seen := t.marks.Seen(p.m.From, p.m.To, p.m.Origin, p.m.Number)
-	before := t.open[keyOf(p.m)]
-	why, _ := t.refused.get(keyOf(p.m))
-	if seen {
-		p.trail.tally = nil // counted with the first
+	if !t.marks.Seen(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
+		t.open[key] = p
+		t.mu.Unlock()
+		return true
 	}
-	switch {
-	case !seen:
-		t.open[keyOf(p.m)] = p
-	case before != nil:
+	p.trail.tally = nil // counted with the first
+	before := t.open[key]
+	why, _ := t.refused.get(key)
+	if before != nil {
 		before.also = append(before.also, p)
 	}
 	t.mu.Unlock()
-	if seen && before == nil {
+	if before == nil {
 		p.end(why)
 	}
-	return !seen
+	return false
 }
 
-// over settles with a post those that came with the same message. One that is refused
-// has not been handed over: a repetition of it is no duplicate.
-func (t *arrived) over(p *post, err error) {
-	if p.m.Number == 0 || len(p.m.Origin) == 0 {
-		return
-	}
+// over settles with posts those that came with the same messages.
+func (t *arrived) over(err error, posts ...*post) {
+	var also []*post
 	t.mu.Lock()
-	if t.open[keyOf(p.m)] == p {
-		delete(t.open, keyOf(p.m))
-		if err != nil && !t.marks.Forget(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
-			t.refused.put(keyOf(p.m), err)
-		}
+	for _, p := range posts {
+		also = append(also, t.end(p, err)...)
 	}
-	also := p.also
-	p.also = nil
 	t.mu.Unlock()
 	for _, q := range also {
 		q.end(err)
 	}
+}
+
+// end notes that a post is over, and gives those that came with the same message. One
+// that is refused has not been handed over: a repetition of it is no duplicate.
+func (t *arrived) end(p *post, err error) (also []*post) {
+	if p.m.Number == 0 || len(p.m.Origin) == 0 {
+		return nil
+	}
+	key := keyOf(p.m)
+	if t.open[key] == p {
+		delete(t.open, key)
+		if err != nil && !t.marks.Forget(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
+			t.refused.put(key.clone(), err)
+		}
+	}
+	also, p.also = p.also, nil
+	return also
 }

@@ -309,7 +309,7 @@ func (f *outgoing) clear() {
 }
 
 // add puts a delivery into the frame. Its message is encoded already, or not (nil).
-func (f *outgoing) add(encoded []byte) *pb.Delivery {
+func (f *outgoing) add(encoded codec.Parts) *pb.Delivery {
 	if f.places == nil {
 		f.places = make([]pb.Delivery, message.MaxFrames)
 	}

@@ -1,14 +1,19 @@
 package bus
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
-// burst gathers the streams that get something while one frame of a stream is taken, so
-// that each is written to once, at the end of it: by the reader itself, where that cannot
-// make it wait, or by the stream's writer (turn.go). A nil burst gathers nothing.
+// burst gathers the flows and the streams that get something while one frame of a stream
+// is taken, so that each is looked at and written to once, at the end of it: by the reader
+// itself, where that cannot make it wait, or by the stream's writer (turn.go). A nil burst
+// gathers nothing.
 type burst struct {
 	mu      sync.Mutex
 	open    bool
 	streams []*stream
+	flows   []*outflow
 }
 
 // begin has the streams gathered that add is told from now on.
@@ -29,23 +34,37 @@ func (b *burst) add(s *stream) bool {
 	if !b.open {
 		return false
 	}
-	for _, has := range b.streams {
-		if has == s {
-			return true
-		}
-	}
-	if len(b.streams) == burstStreams {
+	return gather(&b.streams, s)
+}
+
+// addFlow is add of a flow that something was offered to.
+func (b *burst) addFlow(o *outflow) bool {
+	if b == nil {
 		return false
 	}
-	b.streams = append(b.streams, s)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open && gather(&b.flows, o)
+}
+
+// gather adds one that is not there; false when there are too many.
+func gather[T comparable](all *[]T, one T) bool {
+	if slices.Contains(*all, one) {
+		return true
+	}
+	if len(*all) == burstStreams {
+		return false
+	}
+	*all = append(*all, one)
 	return true
 }
 
 // burstStreams is how many are gathered: the posts of a frame mostly go to few.
 const burstStreams = 8
 
-// end has the streams written to that were gathered.
+// end sends what is due in the flows, and has the streams written to.
 func (b *burst) end() {
+	b.pump()
 	b.mu.Lock()
 	b.open = false
 	streams := b.streams
@@ -55,4 +74,24 @@ func (b *burst) end() {
 	}
 	clear(streams)
 	b.streams = streams[:0]
+}
+
+// pump sends what is due in the flows that were gathered, while streams still are.
+func (b *burst) pump() {
+	b.mu.Lock()
+	flows := b.flows
+	b.flows = nil
+	b.mu.Unlock()
+	if flows == nil {
+		return
+	}
+	for _, o := range flows {
+		o.pump()
+	}
+	clear(flows)
+	b.mu.Lock()
+	if b.flows == nil {
+		b.flows = flows[:0]
+	}
+	b.mu.Unlock()
 }

@@ -207,9 +207,9 @@ func (in *inbox) send(t *taking) {
 	in.bytes -= p.size
 	in.stream.queued -= p.cost()
 	m, h := in.hand(p)
-	encoded := p.encoded
+	encoded := codec.Parts{Head: p.encoded, Tail: p.tail}
 	if m != p.m {
-		encoded = nil
+		encoded = codec.Parts{}
 	}
 	d := t.frame.add(encoded)
 	if in.window != unlimited {

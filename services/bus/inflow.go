@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +24,9 @@ type inflow struct {
 
 	lastSource lastSource // of its messages
 
-	order sync.Mutex // held while messages are handed on
+	order sync.Mutex      // held while messages are handed on
+	turn  []flow.Delivery // these; guarded by order
+	spare []arrivedPost   // posts that are made; guarded by order
 
 	mu       sync.Mutex
 	receiver *flow.Receiver
@@ -44,18 +45,30 @@ type arrival struct {
 	via      pb.Component
 }
 
-func (a arrival) component() pb.Component   { return a.via }
-func (arrival) outcome(*pb.Outcome, *burst) {}
-func (arrival) charge(int)                  {}
-func (arrival) sendBack(*post, ...string)   {}
-func (a arrival) settled(p *post, err error) {
+// arrivedPost is a message of a flow that goes on, with its poster.
+type arrivedPost struct {
+	post post
+	by   arrival
+}
+
+func (a *arrival) component() pb.Component   { return a.via }
+func (*arrival) outcome(*pb.Outcome, *burst) {}
+func (*arrival) charge(int)                  {}
+func (*arrival) sendBack(*post, ...string)   {}
+func (a *arrival) settled(p *post, err error) {
 	code, description := int32(fault.OK), ""
 	if err != nil {
 		f := fault.From(err)
 		code, description = int32(f.Code), f.Description //nolint:gosec // three digits
 	}
 	a.in.dealt(a.sequence, code, description)
-	a.in.flows.seen.over(p, err)
+	a.in.flows.seen.over(err, p)
+}
+
+// settledAll is settled of posts of the flow that were dealt with.
+func (in *inflow) settledAll(posts []*post) {
+	in.dealtAll(posts)
+	in.flows.seen.over(nil, posts...)
 }
 
 // arrive takes what a stub had from another bus: acks, news about the way, and
@@ -151,19 +164,25 @@ func (f *flows) belongs(out *outflow, runtime string) bool {
 
 // data takes a message of a flow.
 func (f *flows) data(p *post) {
-	in := f.in(p.m.Flow)
+	now := time.Now()
+	in := f.in(p.m.Flow, now)
 	if in == nil {
 		return // it is over, or there are too many: its bus keeps it
 	}
 	in.order.Lock()
 	defer in.order.Unlock()
-	for _, d := range in.receive(p) {
+	in.receive(p, now)
+	for _, d := range in.turn {
 		in.handOn(d)
 	}
+	clear(in.turn)
 }
 
 // in finds a flow, and makes it. One of a newer bus ends all of those before.
-func (f *flows) in(fl *pb.Flow) *inflow {
+func (f *flows) in(fl *pb.Flow, now time.Time) *inflow {
+	if in := f.known(fl, now); in != nil {
+		return in
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rm := f.remoteOf(fl.Runtime)
@@ -182,6 +201,28 @@ func (f *flows) in(fl *pb.Flow) *inflow {
 	}
 	return in
 }
+
+// known gives a flow that is there, and goes on as it was; nil when it has to be looked
+// at more closely, which is due now and then anyway.
+func (f *flows) known(fl *pb.Flow, now time.Time) *inflow {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	rm := f.remotes[fl.Runtime]
+	if rm == nil {
+		return nil
+	}
+	in := rm.in[fl.Id]
+	if in == nil || in.id.Epoch != fl.Epoch || in.replica != fl.Replica || fl.Receiver > in.self && fl.Receiver < latest {
+		return nil
+	}
+	if b := rm.buses[fl.Replica]; b.epoch != fl.Epoch || now.Sub(b.heard) > heardEvery {
+		return nil
+	}
+	return in
+}
+
+// heardEvery is how often it is noted when something came last: idleTime is far longer.
+const heardEvery = time.Second
 
 // latest is the latest receiver that is believed to have been there.
 const latest = 1 << 63
@@ -273,14 +314,14 @@ func (f *flows) newIn(rm *remoteRuntime, fl *pb.Flow) *inflow {
 	return in
 }
 
-// receive gives what is in order by now.
-func (in *inflow) receive(p *post) []flow.Delivery {
+// receive puts what is in order by now into turn.
+func (in *inflow) receive(p *post, now time.Time) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.turn = in.turn[:0]
 	if in.closed {
-		return nil
+		return
 	}
-	now := time.Now()
 	in.used = now
 	fl := p.m.Flow
 	place, value := flow.Place{Sequence: fl.Sequence, Base: fl.Base, After: fl.After}, any(p)
@@ -291,9 +332,9 @@ func (in *inflow) receive(p *post) []flow.Delivery {
 		place, value = flow.Place{Base: fl.Base}, nil
 	}
 	turn, _ := in.receiver.Receive(now, place, p.cost(), value)
+	in.turn = append(in.turn, turn...)
 	in.count()
 	in.plan(now)
-	return slices.Clone(turn)
 }
 
 // room tells whether a flow may hold one more message: no more than it leaves free
@@ -314,17 +355,30 @@ func (in *inflow) count() {
 	in.counted = now
 }
 
-// handOn sends a message the rest of its way.
+// handOn sends a message the rest of its way. It is its post's no more.
 func (in *inflow) handOn(d flow.Delivery) {
 	b, p := in.flows.bus, d.Value.(*post)
-	m := message.Share(p.m)
-	m.Flow = nil
-	q := newPost(arrival{in, d.Sequence, p.by.component()}, m)
+	q := in.post(arrival{in, d.Sequence, p.by.component()})
+	q.m, q.encoded = p.m, codec.WithoutFlow(p.encoded)
+	q.m.Flow = nil
 	q.ingress, q.flowing, q.burst = p.ingress, true, p.burst
 	q.measure()
 	b.begin(q)
 	q.trail.tally = b.metrics.tally
 	b.verify(q)
+}
+
+// post makes the post of a message that goes on. A few are made together, as those of a
+// stream are.
+func (in *inflow) post(by arrival) *post {
+	if len(in.spare) == 0 {
+		in.spare = make([]arrivedPost, postsTogether)
+	}
+	made := &in.spare[0]
+	in.spare = in.spare[1:]
+	made.by = by
+	made.post.by = &made.by
+	return &made.post
 }
 
 // dealt notes what became of a message.
@@ -341,13 +395,28 @@ func (in *inflow) dealt(sequence uint64, code int32, description string) {
 	in.plan(now)
 }
 
+// dealtAll is dealt of posts of the flow.
+func (in *inflow) dealtAll(posts []*post) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := time.Now()
+	in.used = now
+	for _, p := range posts {
+		in.receiver.Dealt(now, p.by.(*arrival).sequence, int32(fault.OK), "")
+	}
+	in.count()
+	in.plan(now)
+}
+
 // plan sets the timer for the next ack.
 func (in *inflow) plan(now time.Time) {
 	at, ok := in.receiver.AckDue()
 	if !ok || in.closed {
 		return
 	}
-	in.remote.unsaid.Store(in)
+	if in.remote.unsaid.Load() != in {
+		in.remote.unsaid.Store(in)
+	}
 	if in.due.IsZero() || at.Before(in.due) {
 		in.due = at
 		if in.timer == nil {
@@ -378,7 +447,10 @@ func (in *inflow) ack() {
 
 // along gives the ack that is due soon, for a message that goes to that bus anyway; nil
 // when there is none. The flow of that message may be locked.
-func (rm *remoteRuntime) along(now time.Time) []*pb.FlowAck {
+func (rm *remoteRuntime) along() []*pb.FlowAck {
+	if rm.unsaid.Load() == nil {
+		return nil
+	}
 	in := rm.unsaid.Swap(nil)
 	if in == nil {
 		return nil
@@ -388,6 +460,7 @@ func (rm *remoteRuntime) along(now time.Time) []*pb.FlowAck {
 	if in.closed {
 		return nil
 	}
+	now := time.Now()
 	a := in.receiver.Along(now)
 	if a == nil {
 		return nil

@@ -31,6 +31,10 @@ type outflow struct {
 
 	mu      sync.Mutex
 	sender  *flow.Sender
+	spare   []post         // transmissions that are made
+	tails   []byte         // memory for those of transmissions
+	name    codec.FlowName // what all of these begin with; nil before it is needed
+	lane    lane           // of the last post
 	waiting fifo[waiting]
 	blocked map[string]int // of these, by address
 	patience,
@@ -68,7 +72,7 @@ func (o *outflow) offer(p *post) (taken bool, err error) {
 	now := time.Now()
 	o.used = now
 	if o.blocked[p.m.To] == 0 {
-		if o.sender.Post(now, item(p)) {
+		if o.sender.Post(now, o.item(p)) {
 			return true, nil
 		}
 	}
@@ -86,8 +90,20 @@ func (o *outflow) offer(p *post) (taken bool, err error) {
 
 func (o *outflow) limits() *Limits { return &o.flows.bus.limits }
 
-func item(p *post) flow.Item {
-	return flow.Item{Address: p.m.To, Lane: p.m.From + "\x00" + p.m.To, Size: p.cost(), Value: p}
+func (o *outflow) item(p *post) flow.Item {
+	return flow.Item{Address: p.m.To, Lane: o.lane.of(p.m), Size: p.cost(), Value: p}
+}
+
+// lane is the name of the lane from one address to another; most posts have that of the
+// one before.
+type lane struct{ from, to, name string }
+
+func (l *lane) of(m *pb.Message) string {
+	if l.from != m.From || l.to != m.To {
+		l.name = m.From + "\x00" + m.To
+		l.from, l.to = l.name[:len(m.From)], l.name[len(m.From)+1:]
+	}
+	return l.name
 }
 
 func (o *outflow) full(to string) error {
@@ -107,8 +123,17 @@ func (o *outflow) arm(t **time.Timer, after time.Duration, f func()) {
 
 // admit lets those in that have room now; of an address, none passes another.
 func (o *outflow) admit(now time.Time) (accepted []*post) {
+	for len(o.blocked) == 1 && o.waiting.len() > 0 { // mostly all are for one
+		p := o.waiting.first().post
+		if !o.sender.Post(now, o.item(p)) {
+			return accepted
+		}
+		o.waiting.pop()
+		o.leave(p)
+		accepted = append(accepted, p)
+	}
 	if o.waiting.len() == 0 {
-		return nil
+		return accepted
 	}
 	stays := map[string]bool{}
 	var left []waiting
@@ -116,7 +141,7 @@ func (o *outflow) admit(now time.Time) (accepted []*post) {
 		w := o.waiting.pop()
 		to := w.post.m.To
 		if !stays[to] {
-			if o.sender.Post(now, item(w.post)) {
+			if o.sender.Post(now, o.item(w.post)) {
 				o.leave(w.post)
 				accepted = append(accepted, w.post)
 				continue
@@ -184,11 +209,7 @@ func (o *outflow) pump() {
 // transmit puts one message into the inboxes of its ways. One that is full tells
 // when it has room again.
 func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
-	p := newPost(itself{}, o.message(tx))
-	p.size = codec.Size(p.m)
-	if q, ok := tx.Value.(*post); ok {
-		p.awaited, p.burst = q.request != nil, q.burst
-	}
+	p := o.transmission(tx)
 	sent := flow.Path(0)
 	for _, way := range []struct {
 		path flow.Path
@@ -208,25 +229,70 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 	o.flows.bus.metrics.transmitted(sent, tx.Again)
 }
 
-// message is what a transmission looks like on the wire.
+// transmission makes what goes into the inboxes: the bytes of a post as they are, and its
+// place in the flow behind them.
+func (o *outflow) transmission(tx flow.Transmission) *post {
+	if len(o.spare) == 0 {
+		o.spare = make([]post, postsTogether)
+	}
+	p := &o.spare[0]
+	o.spare = o.spare[1:]
+	p.by = itself{}
+	q, ok := tx.Value.(*post)
+	if !ok {
+		p.m = o.message(tx)
+		p.size = codec.Size(p.m)
+		return p
+	}
+	p.awaited, p.burst = q.request != nil, q.burst
+	if p.m, p.encoded = q.m, q.encoded; p.encoded == nil {
+		p.encoded, _ = codec.Append(nil, q.m) // it has been measured, and nobody changes it
+	}
+	p.tail = o.tail(tx, len(p.encoded))
+	p.size = len(p.encoded) + len(p.tail)
+	return p
+}
+
+// tailsTogether is the memory for tails that is made at once, in bytes.
+const tailsTogether = 2 << 10
+
+// tail encodes the place of a message of so many bytes, with the acks that go along.
+func (o *outflow) tail(tx flow.Transmission, size int) []byte {
+	if o.name == nil {
+		o.name = codec.NewFlowName(&pb.Flow{
+			Runtime: o.flows.bus.runtimeURL, Epoch: o.id.Epoch, Id: o.id.Number, Replica: o.flows.bus.mesh.name(),
+		})
+	}
+	if most := codec.MaxFlow(o.name); cap(o.tails)-len(o.tails) < most {
+		o.tails = make([]byte, 0, max(tailsTogether, most))
+	}
+	begin := len(o.tails)
+	o.tails = codec.AppendFlow(o.tails, o.name, codec.FlowPlace{
+		Sequence: tx.Sequence, Base: tx.Base, After: tx.After, Receiver: tx.Receiver, Acks: o.acks(size),
+	})
+	return o.tails[begin:len(o.tails):len(o.tails)]
+}
+
+// acks are those that go along with a message of so many bytes.
+func (o *outflow) acks(size int) []*pb.FlowAck {
+	rm := o.remote.Load()
+	if rm == nil || size >= o.limits().Flow.Short { // a long one is longer on its way
+		return nil
+	}
+	return rm.along()
+}
+
+// message is what says a place alone.
 func (o *outflow) message(tx flow.Transmission) *pb.Message {
 	b := o.flows.bus
-	var m *pb.Message
-	if p, ok := tx.Value.(*post); ok {
-		m = message.Share(p.m)
-	} else {
-		m = &pb.Message{Id: flowID, Type: message.FlowType, From: b.own, To: o.address}
-		if rm := o.remote.Load(); rm != nil {
-			m.To = address.Bus(rm.url)
-		}
+	m := &pb.Message{Id: flowID, Type: message.FlowType, From: b.own, To: o.address}
+	if rm := o.remote.Load(); rm != nil {
+		m.To = address.Bus(rm.url)
 	}
 	m.Flow = &pb.Flow{
 		Runtime: b.runtimeURL, Epoch: o.id.Epoch, Id: o.id.Number,
 		Sequence: tx.Sequence, Base: tx.Base, After: tx.After,
-		Replica: b.mesh.name(), Receiver: tx.Receiver,
-	}
-	if rm := o.remote.Load(); rm != nil && codec.Size(m) < o.limits().Flow.Short { // a long one is longer on its way
-		m.Flow.Acks = rm.along(time.Now())
+		Replica: b.mesh.name(), Receiver: tx.Receiver, Acks: o.acks(0),
 	}
 	return m
 }
@@ -352,17 +418,17 @@ func (o *outflow) carryOut(settled []flow.Settled, accepted []*post) {
 			b.settle(p, err)
 		}
 	}
+	done := make([]*post, 0, len(settled))
 	for _, s := range settled {
-		p := s.Value.(*post)
-		switch {
+		switch p := s.Value.(*post); {
+		case !p.dealt():
 		case s.Code >= int32(fault.BadRequest):
-			if p.dealt() {
-				b.refuseRemotely(p, refuse(reasonRemote, fault.Code(s.Code), "%s", s.Description))
-			}
-		case p.dealt():
-			b.finish(p)
+			b.refuseRemotely(p, refuse(reasonRemote, fault.Code(s.Code), "%s", s.Description))
+		default:
+			done = append(done, p)
 		}
 	}
+	b.finishAll(done)
 }
 
 func (o *outflow) empty() bool {

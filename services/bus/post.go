@@ -37,6 +37,7 @@ type poster interface {
 type post struct {
 	m        *pb.Message
 	encoded  []byte // m, as it was read from its stream; nil once it was changed
+	tail     []byte // of a transmission in a flow: the flow, which follows encoded
 	size     int    // bytes of the encoded message, once it is admitted
 	sequence uint64
 	number   uint64 // of the poster's posts; 0 when it does not count them

@@ -166,10 +166,11 @@ func TestANewOwnerIsALaterReceiverThanTheOneBefore(t *testing.T) {
 	a.approveRemote(bob)
 	p := a.peer()
 	m := flowing(1, 7, 1)
-	m.Flow.Receiver = a.bus.flows.epoch + uint64(time.Hour)
+	before := a.bus.flows.epoch + uint64(time.Hour)
+	m.Flow.Receiver = before
 	p.says(m)
-	if got := a.ack(7).GetReceiver(); got <= m.Flow.Receiver {
-		t.Errorf("the receiver is %d, want one after %d", got, m.Flow.Receiver)
+	if got := a.ack(7).GetReceiver(); got <= before {
+		t.Errorf("the receiver is %d, want one after %d", got, before)
 	}
 }
 

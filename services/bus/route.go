@@ -25,7 +25,7 @@ func (t *table) route(p *post) (done bool, err error) {
 		done, err = t.onward(p)
 		t.mu.Unlock()
 	}
-	if w.flow != nil {
+	if w.flow != nil && !p.burst.addFlow(w.flow) {
 		w.flow.pump()
 	}
 	return done, err

@@ -79,10 +79,26 @@ func (b *Bus) finish(p *post) {
 	p.end(nil)
 }
 
+// settler is told together of posts that were dealt with.
+type settler interface{ settledAll(posts []*post) }
+
+// settlerOf gives that of a post; nil when its poster is told of it alone.
+func settlerOf(p *post) settler {
+	switch by := p.by.(type) {
+	case *stream:
+		if p.number > 0 {
+			return by
+		}
+	case *arrival:
+		return by.in
+	}
+	return nil
+}
+
 // finishAll finishes posts of which the last receiver has dealt with them. Those of one
-// stream that follow each other are settled together.
+// stream or flow that follow each other are settled together.
 func (b *Bus) finishAll(posts []*post) {
-	var of *stream
+	var of settler
 	run := posts[:0] // behind what is looked at
 	for _, p := range posts {
 		if p.request != nil {
@@ -91,20 +107,22 @@ func (b *Bus) finishAll(posts []*post) {
 		if p.sequence != 0 {
 			p.tell(outcomeOf(p.sequence, nil))
 		}
-		s, ok := p.by.(*stream)
+		s := settlerOf(p)
 		switch {
 		case !p.close(nil):
 			continue
-		case !ok || p.number == 0:
+		case s == nil:
 			p.by.settled(p, nil)
 			continue
-		case s != of:
+		case s != of && len(run) > 0:
 			of.settledAll(run)
-			of, run = s, run[:0]
+			run = run[:0]
 		}
-		run = append(run, p)
+		of, run = s, append(run, p)
 	}
-	of.settledAll(run)
+	if len(run) > 0 {
+		of.settledAll(run)
+	}
 }
 
 // refuse answers a message with why it is refused. As long as its source has

@@ -39,7 +39,7 @@ func sourceOf(p *post) (k sourceKey, needed bool, err error) {
 // lineOf names the line that a post waits in. What comes in a flow has one for
 // both ways on which it comes: it is in order already, and stays so.
 func lineOf(p *post, k sourceKey) sourceKey {
-	if a, ok := p.by.(arrival); ok {
+	if a, ok := p.by.(*arrival); ok {
 		return sourceKey{from: k.from, remote: a.in.remote.url, node: true}
 	}
 	return k
@@ -74,7 +74,7 @@ func lastSourceOf(p *post) *lastSource {
 	switch by := p.by.(type) {
 	case *stream:
 		return &by.lastSource
-	case arrival:
+	case *arrival:
 		return &by.in.lastSource
 	}
 	return nil

@@ -3,6 +3,8 @@ package bus
 import (
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -125,14 +127,50 @@ func TestBytesThatGoOn(t *testing.T) {
 				t.Fatal("nothing came")
 			}
 			got := f.Deliveries[0].Message
-			if (f.Encoded[0] != nil) != c.same {
-				t.Errorf("bytes go on: %v", f.Encoded[0] != nil)
+			if (f.Encoded[0].Head != nil) != c.same {
+				t.Errorf("bytes go on: %v", f.Encoded[0].Head != nil)
 			}
 			if want := 1; string(got.Origin) != "x" || got.Number != uint64(want) {
 				t.Errorf("got %v", got)
 			}
 			var read pb.Message
-			if err := codec.Unmarshal(f.Encoded[0], &read); c.same && (err != nil || read.Id != got.Id || string(read.Origin) != "x" || read.Number != 1) {
+			if err := codec.Unmarshal(f.Encoded[0].Head, &read); c.same && (err != nil || read.Id != got.Id || string(read.Origin) != "x" || read.Number != 1) {
+				t.Errorf("%v: the bytes are those of %v", err, &read)
+			}
+		})
+	}
+}
+
+// What comes in a flow goes on in the bytes that it came in, without the flow.
+func TestBytesThatComeInAFlow(t *testing.T) {
+	for name, last := range map[string]bool{"the flow is the last of them": true, "it is not": false} {
+		t.Run(name, func(t *testing.T) {
+			a := newAlone(t, Limits{})
+			a.approveRemote(bob)
+			l := a.stream(t, carol, 0)
+			m := flowing(1, 7, 1)
+			m.Via = "stub"
+			if !last {
+				m.Via = ""
+			}
+			bytes, err := codec.Append(nil, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !last {
+				bytes = append(bytes, 5<<3|2, 4, 's', 't', 'u', 'b')
+				m.Via = "stub"
+			}
+			stub := newStream(a.bus, "stub", pb.Component_COMPONENT_P2P_STUB)
+			stub.post(&pb.Post{Message: m, Ingress: &pb.Ingress{RemoteRuntimeUrl: remote}}, bytes)
+			f, _ := l.take()
+			if len(f.GetDeliveries()) != 1 || f.Deliveries[0].Message.Flow != nil {
+				t.Fatalf("got %v", f.GetDeliveries())
+			}
+			var read pb.Message
+			if head := f.Encoded[0].Head; (head != nil) != last {
+				t.Errorf("bytes go on: %v", head != nil)
+			} else if err := codec.Unmarshal(head, &read); last && (err != nil || !proto.Equal(&read, f.Deliveries[0].Message)) {
 				t.Errorf("%v: the bytes are those of %v", err, &read)
 			}
 		})

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -103,7 +104,7 @@ func TestWebSocketFramesThatAreNoMessages(t *testing.T) {
 	})
 	for i := range 4 {
 		got, err := c.Receive(within(t))
-		if err != nil || len(got) != 1 || (got[0] != nil) != (i == 3) {
+		if err != nil || len(got) != 1 || (got[0].Message != nil) != (i == 3) {
 			t.Errorf("frame %d: %v, %v", i, got, err)
 		}
 	}
@@ -158,7 +159,7 @@ func TestGRPCNodeThatTakesNothingIsGivenUp(t *testing.T) {
 	m := numbered(1, alice, bob)
 	m.Body = make([]byte, message.MaxSize/2)
 	for err == nil {
-		_, err = c.Send(within(t), []*pb.Message{m})
+		_, err = c.Send(within(t), codec.Messages{{Message: m}})
 	}
 	if _, err := c.Receive(within(t)); err == nil || !strings.Contains(err.Error(), "took nothing") {
 		t.Errorf("Receive gave %v", err)

@@ -10,12 +10,13 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // grpcConn is a MessageNode.Connect stream. A node that is cut off is found by the
 // kernel, and one that hangs by the keepalive of its connection (internal/rpc).
 type grpcConn struct {
-	stream  grpc.BidiStreamingClient[pb.MessageNodeConnectRequest, pb.MessageNodeConnectResponse]
+	stream  grpc.ClientStream       // of codec.Messages
 	cancel  context.CancelCauseFunc // ends the stream
 	cause   func() error            // why it was cancelled; nil if it was not
 	close   func()                  // of the connection below
@@ -41,7 +42,7 @@ func (s *Stub) dialGRPC(ctx context.Context, e endpoint, within time.Duration) (
 	timer := time.AfterFunc(within, func() {
 		cancel(fault.New(fault.Unavailable, "no connection within %v", within))
 	})
-	stream, err := pb.NewMessageNodeClient(below).Connect(ctx, grpc.WaitForReady(false))
+	stream, err := pb.NewMessageNodeClient(below).Connect(ctx, grpc.WaitForReady(false), grpc.ForceCodecV2(codec.GRPC{}))
 	timer.Stop()
 	if err == nil {
 		err = context.Cause(ctx)
@@ -73,24 +74,25 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-func (c *grpcConn) Send(_ context.Context, batch []*pb.Message) (int, error) {
+func (c *grpcConn) Send(_ context.Context, batch codec.Messages) (int, error) {
 	c.stuck.Reset(c.timeout)
 	defer c.stuck.Stop()
-	if err := c.stream.Send(&pb.MessageNodeConnectRequest{Messages: batch}); err != nil {
+	if err := c.stream.SendMsg(batch); err != nil {
 		return 0, err
 	}
 	return len(batch), nil
 }
 
-func (c *grpcConn) Receive(context.Context) ([]*pb.Message, error) {
-	resp, err := c.stream.Recv()
+func (c *grpcConn) Receive(context.Context) (codec.Messages, error) {
+	var batch codec.Messages
+	err := c.stream.RecvMsg(&batch)
 	if err != nil {
 		if cause := c.cause(); cause != nil {
 			err = cause
 		}
 		return nil, err
 	}
-	return resp.Messages, nil
+	return batch, nil
 }
 
 // Finish is called by the goroutine that sends.

@@ -10,6 +10,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -20,9 +21,9 @@ type conn interface {
 	// with the code TooLarge is about the next message alone; after any other
 	// error the connection is of no use. io.EOF means that Receive has the
 	// reason.
-	Send(ctx context.Context, batch []*pb.Message) (int, error)
-	// Receive waits for messages. What is no message is nil.
-	Receive(ctx context.Context) ([]*pb.Message, error)
+	Send(ctx context.Context, batch codec.Messages) (int, error)
+	// Receive waits for messages. What is no message has none.
+	Receive(ctx context.Context) (codec.Messages, error)
 	// Finish says, after the last Send, that nothing more comes. When the node has
 	// taken all that was sent it ends the connection, and with it Receive.
 	Finish(ctx context.Context) error
@@ -117,12 +118,12 @@ func (l *link) read(ctx context.Context, c conn) error {
 	}
 }
 
-func (l *link) receive(ctx context.Context, batch []*pb.Message) error {
+func (l *link) receive(ctx context.Context, batch codec.Messages) error {
 	posted := l.session.metrics.tally(directionIn, outcomePosted)
 	defer posted.end()
 	for _, m := range batch {
-		if l.answersOpen(m) {
-			l.opened(ctx, m)
+		if l.answersOpen(m.Message) {
+			l.opened(ctx, m.Message)
 			continue
 		}
 		if err := l.session.receive(ctx, m, &posted); err != nil {
@@ -210,7 +211,7 @@ func (l *link) next(ctx context.Context) (control *pb.Message, batch []queued) {
 }
 
 func (l *link) sendControl(ctx context.Context, c conn, m *pb.Message) error {
-	if _, err := c.Send(ctx, []*pb.Message{m}); err != nil {
+	if _, err := c.Send(ctx, codec.Messages{{Message: m}}); err != nil {
 		return err
 	}
 	l.session.metrics.count(directionOut, outcomeSent, m)
@@ -222,7 +223,7 @@ func (l *link) sendControl(ctx context.Context, c conn, m *pb.Message) error {
 func (l *link) sendBatch(ctx context.Context, c conn, batch []queued) error {
 	s := l.session
 	for _, q := range batch {
-		s.trace(ctx, "to node", q.message)
+		s.trace(ctx, "to node", q.Message)
 	}
 	messages, spans := s.sending(batch)
 	sent := s.metrics.tally(directionOut, outcomeSent)
@@ -232,13 +233,13 @@ func (l *link) sendBatch(ctx context.Context, c conn, batch []queued) error {
 	for gone < len(batch) && err == nil {
 		var n int
 		n, err = c.Send(ctx, messages[gone:])
-		for _, m := range messages[gone : gone+n] {
-			sent.add(m)
+		for i := range batch[gone : gone+n] {
+			sent.add(batch[gone+i].Message, batch[gone+i].size)
 		}
 		spans.end(gone, gone+n, nil)
 		gone += n
 		if err != nil && fault.CodeOf(err) == fault.TooLarge {
-			s.refuse(ctx, messages[gone], err)
+			s.refuse(ctx, messages[gone].Message, err)
 			spans.end(gone, gone+1, err)
 			gone, err = gone+1, nil
 		}

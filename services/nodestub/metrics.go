@@ -100,7 +100,7 @@ func (m *metrics) preset() {
 
 func (m *metrics) count(direction, outcome string, msg *pb.Message) {
 	t := m.tally(direction, outcome)
-	t.add(msg)
+	t.add(msg, codec.Size(msg))
 	t.end()
 }
 
@@ -117,13 +117,14 @@ func (m *metrics) tally(direction, outcome string) tally {
 	return tally{metrics: m, direction: direction, outcome: outcome}
 }
 
-func (t *tally) add(m *pb.Message) {
+// add counts a message of so many bytes.
+func (t *tally) add(m *pb.Message, size int) {
 	if t.messages == 0 || m.GetFrom() != t.from || m.GetTo() != t.to {
 		t.flush()
 		t.from, t.to, t.kind = m.GetFrom(), m.GetTo(), kindOf(m)
 	}
 	t.messages++
-	t.bytes += codec.Size(m)
+	t.bytes += size
 }
 
 func (t *tally) flush() {

@@ -34,8 +34,8 @@ type outbox struct {
 }
 
 type queued struct {
-	message *pb.Message
-	size    int // bytes, encoded
+	codec.Carried
+	size int // bytes, encoded
 }
 
 func newOutbox(l Limits, m *metrics) *outbox {
@@ -48,8 +48,8 @@ func newOutbox(l Limits, m *metrics) *outbox {
 // put queues a message. A full queue holds the caller back while the session
 // is up, and is 429 while it is not; a session that refuses gives its refusal. One that
 // no node takes is 413.
-func (o *outbox) put(ctx context.Context, m *pb.Message) error {
-	q := queued{m, codec.Size(m)}
+func (o *outbox) put(ctx context.Context, m codec.Carried) error {
+	q := queued{m, m.Size()}
 	if q.size > message.MaxSize {
 		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", q.size, message.MaxSize)
 	}
@@ -161,7 +161,7 @@ func (o *outbox) refuse(why *fault.Error) []*pb.Message {
 func (o *outbox) drain() []*pb.Message {
 	var drained []*pb.Message
 	for _, q := range o.queue[o.inFlight:] {
-		drained = append(drained, q.message)
+		drained = append(drained, q.Message)
 	}
 	o.remove(o.inFlight, len(o.queue))
 	return drained

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -17,7 +18,7 @@ func testOutbox(l Limits) *outbox { return newOutbox(l.orDefaults(), newMetrics(
 func fill(t *testing.T, o *outbox, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
-		if err := o.put(t.Context(), numbered(i, alice, bob)); err != nil {
+		if err := o.put(t.Context(), codec.Carried{Message: numbered(i, alice, bob)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -36,7 +37,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	o.sent(message.MaxFrames)
 	large := numbered(100, alice, bob)
 	large.Body = make([]byte, 2*frameBytes)
-	if err := o.put(t.Context(), large); err != nil {
+	if err := o.put(t.Context(), codec.Carried{Message: large}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 {
@@ -60,7 +61,7 @@ func TestWhatWasNotSentComesAgainFirst(t *testing.T) {
 	fill(t, o, 10, 12)
 	o.open()
 	b := o.batch()
-	if len(b) != 8 || b[0].message.Id != "4" || b[7].message.Id != "11" {
+	if len(b) != 8 || b[0].Message.Id != "4" || b[7].Message.Id != "11" {
 		t.Errorf("the batch is %v", b)
 	}
 }
@@ -77,7 +78,7 @@ func TestRefusedQueueSparesWhatIsInFlight(t *testing.T) {
 	if rest := o.sent(2); len(rest) != 1 || rest[0].Id != "2" {
 		t.Errorf("after the writer %v is refused", rest)
 	}
-	if err := o.put(t.Context(), numbered(9, alice, bob)); fault.CodeOf(err) != fault.Unavailable {
+	if err := o.put(t.Context(), codec.Carried{Message: numbered(9, alice, bob)}); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("put gave %v", err)
 	}
 	if o.bytes != 0 || len(o.queue) != 0 {
@@ -95,7 +96,9 @@ func TestFullQueueHoldsBackWhileTheSessionIsUp(t *testing.T) {
 				fill(t, o, 0, 2)
 				put := func(ctx context.Context) <-chan error {
 					done := make(chan error, 1)
-					go func() { done <- o.put(ctx, &pb.Message{Id: "1", Type: "ping", From: alice, To: bob}) }()
+					go func() {
+						done <- o.put(ctx, codec.Carried{Message: &pb.Message{Id: "1", Type: "ping", From: alice, To: bob}})
+					}()
 					synctest.Wait()
 					return done
 				}
@@ -127,7 +130,7 @@ func TestFullQueueHoldsBackWhileTheSessionIsUp(t *testing.T) {
 func TestLargestMessageFitsAnEmptyQueue(t *testing.T) {
 	o := testOutbox(Limits{QueueBytes: 10})
 	fill(t, o, 0, 1)
-	if err := o.put(t.Context(), numbered(1, alice, bob)); fault.CodeOf(err) != fault.TooMany {
+	if err := o.put(t.Context(), codec.Carried{Message: numbered(1, alice, bob)}); fault.CodeOf(err) != fault.TooMany {
 		t.Errorf("a second one: %v", err)
 	}
 }

@@ -192,7 +192,7 @@ func (s *Stub) Deploy(ctx context.Context, name, stubURL string) error {
 		return err
 	}
 	session := s.newSession(name, stubURL)
-	listener, err := s.bus.Listen(ctx, stubURL, session.deliver)
+	listener, err := s.bus.ListenCarried(ctx, stubURL, session.deliver)
 	if err != nil {
 		return err
 	}

@@ -9,17 +9,22 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/tracing"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // deliver takes what the bus delivers for the stub. It returns when the message
 // is queued or refused.
-func (s *session) deliver(ctx context.Context, m *pb.Message) {
+func (s *session) deliver(ctx context.Context, c codec.Carried) {
+	m := c.Message
 	if m.Via == s.stubURL {
 		s.metrics.count(directionOut, outcomeLooped, m)
 		return
 	}
-	if err := s.out.put(ctx, message.Outward(m)); err != nil {
+	if out := message.Outward(m); out != m {
+		c = codec.Carried{Message: out}
+	}
+	if err := s.out.put(ctx, c); err != nil {
 		s.refuse(ctx, m, err)
 	}
 }
@@ -42,7 +47,8 @@ var fromNode = []client.PostOption{client.From(&pb.Ingress{})}
 
 // receive takes what the node sends. It waits while the bus takes nothing, so
 // that the node is held back. The link's reader calls it; posted counts.
-func (s *session) receive(ctx context.Context, m *pb.Message, posted *tally) error {
+func (s *session) receive(ctx context.Context, c codec.Carried, posted *tally) error {
+	m := c.Message
 	if err := message.Validate(m); err != nil {
 		s.metrics.count(directionIn, outcomeInvalid, m)
 		s.log.DebugContext(ctx, "message from the node is not valid", "domain", s.domain, "error", err)
@@ -50,10 +56,12 @@ func (s *session) receive(ctx context.Context, m *pb.Message, posted *tally) err
 		return nil
 	}
 	m, span := s.point.Start(m, tracing.Receive)
-	m.Via = s.stubURL
+	if m != c.Message {
+		c = codec.Carried{Message: m}
+	}
 	s.trace(ctx, "from node", m)
-	posted.add(m)
-	err := s.bus.Send(ctx, m, fromNode...)
+	posted.add(m, c.Size())
+	err := s.bus.Carry(ctx, c, s.stubURL, fromNode...)
 	span.End(err)
 	if err != nil {
 		s.metrics.count(directionIn, outcomeDropped, m)
@@ -75,7 +83,7 @@ func (s *session) refuseToNode(ctx context.Context, m *pb.Message, why error) {
 	}
 	now, cancel := context.WithCancel(ctx)
 	cancel() // a full queue is not waited for
-	if err := s.out.put(now, answer); err != nil {
+	if err := s.out.put(now, codec.Carried{Message: answer}); err != nil {
 		s.metrics.count(directionOut, outcomeRefused, answer)
 	}
 }
@@ -91,14 +99,17 @@ func (s spans) end(from, to int, err error) {
 
 // sending gives a batch as it leaves. What could not be sent and is sent later is
 // another step of its trace, so the queue keeps what it has.
-func (s *session) sending(batch []queued) (out []*pb.Message, all spans) {
-	out = make([]*pb.Message, len(batch))
-	if slices.ContainsFunc(batch, func(q queued) bool { return q.message.Trace != nil }) {
+func (s *session) sending(batch []queued) (out codec.Messages, all spans) {
+	out = make(codec.Messages, len(batch))
+	if slices.ContainsFunc(batch, func(q queued) bool { return q.Message.Trace != nil }) {
 		all = make(spans, len(batch))
 	}
 	for i, q := range batch {
-		if out[i] = q.message; all != nil {
-			out[i], all[i] = s.point.Start(q.message, tracing.Send)
+		if out[i] = q.Carried; all != nil {
+			var m *pb.Message
+			if m, all[i] = s.point.Start(q.Message, tracing.Send); m != q.Message {
+				out[i] = codec.Carried{Message: m}
+			}
 		}
 	}
 	return out, all

@@ -12,8 +12,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -53,9 +53,9 @@ func dialError(resp *http.Response, err error) error {
 	return fault.New(fault.Unavailable, "%w", err)
 }
 
-func (c *webSocketConn) Send(ctx context.Context, batch []*pb.Message) (int, error) {
+func (c *webSocketConn) Send(ctx context.Context, batch codec.Messages) (int, error) {
 	for i, m := range batch {
-		frame, err := message.JSON(m)
+		frame, err := message.JSON(m.Message)
 		if err != nil || len(frame) > c.limits.Frame {
 			return i, fault.New(fault.TooLarge, "message cannot be sent in a frame of %d bytes", c.limits.Frame)
 		}
@@ -79,7 +79,7 @@ func (c *webSocketConn) write(ctx context.Context, frame []byte) error {
 	return err
 }
 
-func (c *webSocketConn) Receive(ctx context.Context) ([]*pb.Message, error) {
+func (c *webSocketConn) Receive(ctx context.Context) (codec.Messages, error) {
 	c.reads.Add(1)
 	typ, frame, err := c.socket.Read(ctx)
 	c.reads.Add(1)
@@ -87,13 +87,13 @@ func (c *webSocketConn) Receive(ctx context.Context) ([]*pb.Message, error) {
 		return nil, c.readError(err)
 	}
 	if typ != websocket.MessageText {
-		return []*pb.Message{nil}, nil
+		return make(codec.Messages, 1), nil
 	}
 	m, err := message.ParseJSON(frame)
 	if err != nil && fault.CodeOf(err) != fault.TooLarge {
 		m = nil
 	}
-	return []*pb.Message{m}, nil
+	return codec.Messages{{Message: m}}, nil
 }
 
 func (c *webSocketConn) readError(err error) error {

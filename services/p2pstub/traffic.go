@@ -11,6 +11,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
@@ -93,8 +94,7 @@ func (p *peer) take(c *channel, m *pb.Message) {
 // toBus posts what came from the other side. A refusal goes to its sender by
 // itself.
 func (p *peer) toBus(c *channel, m *pb.Message) error {
-	m.Via = p.url
-	err := p.stub.bus.Send(p.ctx, m, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
+	err := p.stub.bus.Carry(p.ctx, codec.Carried{Message: m}, p.url, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
 	if err != nil {
 		p.stub.metrics.drop(dropRefused)
 		p.answerPeer(c, m, err)
