@@ -1,5 +1,7 @@
 package client
 
+import "strings"
+
 // creditStep is how many bytes a listener deals with before it gives credit
 // back, while there is more: less makes more frames, more lets the window run
 // dry. At least two fit into every window.
@@ -29,7 +31,7 @@ func (d *dealt) change(name string) {
 		}
 		d.others[d.name] = d.bytes
 	}
-	d.name, d.bytes = name, d.others[name]
+	d.name, d.bytes = strings.Clone(name), d.others[name] // it shares its text with a whole message
 	delete(d.others, name)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -66,13 +67,43 @@ func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	}
 	l := net.ListenConfig{Control: withMode(mode)}
 	lis, err := l.Listen(context.Background(), "unix", path)
-	if err == nil {
-		err = os.Chmod(path, mode) // a system may not have taken it before
+	if err != nil {
+		return nil, err
 	}
-	if err != nil && lis != nil {
+	if err := os.Chmod(path, mode); err != nil { // a system may not have taken it before
 		_ = lis.Close()
+		return nil, err
 	}
-	return lis, err
+	return removing(lis, path), nil
+}
+
+// socket is a listener that removes its socket, and not one that somebody has put in its
+// place since.
+type socket struct {
+	net.Listener
+	path   string
+	info   fs.FileInfo
+	remove sync.Once
+}
+
+func removing(lis net.Listener, path string) net.Listener {
+	l, ok := lis.(*net.UnixListener)
+	info, err := os.Lstat(path)
+	if !ok || err != nil {
+		return lis
+	}
+	l.SetUnlinkOnClose(false)
+	return &socket{Listener: l, path: path, info: info}
+}
+
+// Close removes the socket, and closes the listener.
+func (s *socket) Close() error {
+	s.remove.Do(func() {
+		if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.info) {
+			_ = os.Remove(s.path)
+		}
+	})
+	return s.Listener.Close()
 }
 
 // answerTime bounds the question whether somebody listens to a socket.

@@ -154,3 +154,17 @@ func TestWhatIsAtThePathBefore(t *testing.T) {
 		}
 	}
 }
+
+// A listener that ends leaves the socket of another one, that is at its path since.
+func TestASocketOfAnotherStays(t *testing.T) {
+	addr, path := socket(t)
+	stop := serveAt(t, addr, rpc.Security{})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	defer serveAt(t, addr, rpc.Security{})()
+	stop()
+	if err := check(t, addr, rpc.Security{}); err != nil {
+		t.Error(err)
+	}
+}

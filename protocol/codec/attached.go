@@ -232,8 +232,8 @@ func readAttached(f frame, m *Request) error {
 		}
 	}
 	err := r.end(f.data, &m.AttachRequest)
-	if r.odd { // all was read anew
-		m.Encoded = make([][]byte, len(m.Posts))
+	if r.odd { // all was read anew, and what was read before is in the posts that are kept
+		m.Encoded, m.posts = make([][]byte, len(m.Posts)), nil
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -40,7 +41,9 @@ func (a *asked) note(m *pb.Message) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.traces.put(message.KeyOf(m), m.Trace)
+	key := message.KeyOf(m) // it shares its texts with a whole message
+	key.From, key.To, key.ID = strings.Clone(key.From), strings.Clone(key.To), strings.Clone(key.ID)
+	a.traces.put(key, m.Trace)
 	a.some.Store(true)
 }
 

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
@@ -413,6 +416,11 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	}
 	defer leave()
 	if err := b.join(s, hello); err != nil {
+		return err
+	}
+	// What gRPC has to send of compressed frames is not known (turn.go), and nobody needs
+	// them on one machine.
+	if err := grpc.SetSendCompressor(call.Context(), encoding.Identity); err != nil {
 		return err
 	}
 	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,6 +131,7 @@ func (f *flows) provisionalOf(to string, r *pb.Route) *outflow {
 	out := f.provisional[to]
 	if out == nil {
 		if out = f.newOut(); out != nil {
+			to = strings.Clone(to) // it shares its text with a whole message
 			out.address = to
 			out.hint.Store(waysOf(r))
 			f.provisional[to] = out

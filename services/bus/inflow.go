@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -233,9 +234,13 @@ const latest = 1 << 63
 // was wrong.
 func (f *flows) isNow(rm *remoteRuntime, fl *pb.Flow) bool {
 	now := time.Now()
-	b, ok := rm.buses[fl.Replica]
-	if !ok && len(rm.buses) >= f.bus.limits.RemoteReplicas {
-		f.forgetOldest(rm)
+	b := rm.buses[fl.Replica]
+	if b == nil {
+		if len(rm.buses) >= f.bus.limits.RemoteReplicas {
+			f.forgetOldest(rm)
+		}
+		b = &remoteBus{}
+		rm.buses[strings.Clone(fl.Replica)] = b // it shares its text with a whole message
 	}
 	if fl.Epoch < b.epoch && now.Sub(b.heard) < idleTime {
 		return false
@@ -243,7 +248,7 @@ func (f *flows) isNow(rm *remoteRuntime, fl *pb.Flow) bool {
 	if fl.Epoch != b.epoch {
 		f.endOf(rm, fl.Replica)
 	}
-	rm.buses[fl.Replica] = remoteBus{fl.Epoch, now}
+	*b = remoteBus{fl.Epoch, now}
 	return true
 }
 
@@ -306,7 +311,7 @@ func (f *flows) newIn(rm *remoteRuntime, fl *pb.Flow) *inflow {
 		self = max(self, fl.Receiver+1)
 	}
 	in := &inflow{
-		flows: f, remote: rm, id: flow.ID{Epoch: fl.Epoch, Number: fl.Id}, self: self, replica: fl.Replica,
+		flows: f, remote: rm, id: flow.ID{Epoch: fl.Epoch, Number: fl.Id}, self: self, replica: strings.Clone(fl.Replica),
 		receiver: flow.NewReceiver(self, f.bus.limits.Flow),
 	}
 	rm.in[fl.Id] = in

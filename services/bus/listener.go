@@ -3,6 +3,7 @@ package bus
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,7 @@ func newTable(l *Limits, m *metrics, ask *asker, carryOut func([]verdict)) *tabl
 func (t *table) place(address string) *place {
 	pl := t.places[address]
 	if pl == nil {
+		address = strings.Clone(address) // it may share its text with a whole message
 		pl = &place{address: address}
 		t.places[address] = pl
 		t.routes.placed(address, pl)

@@ -18,7 +18,7 @@ type remoteRuntime struct {
 
 	// guarded by flows.mu
 	out   *outflow
-	buses map[string]remoteBus // by Flow.replica
+	buses map[string]*remoteBus // by Flow.replica
 	in    map[uint64]*inflow
 	used  time.Time
 }
@@ -54,7 +54,8 @@ func (f *flows) remoteOf(url string) *remoteRuntime {
 		if len(f.remotes) >= f.bus.limits.Flows || f.over {
 			return nil
 		}
-		rm = &remoteRuntime{url: url, buses: map[string]remoteBus{}, in: map[uint64]*inflow{}}
+		url = strings.Clone(url) // it shares its text with a whole message
+		rm = &remoteRuntime{url: url, buses: map[string]*remoteBus{}, in: map[uint64]*inflow{}}
 		f.remotes[url] = rm
 		f.ask(rm)
 	}

@@ -69,10 +69,17 @@ func (s *Sender) repeat(at time.Duration) {
 	s.question = question{asked: at}
 }
 
+// wasSent says whether a message has been sent: one that no way took has its sequence already.
+func (s *Sender) wasSent(pos int) bool { return s.kept.slots[pos].item.tries > 0 }
+
 // receivedUpTo marks what has been received.
 func (s *Sender) receivedUpTo(at time.Duration, a *pb.FlowAck) {
 	s.peer.received = max(s.peer.received, min(a.GetReceived(), s.sent))
-	receive := func(pos int) { s.receive(at, pos) }
+	receive := func(pos int) {
+		if s.wasSent(pos) {
+			s.receive(at, pos)
+		}
+	}
 	for kind := range kinds {
 		s.each(missing+kind, 0, a.GetReceived(), receive)
 		s.ranges(missing+kind, a.GetReceived(), a.GetReceivedBeyond(), receive)
@@ -96,6 +103,9 @@ func (s *Sender) refusedByPeer(at time.Duration, r *pb.FlowRefusal) {
 
 // deal settles what has been dealt with, and so received.
 func (s *Sender) deal(at time.Duration, pos int, how Settled) {
+	if !s.wasSent(pos) {
+		return
+	}
 	if s.missing(pos) {
 		s.receive(at, pos)
 	}

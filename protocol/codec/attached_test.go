@@ -1,0 +1,80 @@
+package codec
+
+import (
+	"testing"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+func takeInto(m *Request, b []byte) error {
+	return GRPC{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m)
+}
+
+// A frame that is read has nothing of the one before, also when package proto read that.
+func TestARequestThatIsUsedAgain(t *testing.T) {
+	b, err := proto.Marshal(&pb.AttachRequest{Posts: []*pb.Post{{Sequence: 1, Again: true, Message: &pb.Message{To: "a"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, first := range map[string][]byte{"usual": b, "odd": append(b[:len(b):len(b)], 0x9a, 0x00, 0x00)} {
+		var m Request
+		if err := takeInto(&m, first); err != nil {
+			t.Fatal(err)
+		}
+		if err := takeInto(&m, []byte{0x1a, 2, 0x30, 5}); err != nil {
+			t.Fatal(err)
+		}
+		if want := (&pb.Post{Number: 5}); len(m.Posts) != 1 || !proto.Equal(m.Posts[0], want) {
+			t.Errorf("after %s: read %v, want %v", name, m.Posts, want)
+		}
+	}
+}
+
+// What a bus reads is what package proto reads, whatever was read before; and the bytes
+// that go on are those of the message.
+func FuzzRequest(f *testing.F) {
+	full, err := proto.Marshal(filled(&pb.AttachRequest{}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(full, full)
+	f.Add([]byte{0x1a, 0x06, 0x12, 0x00, 0x12, 0x02, 0x0a, 0x00}, full) // a post with two messages
+	f.Add([]byte{0x1a, 2, 0x08, 1, 0x9a, 0x00, 0x00}, []byte{0x1a, 0})  // a tag with a byte too many
+	f.Add([]byte{0x1a, 6, 0x12, 4, 0x1a, 0, 0x1a, 0}, full)             // a field twice
+	f.Fuzz(func(t *testing.T, one, other []byte) {
+		got := Request{Room: 20}
+		for _, b := range [][]byte{one, other, one} {
+			var want pb.AttachRequest
+			wrong, err := proto.Unmarshal(b, &want), takeInto(&got, b)
+			if (err == nil) != (wrong == nil) {
+				t.Fatalf("%v, want %v", err, wrong)
+			}
+			if err != nil {
+				return // the stream is over
+			}
+			if !proto.Equal(&got.AttachRequest, &want) || len(got.Encoded) != len(got.Posts) {
+				t.Fatalf("read %v\nwant %v", &got.AttachRequest, &want)
+			}
+			goesOn(t, &got)
+		}
+	})
+}
+
+func goesOn(t *testing.T, m *Request) {
+	for i, encoded := range m.Encoded {
+		if encoded == nil {
+			continue
+		}
+		var one, marked pb.Message
+		if err := proto.Unmarshal(encoded, &one); err != nil || !proto.Equal(&one, m.Posts[i].Message) {
+			t.Fatalf("%v: post %d goes on as %v, is %v", err, i, &one, m.Posts[i].Message)
+		}
+		err := proto.Unmarshal(AppendOrigin(encoded, []byte("o"), 7), &marked)
+		if one.Origin, one.Number = []byte("o"), 7; err != nil || !proto.Equal(&one, &marked) {
+			t.Fatalf("%v: post %d is marked as %v, want %v", err, i, &marked, &one)
+		}
+	}
+}
