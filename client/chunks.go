@@ -1,6 +1,10 @@
 package client
 
-import "google.golang.org/grpc/mem"
+import (
+	"google.golang.org/grpc/mem"
+
+	"github.com/peerbus/peerbus/protocol/codec"
+)
 
 // chunks is the memory of encoded posts: short ones share arrays, one behind the other,
 // and a long one has its own, which gRPC reads from. An array is used again once all
@@ -32,8 +36,8 @@ type place struct {
 func (c *chunks) add(size int) place {
 	p := place{length: int32(size)} //nolint:gosec // as place says
 	if size >= longFrom {
-		b, pool := array(size)
-		p.chunk = c.table.put(&chunk{data: *b, live: size, long: mem.NewBuffer(b, pool)})
+		b := codec.Buffers.Get(size)
+		p.chunk = c.table.put(&chunk{data: *b, live: size, long: mem.NewBuffer(b, codec.Buffers)})
 		return p
 	}
 	in := c.at(size)
@@ -51,7 +55,7 @@ func (c *chunks) at(size int) *chunk {
 			return in
 		}
 	}
-	b := largeArrays.Get(largeArrays.size)
+	b := codec.Buffers.Get(codec.FullFrame)
 	in := &chunk{data: (*b)[:0], array: b}
 	c.open, c.has = c.table.put(in), true
 	c.short++
@@ -80,7 +84,7 @@ func (c *chunks) free(p place) {
 		in.data = in.data[:0]
 		return
 	default:
-		largeArrays.Put(in.array)
+		codec.Buffers.Put(in.array)
 		c.short--
 	}
 	c.table.drop(p.chunk)
@@ -95,4 +99,4 @@ func (c *chunks) close() {
 
 // sparse tells whether there is so little in the arrays of short posts that it should be
 // moved together: a post that stays for long keeps a whole one.
-func (c *chunks) sparse() bool { return c.short > 16 && c.bytes < c.short*largeArrays.size/4 }
+func (c *chunks) sparse() bool { return c.short > 16 && c.bytes < c.short*codec.FullFrame/4 }

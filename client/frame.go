@@ -20,8 +20,8 @@ type frame struct {
 // newFrame makes one for size bytes at most, besides long posts. What gRPC has of it is
 // counted in held until it is written.
 func newFrame(size int, held *atomic.Int64) *frame {
-	b, pool := array(size)
-	return &frame{held: held, b: (*b)[:0], array: mem.NewBuffer(b, count(len(*b), held, func() { pool.Put(b) }))}
+	b := codec.Buffers.Get(size)
+	return &frame{held: held, b: (*b)[:0], array: mem.NewBuffer(b, count(len(*b), held, func() { codec.Buffers.Put(b) }))}
 }
 
 // post adds one, whose bytes are those of a chunk.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
 	_ "google.golang.org/grpc/health" // looks at the health of servers, for Spread
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
@@ -84,6 +85,7 @@ func DialOptions() []grpc.DialOption {
 		),
 		grpc.WithStaticStreamWindowSize(StreamWindow),
 		grpc.WithStaticConnWindowSize(ConnWindow),
+		experimental.WithBufferPool(codec.Buffers),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{
 				BaseDelay: retry.DefaultMin, Multiplier: 1.6, Jitter: 0.2, MaxDelay: retry.DefaultMax,

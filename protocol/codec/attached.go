@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"math"
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/grpc/mem"
@@ -21,6 +23,7 @@ type Request struct {
 	posts []*pb.Post // empty ones, but for Posts
 	arena arena
 	known known
+	kept  int // a message of so many bytes is most of a frame that may be kept
 }
 
 // Response is an AttachResponse as a bus makes it: a message whose bytes are known is not
@@ -33,23 +36,57 @@ type Response struct {
 	Leaves *atomic.Int64
 }
 
+// marshal encodes it. Long messages are not copied: gRPC reads them where they are.
+func (r *Response) marshal() (mem.BufferSlice, error) {
+	f := response{&r.AttachResponse, r.Encoded}
+	b := Buffers.Get(f.size() - r.long())
+	w := writer{b: *b, at: len(*b), shares: true}
+	if err := w.encode(f); err != nil {
+		Buffers.Put(b)
+		return nil, err
+	}
+	return r.parts(&w, r.leave(b, Buffers)), nil
+}
+
+// long is the bytes of long messages.
+func (r *Response) long() (n int) {
+	for _, b := range r.Encoded {
+		if len(b) >= longFrom {
+			n += len(b)
+		}
+	}
+	return n
+}
+
+// parts puts a frame together of what was written, and what stays where it is.
+func (r *Response) parts(w *writer, array mem.Buffer) mem.BufferSlice {
+	if len(w.beside) == 0 {
+		return mem.BufferSlice{array}
+	}
+	parts := make(mem.BufferSlice, 0, 2*len(w.beside)+1)
+	from := 0
+	for _, s := range slices.Backward(w.beside) {
+		parts = append(parts, array.Slice(from, s.at), r.leave(&s.data, mem.NopBufferPool{}))
+		from = s.at
+	}
+	if from < len(w.b) {
+		parts = append(parts, array.Slice(from, len(w.b)))
+	}
+	array.Free()
+	return parts
+}
+
+// leave counts memory until gRPC has sent what is in it.
+func (r *Response) leave(b *[]byte, pool mem.BufferPool) mem.Buffer {
+	r.Leaves.Add(int64(cap(*b)))
+	return mem.NewBuffer(b, leaving{pool, r.Leaves})
+}
+
 // leaving is the memory of a frame until gRPC has sent it: a mem.BufferPool for one.
 type leaving struct {
 	pool  mem.BufferPool
 	bytes *atomic.Int64
 }
-
-// leave gives memory for a frame of so many bytes.
-func (r *Response) leave(size int) (*[]byte, leaving) {
-	pool := mem.DefaultBufferPool()
-	b := pool.Get(max(size, leastPooled))
-	*b = (*b)[:size]
-	r.Leaves.Add(int64(cap(*b)))
-	return b, leaving{pool, r.Leaves}
-}
-
-// leastPooled is from how many bytes on mem.NewBuffer tells its pool of the end.
-const leastPooled = 1<<10 + 1
 
 // Get is of mem.BufferPool; nobody calls it.
 func (l leaving) Get(size int) *[]byte { return l.pool.Get(size) }
@@ -150,15 +187,28 @@ func (r *Request) Clear() {
 	if len(posts) > keptPosts {
 		posts, encoded = nil, nil
 	}
-	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena, known: r.known}
+	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena, known: r.known, kept: r.kept}
 }
 
-// message reads the message of the last post, and keeps its bytes.
+// message reads the message of the last post, and keeps its bytes: those of the frame, if
+// they are most of it and have the room behind them.
 func (r *Request) message(data []byte) (*pb.Message, error) {
-	m := r.arena.message()
-	b := r.arena.clone(data, r.Room)
+	m, b := r.arena.message(), data
+	if len(data) < r.kept || cap(data)-len(data) != r.Room {
+		b = r.arena.clone(data, r.Room)
+	}
 	r.Encoded[len(r.Posts)-1] = b
 	return m, readMessage(b, m, &r.known)
+}
+
+// unmarshal reads a frame that gRPC has.
+func (m *Request) unmarshal(data mem.BufferSlice) error {
+	f, lent := whole(data, m.Room)
+	defer lent.Free()
+	if m.kept = len(f.data) / 2; f.lent {
+		m.kept = math.MaxInt
+	}
+	return readAttached(f, m)
 }
 
 func readAttached(f frame, m *Request) error {

@@ -52,15 +52,14 @@ func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
 	if e, ok := v.(*Encoded); ok {
 		return e.Parts, nil
 	}
+	if r, ok := v.(*Response); ok && r.Leaves != nil {
+		return r.marshal()
+	}
 	f := asWritten(v)
 	if f == nil {
 		return reflected.Marshal(v)
 	}
 	size := f.size()
-	if r, ok := v.(*Response); ok && r.Leaves != nil {
-		b, pool := r.leave(size)
-		return encoded(f, b, pool)
-	}
 	if mem.IsBelowBufferPoolingThreshold(size) {
 		b := make([]byte, size)
 		if err := encode(f, b); err != nil {
@@ -68,23 +67,13 @@ func (GRPC) Marshal(v any) (mem.BufferSlice, error) {
 		}
 		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 	}
-	pool := mem.DefaultBufferPool()
-	return encoded(f, pool.Get(size), pool)
-}
-
-// encoded fills b with a frame; it goes back to the pool in the end.
-func encoded(f written, b *[]byte, pool mem.BufferPool) (mem.BufferSlice, error) {
+	b := Buffers.Get(size)
 	if err := encode(f, *b); err != nil {
-		pool.Put(b)
+		Buffers.Put(b)
 		return nil, err
 	}
-	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
+	return mem.BufferSlice{mem.NewBuffer(b, Buffers)}, nil
 }
-
-// keptFrom is the size in bytes from which a frame has bytes that its message may
-// keep: it is one message, as batches stop growing there, and has to be copied
-// together anyway, as gRPC reads in such pieces.
-const keptFrom = 16 << 10
 
 // Unmarshal is encoding.CodecV2's.
 func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
@@ -94,7 +83,7 @@ func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
 	case *pb.AttachRequest:
 		return read(data, v, readRequest)
 	case *Request:
-		return read(data, v, readAttached)
+		return v.unmarshal(data)
 	case *pb.AttachResponse:
 		return read(data, v, readResponse)
 	case *pb.ListenResponse:
@@ -110,10 +99,7 @@ func (GRPC) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 func read[M any](data mem.BufferSlice, m M, read func(frame, M) error) error {
-	if data.Len() >= keptFrom {
-		return read(frame{data: data.Materialize()}, m)
-	}
-	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer b.Free()
-	return read(frame{data: b.ReadOnlyData(), lent: true}, m)
+	f, lent := whole(data, 0)
+	defer lent.Free()
+	return read(f, m)
 }

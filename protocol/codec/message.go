@@ -60,7 +60,7 @@ func (w *writer) message(m *pb.Message) error {
 func (w *writer) allButID(m *pb.Message) error {
 	w.raw(unknownInMessage.of(m))
 	if m.Trace != nil {
-		end := w.at
+		end := w.end()
 		if err := w.rest(m.Trace); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (w *writer) resource(field byte, r *pb.Resource) {
 	if r == nil {
 		return
 	}
-	end := w.at
+	end := w.end()
 	w.raw(unknownInResource.of(r))
 	w.text(2, r.MimeType)
 	w.bytes(1, r.Content)
@@ -117,7 +117,7 @@ func (w *writer) flow(field byte, f *pb.Flow) error {
 	if f == nil {
 		return nil
 	}
-	end := w.at
+	end := w.end()
 	w.raw(unknownInFlow.of(f))
 	w.number(10, f.Receiver)
 	w.text(9, f.Replica)

@@ -43,7 +43,7 @@ func (m Messages) size() (n int) {
 
 func (m Messages) write(w *writer) error {
 	for i := len(m) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		if m[i].Encoded != nil {
 			w.raw(m[i].Encoded)
 		} else if err := w.message(m[i].Message); err != nil {

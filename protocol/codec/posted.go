@@ -49,14 +49,14 @@ func (c *Content) MessageSize() int { return c.inner }
 
 // Encode fills b, which has Size bytes.
 func (c *Content) Encode(b []byte) (err error) {
-	w := writer{b, len(b)}
+	w := writer{b: b, at: len(b)}
 	defer w.fits(&err)
 	if c.ingress != nil {
-		end := w.at
+		end := w.end()
 		w.text(1, c.ingress.RemoteRuntimeUrl)
 		w.close(5, end)
 	}
-	end := w.at
+	end := w.end()
 	if err := w.allButID(c.message); err != nil {
 		return err
 	}

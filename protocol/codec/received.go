@@ -2,7 +2,6 @@ package codec
 
 import (
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
@@ -32,23 +31,9 @@ type Range struct{ First, Last uint64 }
 
 // unmarshal reads a frame that gRPC has.
 func (m *Received) unmarshal(data mem.BufferSlice) error {
-	if size := data.Len(); size >= keptFrom && (size > 2*keptFrom || isOne(data, size)) {
-		return m.read(frame{data: data.Materialize()})
-	}
-	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer b.Free()
-	return m.read(frame{data: b.ReadOnlyData(), lent: true})
-}
-
-// isOne tells whether the first field is most of a frame.
-func isOne(data mem.BufferSlice, size int) bool {
-	b := data[0].ReadOnlyData()
-	_, _, n := protowire.ConsumeTag(b)
-	if n < 0 {
-		return false
-	}
-	first, n := protowire.ConsumeVarint(b[n:])
-	return n > 0 && first > uint64(size)/2 //nolint:gosec // a size
+	f, lent := whole(data, 0)
+	defer lent.Free()
+	return m.read(f)
 }
 
 func (m *Received) read(f frame) error {

@@ -29,14 +29,14 @@ func (r request) size() int {
 
 func (r request) write(w *writer) error {
 	for i := len(r.Credits) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		if err := w.credit(r.Credits[i]); err != nil {
 			return err
 		}
 		w.close(4, end)
 	}
 	for i := len(r.Posts) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		if err := w.post(r.Posts[i]); err != nil {
 			return err
 		}
@@ -81,18 +81,18 @@ func (w *writer) post(p *pb.Post) error {
 	w.flag(7, p.Again)
 	w.number(6, p.Number)
 	if p.Ingress != nil {
-		end := w.at
+		end := w.end()
 		w.text(1, p.Ingress.RemoteRuntimeUrl)
 		w.close(5, end)
 	}
 	if p.Timeout != nil {
-		end := w.at
+		end := w.end()
 		w.duration(p.Timeout)
 		w.close(4, end)
 	}
 	w.number(3, uint64(p.Wait)) //nolint:gosec // as protobuf has it
 	if p.Message != nil {
-		end := w.at
+		end := w.end()
 		if err := w.message(p.Message); err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (w *writer) credit(c *pb.Credit) error {
 		return nil
 	}
 	if c.Refused != nil {
-		end := w.at
+		end := w.end()
 		if err := w.outcome(c.Refused); err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func (r response) size() int {
 
 func (r response) write(w *writer) error {
 	for i := len(r.Settled) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		w.settled(r.Settled[i])
 		w.close(4, end)
 	}
@@ -43,7 +43,7 @@ func (r response) write(w *writer) error {
 		return err
 	}
 	for i := len(r.Outcomes) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		if err := w.outcome(r.Outcomes[i]); err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (w *writer) outcome(o *pb.Outcome) error {
 	}
 	w.text(5, o.Field)
 	if o.Response != nil {
-		end := w.at
+		end := w.end()
 		if err := w.message(o.Response); err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func sizeDelivery(d *pb.Delivery, encoded []byte) int {
 
 func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded [][]byte) error {
 	for i := len(deliveries) - 1; i >= 0; i-- {
-		end := w.at
+		end := w.end()
 		if err := w.delivery(deliveries[i], at(encoded, i)); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (w *writer) delivery(d *pb.Delivery, encoded []byte) error {
 		return nil
 	}
 	if d.From != nil {
-		end := w.at
+		end := w.end()
 		if err := w.rest(d.From); err != nil {
 			return err
 		}
@@ -137,11 +137,11 @@ func (w *writer) delivery(d *pb.Delivery, encoded []byte) error {
 	}
 	switch {
 	case encoded != nil:
-		end := w.at
-		w.raw(encoded)
+		end := w.end()
+		w.encoded(encoded)
 		w.close(2, end)
 	case d.Message != nil:
-		end := w.at
+		end := w.end()
 		if err := w.message(d.Message); err != nil {
 			return err
 		}

@@ -13,9 +13,20 @@ import (
 //
 //	[ free          │ tag length message │ … ]
 //	  ◀── at ───────┘
+//
+// Long messages that are encoded already can stay where they are (share).
 type writer struct {
-	b  []byte
-	at int
+	b      []byte
+	at     int
+	shares bool     // long messages stay
+	beside []shared // which do, the last of the frame first
+	shared int      // bytes of them
+}
+
+// shared is bytes that come before what is at a place.
+type shared struct {
+	at   int
+	data []byte
 }
 
 // written is what is written out: its size, and its bytes.
@@ -29,9 +40,13 @@ var errChanged = errors.New("a message was changed while it was encoded")
 // encode fills b, which is as long as the size that was measured. A program that changes
 // a message meanwhile, which it must not, is told so: what does not fit would panic.
 func encode(f written, b []byte) (err error) {
-	w := writer{b, len(b)}
+	w := writer{b: b, at: len(b)}
+	return w.encode(f)
+}
+
+func (w *writer) encode(f written) (err error) {
 	defer w.fits(&err)
-	return f.write(&w)
+	return f.write(w)
 }
 
 // fits is deferred: it says that a message was changed if it does not fill b.
@@ -82,7 +97,7 @@ func (w *writer) text(field byte, s string) {
 	if s != "" {
 		w.at -= len(s)
 		copy(w.b[w.at:], s)
-		w.close(field, w.at+len(s))
+		w.close(field, w.end()+len(s))
 	}
 }
 
@@ -90,7 +105,7 @@ func (w *writer) text(field byte, s string) {
 func (w *writer) bytes(field byte, v []byte) {
 	if len(v) > 0 {
 		w.raw(v)
-		w.close(field, w.at+len(v))
+		w.close(field, w.end()+len(v))
 	}
 }
 
@@ -99,9 +114,25 @@ func (w *writer) raw(v []byte) {
 	copy(w.b[w.at:], v)
 }
 
+// encoded is raw of a message, which stays where it is if it is long.
+func (w *writer) encoded(v []byte) {
+	if !w.shares || len(v) < longFrom {
+		w.raw(v)
+		return
+	}
+	w.beside = append(w.beside, shared{w.at, v})
+	w.shared += len(v)
+}
+
+// longFrom is from how many bytes on an encoded message need not be copied into a frame.
+const longFrom = 8 << 10
+
+// end is where a field ends that is to be closed when it is written.
+func (w *writer) end() int { return w.at - w.shared }
+
 // close writes length and tag of what has been written since end.
 func (w *writer) close(field byte, end int) {
-	w.uvarint(uint64(end - w.at)) //nolint:gosec // it counts down
+	w.uvarint(uint64(end - w.end())) //nolint:gosec // it counts down
 	w.tag(field, bytes)
 }
 
