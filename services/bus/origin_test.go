@@ -296,3 +296,47 @@ func TestAnOutcomeThatWasLostIsAskedFor(t *testing.T) {
 		t.Errorf("it is told %v", said)
 	}
 }
+
+// What goes with no frame is told in a while; the timer that a frame has come before looks
+// again, and does not wake the stream for nothing.
+func TestWhatIsSettledIsToldSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stream{wake: make(chan struct{}, 1)}
+		settle := func(number uint64) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.settling.add(&post{number: number}, s)
+		}
+		take := func() int {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.settling.take())
+		}
+		wokenAfter := func(d time.Duration) (woken bool) {
+			time.Sleep(d)
+			synctest.Wait()
+			select {
+			case <-s.wake:
+				return true
+			default:
+				return false
+			}
+		}
+		settle(1)
+		if wokenAfter(settleSoon-1) || !wokenAfter(1) || take() != 1 {
+			t.Error("a settled post is not told when it is time")
+		}
+		settle(2)
+		if time.Sleep(settleSoon / 2); take() != 1 {
+			t.Error("a settled post did not go with a frame")
+		}
+		settle(3)
+		if wokenAfter(settleSoon) || !wokenAfter(settleSoon/2) || take() != 1 {
+			t.Error("the next one is not told when the timer has run again")
+		}
+		settle(4)
+		if take(); wokenAfter(3 * settleSoon) {
+			t.Error("a stream is woken for nothing")
+		}
+	})
+}
