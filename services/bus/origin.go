@@ -280,19 +280,14 @@ func (o *origin) outcome(not *stream, out *pb.Outcome) {
 // settling are the numbers of settled posts that a stream has not been told. They
 // are told with the next frame, and a frame is made for them when they are many
 // or a little time has passed. The stream's mutex guards it.
-//
-// Mostly there is a next frame soon. The timer is not stopped then: that and to start it
-// again for each request would wake a thread each time.
 type settling struct {
 	ranges []*pb.Range
 	count  int
 	bytes  int
 	timer  *time.Timer
-	armed  bool // the timer runs
-	taken  bool // since it does, all has been told once
 }
 
-// settleSoon is how long a client has to wait for it, twice that at most, and settleMany and settleBytes
+// settleSoon is how long a client may have to wait for it, and settleMany and settleBytes
 // how many are told at once: it only keeps what it need not until then, which is little of
 // what it may keep.
 const (
@@ -312,32 +307,11 @@ func (t *settling) add(p *post, s *stream) {
 	switch {
 	case t.count >= settleMany, t.bytes >= settleBytes:
 		s.signal()
-	case !t.armed:
-		t.arm(s)
-	}
-}
-
-func (t *settling) arm(s *stream) {
-	if t.timer == nil {
-		t.timer = time.AfterFunc(settleSoon, s.settleLate)
-	} else {
-		t.timer.Reset(settleSoon)
-	}
-	t.armed, t.taken = true, false
-}
-
-// settleLate has the client told of what has waited for a frame, unless it was all told
-// meanwhile, and what is there now is newer.
-func (s *stream) settleLate() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := &s.settling
-	switch t.armed = false; {
-	case t.count == 0 || s.closed:
-	case t.taken:
-		t.arm(s)
+	case t.count > 1:
+	case t.timer == nil:
+		t.timer = time.AfterFunc(settleSoon, s.signal)
 	default:
-		s.signal()
+		t.timer.Reset(settleSoon)
 	}
 }
 
@@ -346,7 +320,10 @@ func (t *settling) take() []*pb.Range {
 		return nil
 	}
 	ranges := t.ranges
-	t.ranges, t.count, t.bytes, t.taken = nil, 0, 0, true
+	t.ranges, t.count, t.bytes = nil, 0, 0
+	if t.timer != nil {
+		t.timer.Stop()
+	}
 	return ranges
 }
 
