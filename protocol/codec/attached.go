@@ -191,7 +191,7 @@ func (r *Request) Clear() {
 	if len(posts) > keptPosts {
 		posts, encoded = nil, nil
 	}
-	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena, known: r.known, kept: r.kept}
+	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena, known: r.known}
 }
 
 // message reads the message of the last post, and keeps its bytes: those of the frame, if
@@ -206,17 +206,17 @@ func (r *Request) message(data []byte) (*pb.Message, error) {
 }
 
 // unmarshal reads a frame that gRPC has.
-func (m *Request) unmarshal(data mem.BufferSlice) error {
-	f, lent := whole(data, m.Room)
+func (r *Request) unmarshal(data mem.BufferSlice) error {
+	f, lent := whole(data, r.Room)
 	defer lent.Free()
-	if m.kept = len(f.data) / 2; f.lent {
-		m.kept = math.MaxInt
-	}
-	return readAttached(f, m)
+	return readAttached(f, r)
 }
 
 func readAttached(f frame, m *Request) error {
 	m.Clear()
+	if m.kept = len(f.data) / 2; f.lent {
+		m.kept = math.MaxInt
+	}
 	r := reader{b: f.data}
 	var ingress *pb.Ingress
 	for r.next() {
