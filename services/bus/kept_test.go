@@ -21,6 +21,12 @@ func TestTablesKeepNoMessage(t *testing.T) {
 	p.says(m)
 	a.bus.asked.note(m)
 	keys := map[string]string{"a flow": a.bus.flows.provisionalOf(m.To, &pb.Route{}).address}
+	a.bus.table.mu.Lock()
+	defer a.bus.table.mu.Unlock()
+	a.bus.flows.mu.Lock()
+	defer a.bus.flows.mu.Unlock()
+	a.bus.asked.mu.Lock()
+	defer a.bus.asked.mu.Unlock()
 	for url, rm := range a.bus.flows.remotes {
 		keys["a remote runtime"] = url
 		for replica := range rm.buses {
