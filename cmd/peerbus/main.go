@@ -20,6 +20,9 @@ import (
 
 func main() {
 	floor := make([]byte, run.HeapFloor)
+	if os.Getenv("GOGC") == "" { // else it is wanted otherwise
+		run.FitHeap()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // who interrupts a second time does not want to wait
 	code := execute(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)

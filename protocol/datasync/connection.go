@@ -29,6 +29,9 @@ type Connection struct {
 	Flow []string `json:"flow,omitempty"`
 	// Heartbeat says that it answers heartbeats, and restarts ICE.
 	Heartbeat bool `json:"heartbeat,omitempty"`
+	// Early says that it uses a path before ICE has nominated one, as the handler the first
+	// that it hears of.
+	Early bool `json:"early,omitempty"`
 	// Replaces is the inviting side's object of the live connection that the new
 	// one is to take the place of.
 	Replaces string `json:"replaces,omitempty"`
@@ -71,6 +74,7 @@ func (o Object) Connection() Connection {
 	pick(o.Data["sequels"], &c.Sequels)
 	pick(o.Data["flow"], &c.Flow)
 	pick(o.Data["heartbeat"], &c.Heartbeat)
+	pick(o.Data["early"], &c.Early)
 	pick(o.Data["replaces"], &c.Replaces)
 	pick(o.Data[RestartAttribute], &c.Restart)
 	var d Description

@@ -34,6 +34,7 @@ func (p *peer) effect(e effect) {
 	case offer, answer:
 		p.describe(e.kind)
 	case applyAnswer:
+		p.agreePath()
 		p.must("the answer", p.rtc.SetAnswer(*p.theirs().Description))
 		p.log.Debug("description applied", "object", p.observer.URL(), "type", "answer")
 	case invite:
@@ -158,6 +159,7 @@ func (p *peer) describe(kind effectKind) {
 	if kind == offer {
 		_, err = p.rtc.Offer(ctx)
 	} else {
+		p.agreePath()
 		_, err = p.rtc.Answer(ctx, *p.theirs().Description)
 		p.log.Debug("description applied", "object", p.observer.URL(), "type", "offer")
 	}
@@ -166,6 +168,13 @@ func (p *peer) describe(kind effectKind) {
 		return
 	}
 	p.step(event{kind: described})
+}
+
+// agreePath has ICE use a path early, where the other side does so too.
+func (p *peer) agreePath() {
+	if p.theirs().Early {
+		p.rtc.UseEarly()
+	}
 }
 
 // invite makes the own object and asks the other side to observe it. The
@@ -201,7 +210,7 @@ func (p *peer) invite() {
 func (p *peer) data(d datasync.Description) datasync.Connection {
 	return datasync.Connection{
 		Runtime: p.stub.runtime.Text, Owner: p.public, Description: &d, Candidates: []datasync.Candidate{},
-		Framing: []string{framing.PeerBus}, Sequels: true, Flow: []string{message.FlowV1}, Heartbeat: true, Replaces: p.replaces,
+		Framing: []string{framing.PeerBus}, Sequels: true, Flow: []string{message.FlowV1}, Heartbeat: true, Early: true, Replaces: p.replaces,
 	}
 }
 

@@ -205,12 +205,13 @@ func newCertificate() (*webrtc.Certificate, error) {
 	return c, nil
 }
 
-func (e *Engine) settings(m ice.UDPMux) webrtc.SettingEngine {
+func (e *Engine) settings(t *tap) webrtc.SettingEngine {
 	var s webrtc.SettingEngine
 	c := e.given
 	s.SetNet(e.system)
 	s.LoggerFactory = loggers{c.Log}
-	s.SetICEUDPMux(m)
+	s.SetICEUDPMux(t)
+	s.SetICEBindingRequestHandler(t.heard)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetICETimeouts(c.Patience, c.Patience, min(keepAlive, c.Patience/2))

@@ -55,6 +55,9 @@ type session struct {
 	sequence uint64
 	conns    []*muxConn
 	remotes  map[netip.AddrPort]remote
+	// nominated is where the last nominating check went to, until the other side is
+	// heard from there.
+	nominated netip.AddrPort
 }
 
 // remote is an address that a connection has sent to. It is proven by an answer
@@ -102,6 +105,8 @@ func (m *mux) v6() bool {
 type tap struct {
 	*mux
 	tally
+	gate  gate
+	early early
 }
 
 // tally is what a mux counts of a peer.
@@ -112,15 +117,17 @@ type tally struct {
 
 // GetConn is that of the mux.
 func (t *tap) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	return t.conn(ufrag, addr, &t.tally)
+	return t.conn(ufrag, addr, t)
 }
 
 // GetConn gives a connection's conn for one of the addresses.
 func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	return m.conn(ufrag, addr, new(tally))
+	t := &tap{mux: m}
+	t.gate.lift() // nobody else would
+	return m.conn(ufrag, addr, t)
 }
 
-func (m *mux) conn(ufrag string, addr net.Addr, t *tally) (net.PacketConn, error) {
+func (m *mux) conn(ufrag string, addr net.Addr, t *tap) (net.PacketConn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -134,6 +141,7 @@ func (m *mux) conn(ufrag string, addr net.Addr, t *tally) (net.PacketConn, error
 	}
 	c := newMuxConn(m, s, addr, t)
 	s.conns = append(s.conns, c)
+	t.gate.hold(c)
 	return c, nil
 }
 
@@ -220,7 +228,7 @@ func (m *mux) arrived(all [][]byte, from netip.AddrPort) {
 		m.answered(one, from)
 		if c, to := m.receiver(one, from); c != nil {
 			if to.proven {
-				c.tally.checked.Store(time.Now().UnixNano())
+				c.tap.checked.Store(time.Now().UnixNano())
 			}
 			c.push([][]byte{one}, to.addr)
 		}
@@ -343,6 +351,9 @@ func (m *mux) sent(s *session, b []byte, to netip.AddrPort) {
 			m.older, m.checks = m.checks, map[transaction]check{}
 		}
 		m.checks[transactionOf(b)] = check{s, to}
+		if nominates(b) {
+			s.nominated = to
+		}
 	}
 }
 

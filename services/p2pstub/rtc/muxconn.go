@@ -27,18 +27,20 @@ type muxConn struct {
 	session *session
 	local   net.Addr
 	v4      bool
-	tally   *tally
+	tap     *tap
 	last    atomic.Int64 // when a DTLS record was sent, as the outbox counts
 
 	mu     sync.Mutex
 	more   sync.Cond
 	queue  []datagram // from head on
 	head   int
+	held   []datagram // until the gate is open
+	shut   bool       // the gate
 	closed bool
 }
 
-func newMuxConn(m *mux, s *session, local net.Addr, t *tally) *muxConn {
-	c := &muxConn{mux: m, session: s, local: local, tally: t}
+func newMuxConn(m *mux, s *session, local net.Addr, t *tap) *muxConn {
+	c := &muxConn{mux: m, session: s, local: local, tap: t}
 	if u, ok := local.(*net.UDPAddr); ok {
 		c.v4 = u.IP.To4() != nil
 	}
@@ -54,13 +56,17 @@ func (c *muxConn) push(all [][]byte, from *net.UDPAddr) {
 		return
 	}
 	for i, b := range all {
-		if len(c.queue)-c.head >= maxQueued {
+		to, most := &c.queue, maxQueued+c.head
+		if c.shut && isDTLS(b) {
+			to, most = &c.held, maxHeld
+		}
+		if len(*to) >= most {
 			c.mux.meter.dropped.Add(uint64(len(all) - i))
 			break
 		}
 		data, _ := datagrams.Get().(*[]byte)
 		*data = append((*data)[:0], b...)
-		c.queue = append(c.queue, datagram{data, from})
+		*to = append(*to, datagram{data, from})
 	}
 	c.more.Signal()
 }
@@ -105,7 +111,7 @@ func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if !isDTLS(b) {
 		return c.mux.socket.WriteToUDPAddrPort(b, to)
 	}
-	c.tally.records.Add(1) // pion writes one a datagram, but for the handshake
+	c.tap.records.Add(1) // pion writes one a datagram, but for the handshake
 	return c.mux.out.send(b, to, &c.last)
 }
 
@@ -116,7 +122,10 @@ func (c *muxConn) end() {
 	for _, d := range c.queue[c.head:] {
 		datagrams.Put(d.data)
 	}
-	c.queue, c.head = nil, 0
+	for _, d := range c.held {
+		datagrams.Put(d.data)
+	}
+	c.queue, c.head, c.held = nil, 0, nil
 	c.more.Broadcast()
 }
 

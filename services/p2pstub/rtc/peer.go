@@ -98,6 +98,7 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 	pc.OnICEConnectionStateChange(p.iceState)
 	pc.OnDataChannel(p.offered)
 	pc.SCTP().OnClose(p.associationOver)
+	pc.SCTP().Transport().OnStateChange(func(webrtc.DTLSTransportState) { t.gate.lift() }) // pion reads from the first one on
 	if !requester {
 		return p, nil
 	}

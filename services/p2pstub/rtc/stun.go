@@ -11,6 +11,7 @@ const (
 	stunCookie      = 0x2112A442
 	bindingRequest  = 0x0001
 	usernameAttr    = 0x0006
+	useCandidate    = 0x0025 // ICE (RFC 8445, section 16.1)
 	transactionSize = 12
 )
 
@@ -31,16 +32,28 @@ func transactionOf(b []byte) transaction { return transaction(b[8:stunHeader]) }
 
 // usernameOf gives the receiver's part of a request's user name, `<ours>:<theirs>`.
 func usernameOf(b []byte) (string, bool) {
+	name, _ := attributeOf(b, usernameAttr)
+	ours, _, ok := bytes.Cut(name, []byte(":"))
+	return string(ours), ok
+}
+
+// nominates tells whether a request makes the path that it goes by the one to use.
+func nominates(b []byte) bool {
+	_, ok := attributeOf(b, useCandidate)
+	return ok
+}
+
+// attributeOf gives the first attribute of a kind, of a message that isSTUN.
+func attributeOf(b []byte, want uint16) ([]byte, bool) {
 	for b = b[stunHeader:]; len(b) >= 4; {
 		kind, length := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
 		if b = b[4:]; length > len(b) {
-			return "", false
+			return nil, false
 		}
-		if kind == usernameAttr {
-			ours, _, ok := bytes.Cut(b[:length], []byte(":"))
-			return string(ours), ok
+		if kind == want {
+			return b[:length], true
 		}
 		b = b[min(len(b), (length+3)&^3):]
 	}
-	return "", false
+	return nil, false
 }
