@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,10 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 		return nil
 	}
 	changes := o.takeChanges()
-	end, posts, size := o.posts.extent()
+	end, posts, size := o.posts.next, 0, 0
+	if len(o.listeners) == 0 { // a post is behind the changes that were before it
+		end, posts, size = o.posts.extent()
+	}
 	size += posts*codec.MaxHead + len(changes)
 	for listener := range o.credits {
 		size += codec.MaxCredit(listener)
@@ -152,13 +156,14 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 	return f.encoded()
 }
 
-// takeChanges gives the listener changes, encoded.
+// takeChanges gives a frame's worth of the listener changes, encoded.
 func (o *outbox) takeChanges() []byte {
-	if len(o.listeners) == 0 {
+	n := min(len(o.listeners), listenersAFrame)
+	if n == 0 {
 		return nil
 	}
-	b, _ := proto.Marshal(&pb.AttachRequest{Listeners: o.listeners}) // their texts have been checked
-	o.listeners = nil
+	b, _ := proto.Marshal(&pb.AttachRequest{Listeners: o.listeners[:n]}) // their texts have been checked
+	o.listeners = slices.Delete(o.listeners, 0, n)
 	return b
 }
 

@@ -155,6 +155,30 @@ func TestTheTurnIsHandedOn(t *testing.T) {
 	})
 }
 
+// Many changes are several frames, and what was posted after them is behind all of them.
+func TestManyListenerChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s, w := opened(t)
+		const n = 2*listenersAFrame + 1
+		for range n {
+			o.change(&pb.ListenerChange{})
+		}
+		postNow(t, o, 10)
+		for f := o.take(w); f != nil; f = o.take(w) {
+			o.write(w, f)
+		}
+		changes := 0
+		for i, f := range s.frames {
+			if changes += len(f.Listeners); len(f.Listeners) > listenersAFrame || len(f.Posts) > 0 && changes < n {
+				t.Errorf("frame %d has %d changes and %d posts", i, len(f.Listeners), len(f.Posts))
+			}
+		}
+		if last := s.frames[len(s.frames)-1]; changes != n || len(last.Posts) != 1 {
+			t.Errorf("%d changes, and %d posts at the end", changes, len(last.Posts))
+		}
+	})
+}
+
 // As long as gRPC has a frame, its bytes are counted.
 func TestAFrameIsCountedUntilItIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
