@@ -27,7 +27,7 @@ PROFILES ?= docs/performance/profiles
 .PHONY: help reference generate build test race fuzz bench bench-short bench-growth profile bench-code churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 generate: ## make gen/ anew from api/
 	$(TOOL) buf generate
@@ -69,7 +69,7 @@ bench: build ## measure beside raw gRPC, pion and NATS (12 min; Linux, root), an
 	cd bench && $(GO) run . -bin ../$(BIN) -rounds $(ROUNDS) -o markdown -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg > ../docs/performance/results.md
 	cd bench && $(GO) run . -from ../docs/performance/bench.json -o planning > ../docs/performance/planning.md
 
-bench-short: build ## see that the measuring runs; the figures say nothing
+bench-short: build ## see that the measuring runs (Linux, root); the figures say nothing
 	cd bench && $(GO) test -count=1 -shuffle=on ./... && $(GO) run . -bin ../$(BIN) -short && $(GO) run . -bin ../$(BIN) -growth -short > /dev/null
 
 bench-growth: build ## measure how cost grows with size, path, listeners and connections (5 min), and write docs/performance/growth.md

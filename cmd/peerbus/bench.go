@@ -48,8 +48,9 @@ func benchCommand() *cobra.Command {
 and the next begins. Interrupted, it prints what there is.
 
 With --listen it is the receiver too, at the bus of --to-bus-addr, and answers where --wait
-is response; then ADDRESS may be left out, and is one below the URL of that runtime.
-Otherwise somebody else listens to ADDRESS.`,
+is response; then ADDRESS may be left out, and is one below the URL of that runtime. To be
+reached from another runtime before the two are connected, ADDRESS must be registered
+(peerbus hyperties add). Otherwise somebody else listens to ADDRESS.`,
 		Example: `  peerbus bench --listen
   peerbus bench hyperty://b.example/1 --listen --to-bus-addr 127.0.0.1:7412 --duration 30s
   peerbus bench hyperty://b.example/1 -n 10000 --size 1024 --wait response -o json`,
@@ -110,7 +111,19 @@ func (s *benchSettings) run(cmd *cobra.Command, address string) error {
 	if cmd.Context().Err() == nil {
 		report.PathNow = s.pathNow(cmd.Context(), report.To)
 	}
-	return report.print(cmd.OutOrStdout(), s.output.json())
+	if err := report.print(cmd.OutOrStdout(), s.output.json()); err != nil {
+		return err
+	}
+	return s.arrived(report)
+}
+
+// arrived fails when this command was the receiver, and nothing has come to it: who
+// posts to where a Message Node knows nobody is told that it was delivered all the same.
+func (s *benchSettings) arrived(r *benchReport) error {
+	if !s.listen || s.wait == pb.Wait_WAIT_ACCEPTED || r.Interrupted || r.Messages == 0 || len(r.Paths) > 0 {
+		return nil
+	}
+	return fault.New(fault.NotFound, "none of %d messages has arrived at %s: register the address at its runtime (`peerbus hyperties add`), or connect the two before", r.Messages, r.To)
 }
 
 // measure attaches sender and receiver, and gives what was measured; nil when it was

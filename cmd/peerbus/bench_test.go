@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/local"
 )
 
@@ -47,6 +49,27 @@ func TestBench(t *testing.T) {
 				t.Errorf("%s", out)
 			}
 		})
+	}
+}
+
+// What is delivered to nobody is no figure, where the receiver is known.
+func TestBenchThatDoesNotArrive(t *testing.T) {
+	s := benchSettings{listen: true, wait: pb.Wait_WAIT_DELIVERED}
+	r := benchReport{To: "hyperty-runtime://b.example/1/bench", Messages: 3}
+	if err := s.arrived(&r); fault.CodeOf(err) != fault.NotFound || !contains(err.Error(), "none of 3 messages has arrived at "+r.To) {
+		t.Errorf("said is %v", err)
+	}
+	for name, change := range map[string]func(){
+		"one came": func() { r.Paths = map[string]uint64{pathRelay: 1} },
+		"accepted": func() { s.wait = pb.Wait_WAIT_ACCEPTED },
+		"stopped":  func() { r.Interrupted = true },
+		"another":  func() { s.listen = false },
+	} {
+		before, beforeReport := s, r
+		if change(); s.arrived(&r) != nil {
+			t.Errorf("%s: it fails", name)
+		}
+		s, r = before, beforeReport
 	}
 }
 
