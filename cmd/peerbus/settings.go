@@ -134,7 +134,7 @@ func (s *runtimeSettings) busFlag(f *pflag.FlagSet) {
 }
 
 func (s *runtimeSettings) flowFlag(f *pflag.FlagSet) {
-	f.BoolVar(&s.flows, "flows", true, "send to other runtimes in flows, each message once and in order; without, as to peers that know none")
+	f.BoolVar(&s.flows, "flows", true, "send to other runtimes in flows, each message once and in order; with =false, some may be lost or overtaken when their path changes")
 }
 
 func (s *runtimeSettings) registryFlag(f *pflag.FlagSet) {
