@@ -21,23 +21,22 @@ const pointTime = 3 * time.Minute
 // grow measures how cost grows, and writes it. A curve that fails does not keep the others
 // from being measured.
 func (s *settings) grow(ctx context.Context) error {
+	some := s.chosenCurves()
+	if len(some) == 0 {
+		return fault.New(fault.BadRequest, "run: no curve matches %q", s.only).In("run")
+	}
 	g := &report.Growth{Machine: report.ThisMachine(), Began: time.Now(), Short: s.short}
-	for _, c := range cases.AllGrowing(s.short) {
+	for _, c := range some {
 		if ctx.Err() != nil {
 			break
 		}
-		if s.only.MatchString(c.Name) {
-			g.Curves = append(g.Curves, s.curve(ctx, c))
-		}
+		g.Curves = append(g.Curves, s.curve(ctx, c))
 	}
 	g.Seconds = time.Since(g.Began).Seconds()
 	if err := errors.Join(ctx.Err(), s.writeGrowth(g)); err != nil {
 		return err
 	}
-	switch n := g.Failed(); {
-	case len(g.Curves) == 0:
-		return fault.New(fault.BadRequest, "run: no curve matches %q", s.only).In("run")
-	case n > 0:
+	if n := g.Failed(); n > 0 {
 		return fault.New(fault.Internal, "%d of %d curves could not be measured", n, len(g.Curves))
 	}
 	return nil

@@ -67,7 +67,7 @@ func (g *Growth) WriteJSON(w io.Writer) error {
 // ReadGrowth reads what WriteJSON has written.
 func ReadGrowth(from io.Reader) (*Growth, error) {
 	g := &Growth{}
-	return g, json.NewDecoder(from).Decode(g)
+	return g, read(from, "curves", g)
 }
 
 // Charts gives a chart for each metric that is drawn, by the name of its file.

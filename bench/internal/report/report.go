@@ -52,5 +52,5 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // Read reads what WriteJSON has written.
 func Read(from io.Reader) (*Report, error) {
 	r := &Report{}
-	return r, json.NewDecoder(from).Decode(r)
+	return r, read(from, "results", r)
 }
