@@ -25,7 +25,11 @@ func (s *settings) grow(ctx context.Context) error {
 	if len(some) == 0 {
 		return fault.New(fault.BadRequest, "run: no curve matches %q", s.only).In("run")
 	}
-	g := &report.Growth{Machine: report.ThisMachine(), Began: time.Now(), Short: s.short}
+	program, err := s.program(ctx)
+	if err != nil {
+		return err
+	}
+	g := &report.Growth{Program: program, Rounds: s.rounds, Machine: report.ThisMachine(), Began: time.Now(), Short: s.short}
 	for _, c := range some {
 		if ctx.Err() != nil {
 			break
@@ -44,7 +48,7 @@ func (s *settings) grow(ctx context.Context) error {
 
 // curve measures all points of one, and says how it goes.
 func (s *settings) curve(ctx context.Context, c cases.Growing) report.Curve {
-	curve := report.Curve{Name: c.Name, What: c.What, Beside: c.Beside, Axis: c.Axis, Draw: c.Draw}
+	curve := report.Curve{Name: c.Name, What: c.What, Beside: c.Beside, Note: c.Note, Axis: c.Axis, Draw: c.Draw}
 	began := time.Now()
 	err := s.points(ctx, c, &curve)
 	if err != nil {

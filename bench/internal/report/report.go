@@ -10,6 +10,7 @@ import (
 
 // Report of a run.
 type Report struct {
+	Program Program   `json:"program,omitzero"`
 	Machine Machine   `json:"machine"`
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"` // that it took

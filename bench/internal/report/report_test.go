@@ -24,6 +24,7 @@ func sample() *Report {
 		{Ours: round.Sample{round.Throughput: 640_000, round.CPU: 1.9, round.Allocs: 4}, Baseline: round.Sample{round.Throughput: 100_000, round.CPU: 9.9}},
 	}
 	return &Report{
+		Program: Program{Version: "v1.2", Commit: "1234abcd"},
 		Machine: Machine{CPU: "A <fast> one", Cores: 2, Kernel: "Linux 6", Go: "go1.26", Load: "0.10"},
 		Began:   time.Date(2026, 11, 29, 1, 0, 0, 0, time.UTC), Seconds: 61, Short: true,
 		Results: []Result{
