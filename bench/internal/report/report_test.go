@@ -91,7 +91,7 @@ func TestThePlotIsWellFormed(t *testing.T) {
 }
 
 func TestPlaces(t *testing.T) {
-	p := plot{lines: []plotted{{"", round.Row{Ratio: &round.Spread{Median: 2, Min: 0, Max: 25}, Goal: &round.Goal{Ratio: 0.04}}}}}
+	p := plot{lines: []plotted{{label{}, round.Row{Ratio: &round.Spread{Median: 2, Min: 0, Max: 25}, Goal: &round.Goal{Ratio: 0.04}}}}}
 	p.scale()
 	if p.from != -2 || p.to != 2 {
 		t.Errorf("from %v to %v", p.from, p.to)
