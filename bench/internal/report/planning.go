@@ -52,7 +52,7 @@ var (
 // out. from is the name of the file it is read from; none of a run.
 func (r *Report) WritePlanning(w io.Writer, from string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Sizes for planning\n\n%s. CPU and memory are of all processes of peerbus and of the programs at the ends. "+
+	fmt.Fprintf(&b, "# Sizes for planning\n\n%s. CPU and memory are of all processes of peerbus and of the programs at the ends, where a row does not name one. "+
 		"For what happens, 1,000 are 1,000 a second; for what is there, they are held at once. Medians%s.\n\n",
 		about(r.Began, r.Program, r.Machine, r.rounds()), source(from))
 	if r.Short {
