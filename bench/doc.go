@@ -3,6 +3,7 @@
 //
 //	go run . -bin ../bin/peerbus [-run REGEXP] [-rounds 7] [-short] [-o table|json|markdown|planning]
 //	go run . -bin ../bin/peerbus -growth [-run REGEXP] [-plot DIR]
+//	go run . -from FILE [-growth] [-o markdown|planning] [-json FILE] [-plot FILE]
 //	go run . -bin ../bin/peerbus -run CASE [-profile DIR] [-top DIR [-note TEXT]]
 //
 //	┌ bench ────────────────────────────────────────────────────────────────────────┐

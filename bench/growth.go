@@ -21,23 +21,26 @@ const pointTime = 3 * time.Minute
 // grow measures how cost grows, and writes it. A curve that fails does not keep the others
 // from being measured.
 func (s *settings) grow(ctx context.Context) error {
-	g := &report.Growth{Machine: report.ThisMachine(), Began: time.Now(), Short: s.short}
-	for _, c := range cases.AllGrowing(s.short) {
+	some := s.chosenCurves()
+	if len(some) == 0 {
+		return fault.New(fault.BadRequest, "run: no curve matches %q", s.only).In("run")
+	}
+	program, err := s.program(ctx)
+	if err != nil {
+		return err
+	}
+	g := &report.Growth{Program: program, Rounds: s.rounds, Machine: report.ThisMachine(), Began: time.Now(), Short: s.short}
+	for _, c := range some {
 		if ctx.Err() != nil {
 			break
 		}
-		if s.only.MatchString(c.Name) {
-			g.Curves = append(g.Curves, s.curve(ctx, c))
-		}
+		g.Curves = append(g.Curves, s.curve(ctx, c))
 	}
 	g.Seconds = time.Since(g.Began).Seconds()
 	if err := errors.Join(ctx.Err(), s.writeGrowth(g)); err != nil {
 		return err
 	}
-	switch n := g.Failed(); {
-	case len(g.Curves) == 0:
-		return fault.New(fault.BadRequest, "run: no curve matches %q", s.only).In("run")
-	case n > 0:
+	if n := g.Failed(); n > 0 {
 		return fault.New(fault.Internal, "%d of %d curves could not be measured", n, len(g.Curves))
 	}
 	return nil
@@ -45,7 +48,7 @@ func (s *settings) grow(ctx context.Context) error {
 
 // curve measures all points of one, and says how it goes.
 func (s *settings) curve(ctx context.Context, c cases.Growing) report.Curve {
-	curve := report.Curve{Name: c.Name, What: c.What, Beside: c.Beside, Axis: c.Axis, Draw: c.Draw}
+	curve := report.Curve{Name: c.Name, What: c.What, Beside: c.Beside, Note: c.Note, Axis: c.Axis, Draw: c.Draw}
 	began := time.Now()
 	err := s.points(ctx, c, &curve)
 	if err != nil {

@@ -32,9 +32,13 @@ func execute(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case s.list:
+	if s.list {
 		return s.writeList(os.Stdout)
+	}
+	if err := s.makePlaces(); err != nil {
+		return err
+	}
+	switch {
 	case s.from != "" && s.tops != "":
 		return s.topsAgain(ctx)
 	case s.from != "" && s.growth:

@@ -19,14 +19,15 @@ const caseTime = 10 * time.Minute
 
 // measure runs the cases. One that fails does not keep the others from running.
 func (s *settings) measure(ctx context.Context) error {
-	if _, err := os.Stat(s.binary); err != nil {
-		return fault.New(fault.BadRequest, "bin: %w; build it with make build", err).In("bin")
-	}
 	some := s.chosen()
 	if len(some) == 0 {
 		return fault.New(fault.BadRequest, "run: no case matches %q", s.only).In("run")
 	}
-	r := &report.Report{Machine: report.ThisMachine(), Began: time.Now(), Short: s.short}
+	program, err := s.program(ctx)
+	if err != nil {
+		return err
+	}
+	r := &report.Report{Program: program, Machine: report.ThisMachine(), Began: time.Now(), Short: s.short}
 	for _, c := range some {
 		if ctx.Err() != nil {
 			break
@@ -41,6 +42,14 @@ func (s *settings) measure(ctx context.Context) error {
 		return fault.New(fault.Internal, "%d of %d cases could not run", n, len(some))
 	}
 	return nil
+}
+
+// program says what is measured, before it is.
+func (s *settings) program(ctx context.Context) (report.Program, error) {
+	if _, err := os.Stat(s.binary); err != nil {
+		return report.Program{}, fault.New(fault.BadRequest, "bin: %w; build it with make build", err).In("bin")
+	}
+	return report.ProgramOf(ctx, s.binary)
 }
 
 // one runs a case, and says how it goes.
@@ -109,7 +118,7 @@ func (s *settings) write(r *report.Report) error {
 	case "markdown":
 		err = r.WriteMarkdown(os.Stdout)
 	case "planning":
-		err = r.WritePlanning(os.Stdout)
+		err = r.WritePlanning(os.Stdout, s.from)
 	default:
 		err = r.WriteTable(os.Stdout)
 	}

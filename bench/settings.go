@@ -6,6 +6,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/peerbus/peerbus/bench/cases"
@@ -53,12 +54,12 @@ func parse(args []string) (*settings, error) {
 	f.IntVar(&s.rounds, "rounds", 7, "rounds of each case")
 	f.DurationVar(&s.lasts, "lasts", time.Second, "how long one side of a round lasts, about")
 	f.BoolVar(&s.short, "short", false, "little of everything, to see that it runs; the figures say nothing")
-	f.BoolVar(&s.list, "list", false, "list the cases")
+	f.BoolVar(&s.list, "list", false, "list the cases, or with -growth the curves")
 	f.BoolVar(&s.growth, "growth", false, "measure how cost grows, in place of the cases, and print a page or JSON; -plot is a directory then")
 	f.StringVar(&s.format, "o", "table", "what is printed: table, json, markdown, or planning, which is a table of sizes to reckon with")
 	f.StringVar(&s.json, "json", "", "`FILE` for the JSON besides")
 	f.StringVar(&s.plot, "plot", "", "`FILE` for a plot of the ratios, as SVG")
-	f.StringVar(&s.profiles, "profile", "", "`DIR` for a CPU profile of each process of ours, after the rounds of each case")
+	f.StringVar(&s.profiles, "profile", "", "`DIR`, made where it is missing, for a CPU profile of each process of ours, after the rounds of each case")
 	f.StringVar(&s.tops, "top", "", "`DIR` for a text of each case, CASE.txt, with the functions that take the most time in each process")
 	f.StringVar(&s.note, "note", "", "`TEXT` to stand in it, such as a commit")
 	f.StringVar(&s.from, "from", "", "print what this JSON `FILE` has, and measure nothing; with -top, a directory with profiles of -profile")
@@ -72,7 +73,10 @@ func parse(args []string) (*settings, error) {
 	if s.only, err = regexp.Compile(only); err != nil {
 		return nil, fault.New(fault.BadRequest, "run: %w", err).In("run")
 	}
-	return s, s.check(f.Args())
+	if err := s.check(f.Args()); err != nil {
+		return nil, err
+	}
+	return s, s.checkTogether(given)
 }
 
 // lessen makes what is not given less, where less is wanted.
@@ -120,11 +124,23 @@ func (s *settings) chosen() []cases.Case {
 	return some
 }
 
+// chosenCurves are those that are wanted.
+func (s *settings) chosenCurves() []cases.Growing {
+	return slices.DeleteFunc(cases.AllGrowing(s.short), func(c cases.Growing) bool { return !s.only.MatchString(c.Name) })
+}
+
 func (s *settings) writeList(w io.Writer) error {
-	for _, c := range s.chosen() {
-		if _, err := fmt.Fprintf(w, "%-20s %s / %s\n", c.Name, c.What, c.Beside); err != nil {
-			return err
+	var b strings.Builder
+	line := func(name, what, beside string) { fmt.Fprintf(&b, "%-20s %s / %s\n", name, what, beside) }
+	if s.growth {
+		for _, c := range s.chosenCurves() {
+			line(c.Name, c.What, c.Beside)
+		}
+	} else {
+		for _, c := range s.chosen() {
+			line(c.Name, c.What, c.Beside)
 		}
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }

@@ -17,8 +17,10 @@ import (
 // Growing is a comparison at several points of what grows.
 type Growing struct {
 	Name, What, Beside, Axis string
-	Draw                     []round.Metric
-	Points                   []GrowingPoint
+	// Note is a sentence on the comparison; may be empty.
+	Note   string
+	Draw   []round.Metric
+	Points []GrowingPoint
 	// Open starts what all points have in common.
 	Open func(ctx context.Context, env Env) (*Grown, error)
 }
@@ -124,7 +126,8 @@ func openSizes(ctx context.Context, env Env, mine, raw opener, sizes []int) (_ *
 func paths() Growing {
 	ways := []opener{of(ours.Local, local.Separate), of(ours.Direct, local.Separate), of(ours.Relayed, local.Separate)}
 	return Growing{
-		Name: "path", What: "1 KiB, and a request of 64 B, by the processes on the way", Beside: besideRelay, Axis: "processes between the programs",
+		Name: "path", What: "1 KiB, and a request of 64 B, by the processes on the way", Beside: besideRelay,
+		Note: "The baseline is one relay in each row: the same processes for all of them.", Axis: "processes between the programs",
 		Draw:   []round.Metric{round.Throughput, round.CPU, round.Latency},
 		Points: []GrowingPoint{{1, "1: bus"}, {2, "4: buses, stubs"}, {4, "5: Message Node"}}, // as far from one another
 		Open: func(ctx context.Context, env Env) (_ *Grown, err error) {

@@ -11,7 +11,9 @@ import (
 
 // Growth is how cost grows with what there is more of.
 type Growth struct {
+	Program Program   `json:"program,omitzero"`
 	Machine Machine   `json:"machine"`
+	Rounds  int       `json:"rounds,omitempty"` // of each point
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"` // that it took
 	Short   bool      `json:"short"`   // little of everything: the figures say nothing
@@ -23,7 +25,8 @@ type Curve struct {
 	Name   string `json:"name"` // such as size-bus
 	What   string `json:"what"`
 	Beside string `json:"beside"`
-	Axis   string `json:"axis"` // what grows
+	Note   string `json:"note,omitempty"` // a sentence on the comparison
+	Axis   string `json:"axis"`           // what grows
 	// Draw are the metrics that are drawn, and in the table for people.
 	Draw   []round.Metric `json:"draw"`
 	Points []Point        `json:"points,omitempty"`
@@ -67,7 +70,7 @@ func (g *Growth) WriteJSON(w io.Writer) error {
 // ReadGrowth reads what WriteJSON has written.
 func ReadGrowth(from io.Reader) (*Growth, error) {
 	g := &Growth{}
-	return g, json.NewDecoder(from).Decode(g)
+	return g, read(from, "curves", g)
 }
 
 // Charts gives a chart for each metric that is drawn, by the name of its file.

@@ -10,7 +10,11 @@ import (
 // which are beside it.
 func (g *Growth) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# How cost grows\n\n%s; %s. Median, and least and most of all rounds; the bars in the plots are from the least to the most.\n", g.Began.UTC().Format("2006-01-02"), g.Machine)
+	fmt.Fprintf(&b, "# How cost grows\n\n%s. Median, and least and most of all rounds; the bars in the plots are from the least to the most.\n",
+		about(g.Began, g.Program, g.Machine, roundsOf(g.Rounds, "point")))
+	if g.Short {
+		b.WriteString("\n" + nothing + "\n")
+	}
 	for _, c := range g.Curves {
 		c.section(&b)
 	}
@@ -19,7 +23,7 @@ func (g *Growth) WriteMarkdown(w io.Writer) error {
 }
 
 func (c Curve) section(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\nBeside %s.\n\n", c.What, c.Beside)
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", c.What, strings.TrimSpace("Beside "+c.Beside+". "+c.Note))
 	if c.Error != "" {
 		fmt.Fprintf(b, "It could not be measured to its end: %s\n\n", c.Error)
 	}

@@ -10,7 +10,10 @@ import (
 // documentation, and below it all others.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; %s.\n\n", r.Began.UTC().Format("2006-01-02"), r.Machine)
+	fmt.Fprintf(&b, "%s.\n\n", about(r.Began, r.Program, r.Machine, r.rounds()))
+	if r.Short {
+		b.WriteString(nothing + "\n\n")
+	}
 	b.WriteString("| what | beside | | ours | baseline | ratio | to reach |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	r.rows(&b, true)
 	b.WriteString("\n| what | beside | | ours | baseline | ratio |\n| --- | --- | --- | --- | --- | --- |\n")

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/peerbus/peerbus/bench/internal/round"
@@ -24,11 +25,12 @@ var sizes = []struct {
 	{"message of 1 KiB over the Message Node", "node-1024", perMessage, none},
 	{"set-up of a connection, both runtimes and the Message Node", "set-up", round.Metric{Name: "CPU, both ends", Unit: "ms/set-up"}, none},
 	{"connection at rest, in a p2pstub", "p2p-idle", round.Metric{Name: "CPU, idle", Unit: "µs/s/connection"}, round.Metric{Name: "resident memory", Unit: "KiB/connection"}},
-	{"session of a runtime, at a Message Node", "node-sessions", round.Metric{Name: "CPU of the server, to open", Unit: "µs/session"}, round.Metric{Name: "resident memory", Unit: "KiB/session"}},
-	{"listener at a bus, to which nothing is sent", "bus-listeners", none, perAddress},
-	{"address that a registry knows; a look-up of it", "registry-resolve", lookUp, none},
-	{"address that a registry knows; its memory", "registry-memory", none, perAddress},
-	{"route that a bus knows; a look-up of it", "bus-route", lookUp, none},
+	{"session of a runtime at a Message Node, opened: CPU of the Message Node", "node-sessions", round.Metric{Name: "CPU of the server, to open", Unit: "µs/session"}, none},
+	{"session of a runtime at a Message Node, held: memory of the Message Node", "node-sessions", none, round.Metric{Name: "resident memory", Unit: "KiB/session"}},
+	{"listener at a bus, held, to which nothing is sent", "bus-listeners", none, perAddress},
+	{"look-up of an address at a registry that knows a million", "registry-resolve", lookUp, none},
+	{"address that a registry knows, held", "registry-memory", none, perAddress},
+	{"look-up of the route to an address at a bus that knows a million", "bus-route", lookUp, none},
 	{"runtime in one process, at rest", "idle-runtime", round.Metric{Name: "CPU, idle", Unit: "ms/s"}, round.Metric{Name: "resident memory, idle", Unit: "MiB"}},
 }
 
@@ -47,13 +49,16 @@ var (
 
 // WritePlanning writes what to reckon with, as a table for the documentation: each figure
 // is the median of this run, or a thousand times that. What it has not measured is left
-// out.
-func (r *Report) WritePlanning(w io.Writer) error {
+// out. from is the name of the file it is read from; none of a run.
+func (r *Report) WritePlanning(w io.Writer, from string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Sizes for planning\n\n%s; %s. CPU and memory are of all processes of peerbus and of the programs at the ends. "+
-		"For what happens, 1,000 are 1,000 a second; for what is there, they are held at once. Medians of [bench.json](bench.json).\n\n",
-		r.Began.UTC().Format("2006-01-02"), r.Machine)
-	cells(&b, "for each", "CPU", "memory", "1,000 take of a core", "of memory", "case")
+	fmt.Fprintf(&b, "# Sizes for planning\n\n%s. CPU and memory are of all processes of peerbus and of the programs at the ends, where a row does not name one. "+
+		"For what happens, 1,000 are 1,000 a second; for what is there, they are held at once. Medians%s.\n\n",
+		about(r.Began, r.Program, r.Machine, r.rounds()), source(from))
+	if r.Short {
+		b.WriteString(nothing + "\n\n")
+	}
+	cells(&b, "what", "CPU", "memory", "1,000: of a core", "1,000: memory", "case")
 	b.WriteString("| --- | --- | --- | --- | --- | --- |\n")
 	for _, s := range sizes {
 		cpu, ofCore := r.cpu(s.caseName, s.cpu)
@@ -64,6 +69,17 @@ func (r *Report) WritePlanning(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// linked is the file that is beside the page in the documentation.
+const linked = "bench.json"
+
+// source says which file the figures are of, with a link where it is beside the page.
+func source(from string) string {
+	if filepath.Base(from) == linked {
+		return " of [" + linked + "](" + linked + ")"
+	}
+	return " of all rounds"
 }
 
 // cpu gives the time that one takes, and which part of a core a thousand do in a second.

@@ -15,10 +15,11 @@ func TestPlanning(t *testing.T) {
 		{Name: "set-up", Error: "it stands"},
 	}}
 	var b strings.Builder
-	if err := r.WritePlanning(&b); err != nil {
+	if err := r.WritePlanning(&b, "x/bench.json"); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
+		"Medians of [bench.json](bench.json).\n\n| what",
 		"| message of 64 B over a data channel | 20 µs |  | 2 % |  | p2p-64 |\n",
 		"| connection at rest, in a p2pstub | 80 µs a second | 256 KiB | 8 % | 250 MiB | p2p-idle |\n",
 	} {
@@ -38,6 +39,16 @@ func TestUnitsOfSizes(t *testing.T) {
 		memory, _, _ := strings.Cut(s.memory.Unit, "/")
 		if s.cpu != none && inMicros[cpu] == 0 || s.memory != none && inBytes[memory] == 0 || s.cpu == none && s.memory == none {
 			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// A short run says so, and a link is there for the file it leads to alone.
+func TestPlanningOfAnotherRun(t *testing.T) {
+	for _, from := range []string{"", "x/other.json"} {
+		var b strings.Builder
+		if err := (&Report{Short: true}).WritePlanning(&b, from); err != nil || !strings.Contains(b.String(), nothing) || strings.Contains(b.String(), "](") {
+			t.Errorf("%q: %v\n%s", from, err, b.String())
 		}
 	}
 }

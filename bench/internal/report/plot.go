@@ -16,7 +16,7 @@ const (
 	plotWidth  = 900
 	plotMargin = 20
 	plotTop    = 40
-	plotLine   = 24 // height of a line
+	plotLine   = 40 // height of a line, which has two of text
 )
 
 // WritePlot draws the ratios that are to be reached, as SVG: a line a figure, on a
@@ -27,7 +27,7 @@ func (r *Report) WritePlot(w io.Writer) error {
 	for _, x := range r.Results {
 		for _, row := range x.Rows {
 			if row.Goal != nil && row.Ratio != nil {
-				p.lines = append(p.lines, plotted{x.What + " / " + x.Beside, row})
+				p.lines = append(p.lines, plotted{labelOf(x, row), row})
 			}
 		}
 	}
@@ -37,7 +37,7 @@ func (r *Report) WritePlot(w io.Writer) error {
 }
 
 type plotted struct {
-	label string
+	label label
 	row   round.Row
 }
 
@@ -95,7 +95,9 @@ func (p *plot) drawLine(b *strings.Builder, l plotted, y int) {
 		colour = "#1e8449"
 	}
 	ratio := l.row.Ratio
-	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", plotLabels-10, y+4, html.EscapeString(l.row.Metric.Name+": "+l.label))
+	for i, text := range []string{l.label.first, l.label.second} {
+		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", plotLabels-labelGap, y-4+16*i, html.EscapeString(text))
+	}
 	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s" stroke-width="3"/>`+"\n", p.x(ratio.Min), y, p.x(ratio.Max), y, colour)
 	fmt.Fprintf(b, `<circle cx="%.1f" cy="%d" r="5" fill="%s"><title>%s, to reach: %s</title></circle>`+"\n",
 		p.x(ratio.Median), y, colour, html.EscapeString(spread(ratio)), html.EscapeString(goal(l.row.Goal)))

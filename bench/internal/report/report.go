@@ -10,6 +10,7 @@ import (
 
 // Report of a run.
 type Report struct {
+	Program Program   `json:"program,omitzero"`
 	Machine Machine   `json:"machine"`
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"` // that it took
@@ -52,5 +53,5 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // Read reads what WriteJSON has written.
 func Read(from io.Reader) (*Report, error) {
 	r := &Report{}
-	return r, json.NewDecoder(from).Decode(r)
+	return r, read(from, "results", r)
 }

@@ -24,6 +24,7 @@ func sample() *Report {
 		{Ours: round.Sample{round.Throughput: 640_000, round.CPU: 1.9, round.Allocs: 4}, Baseline: round.Sample{round.Throughput: 100_000, round.CPU: 9.9}},
 	}
 	return &Report{
+		Program: Program{Version: "v1.2", Commit: "1234abcd"},
 		Machine: Machine{CPU: "A <fast> one", Cores: 2, Kernel: "Linux 6", Go: "go1.26", Load: "0.10"},
 		Began:   time.Date(2026, 11, 29, 1, 0, 0, 0, time.UTC), Seconds: 61, Short: true,
 		Results: []Result{
@@ -90,7 +91,7 @@ func TestThePlotIsWellFormed(t *testing.T) {
 }
 
 func TestPlaces(t *testing.T) {
-	p := plot{lines: []plotted{{"", round.Row{Ratio: &round.Spread{Median: 2, Min: 0, Max: 25}, Goal: &round.Goal{Ratio: 0.04}}}}}
+	p := plot{lines: []plotted{{label{}, round.Row{Ratio: &round.Spread{Median: 2, Min: 0, Max: 25}, Goal: &round.Goal{Ratio: 0.04}}}}}
 	p.scale()
 	if p.from != -2 || p.to != 2 {
 		t.Errorf("from %v to %v", p.from, p.to)

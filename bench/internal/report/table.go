@@ -12,7 +12,7 @@ import (
 // WriteTable writes all figures for people.
 func (r *Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%.0f s; median, and minimum and maximum of all rounds\n\n", r.Machine, r.Seconds)
+	fmt.Fprintf(&b, "%s\n%.0f s; median, and minimum and maximum of all rounds\n\n", about(r.Began, r.Program, r.Machine, r.rounds()), r.Seconds)
 	t := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	line(t, "CASE", "METRIC", "UNIT", "OURS", "BASELINE", "RATIO", "TO REACH", "")
 	for _, x := range r.Results {
@@ -20,7 +20,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	}
 	_ = t.Flush() // into memory
 	if r.Short {
-		b.WriteString("\nThis was a short run: the figures say nothing.\n")
+		b.WriteString("\n" + nothing + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
