@@ -34,6 +34,7 @@ func TestMessagesThatCameAnotherWay(t *testing.T) {
 		{map[string]uint64{direct: 1000, relay: 11}, "/p2pstub/", true},
 		{map[string]uint64{direct: 20, relay: 1}, "/p2pstub/", false},
 		{map[string]uint64{relay: 20}, "/p2pstub/", true},
+		{map[string]uint64{}, "/p2pstub/", true},
 		{map[string]uint64{"": 20}, "", false},
 		{map[string]uint64{"": 20, relay: 2}, "", true},
 	} {

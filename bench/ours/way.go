@@ -182,6 +182,9 @@ func strayed(all map[string]uint64, via string) error {
 			stray = stub
 		}
 	}
+	if number == 0 {
+		return fmt.Errorf("no message came")
+	}
 	if others > max(1, number/100) {
 		return fault.New(fault.Unavailable, "%d of %d messages came in through %q, not the way that is measured", others, number, stray)
 	}
