@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -61,11 +60,7 @@ func (g *Growth) Failed() (n int) {
 }
 
 // WriteJSON writes all of it.
-func (g *Growth) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "\t")
-	return e.Encode(g)
-}
+func (g *Growth) WriteJSON(w io.Writer) error { return write(w, g) }
 
 // ReadGrowth reads what WriteJSON has written.
 func ReadGrowth(from io.Reader) (*Growth, error) {

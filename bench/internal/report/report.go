@@ -44,10 +44,12 @@ func (r *Report) Failed() (n int) {
 }
 
 // WriteJSON writes all of it.
-func (r *Report) WriteJSON(w io.Writer) error {
+func (r *Report) WriteJSON(w io.Writer) error { return write(w, r) }
+
+func write(w io.Writer, all any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "\t")
-	return e.Encode(r)
+	return e.Encode(all)
 }
 
 // Read reads what WriteJSON has written.
