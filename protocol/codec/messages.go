@@ -160,6 +160,9 @@ func (m Messages) readRun(f frame, size int) error {
 			return err
 		}
 		flows.left--
+		if Size(&made[i]) != end-begin { // something is there twice: what is put in front would not count
+			m[i].Encoded = nil
+		}
 	}
 	return nil
 }
