@@ -12,9 +12,11 @@ import (
 
 // Request is an AttachRequest as a bus takes it: beside each post there are the bytes of
 // its message, which go on as they came when nothing of it is changed. What is read
-// into it again overwrites its posts; their messages stay.
+// into it again overwrites its posts; their messages stay. Plain posts are in Runs.
 type Request struct {
 	pb.AttachRequest
+	// Runs are the plain posts.
+	Runs []Run
 	// Encoded are the messages of Posts, each with Room bytes of capacity behind it.
 	Encoded [][]byte
 	// Room is for what is appended to a message.
@@ -24,6 +26,10 @@ type Request struct {
 	arena arena
 	known known
 	kept  int // a message of so many bytes is most of a frame that may be kept
+
+	plain  []Plain    // of Runs
+	lent   mem.Buffer // the frame that they are in; nil when there are none
+	opened pb.Post
 }
 
 // Response is an AttachResponse as a bus makes it: a message whose bytes are known is not
@@ -37,8 +43,8 @@ type Response struct {
 }
 
 // Parts are the bytes of a message: those that many have, and what follows them, if
-// anything does.
-type Parts struct{ Head, Tail []byte }
+// anything does. Or Deliveries that are encoded already, in place of one.
+type Parts struct{ Head, Tail, Deliveries []byte }
 
 // marshal encodes it. Long messages are not copied: gRPC reads them where they are.
 func (r *Response) marshal() (mem.BufferSlice, error) {
@@ -191,7 +197,11 @@ func (r *Request) Clear() {
 	if len(posts) > keptPosts {
 		posts, encoded = nil, nil
 	}
-	*r = Request{Encoded: encoded, Room: r.Room, posts: posts, arena: r.arena, known: r.known}
+	r.clearPlain()
+	*r = Request{
+		Runs: r.Runs, Encoded: encoded, Room: r.Room,
+		posts: posts, arena: r.arena, known: r.known, plain: r.plain,
+	}
 }
 
 // message reads the message of the last post, and keeps its bytes: those of the frame, if
@@ -207,13 +217,13 @@ func (r *Request) message(data []byte) (*pb.Message, error) {
 
 // unmarshal reads a frame that gRPC has.
 func (r *Request) unmarshal(data mem.BufferSlice) error {
+	r.Clear()
 	f, lent := whole(data, r.Room)
-	defer lent.Free()
+	defer func() { r.lend(lent) }()
 	return readAttached(f, r)
 }
 
 func readAttached(f frame, m *Request) error {
-	m.Clear()
 	if m.kept = len(f.data) / 2; f.lent {
 		m.kept = math.MaxInt
 	}
@@ -222,7 +232,9 @@ func readAttached(f frame, m *Request) error {
 	for r.next() {
 		switch r.tag {
 		case tag(3, bytes):
-			r.err = m.readPost(r.long, &ingress)
+			if !m.readPlain(r.long) {
+				r.err = m.readPost(r.long, &ingress)
+			}
 		case tag(4, bytes):
 			c := &pb.Credit{}
 			m.Credits = append(m.Credits, c)
@@ -234,6 +246,7 @@ func readAttached(f frame, m *Request) error {
 	err := r.end(f.data, &m.AttachRequest)
 	if r.odd { // all was read anew, and what was read before is in the posts that are kept
 		m.Encoded, m.posts = make([][]byte, len(m.Posts)), nil
+		m.Runs, m.plain = nil, nil
 	}
 	return err
 }

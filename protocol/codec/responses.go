@@ -84,7 +84,12 @@ func (w *writer) outcome(o *pb.Outcome) error {
 
 func sizeDeliveries(deliveries []*pb.Delivery, encoded []Parts) (n int) {
 	for i, d := range deliveries {
-		n += sizeWith(sizeDelivery(d, at(encoded, i)))
+		parts := at(encoded, i)
+		if len(parts.Deliveries) > 0 {
+			n += len(parts.Deliveries)
+			continue
+		}
+		n += sizeWith(sizeDelivery(d, parts))
 	}
 	return n
 }
@@ -115,8 +120,12 @@ func sizeDelivery(d *pb.Delivery, encoded Parts) int {
 
 func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded []Parts) error {
 	for i := len(deliveries) - 1; i >= 0; i-- {
-		end := w.end()
-		if err := w.delivery(deliveries[i], at(encoded, i)); err != nil {
+		end, parts := w.end(), at(encoded, i)
+		if len(parts.Deliveries) > 0 {
+			w.raw(parts.Deliveries)
+			continue
+		}
+		if err := w.delivery(deliveries[i], parts); err != nil {
 			return err
 		}
 		w.close(field, end)

@@ -93,6 +93,17 @@ func ValidateSized(m *pb.Message, size int) error {
 	return validateBody(m, size)
 }
 
+// ValidTexts tells whether Validate takes type, from and to of a message.
+func ValidTexts(kind, from, to string) bool {
+	return kind != "" && len(kind) <= MaxType && from != "" && len(from) <= address.MaxLength && to != "" && len(to) <= address.MaxLength
+}
+
+// ValidContent tells whether Validate takes id and body of a message that is shorter than
+// MaxSize.
+func ValidContent(id, body []byte) bool {
+	return len(id) <= MaxID && isID(id) && (len(body) == 0 || isObject(body))
+}
+
 func validateBody(m *pb.Message, size int) error {
 	if size > MaxSize {
 		return LargerThan(m)

@@ -43,8 +43,8 @@ type stream struct {
 	held   atomic.Int64            // bytes charged to it as a poster
 	leaves atomic.Int64            // bytes that gRPC has to send
 	burst  burst
-	spare  []post  // the reader's: posts that are made
-	dealt  []*post // the reader's: a place for those that a credit settles
+	spare  []post // the reader's: posts that are made
+	dealt  dealt  // the reader's: a place for what a credit settles
 
 	lastSource lastSource // of its posts
 
@@ -194,12 +194,19 @@ func (s *stream) takeRequest(req *codec.Request) {
 	for _, c := range req.Listeners {
 		s.change(c)
 	}
-	if len(req.Posts) == 0 {
+	if len(req.Posts)+len(req.Runs) == 0 {
 		return
 	}
 	s.burst.begin()
-	for i, p := range req.Posts {
-		s.post(p, req.Encoded[i])
+	next := 0
+	for i := range req.Runs {
+		for ; next < req.Runs[i].Before; next++ {
+			s.post(req.Posts[next], req.Encoded[next])
+		}
+		s.takeRun(req, &req.Runs[i])
+	}
+	for ; next < len(req.Posts); next++ {
+		s.post(req.Posts[next], req.Encoded[next])
 	}
 	s.burst.end()
 }
@@ -224,26 +231,39 @@ func (s *stream) returning() bool {
 
 func (s *stream) credit(c *pb.Credit) {
 	s.mu.Lock()
-	settled := s.dealt[:0]
+	settled := &s.dealt
 	var verdicts []verdict
 	switch in := s.inboxes[c.GetListener()]; {
 	case in == nil, in.number != c.GetQueue():
 	case in.number != 0 && c.GetRefused().GetCode() >= int32(fault.BadRequest):
 		verdicts = in.refuse(c.GetBytes(), refuse(reasonRemote, fault.Code(c.GetRefused().GetCode()), "%s", c.GetRefused().GetDescription()))
 	default:
-		settled = in.credit(c.GetBytes(), settled)
+		in.credit(c.GetBytes(), settled)
 	}
 	s.mu.Unlock()
-	s.bus.finishAll(settled)
-	clear(settled)
-	if s.dealt = settled[:0]; cap(settled) > keepSettled {
-		s.dealt = nil
-	}
+	s.bus.finishAll(settled.posts)
+	s.bus.finishParts(settled.parts)
+	settled.clear()
 	s.bus.carryOut(verdicts)
+}
+
+// dealt is what a listener has dealt with.
+type dealt struct {
+	posts []*post
+	parts []part
 }
 
 // keepSettled is how many places for settled posts a stream keeps.
 const keepSettled = 1024
+
+func (d *dealt) clear() {
+	clear(d.posts)
+	clear(d.parts)
+	d.posts, d.parts = d.posts[:0], d.parts[:0]
+	if cap(d.posts)+cap(d.parts) > keepSettled {
+		*d = dealt{}
+	}
+}
 
 func (s *stream) change(c *pb.ListenerChange) {
 	var err error
@@ -298,7 +318,9 @@ type taking struct {
 // outgoing is the frame that a stream's writer sends. Its memory is used again for the next one.
 type outgoing struct {
 	codec.Response
-	places []pb.Delivery // of Deliveries
+	places   []pb.Delivery // of Deliveries
+	batches  []*batch      // that they are of
+	messages int           // in them
 }
 
 func (f *outgoing) clear() {
@@ -306,6 +328,7 @@ func (f *outgoing) clear() {
 		f.places[i].Reset()
 	}
 	clear(f.Encoded)
+	f.messages = 0
 	deliveries, encoded := f.Deliveries[:0], f.Encoded[:0]
 	f.AttachResponse.Reset()
 	f.Deliveries, f.Encoded = deliveries, encoded
@@ -318,7 +341,25 @@ func (f *outgoing) add(encoded codec.Parts) *pb.Delivery {
 	}
 	d := &f.places[len(f.Deliveries)]
 	f.Deliveries, f.Encoded = append(f.Deliveries, d), append(f.Encoded, encoded)
+	f.messages++
 	return d
+}
+
+// addPart puts posts of a batch into the frame.
+func (f *outgoing) addPart(p part) {
+	p.of.needed.Add(1)
+	f.batches = append(f.batches, p.of)
+	f.Deliveries, f.Encoded = append(f.Deliveries, nil), append(f.Encoded, codec.Parts{Deliveries: p.deliveries()})
+	f.messages += p.len()
+}
+
+// sent gives back what it has of batches.
+func (f *outgoing) sent() {
+	for _, b := range f.batches {
+		b.free(1)
+	}
+	clear(f.batches)
+	f.batches = f.batches[:0]
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in
@@ -363,15 +404,14 @@ func (s *stream) takeOutcomes(frame *outgoing) (bytes int) {
 
 func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
 	t := taking{frame: frame}
-	for len(frame.Deliveries) < message.MaxFrames && s.ready.len() > 0 {
+	for frame.messages < message.MaxFrames && s.ready.len() > 0 {
 		in := *s.ready.first()
 		if in.queue.len() > 0 {
-			size := (*in.queue.first()).size + len(in.name)
+			size := in.queue.first().firstSize() + len(in.name)
 			if bytes > 0 && bytes+size > frameBytes {
 				break
 			}
-			in.send(&t)
-			bytes += size
+			bytes += in.send(&t, frameBytes-bytes)
 		}
 		s.ready.pop()
 		in.ready = false

@@ -72,9 +72,11 @@ func (s *stream) kept() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, in := range s.inboxes {
-		n += in.queue.len() + in.overflow.len()
+		n += in.messages + in.outside
 		if in.window != unlimited {
-			n += in.sent.len()
+			for _, h := range in.sent.all() {
+				n += h.count()
+			}
 		}
 	}
 	return n

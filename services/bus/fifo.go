@@ -15,6 +15,9 @@ func (f *fifo[T]) len() int { return len(f.items) - f.head }
 // first gives the next one out; the fifo must not be empty.
 func (f *fifo[T]) first() *T { return &f.items[f.head] }
 
+// all are those that stand in it, in turn, until it is changed.
+func (f *fifo[T]) all() []T { return f.items[f.head:] }
+
 // fromEnd gives the n-th from the end; there must be as many.
 func (f *fifo[T]) fromEnd(n int) *T { return &f.items[len(f.items)-n] }
 

@@ -7,6 +7,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // inbox is the queue of a stream for one listener, under the name by which the
@@ -39,9 +40,11 @@ type inbox struct {
 	underWay int // bytes sent and not given back
 	sent     fifo[handed]
 	given    int // bytes of credit that no whole message of sent has used up
-	queue    fifo[*post]
+	queue    fifo[item]
 	bytes    int // in queue
-	overflow fifo[waiting]
+	messages int // in queue
+	overflow fifo[held]
+	outside  int         // messages in overflow
 	timer    *time.Timer // for the first of overflow; nil before it is needed
 	hungry   map[*outflow]struct{}
 	stuck    bool
@@ -49,9 +52,15 @@ type inbox struct {
 	closed   bool
 }
 
-// handed is a post that its listener has, and has not dealt with.
+// held is what waits in an overflow, and the end of its patience.
+type held struct {
+	item
+	deadline time.Time
+}
+
+// handed is a post, or posts of a batch, that its listener has, and has not dealt with.
 type handed struct {
-	post  *post
+	item
 	extra *handedTrace // nil for a message without a trace
 }
 
@@ -66,7 +75,7 @@ func (h handed) size() int {
 	if h.extra != nil {
 		return h.extra.size
 	}
-	return h.post.size
+	return h.item.size()
 }
 
 // dealt counts its listener as one that has dealt with it.
@@ -102,7 +111,7 @@ func (in *inbox) offer(p *post) (taken bool, err error) {
 		return false, refuse(reasonStuck, 429, "%s takes nothing at the moment", in.name)
 	case s.queued+p.cost() > limits.StreamBytes && s.queued > 0:
 		return false, refuse(reasonStreamFull, 429, "%d bytes wait for the listeners of %q already", s.queued, s.name)
-	case in.overflow.len() == 0 && in.fits(p):
+	case in.overflow.len() == 0 && in.fits(item{post: p}):
 		in.enqueue(p)
 		return true, nil
 	case p.by == poster(itself{}), p.by == poster(s) && s.overdraws(p.cost()):
@@ -110,7 +119,7 @@ func (in *inbox) offer(p *post) (taken bool, err error) {
 		// holding them would keep it away.
 		return false, in.full()
 	}
-	in.wait(p)
+	in.wait(item{post: p})
 	return false, nil
 }
 
@@ -123,7 +132,7 @@ func (in *inbox) offerFlow(p *post, f *outflow) (taken bool) {
 	if in.closed {
 		return false
 	}
-	if in.overflow.len() == 0 && in.fits(p) {
+	if in.overflow.len() == 0 && in.fits(item{post: p}) {
 		in.enqueue(p)
 		return true
 	}
@@ -136,7 +145,7 @@ func (in *inbox) offerFlow(p *post, f *outflow) (taken bool) {
 
 // feed gives the flows that wait for room, when half of the queue is free.
 func (in *inbox) feed() map[*outflow]struct{} {
-	if l := in.stream.limits; len(in.hungry) == 0 || in.bytes > l.QueueBytes/2 || in.queue.len() > l.QueueMessages/2 {
+	if l := in.stream.limits; len(in.hungry) == 0 || in.bytes > l.QueueBytes/2 || in.messages > l.QueueMessages/2 {
 		return nil
 	}
 	hungry := in.hungry
@@ -144,20 +153,39 @@ func (in *inbox) feed() map[*outflow]struct{} {
 	return hungry
 }
 
-func (in *inbox) fits(p *post) bool {
+func (in *inbox) fits(i item) bool {
 	l := in.stream.limits
-	return in.queue.len() == 0 || in.bytes+p.size <= l.QueueBytes && in.queue.len() < l.QueueMessages
+	return in.messages == 0 || in.bytes+i.size() <= l.QueueBytes && in.messages+i.count() <= l.QueueMessages
+}
+
+// push puts something into the queue.
+func (in *inbox) push(i item) {
+	in.queue.push(i)
+	in.bytes += i.size()
+	in.messages += i.count()
+	in.stream.queued += i.cost()
+	in.stream.metrics.delivered(in.stream.comp, i.count())
+	if in.arm() {
+		in.stream.wakeBy(i.burst())
+	}
+}
+
+// pull notes that messages have left the queue.
+func (in *inbox) pull(n, size, cost int) {
+	in.bytes -= size
+	in.messages -= n
+	in.stream.queued -= cost
 }
 
 func (in *inbox) enqueue(p *post) {
-	in.queue.push(p)
-	in.bytes += p.size
-	in.stream.queued += p.cost()
-	in.stream.metrics.delivered(in.stream.comp)
 	p.went(in.comp)
-	if in.arm() {
-		in.stream.wakeBy(p.burst)
-	}
+	in.push(item{post: p})
+}
+
+// enqueueBatch is enqueue of a batch, whose posts are accepted by that.
+func (in *inbox) enqueueBatch(p part) {
+	in.stream.metrics.tally.messages[outLocal].accepted.Add(float64(p.len()))
+	in.push(item{part: p})
 }
 
 // arm puts the inbox in front of the writer when it has something that its
@@ -179,7 +207,7 @@ func (in *inbox) opened() {
 	}
 }
 
-func (in *inbox) wait(p *post) {
+func (in *inbox) wait(i item) {
 	patience := in.stream.limits.FullTime
 	if in.overflow.len() == 0 {
 		if in.timer == nil {
@@ -188,24 +216,81 @@ func (in *inbox) wait(p *post) {
 			in.timer.Reset(patience)
 		}
 	}
-	in.overflow.push(waiting{p, time.Now().Add(patience)})
-	p.by.charge(p.cost())
+	in.overflow.push(held{i, time.Now().Add(patience)})
+	in.outside += i.count()
+	i.by().charge(i.cost())
 }
 
 // leave takes the first out of the overflow.
-func (in *inbox) leave() *post {
-	p := in.overflow.pop().post
-	p.by.charge(-p.cost())
-	return p
+func (in *inbox) leave() item {
+	first := in.overflow.pop().item
+	in.outside -= first.count()
+	first.by().charge(-first.cost())
+	return first
 }
 
-// send takes the first of the queue for the writer, and lets in what waits in
-// the overflow; that is accepted now. A listener that gives no credit has dealt
-// with it once it is sent.
-func (in *inbox) send(t *taking) {
-	p := in.queue.pop()
-	in.bytes -= p.size
-	in.stream.queued -= p.cost()
+// leaveAsPosts is leave of one that is to be posts, which nobody has taken.
+func (in *inbox) leaveAsPosts() []*post {
+	first := in.leave()
+	return first.posts(false)
+}
+
+// send takes the first of the queue for the writer, of a batch what fits into room, and
+// lets in what waits in the overflow; that is accepted now. It gives how many bytes it
+// has taken.
+func (in *inbox) send(t *taking, room int) (bytes int) {
+	if p := in.queue.first().post; p != nil {
+		in.queue.pop()
+		in.pull(1, p.size, p.cost())
+		in.sendPost(t, p)
+		bytes = p.size + len(in.name)
+	} else {
+		bytes = in.sendPart(t, room)
+	}
+	for in.overflow.len() > 0 && in.fits(in.overflow.first().item) {
+		if first := in.leave(); first.post != nil {
+			in.enqueue(first.post)
+			t.accepted = append(t.accepted, first.post)
+		} else {
+			in.enqueueBatch(first.part)
+		}
+	}
+	for f := range in.feed() {
+		t.hungry = append(t.hungry, f)
+	}
+	if l := in.stream.limits; in.stuck && in.bytes <= l.QueueBytes/2 && in.messages <= l.QueueMessages/2 {
+		in.stuck = false
+	}
+	return bytes
+}
+
+// sendPart takes posts of the batch that is the first in the queue: as many as fit, at
+// least one.
+func (in *inbox) sendPart(t *taking, room int) (bytes int) {
+	first := in.queue.first()
+	from := first.part.of.before(first.part.from).sum
+	n := 0
+	for most := min(first.part.len(), message.MaxFrames-t.frame.messages); n < most && in.underWay+bytes < in.window; n++ {
+		next := first.part.of.places[first.part.from+n].sum - from
+		if n > 0 && next+n*len(in.name) > room {
+			break
+		}
+		bytes = next
+	}
+	p := first.part.cut(n)
+	if first.part.len() == 0 {
+		in.queue.pop()
+	}
+	in.pull(n, bytes, p.cost())
+	in.underWay += bytes
+	in.sent.push(handed{item: item{part: p}})
+	t.frame.addPart(p)
+	return bytes + n*len(in.name)
+}
+
+// sendPost puts a post into the frame. A listener that gives no credit has dealt with it
+// once it is sent.
+func (in *inbox) sendPost(t *taking, p *post) {
 	m, h := in.hand(p)
 	encoded := codec.Parts{Head: p.encoded, Tail: p.tail}
 	if m != p.m {
@@ -218,17 +303,6 @@ func (in *inbox) send(t *taking) {
 	} else {
 		t.sent = append(t.sent, h)
 	}
-	for in.overflow.len() > 0 && in.fits(in.overflow.first().post) {
-		first := in.leave()
-		in.enqueue(first)
-		t.accepted = append(t.accepted, first)
-	}
-	for f := range in.feed() {
-		t.hungry = append(t.hungry, f)
-	}
-	if l := in.stream.limits; in.stuck && in.bytes <= l.QueueBytes/2 && in.queue.len() <= l.QueueMessages/2 {
-		in.stuck = false
-	}
 	d.Listener, d.Message = in.name, m
 	if in.number != 0 {
 		d.From = &pb.FromQueue{Queue: in.number, LeadsTo: in.stub, Awaited: p.request != nil || p.awaited}
@@ -239,38 +313,65 @@ func (in *inbox) send(t *taking) {
 // says so itself; so is another replica.
 func (in *inbox) hand(p *post) (*pb.Message, handed) {
 	if isStub(in.stream.comp) || in.stream.peer != "" {
-		return p.m, handed{post: p}
+		return p.m, handed{item: item{post: p}}
 	}
 	if p.m.Trace == nil {
 		in.stream.bus.asked.note(p.m)
-		return p.m, handed{post: p}
+		return p.m, handed{item: item{post: p}}
 	}
 	m, span := in.stream.bus.point.Start(p.m, tracing.Deliver)
 	in.stream.bus.asked.note(m)
-	return m, handed{p, &handedTrace{codec.Size(m), span}}
+	return m, handed{item{post: p}, &handedTrace{codec.Size(m), span}}
 }
 
-// credit gives bytes back to the window, and adds the posts that are settled by
-// that to others. More than was under way is not there to give.
-func (in *inbox) credit(bytes uint32, settled []*post) []*post {
+// credit gives bytes back to the window, and adds what is settled by that to what is
+// dealt with. More than was under way is not there to give.
+func (in *inbox) credit(bytes uint32, settled *dealt) {
 	given := min(int(bytes), in.underWay)
 	in.underWay -= given
 	in.given += given
-	for in.sent.len() > 0 && in.given >= in.sent.first().size() {
+	for in.sent.len() > 0 {
+		first := in.sent.first()
+		if first.post == nil {
+			if !in.creditPart(&first.part, settled) {
+				break
+			}
+			continue
+		}
+		if in.given < first.size() {
+			break
+		}
 		h := in.sent.pop()
 		if in.given -= h.size(); h.dealt() {
-			settled = append(settled, h.post)
+			settled.posts = append(settled.posts, h.post)
 		}
 	}
 	in.opened()
-	return settled
+}
+
+// creditPart is credit of the first posts of a batch; false when it is not for all.
+func (in *inbox) creditPart(p *part, settled *dealt) (all bool) {
+	n := p.upTo(in.given)
+	if n == 0 {
+		return false
+	}
+	done := p.cut(n)
+	in.given -= done.size()
+	settled.parts = append(settled.parts, done)
+	if p.len() > 0 {
+		return false
+	}
+	in.sent.pop()
+	return true
 }
 
 // refuse takes the word of another replica that the next post, of so many bytes, was
 // refused there. Of any other number it is a credit.
 func (in *inbox) refuse(bytes uint32, why error) (verdicts []verdict) {
 	if in.given > 0 || in.sent.len() == 0 || in.sent.first().size() != int(bytes) {
-		for _, p := range in.credit(bytes, nil) {
+		var settled dealt
+		in.credit(bytes, &settled)
+		for _, p := range settled.posts { // of another replica there are no batches
 			verdicts = append(verdicts, verdict{post: p, done: true})
 		}
 		return verdicts
@@ -304,9 +405,10 @@ func (in *inbox) impatient() {
 func (in *inbox) dismiss(why error) []verdict {
 	var verdicts []verdict
 	for in.overflow.len() > 0 {
-		p := in.leave()
-		if done, err := p.decide(why); done {
-			verdicts = append(verdicts, verdict{post: p, err: err})
+		for _, p := range in.leaveAsPosts() {
+			if done, err := p.decide(why); done {
+				verdicts = append(verdicts, verdict{post: p, err: err})
+			}
 		}
 	}
 	return verdicts
@@ -323,13 +425,13 @@ func (in *inbox) close() (verdicts []verdict, hungry map[*outflow]struct{}) {
 	verdicts = in.dismiss(in.gone())
 	for _, h := range in.sent.drain() {
 		h.end(in.gone())
-		verdicts = in.lose(verdicts, h.post, in.comp == pb.Component_COMPONENT_APPLICATION || in.comp == pb.Component_COMPONENT_BUS)
+		for _, p := range h.posts(true) {
+			verdicts = in.lose(verdicts, p, in.comp == pb.Component_COMPONENT_APPLICATION || in.comp == pb.Component_COMPONENT_BUS)
+		}
 	}
-	for _, p := range in.queue.drain() {
-		s.queued -= p.cost()
+	for _, p := range in.drainQueue() {
 		verdicts = in.lose(verdicts, p, true)
 	}
-	in.bytes = 0
 	hungry, in.hungry = in.hungry, nil
 	return verdicts, hungry
 }
@@ -375,19 +477,26 @@ func (in *inbox) leaveAll() []*post {
 	var all []*post
 	for _, h := range in.sent.drain() {
 		h.end(in.gone())
-		all = append(all, h.post)
+		all = append(all, h.posts(true)...)
 	}
-	for _, p := range in.queue.drain() {
-		s.queued -= p.cost()
-		all = append(all, p)
-	}
+	all = append(all, in.drainQueue()...)
 	for _, p := range all {
 		p.returned = true
 	}
 	for in.overflow.len() > 0 {
-		all = append(all, in.leave())
+		all = append(all, in.leaveAsPosts()...)
 	}
-	in.bytes = 0
+	return all
+}
+
+// drainQueue empties the queue, and gives the posts that it had.
+func (in *inbox) drainQueue() (all []*post) {
+	for _, i := range in.queue.drain() {
+		for _, p := range i.posts(true) {
+			in.pull(1, p.size, p.cost())
+			all = append(all, p)
+		}
+	}
 	return all
 }
 

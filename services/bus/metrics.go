@@ -95,10 +95,10 @@ func vec(name, help, label string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "peerbus_bus_" + name, Help: help}, []string{label})
 }
 
-func (m *metrics) posted(c pb.Component)    { m.postedBy[c].Inc() }
-func (m *metrics) delivered(c pb.Component) { m.deliveredTo[c].Inc() }
-func (m *metrics) passed(kind string)       { m.passedOn.WithLabelValues(kind).Inc() }
-func (m *metrics) refused(reason string)    { m.refusals.WithLabelValues(reason).Inc() }
+func (m *metrics) posted(c pb.Component)           { m.postedBy[c].Inc() }
+func (m *metrics) delivered(c pb.Component, n int) { m.deliveredTo[c].Add(float64(n)) }
+func (m *metrics) passed(kind string)              { m.passedOn.WithLabelValues(kind).Inc() }
+func (m *metrics) refused(reason string)           { m.refusals.WithLabelValues(reason).Inc() }
 
 // transmitted counts a message of a flow that has been put into the queues of ways.
 func (m *metrics) transmitted(sent flow.Path, again bool) {

@@ -22,6 +22,12 @@ func (o *openPosts) add(number uint64, p *post) {
 	o.places = append(o.places, openPost{number, p})
 }
 
+// insert adds a post whose number may be below others.
+func (o *openPosts) insert(number uint64, p *post) {
+	i := sort.Search(len(o.places), func(i int) bool { return o.places[i].number >= number })
+	o.places = slices.Insert(o.places, i, openPost{number, p})
+}
+
 // get gives the place of a number; nil when it is not there.
 func (o *openPosts) get(number uint64) *openPost {
 	if len(o.places) == 0 || number < o.places[0].number {

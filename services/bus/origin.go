@@ -24,9 +24,10 @@ type origin struct {
 	posting sync.Mutex // held while a post is taken and led on: those of two streams do not mix
 
 	mu      sync.Mutex
-	now     *stream   // the one that is attached; nil while there is none
-	taken   uint64    // numbers up to here have been taken
-	open    openPosts // of these, those that are not settled
+	now     *stream     // the one that is attached; nil while there is none
+	taken   uint64      // numbers up to here have been taken
+	open    openPosts   // of these, those that are not settled
+	batches openBatches // likewise, of batches
 	failed  *cache[uint64, *pb.Outcome]
 	refused uint64      // the last that failed
 	forgot  uint64      // up to here, one that failed may not be known any more
@@ -181,6 +182,10 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 		o.open.add(p.number, p)
 		return true, nil, false
 	}
+	if had := o.batches.get(p.number); had != nil {
+		had.asked.Store(s)
+		return false, outcomeOf(0, nil), false
+	}
 	switch had := o.open.get(p.number); {
 	case had == nil:
 	case had.post.request != nil && had.post.request.moved.Load():
@@ -200,6 +205,37 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 		return false, outcomeOf(0, fault.New(fault.Unavailable, "what became of it is not known any more")), true
 	}
 	return false, outcomeOf(0, nil), true
+}
+
+// takeBatch notes a batch, if all of it is fresh.
+func (o *origin) takeBatch(b *batch) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.now != b.by || b.first <= o.taken {
+		return false
+	}
+	all := b.all()
+	o.taken = all.last()
+	o.batches.add(all)
+	return true
+}
+
+// settlePart forgets posts of a batch that were dealt with.
+func (o *origin) settlePart(p part) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.batches.remove(p)
+}
+
+// opened notes that those of a batch are posts from now on.
+func (o *origin) opened(p part, posts []*post) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.batches.remove(p)
+	for _, one := range posts {
+		one.asked.Store(p.of.asked.Load())
+		o.open.insert(one.number, one)
+	}
 }
 
 // settleAll is settle of posts that were dealt with.
@@ -296,18 +332,20 @@ const (
 	settleBytes = 256 << 10
 )
 
-func (t *settling) add(p *post, s *stream) {
-	if last := len(t.ranges) - 1; last >= 0 && t.ranges[last].Last+1 == p.number {
-		t.ranges[last].Last = p.number
+// add adds posts with the numbers from first to last, of so many bytes together.
+func (t *settling) add(first, last uint64, bytes int, s *stream) {
+	if end := len(t.ranges) - 1; end >= 0 && t.ranges[end].Last+1 == first {
+		t.ranges[end].Last = last
 	} else {
-		t.ranges = append(t.ranges, &pb.Range{First: p.number, Last: p.number})
+		t.ranges = append(t.ranges, &pb.Range{First: first, Last: last})
 	}
-	t.count++
-	t.bytes += p.size
+	before := t.count
+	t.count += int(last - first + 1) //nolint:gosec // at most a frame
+	t.bytes += bytes
 	switch {
 	case t.count >= settleMany, t.bytes >= settleBytes:
 		s.signal()
-	case t.count > 1:
+	case before > 0:
 	case t.timer == nil:
 		t.timer = time.AfterFunc(settleSoon, s.signal)
 	default:
@@ -337,7 +375,7 @@ func (s *stream) settled(p *post, err error) {
 	s.origin.settle(p, err)
 	s.mu.Lock()
 	if !s.closed {
-		s.settling.add(p, s)
+		s.settling.add(p.number, p.number, p.size, s)
 		s.mu.Unlock()
 		return
 	}
@@ -357,7 +395,7 @@ func (s *stream) settledAll(posts []*post) {
 	closed := s.closed
 	for _, p := range posts {
 		if !closed {
-			s.settling.add(p, s)
+			s.settling.add(p.number, p.number, p.size, s)
 		}
 	}
 	s.mu.Unlock()

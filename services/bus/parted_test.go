@@ -39,7 +39,7 @@ func TestTwoReplicasThatArePartedTakeOneFlow(t *testing.T) {
 			from := b.app()
 			const rounds, n = 4, 100
 			for k := range rounds {
-				part(t, as, k%2 == 1)
+				parting(t, as, k%2 == 1)
 				var outcomes []func(context.Context) (*pb.Message, error)
 				for i := k * n; i < (k+1)*n; i++ {
 					toggle(b, i)
@@ -70,8 +70,8 @@ func TestTwoReplicasThatArePartedTakeOneFlow(t *testing.T) {
 	}
 }
 
-// part has the second and the third replica reach one another no more, or again.
-func part(t *testing.T, as []*side, cut bool) {
+// parting has the second and the third replica reach one another no more, or again.
+func parting(t *testing.T, as []*side, cut bool) {
 	t.Helper()
 	as[0].roster.part(as[1].seat, as[2].seat, cut)
 	want := 2

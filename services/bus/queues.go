@@ -68,10 +68,10 @@ func (s *stream) fill(f *fill) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, in := range s.inboxes {
-		f.messages += in.queue.len()
+		f.messages += in.messages
 		f.bytes += in.bytes
-		f.overflow += in.overflow.len()
+		f.overflow += in.outside
 		f.fullest = max(f.fullest, float64(in.bytes)/float64(s.limits.QueueBytes),
-			float64(in.queue.len())/float64(s.limits.QueueMessages))
+			float64(in.messages)/float64(s.limits.QueueMessages))
 	}
 }

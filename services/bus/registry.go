@@ -36,8 +36,8 @@ type question struct {
 	line     sourceKey // which line waits for it; that of the key, but for flows
 }
 
-// batch is how many questions go into one frame.
-const batch = 256
+// askBatch is how many questions go into one frame.
+const askBatch = 256
 
 func newAsker(limit int) *asker {
 	return &asker{limit: limit, open: map[uint64]*question{}, wake: make(chan struct{}, 1)}
@@ -122,7 +122,7 @@ func (a *asker) next() *pb.RoutesRequest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	req := &pb.RoutesRequest{}
-	for len(a.unsent) > 0 && len(req.Queries)+len(req.Sources) < batch {
+	for len(a.unsent) > 0 && len(req.Queries)+len(req.Sources) < askBatch {
 		q := a.open[a.unsent[0]]
 		a.unsent = a.unsent[1:]
 		switch {

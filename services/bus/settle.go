@@ -8,7 +8,7 @@ import (
 )
 
 func (b *Bus) respond(q *request, p *post) {
-	b.metrics.delivered(q.post.by.component())
+	b.metrics.delivered(q.post.by.component(), 1)
 	b.mesh.gave(q, p.m)
 	b.trace("delivered", p.m, "listener", p.m.To, "component", label(q.post.by.component()))
 	if q.post.span.On() {

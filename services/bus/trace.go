@@ -56,6 +56,9 @@ func (b *Bus) traceDelivered(s *stream, deliveries []*pb.Delivery) {
 		return
 	}
 	for _, d := range deliveries {
+		if d == nil { // it is of a batch, from before traces were made
+			continue
+		}
 		b.trace("delivered", d.Message, "listener", d.Listener, "component", label(s.comp))
 	}
 }

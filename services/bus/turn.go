@@ -98,7 +98,9 @@ func (s *stream) sendNext(send func(*codec.Response) error) (bool, error) {
 	if frame == nil {
 		return false, nil
 	}
-	if err := send(frame); err != nil {
+	err := send(frame)
+	s.frame.sent()
+	if err != nil {
 		s.bus.carryOut(lost(handed, refuse(reasonGone, 503, "the stream of the listener broke")))
 		return false, err
 	}

@@ -1,0 +1,213 @@
+package codec
+
+import (
+	"unicode/utf8"
+	"unsafe"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// A plain post is a number, and a message of nothing but id, type, from, to and body,
+// encoded as every encoder does it. Most posts are plain, and most plain ones differ from
+// the one before in id, body and number alone: such make a run, which a bus takes at once
+// and without a pb.Message for each. Everything else is in Request.Posts.
+
+// Bounds of a run.
+const (
+	runPosts     = 64       // a full frame
+	runBytes     = 16 << 10 // of its messages, but for the last
+	longestPlain = 4 << 10  // a longer message is a post of its own
+)
+
+// Run is plain posts that follow each other in a frame, of the same type, from and to, and
+// with numbers that rise by one. Its texts are the frame's: they are valid until Clear.
+type Run struct {
+	Type, From, To string
+	First          uint64 // number
+	Before         int    // of Request.Posts, those that are before it in the frame
+
+	block    []byte // type, from and to, encoded
+	from, to int    // of Request.plain
+	size     int    // of the messages
+}
+
+// Plain is a post of a run. Its bytes are the frame's: they are valid until Clear.
+type Plain struct{ ID, Body, Encoded []byte }
+
+// Len is how many posts a run has.
+func (run *Run) Len() int { return run.to - run.from }
+
+// Plain are the posts of a run.
+func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
+
+// Open makes a plain post one as it is in Posts, with the bytes of its message. The next
+// call ends the use of the post, but not of its message.
+func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
+	p := &r.plain[run.from+i]
+	m, b := r.arena.message(), r.arena.clone(p.Encoded, r.Room)
+	_ = readMessage(b, m, &r.known) // it has been read before
+	r.opened.Message, r.opened.Number = m, run.First+uint64(i) //nolint:gosec // not negative
+	return &r.opened, b
+}
+
+// readPlain takes a post that is plain; false for any other one.
+func (r *Request) readPlain(data []byte) bool {
+	number, encoded := plainParts(data)
+	if number == 0 || encoded == nil || len(encoded) > longestPlain {
+		return false
+	}
+	id, rest := field(encoded, tag(1, bytes))
+	if id == nil || !utf8.Valid(id) {
+		return false
+	}
+	if run := r.lastRun(); run != nil && run.goesOn(r, number, rest) {
+		return r.add(run, id, rest[len(run.block):], encoded)
+	}
+	run := Run{First: number, Before: len(r.Posts), from: len(r.plain), to: len(r.plain)}
+	return run.begin(rest) && r.add(&run, id, rest[len(run.block):], encoded)
+}
+
+// plainParts are number and message of a post that has nothing else, in this order or the
+// other one.
+func plainParts(data []byte) (number uint64, encoded []byte) {
+	if number, data = numberField(data, tag(6, varint)); number > 0 {
+		encoded, data = field(data, tag(2, bytes))
+	} else {
+		encoded, data = field(data, tag(2, bytes))
+		number, data = numberField(data, tag(6, varint))
+	}
+	if len(data) > 0 {
+		return 0, nil
+	}
+	return number, encoded
+}
+
+// lastRun is the run that goes on, if the next post belongs to it; nil when there is none.
+func (r *Request) lastRun() *Run {
+	if len(r.Runs) == 0 {
+		return nil
+	}
+	return &r.Runs[len(r.Runs)-1]
+}
+
+// goesOn tells whether the next post is one of the run: rest is what follows its id.
+func (run *Run) goesOn(r *Request, number uint64, rest []byte) bool {
+	return number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && //nolint:gosec // not negative
+		run.Len() < runPosts && run.size < runBytes &&
+		len(rest) >= len(run.block) && string(rest[:len(run.block)]) == string(run.block)
+}
+
+// begin reads what the posts of a run have in common; rest is what follows the id.
+func (run *Run) begin(rest []byte) bool {
+	kind, next := field(rest, tag(2, bytes))
+	from, next := field(next, tag(3, bytes))
+	to, next := field(next, tag(4, bytes))
+	if kind == nil || from == nil || to == nil || !utf8.Valid(kind) || !utf8.Valid(from) || !utf8.Valid(to) {
+		return false
+	}
+	run.Type, run.From, run.To = lentText(kind), lentText(from), lentText(to)
+	run.block = rest[:len(rest)-len(next)]
+	return true
+}
+
+// add puts a post at the end of a run, which may be a new one; rest is what follows the
+// texts. False when that is not a body, or nothing.
+func (r *Request) add(run *Run, id, rest, encoded []byte) bool {
+	var body []byte
+	if len(rest) > 0 {
+		if body, rest = field(rest, tag(10, bytes)); body == nil || len(rest) > 0 {
+			return false
+		}
+	}
+	if run.Len() == 0 {
+		r.Runs = append(r.Runs, *run)
+		run = r.lastRun()
+	}
+	r.plain = append(r.plain, Plain{ID: id, Body: body, Encoded: encoded})
+	run.to++
+	run.size += len(encoded)
+	return true
+}
+
+// clearPlain gives the frame back that the plain posts are in.
+func (r *Request) clearPlain() {
+	clear(r.plain)
+	clear(r.Runs)
+	r.Runs, r.plain = r.Runs[:0], r.plain[:0]
+	if cap(r.plain) > runPosts {
+		r.Runs, r.plain = nil, nil
+	}
+	if r.lent != nil {
+		r.lent.Free()
+		r.lent = nil
+	}
+}
+
+// lend keeps a frame that was lent until Clear, if there is something plain in it.
+func (r *Request) lend(lent mem.Buffer) {
+	if len(r.Runs) > 0 {
+		r.lent = lent
+		return
+	}
+	lent.Free()
+}
+
+// field reads a field of bytes, as every encoder has it, which is not empty, and gives
+// what follows. For anything else nil, and all of b.
+func field(b []byte, t byte) (value, rest []byte) {
+	if len(b) < 3 || b[0] != t {
+		return nil, b
+	}
+	n, at := int(b[1]), 2
+	if n >= 0x80 {
+		if n, at = n&0x7f|int(b[2])<<7, 3; b[2] == 0 || b[2] >= 0x80 {
+			return nil, b
+		}
+	}
+	if n == 0 || n > len(b)-at {
+		return nil, b
+	}
+	return b[at : at+n : at+n], b[at+n:]
+}
+
+// numberField is field of a number; for anything else 0, and all of b.
+func numberField(b []byte, t byte) (v uint64, rest []byte) {
+	if len(b) < 2 || b[0] != t {
+		return 0, b
+	}
+	v, n := protowire.ConsumeVarint(b[1:])
+	if v == 0 || n != protowire.SizeVarint(v) {
+		return 0, b
+	}
+	return v, b[1+n:]
+}
+
+func lentText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// AppendDelivery appends a delivery to an AttachResponse, for a listener of that name: of
+// a plain message, with whose post it is and which one.
+func AppendDelivery(frame []byte, listener string, plain, origin []byte, number uint64) []byte {
+	size := len(plain) + OriginSize(origin, number)
+	frame = append(frame, tag(3, bytes))
+	frame = appendVarint(frame, uint64(sizeText(listener)+sizeWith(size))) //nolint:gosec // a size
+	if listener != "" {
+		frame = append(frame, tag(1, bytes))
+		frame = appendVarint(frame, uint64(len(listener)))
+		frame = append(frame, listener...)
+	}
+	frame = append(frame, tag(2, bytes))
+	frame = appendVarint(frame, uint64(size)) //nolint:gosec // likewise
+	frame = append(frame, plain...)
+	return AppendOrigin(frame, origin, number)
+}
+
+// MaxDelivery bounds what AppendDelivery appends to the bytes of a message.
+func MaxDelivery(listener string, origin []byte) int {
+	const lengths = 3*(1+maxVarint32) + 1 + maxVarint64 + 2
+	return lengths + len(listener) + len(origin) + maxVarint32
+}
+
+const maxVarint32, maxVarint64 = 5, 10

@@ -1,0 +1,198 @@
+package bus
+
+import (
+	"sync"
+	"sync/atomic"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
+)
+
+// batch is plain posts of one frame, from one sender to one listener of this runtime. They
+// are taken, queued, sent and settled together, as what a frame of the listener's stream has
+// of them: the bytes of their deliveries. Where one of them needs more than that, what is
+// left of the batch becomes posts (part.open).
+//
+//	frame: 1 2 3 4 5 6 7 8 ──▶ batch 1–8 ──▶ queue ──▶ sent 1–5, queue 6–8 ──▶ credit for 1–3
+type batch struct {
+	by     *stream
+	first  uint64  // number of the first
+	bytes  *[]byte // of the deliveries, one behind the other; Buffers has them back
+	places []placed
+
+	needed atomic.Int32           // posts that are not settled, and frames that are being sent
+	asked  atomic.Pointer[stream] // on which its client has posted some of it again
+}
+
+// placed is where a post of a batch ends: in the bytes of the deliveries, and in the sum of
+// those of the messages, by which credit is counted.
+type placed struct{ end, sum int }
+
+// batchFrom is how many posts a batch has at least: it takes 2 KiB or more.
+const batchFrom = 4
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+// newBatch makes a batch of the posts of a run, for a listener of that name.
+func newBatch(by *stream, listener string, posts []codec.Plain, first uint64) *batch {
+	b, _ := batches.Get().(*batch)
+	b.by, b.first, b.places = by, first, b.places[:0]
+	size := len(posts) * codec.MaxDelivery(listener, by.origin.id)
+	for i := range posts {
+		size += len(posts[i].Encoded)
+	}
+	b.bytes = codec.Buffers.Get(size)
+	bytes, sum := (*b.bytes)[:0], 0
+	for i := range posts {
+		number := first + uint64(i) //nolint:gosec // not negative
+		bytes = codec.AppendDelivery(bytes, listener, posts[i].Encoded, by.origin.id, number)
+		sum += len(posts[i].Encoded) + codec.OriginSize(by.origin.id, number)
+		b.places = append(b.places, placed{len(bytes), sum})
+	}
+	b.needed.Store(int32(len(posts))) //nolint:gosec // at most a frame
+	return b
+}
+
+func (b *batch) all() part { return part{b, 0, len(b.places)} }
+
+// before is where the i-th post begins.
+func (b *batch) before(i int) placed {
+	if i == 0 {
+		return placed{}
+	}
+	return b.places[i-1]
+}
+
+// free notes that n posts are settled, or a frame is sent. The last gives the memory back.
+func (b *batch) free(n int) {
+	if b.needed.Add(int32(-n)) > 0 { //nolint:gosec // at most a frame
+		return
+	}
+	codec.Buffers.Put(b.bytes)
+	b.by, b.bytes = nil, nil
+	b.asked.Store(nil)
+	batches.Put(b)
+}
+
+// part is posts of a batch that follow each other. The zero value is of none.
+type part struct {
+	of       *batch
+	from, to int
+}
+
+func (p part) len() int { return p.to - p.from }
+
+// size is that of its messages, in bytes.
+func (p part) size() int { return p.of.before(p.to).sum - p.of.before(p.from).sum }
+
+func (p part) cost() int { return p.size() + p.len()*overhead }
+
+// first and last are the numbers of its posts.
+func (p part) first() uint64 { return p.of.first + uint64(p.from) }   //nolint:gosec // not negative
+func (p part) last() uint64  { return p.of.first + uint64(p.to) - 1 } //nolint:gosec // likewise
+
+// deliveries are its bytes in a frame.
+func (p part) deliveries() []byte {
+	return (*p.of.bytes)[p.of.before(p.from).end:p.of.before(p.to).end]
+}
+
+// upTo takes the first posts off whose messages have so many bytes at most, and gives how
+// many they are.
+func (p part) upTo(bytes int) (n int) {
+	begin := p.of.before(p.from).sum
+	if p.of.before(p.to).sum-begin <= bytes {
+		return p.len()
+	}
+	for n < p.len() && p.of.places[p.from+n].sum-begin <= bytes {
+		n++
+	}
+	return n
+}
+
+// cut takes n posts off its beginning.
+func (p *part) cut(n int) part {
+	head := part{p.of, p.from, p.from + n}
+	p.from += n
+	return head
+}
+
+// open makes each a post for one listener, which has taken it and not dealt with it, or
+// has not taken it yet. The batch has them no more.
+func (p part) open(taken bool) []*post {
+	posts := make([]post, p.len())
+	all := make([]*post, len(posts))
+	for i := range posts {
+		one := &posts[i]
+		all[i] = one
+		at := p.of.places[p.from+i]
+		size := at.sum - p.of.before(p.from+i).sum
+		one.encoded = append([]byte(nil), (*p.of.bytes)[at.end-size:at.end]...)
+		one.m, one.size = &pb.Message{}, size
+		_ = codec.UnmarshalShared(one.encoded, one.m) // it has been read before
+		one.by, one.number, one.verified = p.of.by, one.m.Number, true
+		one.trail.tally = p.of.by.metrics.tally
+		one.owed.Store(1)
+		if taken {
+			one.taken.Store(true)
+			one.trail.paths.Store(hereabouts)
+			one.trail.taken.Store(true)
+		} else {
+			one.left.Store(1)
+		}
+	}
+	p.of.by.origin.opened(p, all)
+	p.of.free(p.len())
+	return all
+}
+
+// item is what stands in a queue: a post, or some of a batch.
+type item struct {
+	post *post
+	part part
+}
+
+func (i *item) count() int {
+	if i.post != nil {
+		return 1
+	}
+	return i.part.len()
+}
+
+// firstSize is that of the first message.
+func (i *item) firstSize() int {
+	if i.post != nil {
+		return i.post.size
+	}
+	return part{i.part.of, i.part.from, i.part.from + 1}.size()
+}
+
+func (i *item) size() int {
+	if i.post != nil {
+		return i.post.size
+	}
+	return i.part.size()
+}
+
+func (i *item) cost() int { return i.size() + i.count()*overhead }
+
+func (i *item) by() poster {
+	if i.post != nil {
+		return i.post.by
+	}
+	return i.part.of.by
+}
+
+func (i *item) burst() *burst {
+	if i.post != nil {
+		return i.post.burst
+	}
+	return &i.part.of.by.burst
+}
+
+// posts are those that it is, or becomes: which its listener has taken, or not.
+func (i *item) posts(taken bool) []*post {
+	if i.post != nil {
+		return []*post{i.post}
+	}
+	return i.part.open(taken)
+}

@@ -1,0 +1,52 @@
+package bus
+
+import (
+	"slices"
+	"sort"
+)
+
+// openBatches are batches of which something is not settled, by their numbers, which rise.
+// What is settled of one is its beginning. The zero value is empty.
+type openBatches []openBatch
+
+type openBatch struct {
+	first, last uint64 // numbers of what is not settled
+	of          *batch
+}
+
+// add adds the batch with the highest numbers.
+func (o *openBatches) add(p part) { *o = append(*o, openBatch{p.first(), p.last(), p.of}) }
+
+// get gives the batch that a number is of, and is not settled; nil when there is none.
+func (o openBatches) get(number uint64) *batch {
+	if i := o.find(number); i < len(o) && o[i].first <= number {
+		return o[i].of
+	}
+	return nil
+}
+
+// find gives the place of the first one that ends with a number or behind it.
+func (o openBatches) find(number uint64) int {
+	if len(o) > 0 && number <= o[0].last {
+		return 0
+	}
+	return sort.Search(len(o), func(i int) bool { return o[i].last >= number })
+}
+
+// remove takes posts out, with which what is left of their batch begins.
+func (o *openBatches) remove(p part) {
+	i := o.find(p.first())
+	if i == len(*o) || (*o)[i].of != p.of {
+		return
+	}
+	at := &(*o)[i]
+	if at.first = p.last() + 1; at.first <= at.last {
+		return
+	}
+	if i == 0 {
+		*at = openBatch{}
+		*o = (*o)[1:]
+		return
+	}
+	*o = slices.Delete(*o, i, i+1)
+}
