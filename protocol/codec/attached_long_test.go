@@ -72,7 +72,7 @@ func has(parts mem.BufferSlice, encoded []byte) bool {
 // behind of, or that others are beside, has bytes of its own.
 func TestALongMessageKeepsItsFrame(t *testing.T) {
 	room := OriginSize([]byte("origin"), math.MaxUint64)
-	one, small := &pb.Post{Number: 7, Message: with(keptFrom)}, &pb.Post{Number: 8, Message: with(10)}
+	one, small := &pb.Post{Number: 7, Message: with(keptFrom)}, &pb.Post{Sequence: 1, Number: 8, Message: with(10)}
 	for name, c := range map[string]struct {
 		req  *pb.AttachRequest
 		kept bool
@@ -120,7 +120,7 @@ func TestALongMessageKeepsItsFrame(t *testing.T) {
 func asPosted(t *testing.T, req *pb.AttachRequest) (b []byte) {
 	for _, p := range req.Posts {
 		c := NewContent(p.Message, nil, nil)
-		b = AppendHead(b, Head{Number: p.Number}, c.Size())
+		b = AppendHead(b, Head{Sequence: p.Sequence, Number: p.Number, Again: p.Again}, c.Size())
 		b = append(b, make([]byte, c.Size())...)
 		if err := c.Encode(b[len(b)-c.Size():]); err != nil {
 			t.Fatal(err)

@@ -44,6 +44,11 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte{0x1a, 0x06, 0x12, 0x00, 0x12, 0x02, 0x0a, 0x00}, full) // a post with two messages
 	f.Add([]byte{0x1a, 2, 0x08, 1, 0x9a, 0x00, 0x00}, []byte{0x1a, 0})  // a tag with a byte too many
 	f.Add([]byte{0x1a, 6, 0x12, 4, 0x1a, 0, 0x1a, 0}, full)             // a field twice
+	plain, err := proto.Marshal(plainRequest())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(plain, full)
 	f.Fuzz(func(t *testing.T, one, other []byte) {
 		got := Request{Room: 20}
 		for _, b := range [][]byte{one, other, one} {
@@ -55,8 +60,8 @@ func FuzzRequest(f *testing.F) {
 			if err != nil {
 				return // the stream is over
 			}
-			if !proto.Equal(&got.AttachRequest, &want) || len(got.Encoded) != len(got.Posts) {
-				t.Fatalf("read %v\nwant %v", &got.AttachRequest, &want)
+			if whole := opened(&got); !proto.Equal(whole, &want) || len(got.Encoded) != len(got.Posts) {
+				t.Fatalf("read %v\nwant %v", whole, &want)
 			}
 			goesOn(t, &got)
 		}

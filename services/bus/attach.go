@@ -324,8 +324,10 @@ type outgoing struct {
 }
 
 func (f *outgoing) clear() {
-	for i := range f.Deliveries {
-		f.places[i].Reset()
+	for _, d := range f.Deliveries {
+		if d != nil {
+			d.Reset()
+		}
 	}
 	clear(f.Encoded)
 	f.messages = 0

@@ -1,0 +1,298 @@
+package bus
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// couple is a sender and a listener at a bus without gRPC. Its posts go through batches
+// where they can, or never.
+type couple struct {
+	*alone
+	t        *testing.T
+	batches  bool
+	sender   *stream
+	listener *stream
+	window   uint32
+	posted   uint64 // the last number
+	open     []*pb.Post
+}
+
+func newCouple(t *testing.T, l Limits, window uint32, batches bool) *couple {
+	p := &couple{alone: newAlone(t, l), t: t, batches: batches, window: window}
+	p.approve(alice)
+	p.bus.table.began.Store(0) // long ago
+	p.sender = p.begin(t, "sender")
+	p.listen()
+	return p
+}
+
+func (p *couple) listen() { p.listener = p.listenAs(p.t, "listener", carol, p.window) }
+
+// frame has the sender post a frame.
+func (p *couple) frame(posts []*pb.Post) {
+	b, err := proto.Marshal(&pb.AttachRequest{Posts: posts})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req := &codec.Request{Room: 64}
+	if err := (codec.GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, req); err != nil {
+		p.t.Fatal(err)
+	}
+	if p.batches {
+		p.sender.takeRequest(req)
+	} else {
+		for _, run := range req.Runs {
+			for i := range run.Len() {
+				p.sender.post(req.Open(&run, i))
+			}
+		}
+		for i, one := range req.Posts {
+			p.sender.post(one, req.Encoded[i])
+		}
+	}
+	req.Clear()
+	clear(b) // gRPC uses it again
+}
+
+// post has n messages posted in a frame, of which some may be wrong.
+func (p *couple) post(n int, wrong bool) {
+	var posts []*pb.Post
+	for range n {
+		p.posted++
+		m := &pb.Message{Id: fmt.Sprint(p.posted), Type: "event", From: alice, To: carol, Body: fmt.Appendf(nil, `{"value":%d}`, p.posted)}
+		if wrong && p.posted%3 == 0 {
+			m.Body = []byte("{")
+		}
+		posts = append(posts, &pb.Post{Number: p.posted, Message: m})
+	}
+	p.open = append(p.open, posts...)
+	p.frame(posts)
+}
+
+// again attaches the sender anew, which posts again what it has not been told of.
+func (p *couple) again() {
+	p.cutOff(p.sender)
+	p.sender = p.begin(p.t, "sender")
+	for i := range p.open {
+		p.open[i].Again = true
+	}
+	p.frame(p.open)
+}
+
+// seen is what sender and listener have seen, and what the bus says of itself.
+type seen struct {
+	Came, Refused      []string
+	Settled            []uint64
+	Kept, Held         int
+	Bytes, Messages    int
+	UnderWay, Given    int
+	Outside, Unsettled int
+}
+
+func (p *couple) look() (s seen) {
+	s.Came = p.took()
+	for f, _ := p.sender.take(); f != nil; f, _ = p.sender.take() {
+		for _, r := range f.Settled {
+			for n := r.First; n <= r.Last; n++ {
+				s.Settled = append(s.Settled, n)
+			}
+		}
+	}
+	slices.Sort(s.Settled)
+	p.open = slices.DeleteFunc(p.open, func(q *pb.Post) bool { return slices.Contains(s.Settled, q.Number) })
+	s.Kept, s.Held = p.bus.kept(), int(p.sender.held.Load())
+	if in := p.listener.inboxes[carol]; in != nil {
+		s.Bytes, s.Messages, s.UnderWay, s.Given, s.Outside = in.bytes, in.messages, in.underWay, in.given, in.outside
+	}
+	for n := range p.posted {
+		if _, is := p.sender.origin.failed.get(n + 1); is {
+			s.Refused = append(s.Refused, fmt.Sprint(n+1))
+		}
+		if p.sender.origin.open.get(n+1) != nil || p.sender.origin.batches.get(n+1) != nil {
+			s.Unsettled++
+		}
+	}
+	return s
+}
+
+// took is what the listener gets now: each message as it goes on.
+func (p *couple) took() (came []string) {
+	for f, _ := p.listener.take(); f != nil; f, _ = p.listener.take() {
+		parts, err := codec.GRPC{}.Marshal(f)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		var resp pb.AttachResponse
+		if err := proto.Unmarshal(parts.Materialize(), &resp); err != nil {
+			p.t.Fatal(err)
+		}
+		parts.Free()
+		p.listener.frame.sent()
+		if len(resp.Deliveries) > message.MaxFrames {
+			p.t.Errorf("%d messages in a frame", len(resp.Deliveries))
+		}
+		for _, d := range resp.Deliveries {
+			m := d.Message
+			came = append(came, fmt.Sprint(m.Id, " ", d.Listener, m.Type, m.From, m.To, string(m.Body), string(m.Origin), m.Number))
+		}
+	}
+	return came
+}
+
+func (p *couple) end() {
+	p.cutOff(p.sender)
+	p.cutOff(p.listener)
+	p.bus.origins.end()
+}
+
+// act is something that happens to a couple.
+type act struct {
+	name    string
+	repeats bool // what has come may come again
+	does    func(p *couple)
+}
+
+func (a act) String() string { return a.name }
+
+func anyAct(t *rapid.T) act {
+	n := rapid.IntRange(1, 70).Draw(t, "n")
+	switch rapid.IntRange(0, 8).Draw(t, "act") {
+	case 0, 1, 2:
+		return act{name: fmt.Sprint("post ", n), does: func(p *couple) { p.post(n, false) }}
+	case 3:
+		return act{name: fmt.Sprint("post wrong ones ", n), does: func(p *couple) { p.post(n, true) }}
+	case 4, 5:
+		return act{name: fmt.Sprint("credit ", 37*n), does: func(p *couple) { p.listener.credit(&pb.Credit{Listener: carol, Bytes: uint32(37 * n)}) }} //nolint:gosec // small
+	case 6:
+		return act{name: "the listener comes again", repeats: true, does: func(p *couple) {
+			p.cutOff(p.listener)
+			p.listen()
+		}}
+	case 7:
+		return act{name: "the sender comes again", does: (*couple).again}
+	}
+	if n < 35 {
+		return act{name: "time", does: func(*couple) {
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+		}}
+	}
+	return act{name: "the listener leaves", does: func(p *couple) {
+		if err := p.bus.removeListener(p.listener, carol, ""); err != nil {
+			p.t.Error(err)
+		}
+		if err := p.bus.addListener(p.listener, &pb.ListenerChange{Address: carol, Window: p.window}); err != nil {
+			p.t.Error(err)
+		}
+	}}
+}
+
+// Whether posts are taken in batches cannot be seen, whatever happens to them, while there
+// is room for them.
+func TestBatchesAreLikePosts(t *testing.T) {
+	check(t, Limits{FullTime: 5 * time.Second, Refusals: 10_000}, compare)
+}
+
+// compare tells where it makes a difference that there are batches.
+func compare(t *testing.T, l Limits, window uint32, acts []act) (differs string) {
+	one, other := newCouple(t, l, window, true), newCouple(t, l, window, false)
+	for i, a := range acts {
+		a.does(one)
+		a.does(other)
+		if got, want := one.look(), other.look(); !reflect.DeepEqual(got, want) {
+			differs = fmt.Sprintf("after %v:\nin batches %+v\none by one %+v", acts[:i+1], got, want)
+			break
+		}
+	}
+	one.end() // not deferred: with a panic somebody may hold a lock
+	other.end()
+	return differs
+}
+
+// In a queue that is too small for them nothing is lost either: each comes, in its turn,
+// or is refused, and nothing is left of it.
+func TestBatchesInASmallQueue(t *testing.T) {
+	for _, l := range []Limits{{QueueMessages: 3}, {QueueMessages: 70}, {QueueBytes: 2000}, {QueueBytes: 20_000, QueueMessages: 100}} {
+		l.FullTime, l.Refusals = 5*time.Second, 10_000
+		check(t, l, account)
+	}
+}
+
+func account(t *testing.T, l Limits, window uint32, acts []act) (wrong string) {
+	c := newCouple(t, l, window, true)
+	fates := map[string]int{}
+	var came []string
+	note := func() seen {
+		s := c.look()
+		came = append(came, s.Came...)
+		for _, m := range slices.Concat(s.Came, s.Refused) {
+			fates[idOf(m)]++
+		}
+		return s
+	}
+	for _, a := range acts {
+		a.does(c)
+		note()
+	}
+	var s seen
+	for range c.posted + 1 {
+		c.listener.credit(&pb.Credit{Listener: carol, Bytes: 1 << 20})
+		if s = note(); s.Unsettled == 0 {
+			break
+		}
+	}
+	queued := c.listener.queued
+	c.end()
+	s.Came, s.Refused, s.Settled, s.Kept, s.UnderWay, s.Given = nil, nil, nil, 0, 0, 0 // answers to the sender, who does not listen, are kept
+	if !reflect.DeepEqual(s, seen{}) || queued != 0 {
+		return fmt.Sprintf("after %v: what is left is %+v, %d bytes", acts, s, queued)
+	}
+	for n := range c.posted {
+		if fates[fmt.Sprint(n+1)] == 0 {
+			return fmt.Sprintf("after %v: %d neither came nor was refused", acts, n+1)
+		}
+	}
+	if again := slices.ContainsFunc(acts, func(a act) bool { return a.repeats }); !again && !slices.IsSortedFunc(came, byID) {
+		return fmt.Sprintf("after %v: %v came", acts, came)
+	}
+	return ""
+}
+
+var leadingID = regexp.MustCompile(`^[0-9]+`)
+
+func idOf(m string) string { return leadingID.FindString(m) }
+
+func byID(a, b string) int {
+	n, _ := strconv.Atoi(idOf(a))
+	m, _ := strconv.Atoi(idOf(b))
+	return n - m
+}
+
+// check has something told that is wrong after some acts.
+func check(t *testing.T, l Limits, tells func(*testing.T, Limits, uint32, []act) string) {
+	t.Helper()
+	rapid.Check(t, func(r *rapid.T) {
+		window := rapid.SampledFrom([]uint32{1, 500, 5000, 50_000}).Draw(r, "window")
+		acts := rapid.SliceOfN(rapid.Custom(anyAct), 1, 30).Draw(r, "acts")
+		var wrong string
+		synctest.Test(t, func(t *testing.T) { wrong = tells(t, l, window, acts) })
+		if wrong != "" {
+			r.Fatal(wrong)
+		}
+	})
+}
