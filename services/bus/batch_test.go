@@ -105,6 +105,7 @@ type seen struct {
 }
 
 func (p *couple) look() (s seen) {
+	synctest.Wait() // for timers
 	s.Came = p.took()
 	for f, _ := p.sender.take(); f != nil; f, _ = p.sender.take() {
 		for _, r := range f.Settled {
@@ -116,14 +117,19 @@ func (p *couple) look() (s seen) {
 	slices.Sort(s.Settled)
 	p.open = slices.DeleteFunc(p.open, func(q *pb.Post) bool { return slices.Contains(s.Settled, q.Number) })
 	s.Kept, s.Held = p.bus.kept(), int(p.sender.held.Load())
+	p.listener.mu.Lock()
 	if in := p.listener.inboxes[carol]; in != nil {
 		s.Bytes, s.Messages, s.UnderWay, s.Given, s.Outside = in.bytes, in.messages, in.underWay, in.given, in.outside
 	}
+	p.listener.mu.Unlock()
+	o := p.sender.origin
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for n := range p.posted {
-		if _, is := p.sender.origin.failed.get(n + 1); is {
+		if _, is := o.failed.get(n + 1); is {
 			s.Refused = append(s.Refused, fmt.Sprint(n+1))
 		}
-		if p.sender.origin.open.get(n+1) != nil || p.sender.origin.batches.get(n+1) != nil {
+		if o.open.get(n+1) != nil || o.batches.get(n+1) != nil {
 			s.Unsettled++
 		}
 	}
@@ -189,7 +195,6 @@ func anyAct(t *rapid.T) act {
 	if n < 35 {
 		return act{name: "time", does: func(*couple) {
 			time.Sleep(2 * time.Second)
-			synctest.Wait()
 		}}
 	}
 	return act{name: "the listener leaves", does: func(p *couple) {
@@ -256,8 +261,8 @@ func account(t *testing.T, l Limits, window uint32, acts []act) (wrong string) {
 			break
 		}
 	}
-	queued := c.listener.queued
 	c.end()
+	queued := c.listener.queued
 	s.Came, s.Refused, s.Settled, s.Kept, s.UnderWay, s.Given = nil, nil, nil, 0, 0, 0 // answers to the sender, who does not listen, are kept
 	if !reflect.DeepEqual(s, seen{}) || queued != 0 {
 		return fmt.Sprintf("after %v: what is left is %+v, %d bytes", acts, s, queued)
