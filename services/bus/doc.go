@@ -59,10 +59,10 @@
 // (linger.go); a listener that another replica refuses is told again (retell.go).
 //
 // Who owns what.
-//   - Each stream (attach.go) has a reader, which alone takes its requests, and a
-//     writer, which alone sends. The writer puts what is queued into frames of up
-//     to 64 messages and 16 KiB, one message when idle, and serves the inboxes of
-//     its stream in turn.
+//   - Each stream (attach.go) has a reader (reader.go), which alone takes its requests, and a
+//     writer (turn.go), which alone sends. The writer puts what is queued into frames
+//     (frame.go) of up to 64 messages and 16 KiB, one message when idle, and serves the
+//     inboxes of its stream in turn.
 //   - Plain posts of a frame to one listener are a batch (run.go, batch.go), which is in
 //     its inbox as one item, and becomes posts where one of them needs that.
 //   - table (listener.go, route.go, routes.go, destinations.go): listeners, aliases,

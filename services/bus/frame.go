@@ -1,0 +1,137 @@
+package bus
+
+import (
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// taking is what goes with making a frame.
+type taking struct {
+	frame    *outgoing
+	accepted []*post    // what was let into a queue by that
+	sent     []handed   // what is dealt with once the frame is sent
+	hungry   []*outflow // that wait for the room
+}
+
+// outgoing is the frame that a stream's writer sends. Its memory is used again for the next one.
+type outgoing struct {
+	codec.Response
+	places   []pb.Delivery // of Deliveries
+	batches  []*batch      // that they are of
+	messages int           // in them
+}
+
+func (f *outgoing) clear() {
+	for _, d := range f.Deliveries {
+		if d != nil {
+			d.Reset()
+		}
+	}
+	clear(f.Encoded)
+	f.messages = 0
+	deliveries, encoded := f.Deliveries[:0], f.Encoded[:0]
+	f.AttachResponse.Reset()
+	f.Deliveries, f.Encoded = deliveries, encoded
+}
+
+// add puts a delivery into the frame. Its message is encoded already, or not (nil).
+func (f *outgoing) add(encoded codec.Parts) *pb.Delivery {
+	if f.places == nil {
+		f.places = make([]pb.Delivery, message.MaxFrames)
+	}
+	d := &f.places[len(f.Deliveries)]
+	f.Deliveries, f.Encoded = append(f.Deliveries, d), append(f.Encoded, encoded)
+	f.messages++
+	return d
+}
+
+// addPart puts posts of a batch into the frame.
+func (f *outgoing) addPart(p part) {
+	p.of.needed.Add(1)
+	f.batches = append(f.batches, p.of)
+	f.Deliveries, f.Encoded = append(f.Deliveries, nil), append(f.Encoded, codec.Parts{Deliveries: p.deliveries()})
+	f.messages += p.len()
+}
+
+// sent gives back what it has of batches.
+func (f *outgoing) sent() {
+	for _, b := range f.batches {
+		b.free(1)
+	}
+	clear(f.batches)
+	f.batches = f.batches[:0]
+}
+
+// take makes a frame of what is queued: outcomes first, then the listeners in
+// turn, a message each. Nil when there is nothing. The next call ends its use.
+func (s *stream) take() (next *codec.Response, sent []handed) {
+	s.mu.Lock()
+	f := &s.frame
+	f.clear()
+	bytes := s.takeOutcomes(f)
+	taking := s.takeDeliveries(f, bytes)
+	if s.outcomes.len() == 0 { // a post that is settled is kept no more: its outcome comes before
+		f.Settled = s.settling.take()
+	}
+	s.mu.Unlock()
+	for _, p := range taking.accepted {
+		if done, err := p.decide(nil); done {
+			s.bus.settle(p, err)
+		}
+	}
+	for _, f := range taking.hungry {
+		f.pump()
+	}
+	s.bus.traceDelivered(s, f.Deliveries)
+	if len(f.Outcomes)+len(f.Deliveries)+len(f.Settled) == 0 {
+		return nil, nil
+	}
+	return &f.Response, taking.sent
+}
+
+func (s *stream) takeOutcomes(frame *outgoing) (bytes int) {
+	for len(frame.Outcomes) < message.MaxFrames && s.outcomes.len() > 0 {
+		size := codec.SizeOfOutcome(*s.outcomes.first())
+		if bytes > 0 && bytes+size > frameBytes {
+			break
+		}
+		frame.Outcomes = append(frame.Outcomes, s.outcomes.pop())
+		s.told -= size
+		bytes += size
+	}
+	return bytes
+}
+
+func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
+	t := taking{frame: frame}
+	for frame.messages < message.MaxFrames && s.ready.len() > 0 {
+		in := *s.ready.first()
+		if in.queue.len() > 0 {
+			size := in.queue.first().firstSize() + len(in.name)
+			if bytes > 0 && bytes+size > frameBytes {
+				break
+			}
+			bytes += in.send(&t, frameBytes-bytes)
+		}
+		s.ready.pop()
+		in.ready = false
+		in.arm() // for the next frame, which comes without a signal
+	}
+	return t
+}
+
+// lost refuses posts that were under way to a listener, and that no other has.
+func lost(sent []handed, why error) (verdicts []verdict) {
+	for _, h := range sent {
+		h.end(why)
+		switch p := h.post; {
+		case !p.lost():
+		case p.served.Load():
+			verdicts = append(verdicts, verdict{post: p, done: true})
+		default:
+			verdicts = append(verdicts, verdict{post: p, err: why})
+		}
+	}
+	return verdicts
+}
