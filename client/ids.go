@@ -21,5 +21,5 @@ func newIDs() *ids { return &ids{client: uuid.NewString() + "-"} }
 // next appends the JSON text of one to b.
 func (i *ids) next(b []byte) []byte {
 	b = append(append(b, '"'), i.client...)
-	return append(strconv.AppendUint(b, i.last.Add(1), 36), '"')
+	return append(strconv.AppendUint(b, i.last.Add(1), 32), '"')
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"slices"
 	"sort"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 //	└────┴────┴────┴────┴────┴────╨────┴────┴────┘
 //	                            next ──▶ take
 //
-// A post is encoded when it is added: its content, which is the same whenever it is
+// A post is encoded when it is added, in blocks: what it says is the same whenever it is
 // written. It has the next number then, and in a ledger that keeps stays until it is
 // settled. rewind queues all of them again, for a new stream: that is the whole of
 // posting again. In a ledger that does not keep, a post is gone once it is taken.
@@ -31,16 +30,21 @@ type ledger struct {
 	retain int // bytes that may be kept
 	began  time.Time
 
-	records []record // by number
-	memory  chunks
-	next    int    // the first that is queued, or gone
-	gone    int    // of records: those that are over, and wait for compact
-	number  uint64 // the last one given
-	waiting int    // posts that wait for the stream
-	queued  int    // bytes of them
-	held    int    // bytes of all that is not gone
+	blocks  []*block        // in the order of their numbers; others are put into the last one while it has room
+	over    int             // of blocks: those that have nothing any more, and wait for compact
+	waits   map[uint64]wait // by number
+	number  uint64          // the last one given
+	written uint64          // the last one that was written, on this stream or an earlier one
+	next    uint64          // the first one that may be queued
+	at      int             // of blocks: where that is, or before it
+	waiting int             // posts that wait for the stream
+	queued  int             // bytes of them
+	held    int             // bytes of all that is not gone
+	short   int             // bytes of short posts that are not gone
+	arrays  int             // bytes of the memory that they are in
 
 	receivers receivers
+	usual     codec.Usual
 }
 
 // posting is a post on its way into a ledger.
@@ -54,37 +58,50 @@ type posting struct {
 	number   uint64    // in the ledger; 0 before it is there
 }
 
-// size is what it takes: its bytes, and what a post costs in memory besides.
-func (p *posting) size() int { return p.content.Size() + recordCost }
-
-// recordCost is twice a record, as there may be as many places as records.
-const recordCost = 112
-
-// record is one post.
-type record struct {
-	number   uint64
+// wait is what the head of a post has besides its number.
+type wait struct {
 	sequence uint64
-	deadline time.Duration // when what the bus waits for is over, since began; 0 for its default
-	content  place
-	receiver int32 // of a ledger that keeps
 	wait     pb.Wait
-	queued   bool // it waits for the stream
-	written  bool // on this stream or an earlier one
-	gone     bool
+	deadline time.Duration // when what the bus waits for is over, since began; 0 for its default
 }
 
-func (r *record) size() int { return int(r.content.length) + recordCost }
+// recordCost is what a post takes in memory besides its bytes: that of a block, as
+// it may be the only one of its block that is left.
+const recordCost = 128
 
 func newLedger(keep bool, retain int, now time.Time) *ledger {
-	return &ledger{keep: keep, retain: retain, began: now, receivers: receivers{places: map[string]int32{}, last: -1}}
+	return &ledger{
+		keep: keep, retain: retain, began: now, waits: map[uint64]wait{},
+		receivers: receivers{places: map[string]int32{}, last: -1},
+	}
 }
 
-// room tells whether a post may be added; one may always, when there is no other.
+// measure finds what a post takes. It refuses one whose message the bus could not read,
+// which would end the stream.
+func (l *ledger) measure(p *posting) error {
+	m := p.content.Message()
+	if p.content.MeasureKnown(&l.usual) {
+		if err := message.CheckUTF8("id", m.GetId()); err != nil {
+			return err
+		}
+	} else {
+		if err := message.CheckText(m); err != nil {
+			return err
+		}
+		p.content.Measure(&l.usual)
+	}
+	if p.content.MessageSize() > message.MaxSize {
+		return message.LargerThan(m)
+	}
+	return nil
+}
+
+// room tells whether a post that is measured may be added; one may always, when there is no other.
 func (l *ledger) room(p *posting, outbox int) bool {
 	if l.held == 0 {
 		return true
 	}
-	size := p.size()
+	size := p.content.Size() + recordCost
 	if l.queued > 0 && l.queued+size > outbox {
 		return false
 	}
@@ -97,207 +114,91 @@ func (l *ledger) room(p *posting, outbox int) bool {
 
 // add queues a post as the last. It fails when its message is changed meanwhile.
 func (l *ledger) add(p *posting) error {
-	r := record{
-		number: l.number + 1, sequence: p.sequence, wait: p.wait,
-		content: l.memory.add(p.content.Size()), queued: true,
-	}
-	_, content := l.memory.of(r.content)
-	if err := p.content.Encode(content); err != nil {
-		l.memory.free(r.content)
+	number := l.number + 1
+	b := l.open(number, p.content.Size())
+	bytes, err := b.add(&p.content, l.plain(number))
+	if err != nil {
 		return err
 	}
-	if !p.deadline.IsZero() {
-		r.deadline = p.deadline.Sub(l.began)
+	l.number, p.number = number, number
+	if b.long == nil {
+		l.short += bytes
 	}
-	l.number++
-	p.number = l.number
-	if l.keep {
-		r.receiver = l.receivers.add(p.content.To(), r.size())
-	}
+	size := bytes + recordCost
 	l.waiting++
-	l.queued += r.size()
-	l.held += r.size()
-	l.records = append(l.records, r)
-	return nil
-}
-
-// extent gives the next frame's worth of posts: up to which record, how many, and the
-// bytes of those that are copied into the frame.
-func (l *ledger) extent() (end, posts, copied int) {
-	bytes := 0
-	for end = l.next; end < len(l.records) && posts < message.MaxFrames; end++ {
-		r := &l.records[end]
-		if r.gone {
-			continue
-		}
-		length := int(r.content.length)
-		if bytes > 0 && bytes+length > frameBytes {
-			break
-		}
-		bytes += length
-		posts++
-		if length < longFrom {
-			copied += length
-		}
-	}
-	return end, posts, copied
-}
-
-// take writes the posts up to the record end into a frame.
-func (l *ledger) take(f *frame, end int, now time.Time) {
-	for ; l.next < end; l.next++ {
-		r := &l.records[l.next]
-		if r.gone {
-			continue
-		}
-		chunk, content := l.memory.of(r.content)
-		f.post(l.head(r, now), chunk, content)
-		r.queued, r.written = false, true
-		l.waiting--
-		l.queued -= r.size()
-		if !l.keep {
-			l.remove(r)
-		}
-	}
-	l.compact()
-}
-
-// head makes that of a post, which is written for the first time or again.
-func (l *ledger) head(r *record, now time.Time) codec.Head {
-	h := codec.Head{Sequence: r.sequence, Wait: r.wait, Again: r.written}
+	l.queued += size
+	l.held += size
 	if l.keep {
-		h.Number = r.number
+		b.to(l.receivers.add(p.content.To(), size))
 	}
-	if r.deadline != 0 {
-		h.Timeout = max(r.deadline-now.Sub(l.began), time.Millisecond)
-	}
-	return h
-}
-
-// find gives the place of a post; one that is gone has none.
-func (l *ledger) find(number uint64) *record {
-	i := l.search(number)
-	if i < len(l.records) && l.records[i].number == number && !l.records[i].gone {
-		return &l.records[i]
+	if p.sequence != 0 || p.wait != pb.Wait_WAIT_UNSPECIFIED {
+		l.await(b, p)
 	}
 	return nil
 }
 
-// search gives the first place of a number, or of a higher one. Most numbers stand in
-// one row.
-func (l *ledger) search(number uint64) int {
-	if len(l.records) == 0 || number <= l.records[0].number {
-		return 0
+// plain is the head of a post that nobody waits for, when it is written first.
+func (l *ledger) plain(number uint64) codec.Head {
+	if !l.keep {
+		number = 0
 	}
-	most := int(min(number-l.records[0].number, uint64(len(l.records)))) //nolint:gosec // a place
-	if most < len(l.records) && l.records[most].number == number {
-		return most
-	}
-	return sort.Search(most, func(i int) bool { return l.records[i].number >= number })
+	return codec.Head{Number: number}
 }
 
-// settle ends the posts with numbers from first to last. One that was never
-// written cannot be settled.
-func (l *ledger) settle(first, last uint64) {
-	for i := l.search(first); i < len(l.records) && l.records[i].number <= last; i++ {
-		if r := &l.records[i]; r.written {
-			l.remove(r)
+// open gives the block for the next post, whose content has so many bytes.
+func (l *ledger) open(number uint64, size int) *block {
+	if last := len(l.blocks) - 1; last >= 0 {
+		switch b := l.blocks[last]; {
+		case b.takes(number, size):
+			return b
+		case len(b.posts) == 0:
+			l.free(b)
+			l.blocks = l.blocks[:last]
 		}
 	}
-	l.compact()
+	b := newBlock(number, size)
+	l.arrays += b.memory()
+	l.blocks = append(l.blocks, b)
+	return b
 }
 
-// end settles one post.
-func (l *ledger) end(r *record) {
-	l.remove(r)
-	l.compact()
+// await notes what the head of the last post of a block has.
+func (l *ledger) await(b *block, p *posting) {
+	w := wait{sequence: p.sequence, wait: p.wait}
+	if !p.deadline.IsZero() {
+		w.deadline = p.deadline.Sub(l.began)
+	}
+	l.waits[p.number] = w
+	b.own |= 1 << (len(b.posts) - 1)
+}
+
+// search gives the place of the block that a number is in, or would be.
+func (l *ledger) search(number uint64) int {
+	return max(0, sort.Search(len(l.blocks), func(i int) bool { return l.blocks[i].first > number })-1)
+}
+
+// find gives the block of a post, and its place there; one that is gone has none.
+func (l *ledger) find(number uint64) (b *block, i int, ok bool) {
+	at := l.search(number)
+	if at == len(l.blocks) {
+		return nil, 0, false
+	}
+	b = l.blocks[at]
+	i = b.place(number)
+	return b, i, number >= b.first && i < len(b.posts) && b.gone>>i&1 == 0
+}
+
+// has tells whether a post is there.
+func (l *ledger) has(number uint64) bool {
+	_, _, ok := l.find(number)
+	return ok
 }
 
 // silence notes that nobody waits for the outcome of a post any more. If it is posted
 // again, a refusal comes as a response.
-func (r *record) silence() {
-	r.sequence, r.wait, r.deadline = 0, pb.Wait_WAIT_UNSPECIFIED, 0
-}
-
-// drop takes out a post that was never written, and tells whether it was one.
-func (l *ledger) drop(r *record) bool {
-	if r.written {
-		return false
-	}
-	l.end(r)
-	return true
-}
-
-func (l *ledger) remove(r *record) {
-	if r.gone {
-		return
-	}
-	r.gone = true
-	l.gone++
-	l.held -= r.size()
-	if r.queued {
-		l.waiting--
-		l.queued -= r.size()
-	}
-	if l.keep {
-		l.receivers.remove(r.receiver, r.size())
-	}
-	l.memory.free(r.content)
-}
-
-// rewind queues all that is kept, in order, for a new stream.
-func (l *ledger) rewind() {
-	for i := range l.records[:l.next] {
-		if r := &l.records[i]; !r.gone && !r.queued {
-			r.queued = true
-			l.waiting++
-			l.queued += r.size()
-		}
-	}
-	l.next = 0
-}
-
-// compact forgets what is gone once it is the greater part: so each record is
-// moved about once.
-func (l *ledger) compact() {
-	switch {
-	case l.gone == len(l.records):
-		l.records, l.next, l.gone = l.records[:0], 0, 0
-	case l.gone > len(l.records)/2:
-		before := 0
-		for i := range l.records[:l.next] {
-			if l.records[i].gone {
-				before++
-			}
-		}
-		l.next -= before
-		l.records = slices.DeleteFunc(l.records, func(r record) bool { return r.gone })
-		l.gone = 0
-	}
-	if cap(l.records) > sparse && len(l.records) < cap(l.records)/8 {
-		l.records = append(make([]record, 0, max(sparse, 2*len(l.records))), l.records...)
-	}
-	if l.memory.sparse() {
-		l.gather()
+func (l *ledger) silence(number uint64) {
+	if b, i, ok := l.find(number); ok {
+		b.own &^= 1 << i
+		delete(l.waits, number)
 	}
 }
-
-// gather moves the contents of short posts together.
-func (l *ledger) gather() {
-	l.memory.close()
-	for i := range l.records {
-		r := &l.records[i]
-		if r.gone || int(r.content.length) >= longFrom {
-			continue
-		}
-		before := r.content
-		r.content = l.memory.add(int(before.length))
-		_, from := l.memory.of(before)
-		_, to := l.memory.of(r.content)
-		copy(to, from)
-		l.memory.free(before)
-	}
-}
-
-// sparse is how many places are kept though they are not used.
-const sparse = 4096

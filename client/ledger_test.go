@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,7 +19,9 @@ import (
 
 // postTo makes a post with a body of so many bytes.
 func postTo(to string, body int) *posting {
-	return &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil, nil)}
+	p := &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil, nil)}
+	p.content.Measure(&codec.Usual{})
+	return p
 }
 
 func add(t testing.TB, l *ledger, p *posting) {
@@ -32,9 +35,10 @@ func add(t testing.TB, l *ledger, p *posting) {
 func taken(t testing.TB, l *ledger) []*pb.Post {
 	t.Helper()
 	var held atomic.Int64
-	end, posts, size := l.extent()
-	f := newFrame(size+posts*codec.MaxHead, &held)
-	l.take(f, end, time.Time{})
+	posts := l.waiting
+	f := newFrame(l.most(), &held)
+	l.take(f, time.Time{})
+	posts -= l.waiting
 	encoded := f.encoded()
 	var req pb.AttachRequest
 	if err := proto.Unmarshal(encoded.Parts.Materialize(), &req); err != nil {
@@ -59,6 +63,11 @@ type modelPost struct {
 	written bool
 }
 
+func (p *modelPost) size() int {
+	content := p.content.Size()
+	return content + recordCost + len(codec.AppendHead(nil, codec.Head{Number: p.number}, content))
+}
+
 func (m *model) without(list []*modelPost, over func(*modelPost) bool) []*modelPost {
 	return slices.DeleteFunc(slices.Clone(list), over)
 }
@@ -71,7 +80,7 @@ func (m *model) end(over func(*modelPost) bool) {
 func (m *model) frame() (n int) {
 	bytes := 0
 	for _, p := range m.queued[:min(len(m.queued), message.MaxFrames)] {
-		if bytes += p.content.Size(); n > 0 && bytes > frameBytes {
+		if bytes += p.size() - recordCost; n > 0 && bytes > frameBytes {
 			break
 		}
 		n++
@@ -119,11 +128,10 @@ func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 			return "nothing"
 		}
 		p := m.kept[r.IntN(len(m.kept))]
-		record := l.find(p.number)
-		if record == nil {
+		if !l.has(p.number) {
 			t.Fatalf("%d is not there", p.number)
 		}
-		if l.drop(record) == p.written {
+		if l.drop(p.number) == p.written {
 			t.Errorf("%d, written %t: drop says %t", p.number, p.written, !p.written)
 		}
 		m.end(func(other *modelPost) bool { return other == p && !p.written })
@@ -141,7 +149,7 @@ func (m *model) check(t *testing.T, l *ledger, after string) {
 		held += p.size()
 		receivers[p.content.To()] += p.size()
 		if p.content.Size() < longFrom {
-			short += p.content.Size()
+			short += p.size() - recordCost
 		}
 	}
 	for _, p := range m.queued {
@@ -158,11 +166,15 @@ func (m *model) check(t *testing.T, l *ledger, after string) {
 		t.Fatalf("after %s: %d bytes held, %d of %d queued, for %v; want %d, %d of %d, %v",
 			after, l.held, l.queued, l.waiting, got, held, queued, len(m.queued), receivers)
 	}
-	if len(l.records) > 2*len(m.kept)+1 {
-		t.Fatalf("after %s: %d places for %d posts", after, len(l.records), len(m.kept))
+	if len(l.blocks) > 2*len(m.kept)+2 {
+		t.Fatalf("after %s: %d blocks for %d posts", after, len(l.blocks), len(m.kept))
 	}
-	if l.memory.bytes != short || l.memory.sparse() {
-		t.Fatalf("after %s: %d bytes in %d arrays, want %d", after, l.memory.bytes, l.memory.short, short)
+	arrays := 0
+	for _, b := range l.blocks {
+		arrays += b.memory()
+	}
+	if l.short != short || l.arrays != arrays || l.sparse() && strings.HasPrefix(after, "settle") {
+		t.Fatalf("after %s: %d bytes in %d, want %d in %d", after, l.short, l.arrays, short, arrays)
 	}
 }
 
@@ -190,14 +202,16 @@ func TestALedgerThatDoesNotKeepForgetsWhatIsTaken(t *testing.T) {
 			n += len(frame)
 		}
 		l.rewind()
-		if n != 100 || l.held != 0 || l.queued != 0 || len(l.records) != 0 || l.memory.bytes != 0 {
+		if n != 100 || l.held != 0 || l.queued != 0 || len(l.blocks) > 2 || l.short != 0 {
 			t.Errorf("%d taken, then %+v", n, l)
 		}
 	}
 }
 
 func TestRoomOfOneReceiver(t *testing.T) {
-	size := postTo("a", 0).size()
+	one := &modelPost{posting: postTo("a", 0)}
+	one.number = 1
+	size := one.size()
 	for _, tc := range []struct {
 		name           string
 		retain, outbox int // in posts
@@ -234,8 +248,8 @@ func TestAnOldPostHoldsUpNoMemory(t *testing.T) {
 			l.settle(l.number, l.number)
 		}
 	}
-	if len(l.records) > 4 || cap(l.records) > sparse || l.memory.short > 4 {
-		t.Errorf("%d places of %d, and %d arrays, for one post", len(l.records), cap(l.records), l.memory.short)
+	if len(l.blocks) > 4 || cap(l.blocks) > 16 || l.arrays > 4*codec.FullFrame {
+		t.Errorf("%d blocks of %d, and %d bytes, for one post", len(l.blocks), cap(l.blocks), l.arrays)
 	}
 }
 
@@ -250,8 +264,8 @@ func TestManyOldPostsHoldUpLittleMemory(t *testing.T) {
 			l.settle(n+1, n+1)
 		}
 	}
-	if l.memory.short > 40 {
-		t.Errorf("%d arrays for %d bytes", l.memory.short, l.memory.bytes)
+	if l.arrays > 4*l.short {
+		t.Errorf("%d bytes of memory for %d", l.arrays, l.short)
 	}
 	l.rewind()
 	n := uint64(0)
@@ -276,6 +290,9 @@ func BenchmarkLedger(b *testing.B) {
 	b.ReportAllocs()
 	for i := range b.N {
 		p := posting{content: codec.NewContent(m, nil, nil)}
+		if err := l.measure(&p); err != nil {
+			b.Fatal(err)
+		}
 		if !l.room(&p, 1<<20) {
 			b.Fatal("no room")
 		}
@@ -283,9 +300,8 @@ func BenchmarkLedger(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i%32 == 31 {
-			end, posts, size := l.extent()
-			f := newFrame(size+posts*codec.MaxHead, &held)
-			l.take(f, end, now)
+			f := newFrame(l.most(), &held)
+			l.take(f, now)
 			f.encoded().Parts.Free()
 			l.settle(l.number-31, l.number)
 		}

@@ -84,6 +84,9 @@ func (o *outbox) try(p *posting) (room chan struct{}, w *writer, frame *codec.En
 	if o.closed {
 		return nil, nil, nil, errClosed
 	}
+	if err := o.posts.measure(p); err != nil {
+		return nil, nil, nil, err
+	}
 	if !o.posts.room(p, o.max) {
 		o.waiting++
 		return o.room, nil, nil, nil
@@ -135,18 +138,14 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 		return nil
 	}
 	changes := o.takeChanges()
-	end, posts, size := o.posts.next, 0, 0
-	if len(o.listeners) == 0 { // a post is behind the changes that were before it
-		end, posts, size = o.posts.extent()
-	}
-	size += posts*codec.MaxHead + len(changes)
+	size := len(changes) + o.posts.most()
 	for listener := range o.credits {
 		size += codec.MaxCredit(listener)
 	}
 	f := newFrame(size, &w.held)
 	f.b = append(f.b, changes...)
-	o.posts.take(f, end, now)
-	if posts > 0 {
+	if len(o.listeners) == 0 { // a post is behind the changes that were before it
+		o.posts.take(f, now)
 		o.freed()
 	}
 	for listener, bytes := range o.credits {
@@ -185,14 +184,10 @@ func (o *outbox) settle(ranges []codec.Range) {
 func (o *outbox) heard(p *posting, out *pb.Outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	r := o.posts.find(p.number)
-	switch {
-	case r == nil:
-	case out.Code >= int32(fault.BadRequest) || p.wait != pb.Wait_WAIT_ACCEPTED:
-		o.posts.end(r)
+	if out.Code < int32(fault.BadRequest) && p.wait == pb.Wait_WAIT_ACCEPTED {
+		o.posts.silence(p.number)
+	} else if o.posts.end(p.number) {
 		o.freed()
-	default:
-		r.silence()
 	}
 }
 
@@ -201,12 +196,8 @@ func (o *outbox) heard(p *posting, out *pb.Outcome) {
 func (o *outbox) drop(p *posting) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	r := o.posts.find(p.number)
-	if r == nil {
-		return false
-	}
-	if !o.posts.drop(r) {
-		r.silence()
+	if !o.posts.drop(p.number) {
+		o.posts.silence(p.number)
 		return false
 	}
 	o.freed()
@@ -217,7 +208,7 @@ func (o *outbox) drop(p *posting) bool {
 func (o *outbox) lost(p *posting) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return p.number != 0 && o.posts.find(p.number) == nil
+	return p.number != 0 && !o.posts.has(p.number)
 }
 
 // renew makes ready for a new stream: what is kept is queued again. It gives the

@@ -47,9 +47,6 @@ func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...Po
 	} else {
 		p.content = codec.NewCarried(m, via, ingressOf(opts))
 	}
-	if p.content.MessageSize() > message.MaxSize { // it would end the stream
-		return message.LargerThan(m.Message)
-	}
 	return b.out.post(ctx, &p)
 }
 
@@ -138,7 +135,7 @@ func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout ti
 	}, nil
 }
 
-// posting checks a message, and makes a post of it. id is room for that of a message
+// posting makes a post of a message. id is room for that of a message
 // that has none.
 func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, err error) {
 	if m == nil {
@@ -149,15 +146,9 @@ func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, e
 			p.wait = pb.Wait_WAIT_DELIVERED
 		}
 	}
-	if err := message.CheckText(m); err != nil {
-		return p, err
-	}
 	if m.Id == "" {
 		id = b.ids.next(id)
 	}
 	p.content, p.answers = codec.NewContent(m, id, ingressOf(opts)), message.IsResponse(m)
-	if p.content.MessageSize() > message.MaxSize { // it would end the stream
-		return p, message.LargerThan(m)
-	}
 	return p, nil
 }

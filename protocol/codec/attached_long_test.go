@@ -119,12 +119,8 @@ func TestALongMessageKeepsItsFrame(t *testing.T) {
 // asPosted encodes a request as a client does, which has the head of a post first.
 func asPosted(t *testing.T, req *pb.AttachRequest) (b []byte) {
 	for _, p := range req.Posts {
-		c := NewContent(p.Message, nil, nil)
-		b = AppendHead(b, Head{Sequence: p.Sequence, Number: p.Number, Again: p.Again}, c.Size())
-		b = append(b, make([]byte, c.Size())...)
-		if err := c.Encode(b[len(b)-c.Size():]); err != nil {
-			t.Fatal(err)
-		}
+		body := content(t, p.Message, "", nil)
+		b = append(AppendHead(b, Head{Sequence: p.Sequence, Number: p.Number, Again: p.Again}, len(body)), body...)
 	}
 	for _, c := range req.Credits {
 		b = AppendCredit(b, c.Listener, c.Bytes)

@@ -83,8 +83,11 @@ func TestCarriedContentGetsAVia(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := NewCarried(Carried{m, encoded}, "via", &pb.Ingress{RemoteRuntimeUrl: "r"})
-	b := make([]byte, c.Size())
-	if err := c.Encode(b); err != nil {
+	if !c.MeasureKnown(&Usual{}) {
+		t.Error("a message that is carried is checked again")
+	}
+	b, err := c.Append(nil)
+	if err != nil || len(b) != c.Size() {
 		t.Fatal(err)
 	}
 	var got pb.AttachRequest

@@ -3,8 +3,6 @@ package codec
 import (
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
@@ -12,88 +10,6 @@ import (
 // same content and another head:
 //
 //	AttachRequest.posts │ head: sequence, wait, timeout, number, again │ content: message, ingress
-
-// Content is what stays the same of a post, measured: nobody may change what it leads to
-// until it is encoded. It is used once.
-type Content struct {
-	message *pb.Message
-	id      []byte
-	ingress *pb.Ingress
-	inner   int // bytes of the message
-	size    int
-
-	encoded []byte // of a message that is passed on as it came
-	via     string // what it gets then
-}
-
-// NewContent measures a post of a message. id is for one that has none; ingress may be
-// nil.
-func NewContent(m *pb.Message, id []byte, ingress *pb.Ingress) Content {
-	c := Content{message: m, ingress: ingress, inner: Size(m)}
-	if m.Id == "" {
-		c.id = id
-		c.inner += sizeLong(len(id))
-	}
-	c.size = sizeWith(c.inner)
-	if ingress != nil {
-		c.size += sizeWith(sizeText(ingress.RemoteRuntimeUrl))
-	}
-	return c
-}
-
-// NewCarried is NewContent of a message whose bytes are known, and which has no via: it
-// gets one.
-func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
-	c := Content{message: m.Message, ingress: ingress, encoded: m.Encoded, via: via, inner: len(m.Encoded) + sizeText(via)}
-	c.size = sizeWith(c.inner)
-	if ingress != nil {
-		c.size += sizeWith(sizeText(ingress.RemoteRuntimeUrl))
-	}
-	return c
-}
-
-// To is the address that the message is for.
-func (c *Content) To() string { return c.message.GetTo() }
-
-// Size in bytes.
-func (c *Content) Size() int { return c.size }
-
-// MessageSize is that of the encoded message.
-func (c *Content) MessageSize() int { return c.inner }
-
-// Encode fills b, which has Size bytes.
-func (c *Content) Encode(b []byte) (err error) {
-	w := writer{b: b, at: len(b)}
-	defer w.fits(&err)
-	if c.ingress != nil {
-		end := w.end()
-		w.text(1, c.ingress.RemoteRuntimeUrl)
-		w.close(5, end)
-	}
-	end := w.end()
-	if err := c.write(&w); err != nil {
-		return err
-	}
-	w.close(2, end)
-	return nil
-}
-
-func (c *Content) write(w *writer) error {
-	if c.encoded != nil {
-		w.raw(c.encoded)
-		w.text(5, c.via) // before the flow, which is mostly the last and is cut off by the bus
-		return nil
-	}
-	if err := w.allButID(c.message); err != nil {
-		return err
-	}
-	if c.message.Id == "" {
-		w.bytes(1, c.id)
-	} else {
-		w.text(1, c.message.Id)
-	}
-	return nil
-}
 
 // Head is what a post has besides its content, as in pb.Post.
 type Head struct {
@@ -126,8 +42,7 @@ func (h *Head) sizeTimeout() int {
 // AppendHead begins a post of an AttachRequest, whose content of so many bytes is to
 // follow.
 func AppendHead(b []byte, h Head, content int) []byte {
-	b = append(b, tag(3, bytes))
-	b = protowire.AppendVarint(b, uint64(h.size()+content)) //nolint:gosec // a size
+	b = appendLength(b, 3, h.size()+content)
 	b = appendNumber(b, 1, h.Sequence)
 	b = appendNumber(b, 3, uint64(h.Wait)) //nolint:gosec // as protobuf has it
 	if h.Timeout != 0 {
@@ -143,23 +58,23 @@ func AppendHead(b []byte, h Head, content int) []byte {
 	return b
 }
 
+// CutHead gives the content of a post whose head has nothing but a number.
+func CutHead(post []byte) []byte {
+	_, n := uvarint(post[1:])
+	content := post[1+n:]
+	if content[0] != tag(6, varint) {
+		return content
+	}
+	_, n = uvarint(content[1:])
+	return content[1+n:]
+}
+
 // AppendCredit adds a credit to an AttachRequest.
 func AppendCredit(b []byte, listener string, credit uint32) []byte {
-	b = append(b, tag(4, bytes))
-	b = protowire.AppendVarint(b, uint64(sizeText(listener)+sizeNumber(uint64(credit)))) //nolint:gosec // a size
-	if listener != "" {
-		b = append(b, tag(1, bytes))
-		b = protowire.AppendString(b, listener)
-	}
+	b = appendLength(b, 4, sizeText(listener)+sizeNumber(uint64(credit)))
+	b = appendText(b, 1, listener)
 	return appendNumber(b, 2, uint64(credit))
 }
 
 // MaxCredit bounds the bytes of a credit.
 func MaxCredit(listener string) int { return len(listener) + 32 }
-
-func appendNumber(b []byte, field byte, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	return protowire.AppendVarint(append(b, tag(field, varint)), v)
-}

@@ -13,8 +13,9 @@ import (
 func content(t *testing.T, m *pb.Message, id string, in *pb.Ingress) []byte {
 	t.Helper()
 	c := NewContent(m, []byte(id), in)
-	b := make([]byte, c.Size())
-	if err := c.Encode(b); err != nil {
+	c.Measure(&Usual{})
+	b, err := c.Append(nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -65,6 +66,7 @@ func TestAnIDForAMessageThatHasNone(t *testing.T) {
 		m := &pb.Message{Id: given, To: "a"}
 		var got pb.Post
 		c := NewContent(m, []byte(`"new"`), nil)
+		c.Measure(&Usual{})
 		if err := proto.Unmarshal(content(t, m, `"new"`, nil), &got); err != nil || got.Message.Id != want || m.Id != given {
 			t.Errorf("%q: %v, %v", given, err, &got)
 		}
@@ -82,15 +84,64 @@ func TestMaxCreditIsEnough(t *testing.T) {
 	}
 }
 
+// noted is after a message.
+func noted(m *pb.Message) *Usual {
+	var u Usual
+	u.note(m)
+	return &u
+}
+
+// measured gives the content of a message, with a generated id if it has none.
+func measured(m *pb.Message, id []byte, u *Usual) Content {
+	c := NewContent(m, id, nil)
+	if !c.MeasureKnown(u) {
+		c.Measure(u)
+	}
+	return c
+}
+
 // A message that is changed while it is encoded is an error, as it is in a frame.
 func TestAContentThatIsChanged(t *testing.T) {
 	for name, body := range map[string]int{"longer": 1000, "shorter": 0} {
-		m := &pb.Message{To: "hyperty://example.org/1", Body: make([]byte, 100)}
-		c := NewContent(m, nil, nil)
-		m.Body = make([]byte, body)
-		if err := c.Encode(make([]byte, c.Size())); err != errChanged {
-			t.Errorf("%s: %v", name, err)
+		m := &pb.Message{To: "hyperty://example.org/1"}
+		for _, usual := range []*Usual{{}, noted(m)} {
+			m.Body = make([]byte, 100)
+			c := measured(m, nil, usual)
+			m.Body = make([]byte, body)
+			if _, err := c.Append(make([]byte, 0, c.Size())); err != errChanged {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
+	}
+}
+
+// Whatever was posted before, a post has the bytes that it has alone.
+func TestAMessageAsUsual(t *testing.T) {
+	one := &pb.Message{Type: "create", From: "hyperty://example.org/alice", To: "hyperty://example.org/bob", Body: make([]byte, 64)}
+	full, _ := filled(&pb.Message{}).(*pb.Message)
+	all := []*pb.Message{{}, {}, one, one, {Type: "create", From: one.From, To: one.To, Id: "7"}, full, one}
+	for i := range one.ProtoReflect().Descriptor().Fields().Len() { // each field alone is not as usual
+		f := one.ProtoReflect().Descriptor().Fields().Get(i)
+		m := proto.CloneOf(one)
+		m.ProtoReflect().Set(f, full.ProtoReflect().Get(f))
+		all = append(all, m, one)
+	}
+	unknown := proto.CloneOf(one)
+	unknown.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 0x01})
+	all = append(all, unknown, one, &pb.Message{To: string(make([]byte, maxUsual+1))}, one)
+	var usual Usual
+	for i, m := range all {
+		c := measured(m, []byte(`"new"`), &usual)
+		got, err := c.Append([]byte("before"))
+		if want := content(t, m, `"new"`, nil); err != nil || string(got) != "before"+string(want) || c.MessageSize() >= len(want) || c.Size() != len(want) {
+			t.Errorf("%d, %v: %v\nare   %x\nwant %x", i, m, err, got, want)
+		}
+	}
+	if c := measured(one, nil, &usual); c.usual == nil {
+		t.Error("a message with the same texts is not as usual")
+	}
+	if c := NewContent(one, nil, &pb.Ingress{RemoteRuntimeUrl: "r"}); c.MeasureKnown(&usual) {
+		t.Error("a message from outside is as usual")
 	}
 }
 
@@ -114,13 +165,15 @@ func TestUnknownFields(t *testing.T) {
 func TestEncodingAPostAllocatesNothing(t *testing.T) {
 	m := &pb.Message{Type: "create", From: "hyperty://example.org/alice", To: "hyperty://example.org/bob", Body: make([]byte, 64)}
 	b := make([]byte, 0, 1<<10)
-	if n := testing.AllocsPerRun(100, func() {
-		var id [32]byte
-		c := NewContent(m, append(id[:0], `"1"`...), nil)
-		if err := c.Encode(b[:c.Size()]); err != nil {
-			t.Error(err)
+	for _, usual := range []*Usual{{}, noted(m)} {
+		if n := testing.AllocsPerRun(100, func() {
+			var id [32]byte
+			c := measured(m, append(id[:0], `"1"`...), usual)
+			if _, err := c.Append(b); err != nil {
+				t.Error(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations", n)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }

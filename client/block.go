@@ -1,0 +1,172 @@
+package client
+
+import (
+	"math/bits"
+
+	"google.golang.org/grpc/mem"
+
+	"github.com/peerbus/peerbus/protocol/codec"
+)
+
+// block is posts whose numbers follow each other, and their bytes, as they go to the bus:
+//
+//	posts   │ 7            │ 8            │ 9            │      where each ends
+//	data    │ head content │ head content │ head content │
+//
+// Each is behind a head that has its number and nothing else, as most have. So those that
+// stand side by side go into a frame with one copy, and to forget them is to set bits.
+//
+// Short posts share a block until it is full. A long one has its own, which gRPC reads
+// from.
+type block struct {
+	first uint64 // number of the first post
+	posts []post
+	data  []byte
+	gone  uint64     // bit by bit, the posts that are over
+	own   uint64     // those that get a head of their own when they are written
+	mixed bool       // they are for several receivers
+	array *[]byte    // of codec.Buffers, which data is in; nil for memory of its own
+	long  mem.Buffer // of a long post
+}
+
+// post is one of a block.
+type post struct {
+	end      int32 // of its bytes in data; a post is smaller than 2 GiB
+	receiver int32 // of a ledger that keeps
+}
+
+// blockPosts is how many posts share a block at most: the bits of its marks.
+const blockPosts = 64
+
+// longFrom is from how many bytes on a post is not copied into its frame.
+const longFrom = 8 << 10
+
+// newBlock makes one for a post whose content has so many bytes, and has that number.
+func newBlock(number uint64, size int) *block {
+	if size < longFrom {
+		b := codec.Buffers.Get(codec.FullFrame)
+		return &block{first: number, posts: make([]post, 0, blockPosts), data: (*b)[:0], array: b}
+	}
+	b := codec.Buffers.Get(codec.MaxHead + size)
+	return &block{first: number, posts: make([]post, 0, 1), data: (*b)[:0], long: mem.NewBuffer(b, codec.Buffers)}
+}
+
+// takes tells whether a post whose content has so many bytes may be its next one.
+func (b *block) takes(number uint64, size int) bool {
+	return size < longFrom && b.array != nil && len(b.posts) < blockPosts &&
+		b.first+uint64(len(b.posts)) == number && len(b.data)+codec.MaxHead+size <= cap(b.data)
+}
+
+// add encodes a post as the next one, and gives how many bytes it has.
+func (b *block) add(c *codec.Content, h codec.Head) (bytes int, err error) {
+	data, err := c.Append(codec.AppendHead(b.data, h, c.Size()))
+	if err != nil {
+		return 0, err
+	}
+	bytes = len(data) - len(b.data)
+	b.data = data
+	b.posts = append(b.posts, post{end: int32(len(data))}) //nolint:gosec // as post says
+	return bytes, nil
+}
+
+// to notes the receiver of the last post.
+func (b *block) to(receiver int32) {
+	b.posts[len(b.posts)-1].receiver = receiver
+	b.mixed = b.mixed || receiver != b.posts[0].receiver
+}
+
+// reset makes room for others, where there is none any more.
+func (b *block) reset(number uint64) {
+	*b = block{first: number, posts: b.posts[:0], data: b.data[:0], array: b.array}
+}
+
+// free gives back the memory.
+func (b *block) free() {
+	if b.long != nil {
+		b.long.Free()
+	}
+	if b.array != nil {
+		codec.Buffers.Put(b.array)
+	}
+	*b = block{first: b.first}
+}
+
+// over tells whether it has been freed.
+func (b *block) over() bool { return b.posts == nil }
+
+// memory is what short posts share, in bytes.
+func (b *block) memory() int {
+	if b.long != nil {
+		return 0
+	}
+	return cap(b.data)
+}
+
+// sparse tells whether most of that is of posts that are gone.
+func (b *block) sparse() bool {
+	_, size := b.count(upTo(len(b.posts)) &^ b.gone)
+	return size < b.memory()/2
+}
+
+// number gives that of a post.
+func (b *block) number(i int) uint64 { return b.first + uint64(i) } //nolint:gosec // a place
+
+// place gives that of the first post with this number, or a higher one.
+func (b *block) place(number uint64) int {
+	if number <= b.first {
+		return 0
+	}
+	return int(min(number-b.first, uint64(len(b.posts)))) //nolint:gosec // a place
+}
+
+// from is where the bytes of a post begin.
+func (b *block) from(i int) int32 {
+	if i == 0 {
+		return 0
+	}
+	return b.posts[i-1].end
+}
+
+// bytes gives those of some posts, one of them at least, which stand side by side.
+func (b *block) bytes(i, n int) []byte { return b.data[b.from(i):b.posts[i+n-1].end] }
+
+// row is how many posts from i on are there and need no other head.
+func (b *block) row(i int) int {
+	return min(len(b.posts)-i, bits.TrailingZeros64((b.gone|b.own)>>i))
+}
+
+// upTo gives the bits of the first n posts, between those of some.
+func upTo(n int) uint64 { return 1<<n - 1 } // all of them, if n is 64
+
+// count gives the number of posts that are marked, and of their bytes.
+func (b *block) count(marked uint64) (posts, bytes int) {
+	for marked != 0 {
+		i := bits.TrailingZeros64(marked)
+		n := bits.TrailingZeros64(^(marked >> i))
+		posts += n
+		bytes += len(b.bytes(i, n))
+		marked &^= upTo(n) << i
+	}
+	return posts, bytes
+}
+
+// shrink keeps the memory of the posts that are there.
+func (b *block) shrink() {
+	there := upTo(len(b.posts)) &^ b.gone
+	_, size := b.count(there)
+	first, end := bits.TrailingZeros64(there), bits.Len64(there)
+	posts, data := make([]post, 0, end-first), make([]byte, 0, size)
+	for i := first; i < end; i++ {
+		if there>>i&1 == 1 {
+			data = append(data, b.bytes(i, 1)...)
+		}
+		posts = append(posts, post{int32(len(data)), b.posts[i].receiver}) //nolint:gosec // as post says
+	}
+	if b.array != nil {
+		codec.Buffers.Put(b.array)
+	}
+	*b = block{
+		first: b.first + uint64(first), posts: posts, data: data, //nolint:gosec // a place
+		gone: b.gone >> first & upTo(len(posts)), own: b.own >> first, mixed: b.mixed,
+	}
+}

@@ -1,0 +1,94 @@
+package client
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/message"
+)
+
+// most bounds the bytes that take copies into a frame.
+func (l *ledger) most() int { return min(l.queued, codec.FullFrame) }
+
+// take writes the next frame's worth of posts into a frame.
+func (l *ledger) take(f *frame, now time.Time) {
+	for posts, bytes := 0, 0; l.waiting > 0 && posts < message.MaxFrames; {
+		b, i := l.first()
+		n := l.alike(b, i, message.MaxFrames-posts, frameBytes-bytes)
+		size := len(b.bytes(i, n))
+		if posts > 0 && bytes+size > frameBytes {
+			break
+		}
+		l.write(f, b, i, n, now)
+		posts += n
+		bytes += size
+	}
+	l.compact()
+}
+
+// first gives the block of the first post that is queued, and its place there.
+func (l *ledger) first() (b *block, i int) {
+	for {
+		b = l.blocks[l.at]
+		i = b.place(l.next)
+		i += bits.TrailingZeros64(^(b.gone >> i))
+		if i < len(b.posts) {
+			return b, i
+		}
+		l.at++
+	}
+}
+
+// alike gives how many posts from one on can be written at once, in so many bytes; it
+// is one at least.
+func (l *ledger) alike(b *block, i, most, bytes int) int {
+	n := min(b.row(i), most)
+	if l.again(b, i) {
+		n = 1
+	}
+	for n > 1 && len(b.bytes(i, n)) > bytes {
+		n--
+	}
+	return max(n, 1)
+}
+
+// again tells whether a post has been written before.
+func (l *ledger) again(b *block, i int) bool { return b.number(i) <= l.written }
+
+// write writes posts of a block that are alike.
+func (l *ledger) write(f *frame, b *block, i, n int, now time.Time) {
+	bytes, own := b.bytes(i, n), b.own>>i&1 == 1
+	if content := bytes; own || l.again(b, i) {
+		content = codec.CutHead(bytes)
+		f.head(l.head(b.number(i), now), len(content))
+		f.add(content, b.long)
+	} else {
+		f.add(bytes, b.long)
+	}
+	last := b.number(i + n - 1)
+	l.written, l.next = max(l.written, last), last+1
+	l.waiting -= n
+	l.queued -= len(bytes) + n*recordCost
+	if !l.keep {
+		l.remove(b, upTo(n)<<i)
+	}
+}
+
+// head makes that of a post which is written again, or which somebody waits for.
+func (l *ledger) head(number uint64, now time.Time) codec.Head {
+	w, h := l.waits[number], l.plain(number)
+	h.Sequence, h.Wait, h.Again = w.sequence, w.wait, number <= l.written
+	if w.deadline != 0 {
+		h.Timeout = max(w.deadline-now.Sub(l.began), time.Millisecond)
+	}
+	return h
+}
+
+// rewind queues all that is kept, in order, for a new stream.
+func (l *ledger) rewind() {
+	l.next, l.at, l.waiting, l.queued = 0, 0, 0, l.held
+	for _, b := range l.blocks {
+		l.waiting += len(b.posts) - bits.OnesCount64(b.gone)
+	}
+}

@@ -1,0 +1,131 @@
+package codec
+
+import (
+	"slices"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// Content is what stays the same of a post: nobody may change what it leads to until it is
+// encoded. It is used once.
+type Content struct {
+	message *pb.Message
+	id      []byte
+	ingress *pb.Ingress
+	usual   []byte // nil, or all of the message but for id and body
+	inner   int    // bytes of the message
+	size    int
+
+	encoded []byte // of a message that is passed on as it came
+	via     string // what it gets then
+}
+
+// NewContent is that of a post of a message. id is for one that has none; ingress may be
+// nil. It is to be measured.
+func NewContent(m *pb.Message, id []byte, ingress *pb.Ingress) Content {
+	if m.Id != "" {
+		id = nil
+	}
+	return Content{message: m, id: id, ingress: ingress}
+}
+
+// NewCarried is NewContent of a message whose bytes are known, and which has no via: it
+// gets one. It is measured.
+func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
+	c := Content{message: m.Message, ingress: ingress, encoded: m.Encoded, via: via}
+	c.measured(len(m.Encoded) + sizeText(via))
+	return c
+}
+
+// MeasureKnown is Measure if the texts of the message, but for its id, have been checked:
+// it is carried, or as the one that was measured last. Else it tells that they have not.
+func (c *Content) MeasureKnown(u *Usual) bool {
+	if c.encoded != nil {
+		return true
+	}
+	if c.ingress != nil || !u.is(c.message) {
+		return false
+	}
+	c.usual = u.encoded
+	c.measured(sizeText(c.message.Id) + sizeLong(len(c.id)) + len(u.encoded) + sizeLong(len(c.message.Body)))
+	return true
+}
+
+// Measure finds the size, of a message whose texts have been checked. It notes these, as
+// the next message may have the same.
+func (c *Content) Measure(u *Usual) {
+	c.usual = nil
+	c.measured(Size(c.message) + sizeLong(len(c.id)))
+	u.note(c.message)
+}
+
+func (c *Content) measured(inner int) {
+	c.inner = inner
+	c.size = sizeWith(inner)
+	if c.ingress != nil {
+		c.size += sizeWith(sizeText(c.ingress.RemoteRuntimeUrl))
+	}
+}
+
+// Message is what it is of.
+func (c *Content) Message() *pb.Message { return c.message }
+
+// To is the address that the message is for.
+func (c *Content) To() string { return c.message.GetTo() }
+
+// Size in bytes.
+func (c *Content) Size() int { return c.size }
+
+// MessageSize is that of the encoded message.
+func (c *Content) MessageSize() int { return c.inner }
+
+// Append encodes it behind b.
+func (c *Content) Append(b []byte) ([]byte, error) {
+	if c.usual == nil {
+		return c.whole(b)
+	}
+	end := len(b) + c.size
+	b = appendLength(b, 2, c.inner)
+	b = appendText(b, 1, c.message.Id)
+	b = appendBytes(b, 1, c.id)
+	b = append(b, c.usual...)
+	b = appendBytes(b, 10, c.message.Body)
+	if len(b) != end {
+		return nil, errChanged
+	}
+	return b, nil
+}
+
+// whole encodes what is not usual.
+func (c *Content) whole(b []byte) (_ []byte, err error) {
+	b = slices.Grow(b, c.size)
+	from := len(b)
+	b = b[:from+c.size]
+	w := writer{b: b[from:], at: c.size}
+	defer w.fits(&err)
+	if c.ingress != nil {
+		end := w.end()
+		w.text(1, c.ingress.RemoteRuntimeUrl)
+		w.close(5, end)
+	}
+	end := w.end()
+	if err := c.write(&w); err != nil {
+		return nil, err
+	}
+	w.close(2, end)
+	return b, nil
+}
+
+func (c *Content) write(w *writer) error {
+	if c.encoded != nil {
+		w.raw(c.encoded)
+		w.text(5, c.via) // before the flow, which is mostly the last and is cut off by the bus
+		return nil
+	}
+	if err := w.allButID(c.message); err != nil {
+		return err
+	}
+	w.bytes(1, c.id)
+	w.text(1, c.message.Id)
+	return nil
+}
