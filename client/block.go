@@ -14,19 +14,17 @@ import (
 //	data    │ head content │ head content │ head content │
 //
 // Each is behind a head that has its number and nothing else, as most have. So those that
-// stand side by side go into a frame with one copy, and to forget them is to set bits.
+// stand side by side go into a frame in one piece, and to forget them is to set bits.
 //
-// Short posts share a block until it is full. A long one has its own, which gRPC reads
-// from.
+// gRPC reads from the memory, which is used again once the block and gRPC have let go of it.
 type block struct {
-	first uint64 // number of the first post
-	posts []post
-	data  []byte
-	gone  uint64     // bit by bit, the posts that are over
-	own   uint64     // those that get a head of their own when they are written
-	mixed bool       // they are for several receivers
-	array *[]byte    // of codec.Buffers, which data is in; nil for memory of its own
-	long  mem.Buffer // of a long post
+	first  uint64 // number of the first post
+	posts  []post
+	data   []byte
+	gone   uint64     // bit by bit, the posts that are over
+	own    uint64     // those that get a head of their own when they are written
+	mixed  bool       // they are for several receivers
+	memory mem.Buffer // that data is in; nil once the block is over
 }
 
 // post is one of a block.
@@ -38,23 +36,16 @@ type post struct {
 // blockPosts is how many posts share a block at most: the bits of its marks.
 const blockPosts = 64
 
-// longFrom is from how many bytes on a post is not copied into its frame.
-const longFrom = 8 << 10
-
-// newBlock makes one for a post whose content has so many bytes, and has that number.
+// newBlock makes one for a post whose content has so many bytes, and has that number, and
+// for some more behind it, unless it is long.
 func newBlock(number uint64, size int) *block {
-	if size < longFrom {
-		b := codec.Buffers.Get(codec.FullFrame)
-		return &block{first: number, posts: make([]post, 0, blockPosts), data: (*b)[:0], array: b}
-	}
-	b := codec.Buffers.Get(codec.MaxHead + size)
-	return &block{first: number, posts: make([]post, 0, 1), data: (*b)[:0], long: mem.NewBuffer(b, codec.Buffers)}
+	b := codec.Buffers.Get(max(codec.FullFrame, codec.MaxHead+size))
+	return &block{first: number, posts: make([]post, 0, blockPosts), data: (*b)[:0], memory: mem.NewBuffer(b, codec.Buffers)}
 }
 
 // takes tells whether a post whose content has so many bytes may be its next one.
 func (b *block) takes(number uint64, size int) bool {
-	return size < longFrom && b.array != nil && len(b.posts) < blockPosts &&
-		b.first+uint64(len(b.posts)) == number && len(b.data)+codec.MaxHead+size <= cap(b.data)
+	return len(b.posts) < cap(b.posts) && b.number(len(b.posts)) == number && len(b.data)+codec.MaxHead+size <= cap(b.data)
 }
 
 // add encodes a post as the next one, and gives how many bytes it has.
@@ -75,37 +66,22 @@ func (b *block) to(receiver int32) {
 	b.mixed = b.mixed || receiver != b.posts[0].receiver
 }
 
-// reset makes room for others, where there is none any more.
-func (b *block) reset(number uint64) {
-	*b = block{first: number, posts: b.posts[:0], data: b.data[:0], array: b.array}
-}
-
 // free gives back the memory.
 func (b *block) free() {
-	if b.long != nil {
-		b.long.Free()
-	}
-	if b.array != nil {
-		codec.Buffers.Put(b.array)
-	}
+	b.memory.Free()
 	*b = block{first: b.first}
 }
 
 // over tells whether it has been freed.
-func (b *block) over() bool { return b.posts == nil }
+func (b *block) over() bool { return b.memory == nil }
 
-// memory is what short posts share, in bytes.
-func (b *block) memory() int {
-	if b.long != nil {
-		return 0
-	}
-	return cap(b.data)
-}
+// empty tells whether all of its posts are gone.
+func (b *block) empty() bool { return b.gone == upTo(len(b.posts)) }
 
-// sparse tells whether most of that is of posts that are gone.
+// sparse tells whether most of its memory is of posts that are gone.
 func (b *block) sparse() bool {
 	_, size := b.count(upTo(len(b.posts)) &^ b.gone)
-	return size < b.memory()/2
+	return size < cap(b.data)/2
 }
 
 // number gives that of a post.
@@ -162,11 +138,9 @@ func (b *block) shrink() {
 		}
 		posts = append(posts, post{int32(len(data)), b.posts[i].receiver}) //nolint:gosec // as post says
 	}
-	if b.array != nil {
-		codec.Buffers.Put(b.array)
-	}
+	b.memory.Free()
 	*b = block{
-		first: b.first + uint64(first), posts: posts, data: data, //nolint:gosec // a place
+		first: b.number(first), posts: posts, data: data, memory: mem.SliceBuffer(data),
 		gone: b.gone >> first & upTo(len(posts)), own: b.own >> first, mixed: b.mixed,
 	}
 }

@@ -18,7 +18,7 @@ type frame struct {
 	from  int    // of b: up to there it is in parts
 }
 
-// newFrame makes one for size bytes at most, besides long posts.
+// newFrame makes one for size bytes at most, besides those that gRPC reads where they are.
 func newFrame(size int, held *atomic.Int64) *frame {
 	b := codec.Buffers.Get(size)
 	held.Add(int64(len(*b)))
@@ -30,21 +30,24 @@ func newFrame(size int, held *atomic.Int64) *frame {
 // head begins a post whose content of so many bytes is to follow.
 func (f *frame) head(h codec.Head, content int) { f.b = codec.AppendHead(f.b, h, content) }
 
-// add adds bytes of a block.
-func (f *frame) add(data []byte, long mem.Buffer) {
-	if long == nil {
+// lentFrom is from how many bytes on gRPC reads them where they are: to note fewer costs
+// more than to copy them. mem.NewBuffer does not tell when as few as 1 KiB are free.
+const lentFrom = 2 << 10
+
+// add adds bytes that are in some memory.
+func (f *frame) add(data []byte, in mem.Buffer) {
+	if len(data) < lentFrom {
 		f.b = append(f.b, data...)
 		return
 	}
-	f.long(data, long)
+	f.lend(data, in)
 }
 
-// long adds bytes that gRPC reads where they are.
-func (f *frame) long(data []byte, of mem.Buffer) {
+func (f *frame) lend(data []byte, in mem.Buffer) {
 	f.cut()
-	of.Ref()
+	in.Ref()
 	f.held.Add(int64(len(data)))
-	f.Parts = append(f.Parts, mem.NewBuffer(&data, &lent{f.held, of}))
+	f.Parts = append(f.Parts, mem.NewBuffer(&data, &lent{f.held, in}))
 }
 
 func (f *frame) credit(listener string, bytes uint32) { f.b = codec.AppendCredit(f.b, listener, bytes) }
@@ -73,10 +76,10 @@ func (f *frame) Put(b *[]byte) {
 	codec.Buffers.Put(b)
 }
 
-// lent is the mem.BufferPool of a long post that gRPC reads from.
+// lent is the mem.BufferPool of bytes that gRPC reads where they are.
 type lent struct {
 	held *atomic.Int64
-	of   mem.Buffer
+	in   mem.Buffer
 }
 
 // Get is of mem.BufferPool; nobody calls it.
@@ -85,5 +88,5 @@ func (*lent) Get(size int) *[]byte { return codec.Buffers.Get(size) }
 // Put is of mem.BufferPool.
 func (l *lent) Put(data *[]byte) {
 	l.held.Add(-int64(len(*data)))
-	l.of.Free()
+	l.in.Free()
 }

@@ -40,8 +40,8 @@ type ledger struct {
 	waiting int             // posts that wait for the stream
 	queued  int             // bytes of them
 	held    int             // bytes of all that is not gone
-	short   int             // bytes of short posts that are not gone
-	arrays  int             // bytes of the memory that they are in
+	bytes   int             // of it, those of posts
+	memory  int             // bytes of the memory that they are in
 
 	receivers receivers
 	usual     codec.Usual
@@ -121,9 +121,7 @@ func (l *ledger) add(p *posting) error {
 		return err
 	}
 	l.number, p.number = number, number
-	if b.long == nil {
-		l.short += bytes
-	}
+	l.bytes += bytes
 	size := bytes + recordCost
 	l.waiting++
 	l.queued += size
@@ -148,16 +146,16 @@ func (l *ledger) plain(number uint64) codec.Head {
 // open gives the block for the next post, whose content has so many bytes.
 func (l *ledger) open(number uint64, size int) *block {
 	if last := len(l.blocks) - 1; last >= 0 {
-		switch b := l.blocks[last]; {
-		case b.takes(number, size):
+		b := l.blocks[last]
+		if b.takes(number, size) {
 			return b
-		case len(b.posts) == 0:
+		}
+		if !b.over() && b.empty() {
 			l.free(b)
-			l.blocks = l.blocks[:last]
 		}
 	}
 	b := newBlock(number, size)
-	l.arrays += b.memory()
+	l.memory += cap(b.data)
 	l.blocks = append(l.blocks, b)
 	return b
 }

@@ -38,10 +38,8 @@ func (l *ledger) remove(b *block, posts uint64) {
 		return
 	}
 	n, bytes := b.count(posts)
+	l.bytes -= bytes
 	l.held -= bytes + n*recordCost
-	if b.long == nil {
-		l.short -= bytes
-	}
 	if queued := posts &^ upTo(b.place(l.next)); queued != 0 {
 		n, bytes := b.count(queued)
 		l.waiting -= n
@@ -53,8 +51,10 @@ func (l *ledger) remove(b *block, posts uint64) {
 	for own := posts & b.own; own != 0; own &= own - 1 {
 		delete(l.waits, b.number(bits.TrailingZeros64(own)))
 	}
-	if b.gone |= posts; b.gone == upTo(len(b.posts)) {
-		l.emptied(b)
+	b.gone |= posts
+	last := b == l.blocks[len(l.blocks)-1] // which more may be put into
+	if b.empty() && (!last || cap(b.data) > codec.FullFrame) {
+		l.free(b)
 	}
 }
 
@@ -70,18 +70,10 @@ func (l *ledger) release(b *block, posts uint64, bytes int) {
 	}
 }
 
-// emptied is for a block that has nothing any more.
-func (l *ledger) emptied(b *block) {
-	if b.array != nil && b == l.blocks[len(l.blocks)-1] {
-		b.reset(l.number + 1)
-		return
-	}
-	l.free(b)
-	l.over++
-}
-
+// free is for a block that has nothing any more.
 func (l *ledger) free(b *block) {
-	l.arrays -= b.memory()
+	l.memory -= cap(b.data)
+	l.over++
 	b.free()
 }
 
@@ -102,16 +94,16 @@ func (l *ledger) compact() {
 	}
 }
 
-// sparse tells whether the memory of short posts is mostly of those that are gone: one
-// that stays for long keeps that of a whole block.
-func (l *ledger) sparse() bool { return l.arrays > 16*codec.FullFrame && l.short < l.arrays/4 }
+// sparse tells whether the memory is mostly of posts that are gone: one that stays for
+// long keeps that of a whole block.
+func (l *ledger) sparse() bool { return l.memory > 16*codec.FullFrame && l.bytes < l.memory/4 }
 
 func (l *ledger) shrink() {
 	for _, b := range l.blocks[:len(l.blocks)-1] { // the last one has others put into it
 		if !b.over() && b.sparse() {
-			before := b.memory()
+			before := cap(b.data)
 			b.shrink()
-			l.arrays += b.memory() - before
+			l.memory += cap(b.data) - before
 		}
 	}
 }

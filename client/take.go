@@ -59,12 +59,12 @@ func (l *ledger) again(b *block, i int) bool { return b.number(i) <= l.written }
 // write writes posts of a block that are alike.
 func (l *ledger) write(f *frame, b *block, i, n int, now time.Time) {
 	bytes, own := b.bytes(i, n), b.own>>i&1 == 1
-	if content := bytes; own || l.again(b, i) {
-		content = codec.CutHead(bytes)
+	if own || l.again(b, i) {
+		content := codec.CutHead(bytes)
 		f.head(l.head(b.number(i), now), len(content))
-		f.add(content, b.long)
+		f.add(content, b.memory)
 	} else {
-		f.add(bytes, b.long)
+		f.add(bytes, b.memory)
 	}
 	last := b.number(i + n - 1)
 	l.written, l.next = max(l.written, last), last+1

@@ -182,7 +182,7 @@ func TestManyListenerChanges(t *testing.T) {
 // As long as gRPC has a frame, its bytes are counted.
 func TestAFrameIsCountedUntilItIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, body := range []int{10, longFrom, 2 * frameBytes} {
+		for _, body := range []int{10, codec.FullFrame, 2 * frameBytes} {
 			o, s, w := opened(t)
 			s.keeps = true
 			postNow(t, o, body)
