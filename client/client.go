@@ -43,7 +43,6 @@ type Bus struct {
 	cfg      Config
 	origin   []byte // nil when its posts have no numbers
 	out      *outbox
-	ids      *ids
 	sequence atomic.Uint64
 	marks    *once.Marks // nil at a stub; owned by the reader
 
@@ -71,7 +70,7 @@ func New(cfg Config) (*Bus, error) {
 	}
 	cfg.Limits = cfg.Limits.orDefaults()
 	b := &Bus{
-		cfg: cfg, ready: make(chan struct{}), ids: newIDs(),
+		cfg: cfg, ready: make(chan struct{}),
 		listeners: map[string]*Listener{}, calls: map[uint64]*call{},
 		expiry: expiry{every: max(cfg.Limits.RequestTimeout/16, time.Millisecond)},
 	}

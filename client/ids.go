@@ -2,24 +2,23 @@ package client
 
 import (
 	"strconv"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 )
 
 // ids are those of messages that have none: no other client makes the same.
 type ids struct {
-	client string
-	last   atomic.Uint64
+	text   []byte // JSON text of the one made last
+	number int    // where its number begins
 }
 
-// idSize is enough for any of them, in bytes: quotes, a UUID, a dash and a number.
-const idSize = 64
+func newIDs() ids {
+	client := `"` + uuid.NewString() + "-"
+	return ids{append(make([]byte, 0, 64), client...), len(client)}
+}
 
-func newIDs() *ids { return &ids{client: uuid.NewString() + "-"} }
-
-// next appends the JSON text of one to b.
-func (i *ids) next(b []byte) []byte {
-	b = append(append(b, '"'), i.client...)
-	return append(strconv.AppendUint(b, i.last.Add(1), 32), '"')
+// of gives the JSON text of the one with a number, until the next one is made.
+func (i *ids) of(number uint64) []byte {
+	i.text = append(strconv.AppendUint(i.text[:i.number], number, 32), '"')
+	return i.text
 }

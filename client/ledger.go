@@ -45,6 +45,7 @@ type ledger struct {
 
 	receivers receivers
 	usual     codec.Usual
+	ids       ids
 }
 
 // posting is a post on its way into a ledger.
@@ -71,15 +72,18 @@ const recordCost = 128
 
 func newLedger(keep bool, retain int, now time.Time) *ledger {
 	return &ledger{
-		keep: keep, retain: retain, began: now, waits: map[uint64]wait{},
+		keep: keep, retain: retain, began: now, waits: map[uint64]wait{}, ids: newIDs(),
 		receivers: receivers{places: map[string]int32{}, last: -1},
 	}
 }
 
-// measure finds what a post takes. It refuses one whose message the bus could not read,
+// measure finds what a post takes until the next one is measured. It refuses one whose message the bus could not read,
 // which would end the stream.
 func (l *ledger) measure(p *posting) error {
 	m := p.content.Message()
+	if m.GetId() == "" {
+		p.content.ID(l.ids.of(l.number + 1))
+	}
 	if p.content.MeasureKnown(&l.usual) {
 		if err := message.CheckUTF8("id", m.GetId()); err != nil {
 			return err

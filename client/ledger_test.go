@@ -19,7 +19,7 @@ import (
 
 // postTo makes a post with a body of so many bytes.
 func postTo(to string, body int) *posting {
-	p := &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil, nil)}
+	p := &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil)}
 	p.content.Measure(&codec.Usual{})
 	return p
 }
@@ -287,7 +287,7 @@ func BenchmarkLedger(b *testing.B) {
 	var held atomic.Int64
 	b.ReportAllocs()
 	for i := range b.N {
-		p := posting{content: codec.NewContent(m, nil, nil)}
+		p := posting{content: codec.NewContent(m, nil)}
 		if err := l.measure(&p); err != nil {
 			b.Fatal(err)
 		}

@@ -28,8 +28,7 @@ func Delivered() PostOption { return PostOption{delivered: true} }
 // the message is refused, a response to its `from` says why. Once Send returns, and
 // so for Post, Request and Start, the message is encoded: the caller may change it.
 func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	var id [idSize]byte
-	p, err := b.posting(m, id[:0], opts)
+	p, err := postingOf(m, opts)
 	if err != nil {
 		return err
 	}
@@ -43,7 +42,7 @@ func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...Po
 	p := posting{answers: message.IsResponse(m.Message)}
 	if m.Encoded == nil || m.Message.Via != "" {
 		m.Message.Via = via
-		p.content = codec.NewContent(m.Message, nil, ingressOf(opts))
+		p.content = codec.NewContent(m.Message, ingressOf(opts))
 	} else {
 		p.content = codec.NewCarried(m, via, ingressOf(opts))
 	}
@@ -65,7 +64,7 @@ func ingressOf(opts []PostOption) (ingress *pb.Ingress) {
 // (408) says that its fate is not known: it may still arrive, once. The same holds
 // of a stream that breaks (503) when posts are not numbered.
 func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	p, err := b.posting(m, make([]byte, 0, idSize), opts)
+	p, err := postingOf(m, opts)
 	if err != nil {
 		return err
 	}
@@ -86,7 +85,7 @@ func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error
 // is; message.Result reads it. ctx's deadline is the time-out; without one,
 // Limits.RequestTimeout is. A request that cannot be delivered is a fault.
 func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*pb.Message, error) {
-	p, err := b.posting(m, make([]byte, 0, idSize), opts)
+	p, err := postingOf(m, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +113,7 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 // the response if wait is for that. outcome is called once; timeout is how long the
 // bus waits.
 func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout time.Duration, opts ...PostOption) (outcome func(context.Context) (*pb.Message, error), err error) {
-	p, err := b.posting(m, make([]byte, 0, idSize), opts)
+	p, err := postingOf(m, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -135,9 +134,8 @@ func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout ti
 	}, nil
 }
 
-// posting makes a post of a message. id is room for that of a message
-// that has none.
-func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, err error) {
+// postingOf makes a post of a message.
+func postingOf(m *pb.Message, opts []PostOption) (p posting, err error) {
 	if m == nil {
 		return p, fault.New(fault.BadRequest, "message is missing")
 	}
@@ -146,9 +144,6 @@ func (b *Bus) posting(m *pb.Message, id []byte, opts []PostOption) (p posting, e
 			p.wait = pb.Wait_WAIT_DELIVERED
 		}
 	}
-	if m.Id == "" {
-		id = b.ids.next(id)
-	}
-	p.content, p.answers = codec.NewContent(m, id, ingressOf(opts)), message.IsResponse(m)
+	p.content, p.answers = codec.NewContent(m, ingressOf(opts)), message.IsResponse(m)
 	return p, nil
 }

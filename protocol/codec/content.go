@@ -20,14 +20,13 @@ type Content struct {
 	via     string // what it gets then
 }
 
-// NewContent is that of a post of a message. id is for one that has none; ingress may be
-// nil. It is to be measured.
-func NewContent(m *pb.Message, id []byte, ingress *pb.Ingress) Content {
-	if m.Id != "" {
-		id = nil
-	}
-	return Content{message: m, id: id, ingress: ingress}
+// NewContent is that of a post of a message, which is to be measured; ingress may be nil.
+func NewContent(m *pb.Message, ingress *pb.Ingress) Content {
+	return Content{message: m, ingress: ingress}
 }
+
+// ID gives one to a message that has none.
+func (c *Content) ID(id []byte) { c.id = id }
 
 // NewCarried is NewContent of a message whose bytes are known, and which has no via: it
 // gets one. It is measured.

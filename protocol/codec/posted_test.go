@@ -12,7 +12,10 @@ import (
 
 func content(t *testing.T, m *pb.Message, id string, in *pb.Ingress) []byte {
 	t.Helper()
-	c := NewContent(m, []byte(id), in)
+	c := NewContent(m, in)
+	if m.Id == "" {
+		c.ID([]byte(id))
+	}
 	c.Measure(&Usual{})
 	b, err := c.Append(nil)
 	if err != nil {
@@ -65,8 +68,7 @@ func TestAnIDForAMessageThatHasNone(t *testing.T) {
 	for given, want := range map[string]string{"": `"new"`, "7": "7"} {
 		m := &pb.Message{Id: given, To: "a"}
 		var got pb.Post
-		c := NewContent(m, []byte(`"new"`), nil)
-		c.Measure(&Usual{})
+		c := measured(m, []byte(`"new"`), &Usual{})
 		if err := proto.Unmarshal(content(t, m, `"new"`, nil), &got); err != nil || got.Message.Id != want || m.Id != given {
 			t.Errorf("%q: %v, %v", given, err, &got)
 		}
@@ -93,7 +95,10 @@ func noted(m *pb.Message) *Usual {
 
 // measured gives the content of a message, with a generated id if it has none.
 func measured(m *pb.Message, id []byte, u *Usual) Content {
-	c := NewContent(m, id, nil)
+	c := NewContent(m, nil)
+	if m.Id == "" {
+		c.ID(id)
+	}
 	if !c.MeasureKnown(u) {
 		c.Measure(u)
 	}
@@ -140,7 +145,7 @@ func TestAMessageAsUsual(t *testing.T) {
 	if c := measured(one, nil, &usual); c.usual == nil {
 		t.Error("a message with the same texts is not as usual")
 	}
-	if c := NewContent(one, nil, &pb.Ingress{RemoteRuntimeUrl: "r"}); c.MeasureKnown(&usual) {
+	if c := NewContent(one, &pb.Ingress{RemoteRuntimeUrl: "r"}); c.MeasureKnown(&usual) {
 		t.Error("a message from outside is as usual")
 	}
 }
@@ -164,11 +169,10 @@ func TestUnknownFields(t *testing.T) {
 
 func TestEncodingAPostAllocatesNothing(t *testing.T) {
 	m := &pb.Message{Type: "create", From: "hyperty://example.org/alice", To: "hyperty://example.org/bob", Body: make([]byte, 64)}
-	b := make([]byte, 0, 1<<10)
+	b, id := make([]byte, 0, 1<<10), []byte(`"1"`)
 	for _, usual := range []*Usual{{}, noted(m)} {
 		if n := testing.AllocsPerRun(100, func() {
-			var id [32]byte
-			c := measured(m, append(id[:0], `"1"`...), usual)
+			c := measured(m, id, usual)
 			if _, err := c.Append(b); err != nil {
 				t.Error(err)
 			}
