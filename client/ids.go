@@ -1,7 +1,7 @@
 package client
 
 import (
-	"strconv"
+	"encoding/base64"
 
 	"github.com/google/uuid"
 )
@@ -13,12 +13,19 @@ type ids struct {
 }
 
 func newIDs() ids {
-	client := `"` + uuid.NewString() + "-"
-	return ids{append(make([]byte, 0, 64), client...), len(client)}
+	client := uuid.New()
+	text := base64.RawURLEncoding.AppendEncode(append(make([]byte, 0, 64), '"'), client[:])
+	text = append(text, '.')
+	return ids{text, len(text)}
 }
 
 // of gives the JSON text of the one with a number, until the next one is made.
 func (i *ids) of(number uint64) []byte {
-	i.text = append(strconv.AppendUint(i.text[:i.number], number, 32), '"')
+	const digits = "0123456789abcdefghijklmnopqrstuv"
+	text := i.text[:i.number]
+	for ; number > 0; number >>= 5 { // the last digit is the first, which is as good
+		text = append(text, digits[number&31])
+	}
+	i.text = append(text, '"')
 	return i.text
 }

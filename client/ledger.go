@@ -5,6 +5,7 @@ import (
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -56,6 +57,7 @@ type posting struct {
 	deadline time.Time // what the bus waits for is over then; zero for its default
 	until    time.Time // its call ends by itself then; zero if it does not
 	answers  bool      // it is a response
+	receiver int32     // the place of its receiver, while it is measured; -1 for none
 	number   uint64    // in the ledger; 0 before it is there
 }
 
@@ -81,11 +83,14 @@ func newLedger(keep bool, retain int, now time.Time) *ledger {
 // which would end the stream.
 func (l *ledger) measure(p *posting) error {
 	m := p.content.Message()
-	if m.GetId() == "" {
+	switch {
+	case m == nil:
+		return fault.New(fault.BadRequest, "message is missing")
+	case m.Id == "":
 		p.content.ID(l.ids.of(l.number + 1))
 	}
 	if p.content.MeasureKnown(&l.usual) {
-		if err := message.CheckUTF8("id", m.GetId()); err != nil {
+		if err := message.CheckUTF8("id", m.Id); err != nil {
 			return err
 		}
 	} else {
@@ -96,6 +101,9 @@ func (l *ledger) measure(p *posting) error {
 	}
 	if p.content.MessageSize() > message.MaxSize {
 		return message.LargerThan(m)
+	}
+	if l.keep {
+		p.receiver = l.receivers.find(m.To)
 	}
 	return nil
 }
@@ -112,11 +120,11 @@ func (l *ledger) room(p *posting, outbox int) bool {
 	if !l.keep {
 		return true
 	}
-	free, has := l.retain-l.held, l.receivers.bytes(p.content.To())
+	free, has := l.retain-l.held, l.receivers.bytes(p.receiver)
 	return size <= free && (has == 0 || has+size <= free)
 }
 
-// add queues a post as the last. It fails when its message is changed meanwhile.
+// add queues a post that has just been measured as the last. It fails when its message is changed meanwhile.
 func (l *ledger) add(p *posting) error {
 	number := l.number + 1
 	b := l.open(number, p.content.Size())
@@ -131,7 +139,7 @@ func (l *ledger) add(p *posting) error {
 	l.queued += size
 	l.held += size
 	if l.keep {
-		b.to(l.receivers.add(p.content.To(), size))
+		b.to(l.receivers.add(p.receiver, p.content.Message().To, size))
 	}
 	if p.sequence != 0 || p.wait != pb.Wait_WAIT_UNSPECIFIED {
 		l.await(b, p)

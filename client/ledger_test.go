@@ -19,13 +19,20 @@ import (
 
 // postTo makes a post with a body of so many bytes.
 func postTo(to string, body int) *posting {
-	p := &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil)}
-	p.content.Measure(&codec.Usual{})
+	return &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil)}
+}
+
+func measure(t testing.TB, l *ledger, p *posting) *posting {
+	t.Helper()
+	if err := l.measure(p); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
 func add(t testing.TB, l *ledger, p *posting) {
 	t.Helper()
+	measure(t, l, p)
 	if err := l.add(p); err != nil {
 		t.Fatal(err)
 	}
@@ -207,9 +214,9 @@ func TestALedgerThatDoesNotKeepForgetsWhatIsTaken(t *testing.T) {
 }
 
 func TestRoomOfOneReceiver(t *testing.T) {
-	one := &modelPost{posting: postTo("a", 0)}
-	one.number = 1
-	size := one.size()
+	one := newLedger(true, 0, time.Time{})
+	add(t, one, postTo("a", 0))
+	size := one.held
 	for _, tc := range []struct {
 		name           string
 		retain, outbox int // in posts
@@ -230,7 +237,7 @@ func TestRoomOfOneReceiver(t *testing.T) {
 		for _, to := range tc.held {
 			add(t, l, postTo(string(to), 0))
 		}
-		if got := l.room(postTo(tc.to, 0), tc.outbox*size); got != tc.want {
+		if got := l.room(measure(t, l, postTo(tc.to, 0)), tc.outbox*size); got != tc.want {
 			t.Errorf("%s: room is %t", tc.name, got)
 		}
 	}

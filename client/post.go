@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -28,11 +29,7 @@ func Delivered() PostOption { return PostOption{delivered: true} }
 // the message is refused, a response to its `from` says why. Once Send returns, and
 // so for Post, Request and Start, the message is encoded: the caller may change it.
 func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	p, err := postingOf(m, opts)
-	if err != nil {
-		return err
-	}
-	p.wait = pb.Wait_WAIT_UNSPECIFIED
+	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m)}
 	return b.out.post(ctx, &p)
 }
 
@@ -64,15 +61,10 @@ func ingressOf(opts []PostOption) (ingress *pb.Ingress) {
 // (408) says that its fate is not known: it may still arrive, once. The same holds
 // of a stream that breaks (503) when posts are not numbered.
 func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	p, err := postingOf(m, opts)
-	if err != nil {
-		return err
-	}
-	switch deadline, ok := ctx.Deadline(); {
-	case p.wait != pb.Wait_WAIT_DELIVERED:
-		p.wait = pb.Wait_WAIT_ACCEPTED
-	case ok:
-		p.deadline = deadline
+	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m), wait: pb.Wait_WAIT_ACCEPTED}
+	if slices.ContainsFunc(opts, func(o PostOption) bool { return o.delivered }) {
+		p.wait = pb.Wait_WAIT_DELIVERED
+		p.deadline, _ = ctx.Deadline()
 	}
 	outcome, err := b.call(ctx, &p)
 	if err != nil {
@@ -85,16 +77,13 @@ func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error
 // is; message.Result reads it. ctx's deadline is the time-out; without one,
 // Limits.RequestTimeout is. A request that cannot be delivered is a fault.
 func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*pb.Message, error) {
-	p, err := postingOf(m, opts)
-	if err != nil {
-		return nil, err
-	}
+	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m), wait: pb.Wait_WAIT_RESPONSE}
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(b.cfg.Limits.RequestTimeout)
 		p.until = deadline
 	}
-	p.wait, p.deadline = pb.Wait_WAIT_RESPONSE, deadline
+	p.deadline = deadline
 	outcome, err := b.call(ctx, &p)
 	if err != nil {
 		return nil, err
@@ -113,11 +102,7 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 // the response if wait is for that. outcome is called once; timeout is how long the
 // bus waits.
 func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout time.Duration, opts ...PostOption) (outcome func(context.Context) (*pb.Message, error), err error) {
-	p, err := postingOf(m, opts)
-	if err != nil {
-		return nil, err
-	}
-	p.wait = wait
+	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m), wait: wait}
 	if wait != pb.Wait_WAIT_ACCEPTED {
 		p.deadline = time.Now().Add(timeout)
 	}
@@ -132,18 +117,4 @@ func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout ti
 		}
 		return o.GetResponse(), err
 	}, nil
-}
-
-// postingOf makes a post of a message.
-func postingOf(m *pb.Message, opts []PostOption) (p posting, err error) {
-	if m == nil {
-		return p, fault.New(fault.BadRequest, "message is missing")
-	}
-	for _, o := range opts {
-		if o.delivered {
-			p.wait = pb.Wait_WAIT_DELIVERED
-		}
-	}
-	p.content, p.answers = codec.NewContent(m, ingressOf(opts)), message.IsResponse(m)
-	return p, nil
 }

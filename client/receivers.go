@@ -25,17 +25,16 @@ func (r *receivers) find(to string) int32 {
 	return -1
 }
 
-// bytes gives what an address has.
-func (r *receivers) bytes(to string) int {
-	if i := r.find(to); i >= 0 {
-		return r.table.all[i].bytes
+// bytes gives what is at a place; none for -1.
+func (r *receivers) bytes(i int32) int {
+	if i < 0 {
+		return 0
 	}
-	return 0
+	return r.table.all[i].bytes
 }
 
-// add counts a post.
-func (r *receivers) add(to string, bytes int) int32 {
-	i := r.find(to)
+// add counts a post to an address with that place.
+func (r *receivers) add(i int32, to string, bytes int) int32 {
 	if i < 0 {
 		to = strings.Clone(to)
 		i = r.table.put(receiver{to: to})
