@@ -146,7 +146,9 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 	f.b = append(f.b, changes...)
 	if len(o.listeners) == 0 { // a post is behind the changes that were before it
 		o.posts.take(f, now)
-		o.freed()
+		if o.posts.queued <= o.max/2 { // who waits is to find room for many
+			o.freed()
+		}
 	}
 	for listener, bytes := range o.credits {
 		f.credit(listener, bytes)
