@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/codec"
@@ -41,10 +42,15 @@ func add(t testing.TB, l *ledger, p *posting) {
 // taken gives the posts of the next frame, as the bus reads them.
 func taken(t testing.TB, l *ledger) []*pb.Post {
 	t.Helper()
+	return takenAt(t, l, time.Time{})
+}
+
+func takenAt(t testing.TB, l *ledger, now time.Time) []*pb.Post {
+	t.Helper()
 	var held atomic.Int64
 	posts := l.waiting
 	f := newFrame(l.most(), &held)
-	l.take(f, time.Time{})
+	l.take(f, now)
 	posts -= l.waiting
 	encoded := f.encoded()
 	var req pb.AttachRequest
@@ -101,6 +107,7 @@ func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 	case n < 4:
 		body := []int{0, 10, 500, 8 << 10, 3 * frameBytes}[r.IntN(5)]
 		p := postTo([]string{"a", "b", "c"}[r.IntN(3)], body)
+		p.sequence = r.Uint64N(3)
 		add(t, l, p)
 		m.number++
 		if p.number != m.number {
@@ -117,7 +124,7 @@ func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 		}
 		for i, p := range got {
 			of := m.queued[i]
-			if p.Number != of.number || p.Again != of.written || p.Message.To != of.content.To() || len(p.Message.Body) != of.body {
+			if p.Number != of.number || p.Sequence != of.sequence || p.Again != of.written || p.Message.To != of.content.To() || len(p.Message.Body) != of.body {
 				t.Errorf("taken %d, again %t, for %s, with %d bytes", p.Number, p.Again, p.Message.To, len(p.Message.Body))
 			}
 			of.written = true
@@ -144,6 +151,12 @@ func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 		m.end(func(other *modelPost) bool { return other == p && !p.written })
 		return "drop"
 	default:
+		for _, p := range m.kept {
+			if p.number%3 == 0 {
+				l.silence(p.number)
+				p.sequence = 0
+			}
+		}
 		l.rewind()
 		m.queued = slices.Clone(m.kept)
 		return "rewind"
@@ -193,6 +206,34 @@ func TestLedgerIsLikeAModel(t *testing.T) {
 				t.Fatalf("seed %d", seed)
 			}
 		}
+	}
+}
+
+// What a head has is what is left of the time when it is written, not when it is posted.
+func TestAPostThatIsAwaited(t *testing.T) {
+	now := time.Now()
+	l := newLedger(true, 1<<20, now)
+	p := postTo("a", 10)
+	p.sequence, p.wait, p.deadline = 7, pb.Wait_WAIT_RESPONSE, now.Add(10*time.Second)
+	add(t, l, p)
+	for _, tc := range []struct {
+		after time.Duration
+		want  *pb.Post
+	}{
+		{time.Second, &pb.Post{Sequence: 7, Wait: pb.Wait_WAIT_RESPONSE, Timeout: durationpb.New(9 * time.Second)}},
+		{time.Minute, &pb.Post{Sequence: 7, Wait: pb.Wait_WAIT_RESPONSE, Timeout: durationpb.New(time.Millisecond), Again: true}},
+	} {
+		got := takenAt(t, l, now.Add(tc.after))
+		if tc.want.Number = 1; len(got) != 1 || got[0].Message.To != "a" {
+			t.Fatalf("taken %v", got)
+		}
+		if got[0].Message = nil; !proto.Equal(got[0], tc.want) {
+			t.Errorf("taken %v, want %v", got[0], tc.want)
+		}
+		l.rewind()
+	}
+	if l.settle(1, 1); len(l.waits) != 0 {
+		t.Errorf("%d heads are kept", len(l.waits))
 	}
 }
 

@@ -196,6 +196,35 @@ func TestAFrameIsCountedUntilItIsWritten(t *testing.T) {
 	})
 }
 
+// Who waits for room is woken once there is room for many, not for each frame.
+func TestRoomForMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _, w := opened(t)
+		w.held.Add(1) // all is the writer's
+		o.posts.retain = 4 * o.max
+		const body = 1 << 10
+		for o.posts.queued+2*body < o.max {
+			postNow(t, o, body)
+		}
+		posted := false
+		go func() {
+			postNow(t, o, 2*body)
+			posted = true
+		}()
+		synctest.Wait()
+		for o.posts.queued > o.max/2 {
+			if posted {
+				t.Fatalf("there is room while %d of %d bytes wait", o.posts.queued, o.max)
+			}
+			o.write(w, o.take(w))
+			synctest.Wait()
+		}
+		if !posted {
+			t.Error("there is no room for who waits")
+		}
+	})
+}
+
 func TestListenerChangesGoWithPosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, s, w := opened(t)
