@@ -22,7 +22,7 @@
 // # Once, whoever is killed
 //
 // Every post of an application has a number, under an origin that is the
-// attachment's own, and is kept (ledger.go, block.go), encoded, until the bus says that it is
+// attachment's own, and is kept, encoded (ledger.go, block.go), until the bus says that it is
 // settled: its receiver has dealt with it, or it was refused.
 //
 //	client                    bus                       a bus, elsewhere
