@@ -50,7 +50,7 @@ func TestALargeMessageDoesNotEndTheSession(t *testing.T) {
 // A message of a flow leaves only with room for the address of the stub that takes it, so
 // that it is refused where the flow hears of it.
 func TestAMessageOfAFlowHasRoomForVia(t *testing.T) {
-	o := newOutbox(Limits{}.orDefaults(), newMetrics(nil))
+	o := testOutbox(Limits{})
 	o.open()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

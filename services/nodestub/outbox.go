@@ -182,6 +182,7 @@ func (o *outbox) remove(from, to int) {
 	for _, q := range o.queue[from:to] {
 		bytes += q.size
 	}
+	clear(o.queue[from:to])
 	if from == 0 {
 		o.queue = o.queue[to:]
 	} else {
