@@ -160,11 +160,24 @@ func (m Messages) readRun(f frame, size int) error {
 			return err
 		}
 		flows.left--
-		if Size(&made[i]) != end-begin { // something is there twice: what is put in front would not count
+		if !takesVia(m[i].Encoded) {
 			m[i].Encoded = nil
 		}
 	}
 	return nil
+}
+
+// takesVia tells whether a via counts that is put in front of an encoded message: none of
+// its fields is there twice, and none is an empty via.
+func takesVia(encoded []byte) bool {
+	r, last := reader{b: encoded}, byte(0)
+	for r.next() {
+		if r.tag <= last || r.tag == tag(5, bytes) && len(r.long) == 0 {
+			return false
+		}
+		last = r.tag
+	}
+	return r.err == nil && !r.odd
 }
 
 // place is where a part of the frame begins in it. Its capacity goes on to the end.
