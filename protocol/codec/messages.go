@@ -112,9 +112,12 @@ func readMessages(f frame, whole proto.Message) (Messages, error) {
 	return all, all.read(f)
 }
 
-// together is how many bytes of messages share a copy at most. One that is kept longer
-// than the others keeps no more than that.
-const together = 16 << 10
+// together is how many bytes of messages share a copy at most, and mostTogether how many
+// messages: a full frame. One that is kept longer than the others keeps no more than that.
+const (
+	together     = 16 << 10
+	mostTogether = 64
+)
 
 // read reads the messages of a frame, of which there are the bytes.
 func (m Messages) read(f frame) error {
@@ -133,7 +136,7 @@ func (m Messages) run() (n, size int) {
 	to := receiver(m[0].Encoded)
 	for n, size = 1, len(m[0].Encoded); n < len(m); n++ {
 		next := m[n].Encoded
-		if size+len(next) > together || string(receiver(next)) != string(to) {
+		if n == mostTogether || size+len(next) > together || string(receiver(next)) != string(to) {
 			break
 		}
 		size += len(next)

@@ -1,7 +1,10 @@
 package codec
 
 import (
+	"runtime"
+	"slices"
 	"testing"
+	"weak"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -34,6 +37,21 @@ func TestAFieldThatIsTwiceDoesNotGoOn(t *testing.T) {
 			t.Errorf("%s: the bytes are %x", name, m[0].Encoded)
 		}
 	}
+}
+
+// Who keeps one of many short messages does not keep all of them.
+func TestFewMessagesShareTheirMemory(t *testing.T) {
+	one := []byte{0x0a, 12, 0x0a, 1, '1', 0x12, 1, 'r', 0x1a, 1, 'a', 0x22, 1, 'b'}
+	var all Messages
+	if err := (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(slices.Repeat(one, 1000))}, &all); err != nil || len(all) != 1000 {
+		t.Fatalf("%d messages, %v", len(all), err)
+	}
+	kept, behind, far := all[0].Message, weak.Make(all[1].Message), weak.Make(all[mostTogether].Message)
+	clear(all)
+	if runtime.GC(); behind.Value() == nil || far.Value() != nil {
+		t.Errorf("the next is there %t, a far one %t", behind.Value() != nil, far.Value() != nil)
+	}
+	runtime.KeepAlive(kept)
 }
 
 // FuzzCarried puts a via in front of all that goes on as it came, and nothing else is
