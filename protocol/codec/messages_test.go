@@ -69,9 +69,9 @@ func FuzzCarried(f *testing.F) {
 			return
 		}
 		c := NewCarried(all[0], "via", nil)
-		b := make([]byte, c.Size())
-		if err := c.Encode(b); err != nil {
-			t.Fatal(err)
+		b, err := c.Append(nil)
+		if err != nil || len(b) != c.Size() {
+			t.Fatal(len(b), err)
 		}
 		var got pb.Post
 		if err := proto.Unmarshal(b, &got); err != nil {
