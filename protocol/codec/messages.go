@@ -112,9 +112,12 @@ func readMessages(f frame, whole proto.Message) (Messages, error) {
 	return all, all.read(f)
 }
 
-// together is how many bytes of messages share a copy at most. One that is kept longer
-// than the others keeps no more than that.
-const together = 16 << 10
+// together is how many bytes of messages share a copy at most, and mostTogether how many
+// messages: a full frame. One that is kept longer than the others keeps no more than that.
+const (
+	together     = 16 << 10
+	mostTogether = 64
+)
 
 // read reads the messages of a frame, of which there are the bytes.
 func (m Messages) read(f frame) error {
@@ -133,7 +136,7 @@ func (m Messages) run() (n, size int) {
 	to := receiver(m[0].Encoded)
 	for n, size = 1, len(m[0].Encoded); n < len(m); n++ {
 		next := m[n].Encoded
-		if size+len(next) > together || string(receiver(next)) != string(to) {
+		if n == mostTogether || size+len(next) > together || string(receiver(next)) != string(to) {
 			break
 		}
 		size += len(next)
@@ -160,11 +163,24 @@ func (m Messages) readRun(f frame, size int) error {
 			return err
 		}
 		flows.left--
-		if Size(&made[i]) != end-begin { // something is there twice: what is put in front would not count
+		if !takesVia(m[i].Encoded) {
 			m[i].Encoded = nil
 		}
 	}
 	return nil
+}
+
+// takesVia tells whether a via counts that is put in front of an encoded message: none of
+// its fields is there twice, and none is an empty via.
+func takesVia(encoded []byte) bool {
+	r, last := reader{b: encoded}, byte(0)
+	for r.next() {
+		if r.tag <= last || r.tag == tag(5, bytes) && len(r.long) == 0 {
+			return false
+		}
+		last = r.tag
+	}
+	return r.err == nil && !r.odd
 }
 
 // place is where a part of the frame begins in it. Its capacity goes on to the end.

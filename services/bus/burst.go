@@ -64,11 +64,10 @@ const burstStreams = 8
 
 // end sends what is due in the flows, and has the streams written to.
 func (b *burst) end() {
-	b.pump()
-	b.mu.Lock()
-	b.open = false
-	streams := b.streams
-	b.mu.Unlock()
+	for b.pump() {
+		continue
+	}
+	streams := b.streams // nobody adds any more
 	for _, s := range streams {
 		s.push()
 	}
@@ -76,22 +75,23 @@ func (b *burst) end() {
 	b.streams = streams[:0]
 }
 
-// pump sends what is due in the flows that were gathered, while streams still are.
-func (b *burst) pump() {
+// pump sends what is due in the flows that were gathered, while streams still are, and
+// more flows may be. It ends the gathering when there are none: then it is false.
+func (b *burst) pump() bool {
 	b.mu.Lock()
 	flows := b.flows
-	b.flows = nil
-	b.mu.Unlock()
-	if flows == nil {
-		return
+	if b.open = len(flows) > 0; b.open {
+		b.flows = nil
 	}
+	b.mu.Unlock()
 	for _, o := range flows {
 		o.pump()
 	}
 	clear(flows)
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.flows == nil {
 		b.flows = flows[:0]
 	}
-	b.mu.Unlock()
+	return b.open
 }

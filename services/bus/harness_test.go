@@ -290,7 +290,7 @@ type registry struct {
 	held    map[string]bool // addresses and sources not answered yet
 	asked   []*pb.RouteQuery
 	checked []*pb.SourceQuery
-	later   []func() *pb.RoutesResponse
+	later   []func()
 	call    pb.Registry_RoutesServer
 	streams int
 }
@@ -301,7 +301,9 @@ func newRegistry() *registry {
 
 func (r *registry) Routes(call pb.Registry_RoutesServer) error {
 	r.mu.Lock()
-	r.call, r.later = call, nil
+	if call.Context().Err() == nil { // else its bus was stopped at once, and the next one may be here already
+		r.call, r.later = call, nil
+	}
 	r.streams++
 	r.mu.Unlock()
 	for {
@@ -312,13 +314,13 @@ func (r *registry) Routes(call pb.Registry_RoutesServer) error {
 		r.mu.Lock()
 		for _, q := range req.Queries {
 			r.asked = append(r.asked, q)
-			r.answer(q.To, func() *pb.RoutesResponse {
+			r.answer(call, q.To, func() *pb.RoutesResponse {
 				return &pb.RoutesResponse{Answers: []*pb.RouteAnswer{{Sequence: q.Sequence, Route: r.routeTo(q.To)}}}
 			})
 		}
 		for _, q := range req.Sources {
 			r.checked = append(r.checked, q)
-			r.answer(q.From, func() *pb.RoutesResponse {
+			r.answer(call, q.From, func() *pb.RoutesResponse {
 				return &pb.RoutesResponse{Sources: []*pb.SourceAnswer{r.judge(q)}}
 			})
 		}
@@ -326,12 +328,13 @@ func (r *registry) Routes(call pb.Registry_RoutesServer) error {
 	}
 }
 
-func (r *registry) answer(about string, with func() *pb.RoutesResponse) {
+func (r *registry) answer(call pb.Registry_RoutesServer, about string, with func() *pb.RoutesResponse) {
+	say := func() { _ = call.Send(with()) }
 	if r.held[about] {
-		r.later = append(r.later, with)
+		r.later = append(r.later, say)
 		return
 	}
-	_ = r.call.Send(with())
+	say()
 }
 
 func (r *registry) routeTo(to string) *pb.Route {
@@ -367,8 +370,8 @@ func (r *registry) hold(about string) { r.with(func(r *registry) { r.held[about]
 func (r *registry) release() {
 	r.with(func(r *registry) {
 		r.held = map[string]bool{}
-		for _, with := range r.later {
-			_ = r.call.Send(with())
+		for _, say := range r.later {
+			say()
 		}
 		r.later = nil
 	})

@@ -238,6 +238,10 @@ func TestBackpressure(t *testing.T) {
 	r := h.raw(pb.Component_COMPONENT_APPLICATION)
 	r.listen(carol, 1)
 	a := h.app()
+	h.listen(a, alice)
+	if err := a.Post(h.ctx, ping(alice, alice)); err != nil { // else all may come before its source is known
+		t.Fatal(err)
+	}
 	const n = 5000
 	sent := make(chan error, 1)
 	go func() {

@@ -1,8 +1,10 @@
 package msgnode
 
 import (
+	"slices"
 	"time"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -25,6 +27,25 @@ func newLetter(c codec.Carried, sender string) letter {
 
 // cost is what a letter counts for the bounds of mailboxes.
 func (l letter) cost() int { return l.size + letterOverhead }
+
+// alone gives the letter with memory of its own: what came beside it in its frame, which
+// no bound counts, is not kept with it.
+func (l letter) alone() letter {
+	data, err := slices.Clone(l.Encoded), error(nil)
+	if data == nil {
+		if data, err = codec.Append(nil, l.Message); err != nil {
+			return l
+		}
+	}
+	m := &pb.Message{}
+	if codec.UnmarshalShared(data, m) != nil {
+		return l
+	}
+	if l.Message = m; l.Encoded != nil {
+		l.Encoded = data
+	}
+	return l
+}
 
 // towards gives the message as a session gets it: `via` only where the session
 // sent it itself, since it may be another's secret, and nothing of a flow where
@@ -92,7 +113,7 @@ func (b *mailboxes) put(runtime string, now time.Time, letters ...letter) (over 
 			box = &mailbox{}
 			b.boxes[runtime] = box
 		}
-		box.letters = append(box.letters, l)
+		box.letters = append(box.letters, l.alone())
 		box.bytes += l.cost()
 		b.bytes += l.cost()
 	}

@@ -2,11 +2,13 @@ package msgnode
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/story"
@@ -125,5 +127,37 @@ func checkBytes(t *testing.T, b *mailboxes) {
 	}
 	if all != b.bytes {
 		t.Errorf("%d bytes counted, %d there", b.bytes, all)
+	}
+}
+
+// A letter that is kept keeps nothing of the frame that it came in, which its bounds do not
+// count.
+func TestAKeptLetterIsAlone(t *testing.T) {
+	frame, err := codec.GRPC{}.Marshal(&pb.MessageNodeConnectRequest{Messages: []*pb.Message{
+		{Id: "1", Type: "event", From: "a", To: "b", Body: make([]byte, 8<<10)},
+		{Id: "2", Type: "event", From: "a", To: "b", Body: []byte("{}"), Flow: &pb.Flow{Runtime: "r", Sequence: 1}},
+		{Id: "3", Type: "event", From: "a", To: "b", Body: []byte("{}")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in codec.Messages
+	if err := (codec.GRPC{}).Unmarshal(frame, &in); err != nil {
+		t.Fatal(err)
+	}
+	l := DefaultLimits()
+	b := newMailboxes(&l)
+	text := strings.Clone(in[1].Message.String())
+	b.put("r", time.UnixMilli(0), newLetter(in[1], ""), newLetter(codec.Carried{Message: in[2].Message}, ""))
+	large := weak.Make(&in[0].Message.Body[0])
+	others := weak.Make(in[0].Message)
+	clear(in)
+	runtime.GC() // pools give up what they have with the second one
+	if runtime.GC(); large.Value() != nil || others.Value() != nil {
+		t.Errorf("its neighbour is there %t, with its bytes %t", others.Value() != nil, large.Value() != nil)
+	}
+	kept := b.take("r")
+	if got := kept[0].Message.String(); got != text || len(kept[0].Encoded) != kept[0].size || kept[1].Encoded != nil || kept[1].Message.Id != "3" {
+		t.Errorf("%s was kept of %s, and %s", got, text, kept[1].Message)
 	}
 }

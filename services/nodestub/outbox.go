@@ -6,6 +6,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -33,6 +34,11 @@ type outbox struct {
 	room     chan struct{} // closed when a waiting put may try again; nil: none waits
 }
 
+// viaRoom is what a message of a flow must leave of the largest size for the address of
+// the stub that takes it, in bytes. That one could refuse it too, but not to the flow,
+// which would wait for it in vain.
+const viaRoom = address.MaxLength + 8
+
 type queued struct {
 	codec.Carried
 	size int // bytes, encoded
@@ -49,9 +55,12 @@ func newOutbox(l Limits, m *metrics) *outbox {
 // is up, and is 429 while it is not; a session that refuses gives its refusal. One that
 // no node takes is 413.
 func (o *outbox) put(ctx context.Context, m codec.Carried) error {
-	q := queued{m, m.Size()}
-	if q.size > message.MaxSize {
-		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", q.size, message.MaxSize)
+	q, most := queued{m, m.Size()}, message.MaxSize
+	if m.Message.Flow != nil {
+		most -= viaRoom
+	}
+	if q.size > most {
+		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", q.size, most)
 	}
 	for {
 		room, err := o.tryPut(q)
@@ -173,6 +182,7 @@ func (o *outbox) remove(from, to int) {
 	for _, q := range o.queue[from:to] {
 		bytes += q.size
 	}
+	clear(o.queue[from:to])
 	if from == 0 {
 		o.queue = o.queue[to:]
 	} else {

@@ -2,8 +2,10 @@ package nodestub
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
+	"weak"
 
 	"google.golang.org/protobuf/proto"
 
@@ -133,4 +135,30 @@ func TestLargestMessageFitsAnEmptyQueue(t *testing.T) {
 	if err := o.put(t.Context(), codec.Carried{Message: numbered(1, alice, bob)}); fault.CodeOf(err) != fault.TooMany {
 		t.Errorf("a second one: %v", err)
 	}
+}
+
+// What has left is not kept by the memory of the queue, which would be bound by nothing.
+func TestWhatHasLeftIsNotKept(t *testing.T) {
+	o := testOutbox(Limits{})
+	o.open()
+	put := func(m *pb.Message) weak.Pointer[pb.Message] {
+		if err := o.put(t.Context(), codec.Carried{Message: m}); err != nil {
+			t.Fatal(err)
+		}
+		return weak.Make(m)
+	}
+	left := put(numbered(1, alice, bob))
+	put(numbered(2, alice, bob))
+	refused := put(numbered(3, alice, bob))
+	o.batch()
+	o.sent(1)
+	if runtime.GC(); left.Value() != nil {
+		t.Error("what was sent is still there")
+	}
+	o.inFlight = 1
+	o.refuse(errStubClosed)
+	if runtime.GC(); refused.Value() != nil {
+		t.Error("what was refused is still there")
+	}
+	runtime.KeepAlive(o)
 }

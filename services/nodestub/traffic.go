@@ -8,6 +8,7 @@ import (
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
@@ -50,9 +51,7 @@ var fromNode = []client.PostOption{client.From(&pb.Ingress{})}
 func (s *session) receive(ctx context.Context, c codec.Carried, posted *tally) error {
 	m := c.Message
 	if err := message.Validate(m); err != nil {
-		s.metrics.count(directionIn, outcomeInvalid, m)
-		s.log.DebugContext(ctx, "message from the node is not valid", "domain", s.domain, "error", err)
-		s.refuseToNode(ctx, m, err)
+		s.invalid(ctx, m, err)
 		return nil
 	}
 	m, span := s.point.Start(m, tracing.Receive)
@@ -63,11 +62,21 @@ func (s *session) receive(ctx context.Context, c codec.Carried, posted *tally) e
 	posted.add(m, c.Size())
 	err := s.bus.Carry(ctx, c, s.stubURL, fromNode...)
 	span.End(err)
-	if err != nil {
+	switch {
+	case fault.CodeOf(err) == fault.TooLarge: // with this stub's address
+		s.invalid(ctx, m, err)
+	case err != nil:
 		s.metrics.count(directionIn, outcomeDropped, m)
 		return errors.Join(errors.New("the bus takes nothing"), err)
 	}
 	return nil
+}
+
+// invalid refuses what the node sends and nobody can take.
+func (s *session) invalid(ctx context.Context, m *pb.Message, why error) {
+	s.metrics.count(directionIn, outcomeInvalid, m)
+	s.log.DebugContext(ctx, "message from the node is not valid", "domain", s.domain, "error", why)
+	s.refuseToNode(ctx, m, why)
 }
 
 // refuseToNode answers a request that cannot be posted, where it can be
