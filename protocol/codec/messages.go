@@ -155,11 +155,12 @@ func (m Messages) readRun(f frame, size int) error {
 	}
 	made := make([]pb.Message, len(m))
 	flows := flowsOf{left: len(m)}
+	var last known
 	for i := range m {
 		begin := f.place(m[i].Encoded) - before
 		end := begin + len(m[i].Encoded)
 		m[i] = Carried{&made[i], b[begin:end:end]}
-		if err := readMessageWith(m[i].Encoded, &made[i], nil, &flows); err != nil {
+		if err := readMessageWith(m[i].Encoded, &made[i], &last, &flows); err != nil {
 			return err
 		}
 		flows.left--

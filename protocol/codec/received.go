@@ -13,6 +13,7 @@ type Received struct {
 	Welcome    *pb.Welcome
 	Outcomes   []*pb.Outcome
 	Deliveries []Delivered
+	Groups     []Group // of Deliveries
 	Settled    []Range
 	// Whole is for who passes messages on: each has a copy of its bytes, and shares it.
 	Whole bool
@@ -21,13 +22,18 @@ type Received struct {
 	arena arena
 }
 
-// Delivered is a delivery, with the size in bytes that its message had, and its bytes, if
-// they are kept.
+// Delivered is the message of a delivery, with the size in bytes that it had, and its
+// bytes, if they are kept.
 type Delivered struct {
+	Message *pb.Message
+	Size    int
+	Encoded []byte
+}
+
+// Group is how many deliveries, one behind the other, are for one listener.
+type Group struct {
 	Listener string
-	Message  *pb.Message
-	Size     int
-	Encoded  []byte
+	Length   int
 }
 
 // Range is pb.Range.
@@ -42,7 +48,8 @@ func (m *Received) unmarshal(data mem.BufferSlice) error {
 
 func (m *Received) read(f frame) error {
 	clear(m.Deliveries)
-	m.Welcome, m.Outcomes, m.Deliveries, m.Settled = nil, nil, m.Deliveries[:0], m.Settled[:0]
+	m.Welcome, m.Outcomes, m.Deliveries, m.Groups, m.Settled = nil, nil, m.Deliveries[:0], m.Groups[:0], m.Settled[:0]
+	m.known.arena = &m.arena
 	r := reader{b: f.data}
 	var outcomes batch[pb.Outcome]
 	for r.next() {
@@ -52,10 +59,7 @@ func (m *Received) read(f frame) error {
 			m.Outcomes = outcomes.list(m.Outcomes, o)
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
-			m.known.copies = &m.arena
-			if m.Whole || !f.lent && len(r.long) >= len(f.data)/2 {
-				m.known.copies = nil
-			}
+			m.known.copies = !m.Whole && (f.lent || len(r.long) < len(f.data)/2)
 			r.err = m.readDelivery(r.long)
 		case tag(4, bytes):
 			r.err = m.readSettled(r.long)
@@ -79,9 +83,10 @@ func (m *Received) end(f frame, r *reader) error {
 	if !r.odd {
 		return nil
 	}
-	m.Outcomes, m.Deliveries, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Settled[:0]
+	m.Outcomes, m.Deliveries, m.Groups, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Groups[:0], m.Settled[:0]
 	for _, d := range whole.Deliveries {
-		m.Deliveries = append(m.Deliveries, Delivered{Listener: d.GetListener(), Message: d.GetMessage(), Size: Size(d.GetMessage())})
+		*m.next() = Delivered{Message: d.GetMessage(), Size: Size(d.GetMessage())}
+		m.count(d.GetListener())
 	}
 	for _, s := range whole.Settled {
 		m.Settled = append(m.Settled, Range{s.GetFirst(), s.GetLast()})
@@ -96,31 +101,27 @@ func (m *Received) readSettled(data []byte) error {
 	return err
 }
 
-// listener is the name of a listener, which is no part of the message.
-func (m *Received) listener(r *reader) string {
-	if !m.Whole {
-		return m.known.text(knownListener, r)
-	}
-	name := &m.known.texts[knownListener]
-	*name = r.same(*name)
-	return *name
-}
-
 func (m *Received) readDelivery(data []byte) error {
-	var d Delivered
+	var listener string
+	d := m.next()
 	r := reader{b: data}
 	m.known.begin(len(data))
+	if name, ok := r.takes(tag(1, bytes)); ok {
+		listener = m.listener(&r, name)
+	}
+	if encoded, ok := r.takes(tag(2, bytes)); ok {
+		r.err = m.message(encoded, d)
+	}
+	if r.done() {
+		m.count(listener)
+		return nil
+	}
 	for r.next() {
 		switch {
 		case r.tag == tag(1, bytes):
-			d.Listener = m.listener(&r)
+			listener = m.listener(&r, r.long)
 		case r.tag == tag(2, bytes) && d.Message == nil:
-			d.Message, d.Size = m.arena.message(), len(r.long)
-			if m.Whole {
-				r.long = m.arena.clone(r.long, 0)
-				d.Encoded = r.long
-			}
-			r.err = readMessage(r.long, d.Message, &m.known)
+			r.err = m.message(r.long, d)
 		case r.tag == tag(2, bytes):
 			r.odd = true
 		default:
@@ -131,9 +132,54 @@ func (m *Received) readDelivery(data []byte) error {
 		var whole pb.Delivery
 		r.err = r.end(data, &whole)
 		if r.odd {
-			d = Delivered{Listener: whole.Listener, Message: whole.Message, Size: Size(whole.Message)}
+			listener, *d = whole.Listener, Delivered{Message: whole.Message, Size: Size(whole.Message)}
 		}
 	}
-	m.Deliveries = append(m.Deliveries, d)
+	m.count(listener)
 	return r.err
+}
+
+// next gives an empty delivery.
+func (m *Received) next() *Delivered {
+	n := len(m.Deliveries)
+	if n == cap(m.Deliveries) {
+		m.Deliveries = append(m.Deliveries, Delivered{})
+	} else {
+		m.Deliveries = m.Deliveries[:n+1]
+	}
+	return &m.Deliveries[n]
+}
+
+// count counts a delivery for a listener.
+func (m *Received) count(listener string) {
+	if n := len(m.Groups); n > 0 && m.Groups[n-1].Listener == listener {
+		m.Groups[n-1].Length++
+		return
+	}
+	m.Groups = append(m.Groups, Group{listener, 1})
+}
+
+// listener is the name of a listener, which is no part of the message.
+func (m *Received) listener(r *reader, name []byte) string {
+	k := &m.known
+	switch {
+	case string(name) == k.listener:
+	case m.Whole && r.checks(name):
+		k.listener = string(name)
+	case k.brief:
+		k.listener = k.new(r, name)
+	default:
+		return k.new(r, name)
+	}
+	return k.listener
+}
+
+// message reads the message of a delivery.
+func (m *Received) message(data []byte, d *Delivered) error {
+	d.Message, d.Size = m.arena.message(len(data)), len(data)
+	if m.Whole {
+		data = m.arena.clone(data, 0)
+		d.Encoded = data
+	}
+	return readMessage(data, d.Message, &m.known)
 }
