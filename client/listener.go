@@ -174,7 +174,7 @@ func (l *Listener) work(ctx context.Context, batch *inbox) bool {
 			}
 			d := &all[i]
 			if d.Message != nil {
-				l.handle(ctx, r.name, d) // the message is the handler's to change
+				l.handle(ctx, r.name, d)
 			}
 			if l.abandoned {
 				return false
