@@ -52,6 +52,7 @@ func (a *asker) route(m *pb.Message) uint64 {
 
 // whether asks if a source may send; 0 when too many questions are open.
 func (a *asker) whether(k, line sourceKey) uint64 {
+	k, line = k.clone(), line.clone()
 	return a.put(&question{key: k, line: line, source: &pb.SourceQuery{
 		From: k.from, RemoteRuntimeUrl: k.remote, Node: k.node,
 	}})

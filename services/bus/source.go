@@ -18,6 +18,12 @@ type sourceKey struct {
 	node   bool   // it came from a Message Node
 }
 
+// clone has texts of its own: those of a key are a whole message's, or those of a frame
+// that is gone when the post is taken.
+func (k sourceKey) clone() sourceKey {
+	return sourceKey{strings.Clone(k.from), strings.Clone(k.remote), k.node}
+}
+
 // sourceOf gives what the registry must approve of a post. Nothing, when the
 // registry itself or a stub speaks for itself.
 func sourceOf(p *post) (k sourceKey, needed bool, err error) {
@@ -205,7 +211,6 @@ func (s *sources) approve(k sourceKey) {
 	asked, ok := s.approved.get(k)
 	if !ok {
 		asked = &atomic.Uint64{}
-		k.from, k.remote = strings.Clone(k.from), strings.Clone(k.remote) // they share their text with a whole message
 		s.approved.put(k, asked)
 	}
 	asked.Store(s.ask.epoch.Load())
