@@ -40,7 +40,8 @@ func (o *openBatches) remove(p part) {
 		return
 	}
 	at := &(*o)[i]
-	if at.first = p.last() + 1; at.first <= at.last {
+	if last := p.last(); last < at.last { // there may be no number behind it
+		at.first = last + 1
 		return
 	}
 	if i == 0 {
