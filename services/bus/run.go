@@ -67,6 +67,10 @@ func (t *table) takeTogether(s *stream, req *codec.Request, run *codec.Run) bool
 	return true
 }
 
+// longestName is of a listener that is sent batches, in bytes: each delivery has the name,
+// and together with the rest of that it is to be no more than what is counted (overhead).
+const longestName = overhead / 2
+
 // onlyTaker is the listener of an address, when it is the only one, is of this runtime
 // and gives credit; else nil.
 func (t *table) onlyTaker(to string) *inbox {
@@ -78,7 +82,7 @@ func (t *table) onlyTaker(to string) *inbox {
 		return nil
 	}
 	in := pl.takers[0]
-	if in.stream.peer != "" || isStub(in.stream.comp) || isStub(in.comp) || in.window == unlimited {
+	if in.stream.peer != "" || isStub(in.stream.comp) || isStub(in.comp) || in.window == unlimited || len(in.name) > longestName {
 		return nil
 	}
 	return in

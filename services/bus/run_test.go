@@ -1,8 +1,11 @@
 package bus
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
 // The source of a batch is asked for again with a text of its own: the frame is gRPC's by
@@ -16,6 +19,39 @@ func TestTheSourceOfABatchIsAskedForAgain(t *testing.T) {
 		q := c.bus.ask.next()
 		if len(q.GetSources()) != 1 || q.Sources[0].GetFrom() != alice {
 			t.Errorf("asked %q", q)
+		}
+	})
+}
+
+// What waits takes the memory that is counted for it, also where the listener's name,
+// which each delivery has, is longer than the address that was posted to.
+func TestTheMemoryOfABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCouple(t, Limits{}, 1, true)
+		defer c.end()
+		long := carol + strings.Repeat("-", 1500)
+		for from, to := range map[string]string{"a": long, long: carol} {
+			if err := c.bus.addListener(c.listener, &pb.ListenerChange{Address: from, LeadsTo: to}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, to := range []string{carol, long, "a"} {
+			var posts []*pb.Post
+			for range 64 {
+				c.posted++
+				posts = append(posts, &pb.Post{Number: c.posted, Message: &pb.Message{Id: "1", Type: "event", From: alice, To: to}})
+			}
+			before := c.listener.queued
+			c.frame(posts)
+			taken := 0
+			for _, b := range c.sender.origin.batches {
+				if b.first+63 > c.posted-63 {
+					taken += cap(*b.of.bytes)
+				}
+			}
+			if most := 2 * (c.listener.queued - before); taken > most {
+				t.Errorf("%d bytes for %.20s, want %d at most", taken, to, most)
+			}
 		}
 	})
 }
