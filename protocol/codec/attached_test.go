@@ -64,8 +64,38 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("read %v\nwant %v", whole, &want)
 			}
 			goesOn(t, &got)
+			goesOnInRuns(t, &got)
 		}
 	})
+}
+
+// goesOnInRuns checks plain posts: their bytes are what anybody makes of them, and what is
+// said of them is what they say.
+func goesOnInRuns(t *testing.T, m *Request) {
+	for i := range m.Runs {
+		run := &m.Runs[i]
+		for n, plain := range m.Plain(run) {
+			var one pb.Message
+			if err := proto.Unmarshal(plain.Encoded, &one); err != nil {
+				t.Fatal(err)
+			}
+			own, err := Append(nil, &one)
+			if err != nil || string(own) != string(plain.Encoded) {
+				t.Fatalf("%v: a plain post goes on as %x, is %x", err, plain.Encoded, own)
+			}
+			if one.Id != string(plain.ID) || string(one.Body) != string(plain.Body) || one.Type != run.Type || one.From != run.From || one.To != run.To {
+				t.Fatalf("a plain post is taken for %q %q, is %v", plain.ID, plain.Body, &one)
+			}
+			number := run.First + uint64(n) //nolint:gosec // not negative
+			frame := AppendDelivery(nil, "l", plain.Encoded, []byte("o"), number)
+			want := &pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "l", Message: &one}}}
+			one.Origin, one.Number = []byte("o"), number
+			var got pb.AttachResponse
+			if err := proto.Unmarshal(frame, &got); err != nil || !proto.Equal(&got, want) {
+				t.Fatalf("%v: delivered %v, want %v", err, &got, want)
+			}
+		}
+	}
 }
 
 func goesOn(t *testing.T, m *Request) {
