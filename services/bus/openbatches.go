@@ -41,7 +41,7 @@ func (o *openBatches) remove(p part) {
 	}
 	at := &(*o)[i]
 	if last := p.last(); last < at.last { // there may be no number behind it
-		at.first = last + 1
+		at.first = max(at.first, last+1) // beside the end of their listener they come out of turn
 		return
 	}
 	if i == 0 {

@@ -24,3 +24,22 @@ func TestABatchWithTheHighestNumber(t *testing.T) {
 		}
 	})
 }
+
+// Parts may be told out of turn: what the listener has dealt with is settled beside the end
+// of the listener, by which the rest becomes posts.
+func TestPartsAreRemovedOutOfTurn(t *testing.T) {
+	b := &batch{first: 1, places: make([]placed, 8)}
+	var o openBatches
+	o.add(b.all())
+	o.remove(part{b, 3, 6})
+	o.remove(part{b, 0, 3})
+	for number := range uint64(10) {
+		if open := o.get(number) != nil; open != (number == 7 || number == 8) {
+			t.Errorf("%d is open: %v", number, open)
+		}
+	}
+	o.remove(part{b, 6, 8})
+	if len(o) != 0 {
+		t.Errorf("%v is left", o)
+	}
+}

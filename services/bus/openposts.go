@@ -22,10 +22,13 @@ func (o *openPosts) add(number uint64, p *post) {
 	o.places = append(o.places, openPost{number, p})
 }
 
-// insert adds a post whose number may be below others.
-func (o *openPosts) insert(number uint64, p *post) {
-	i := sort.Search(len(o.places), func(i int) bool { return o.places[i].number >= number })
-	o.places = slices.Insert(o.places, i, openPost{number, p})
+// insert adds posts whose numbers follow each other. Others may have higher ones.
+func (o *openPosts) insert(posts []*post) {
+	i := sort.Search(len(o.places), func(i int) bool { return o.places[i].number >= posts[0].number })
+	o.places = slices.Insert(o.places, i, make([]openPost, len(posts))...)
+	for n, p := range posts {
+		o.places[i+n] = openPost{p.number, p}
+	}
 }
 
 // get gives the place of a number; nil when it is not there.

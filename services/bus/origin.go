@@ -234,8 +234,8 @@ func (o *origin) opened(p part, posts []*post) {
 	o.batches.remove(p)
 	for _, one := range posts {
 		one.asked.Store(p.of.asked.Load())
-		o.open.insert(one.number, one)
 	}
+	o.open.insert(posts)
 }
 
 // settleAll is settle of posts that were dealt with.
