@@ -44,25 +44,33 @@ func newCouple(t *testing.T, l Limits, window uint32, batches bool) *couple {
 func (p *couple) listen() { p.listener = p.listenAs(p.t, "listener", carol, p.window) }
 
 // frame has the sender post a frame.
-func (p *couple) frame(posts []*pb.Post) {
+func (p *couple) frame(posts []*pb.Post) { takeFrame(p.t, p.sender, posts, p.batches) }
+
+// takeFrame has a stream take a frame of posts, with or without batches. Its bytes are not
+// there any more then.
+func takeFrame(t *testing.T, s *stream, posts []*pb.Post, batches bool) {
 	b, err := proto.Marshal(&pb.AttachRequest{Posts: posts})
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	req := &codec.Request{Room: 64}
 	if err := (codec.GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, req); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if p.batches {
-		p.sender.takeRequest(req)
+	if batches {
+		s.takeRequest(req)
 	} else {
+		next := 0
 		for _, run := range req.Runs {
+			for ; next < run.Before; next++ {
+				s.post(req.Posts[next], req.Encoded[next])
+			}
 			for i := range run.Len() {
-				p.sender.post(req.Open(&run, i))
+				s.post(req.Open(&run, i))
 			}
 		}
-		for i, one := range req.Posts {
-			p.sender.post(one, req.Encoded[i])
+		for ; next < len(req.Posts); next++ {
+			s.post(req.Posts[next], req.Encoded[next])
 		}
 	}
 	req.Clear()

@@ -64,7 +64,7 @@ func (f *outgoing) sent() {
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in
-// turn, a message each. Nil when there is nothing. The next call ends its use.
+// turn, a message or what fits of a batch each. Nil when there is nothing. The next call ends its use.
 func (s *stream) take() (next *codec.Response, sent []handed) {
 	s.mu.Lock()
 	f := &s.frame

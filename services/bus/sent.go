@@ -83,7 +83,7 @@ func (in *inbox) sendPart(t *taking, room int) (bytes int) {
 	n := 0
 	for most := min(first.part.len(), message.MaxFrames-t.frame.messages); n < most && in.underWay+bytes < in.window; n++ {
 		next := first.part.of.places[first.part.from+n].sum - from
-		if n > 0 && next+n*len(in.name) > room {
+		if n > 0 && next+(n+1)*len(in.name) > room {
 			break
 		}
 		bytes = next
