@@ -106,12 +106,10 @@ func TestACrowdSeesNoBatches(t *testing.T) {
 }
 
 // In small queues no post is lost, or told to be settled before it came or was refused; and
-// none comes twice or out of turn where nobody comes again. Of several listeners one that
-// leaves takes with it what others refuse later, which is no matter of batches.
+// none comes twice or out of turn where nobody comes again.
 func TestACrowdWithSmallQueues(t *testing.T) {
 	checkCrowd(t, func(crowd func(bool) *crowd, acts []crowdAct) (wrong string) {
 		c := crowd(true)
-		acts = slices.DeleteFunc(acts, func(a crowdAct) bool { return a.name == anotherListens })
 		a := accounts{c: c, repeats: slices.ContainsFunc(acts, func(a crowdAct) bool { return a.repeats }), last: map[string]uint64{}, fates: map[string]bool{}}
 		for _, act := range acts {
 			act.does(c)

@@ -153,6 +153,28 @@ func TestAMessageIsAcceptedWhenAnyListenerHasIt(t *testing.T) {
 	})
 }
 
+// One has taken it and leaves, and then the other one refuses it: nobody has it.
+func TestAMessageThatNobodyHasAnyMoreIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{QueueMessages: 1})
+		slow, quick := a.stream(t, carol, 1), a.stream(t, carol, 1<<20)
+		defer a.end(slow)
+		var last uint64
+		for range 3 { // one in its hands, one in the queue, one in the overflow
+			last = a.post(carol)
+			taken(slow)
+			taken(quick)
+		}
+		a.end(quick)
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		a.settledOnce(t, fault.TooMany, last)
+		if a.by.code(last) != 429 {
+			t.Errorf("codes %v", a.by.codes)
+		}
+	})
+}
+
 func TestAListenersEndRefusesItsOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAlone(t, Limits{QueueMessages: 1})

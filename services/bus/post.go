@@ -100,15 +100,16 @@ func (p *post) cost() int { return p.size + overhead }
 // decide counts one listener's decision. The last one tells that the post is
 // decided, and how: it is accepted when any listener has it.
 func (p *post) decide(err error) (done bool, verdict error) {
+	nobody := false // has it any more, as who took it has gone since
 	if err == nil {
 		p.taken.Store(true)
 	} else {
-		p.owed.Add(-1)
+		nobody = p.owed.Add(-1) == 0 && !p.served.Load()
 	}
 	if p.left.Add(-1) > 0 {
 		return false, nil
 	}
-	if p.taken.Load() {
+	if p.taken.Load() && !nobody {
 		return true, nil
 	}
 	return true, err
