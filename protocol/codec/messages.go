@@ -155,11 +155,12 @@ func (m Messages) readRun(f frame, size int) error {
 	}
 	made := make([]pb.Message, len(m))
 	flows := flowsOf{left: len(m)}
+	var last known // they share their memory anyhow
 	for i := range m {
 		begin := f.place(m[i].Encoded) - before
 		end := begin + len(m[i].Encoded)
 		m[i] = Carried{&made[i], b[begin:end:end]}
-		if err := readMessageWith(m[i].Encoded, &made[i], nil, &flows); err != nil {
+		if err := readMessageWith(m[i].Encoded, &made[i], &last, &flows); err != nil {
 			return err
 		}
 		flows.left--
@@ -196,6 +197,9 @@ func receiver(encoded []byte) []byte {
 	return nil
 }
 
+// flowsTogether is how many flows are made at once.
+const flowsTogether = 64
+
 // flowsOf makes the flows of messages together; nil makes each by itself.
 type flowsOf struct {
 	left int // messages that may have one
@@ -207,7 +211,7 @@ func (f *flowsOf) next() *pb.Flow {
 		return &pb.Flow{}
 	}
 	if len(f.made) == 0 {
-		f.made = make([]pb.Flow, f.left)
+		f.made = make([]pb.Flow, min(max(f.left, 1), flowsTogether))
 	}
 	one := &f.made[0]
 	f.made = f.made[1:]

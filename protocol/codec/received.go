@@ -14,11 +14,13 @@ type Received struct {
 	Outcomes   []*pb.Outcome
 	Deliveries []Delivered
 	Settled    []Range
-	// Whole is for who passes messages on: each has a copy of its bytes, and shares it.
+	// Whole is for who passes messages on: each comes with its bytes. Some that follow each
+	// other share a copy.
 	Whole bool
 
 	known known
 	arena arena
+	run   Messages // of Whole, while they are read
 }
 
 // Delivered is a delivery, with the size in bytes that its message had, and its bytes, if
@@ -52,8 +54,12 @@ func (m *Received) read(f frame) error {
 			m.Outcomes = outcomes.list(m.Outcomes, o)
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
+			if m.Whole {
+				r.err = m.pass(r.long)
+				continue
+			}
 			m.known.copies = &m.arena
-			if m.Whole || !f.lent && len(r.long) >= len(f.data)/2 {
+			if !f.lent && len(r.long) >= len(f.data)/2 {
 				m.known.copies = nil
 			}
 			r.err = m.readDelivery(r.long)
@@ -62,6 +68,9 @@ func (m *Received) read(f frame) error {
 		default:
 			r.skip()
 		}
+	}
+	if r.err == nil && m.Whole && !r.odd {
+		r.err = m.readPassed(f)
 	}
 	return m.end(f, &r)
 }
@@ -116,10 +125,6 @@ func (m *Received) readDelivery(data []byte) error {
 			d.Listener = m.listener(&r)
 		case r.tag == tag(2, bytes) && d.Message == nil:
 			d.Message, d.Size = m.arena.message(), len(r.long)
-			if m.Whole {
-				r.long = m.arena.clone(r.long, 0)
-				d.Encoded = r.long
-			}
 			r.err = readMessage(r.long, d.Message, &m.known)
 		case r.tag == tag(2, bytes):
 			r.odd = true

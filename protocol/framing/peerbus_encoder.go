@@ -160,13 +160,13 @@ func (e *peerBusEncoder) entry(b []byte, s shortMessage, n int) []byte {
 	}
 	b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(s.size)) //nolint:gosec // sizes are positive
-	return appendMessage(b, s.message)
+	return appendMessage(b, s.message, s.size)
 }
 
-// appendMessage cannot fail: what cannot be encoded (a string that is no UTF-8)
-// has been refused by message.Validate.
-func appendMessage(b []byte, m *pb.Message) []byte {
-	out, err := codec.Append(b, m)
+// appendMessage appends a message of so many bytes. It cannot fail: what cannot be encoded
+// (a string that is no UTF-8) has been refused by message.Validate.
+func appendMessage(b []byte, m *pb.Message, size int) []byte {
+	out, err := codec.AppendSized(b, m, size)
 	if err != nil {
 		return b
 	}
@@ -177,7 +177,7 @@ func appendMessage(b []byte, m *pb.Message) []byte {
 func (e *peerBusEncoder) piece(o *outbound) Packet {
 	if o.data == nil {
 		e.last++
-		o.number, o.data = e.last, appendMessage(make([]byte, 0, o.size), o.message)
+		o.number, o.data = e.last, appendMessage(make([]byte, 0, o.size), o.message, o.size)
 	}
 	end := min(o.offset+e.pieceSize(), len(o.data))
 	b := appendFragment(e.buf[:0], o, o.data[o.offset:end])

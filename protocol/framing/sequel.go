@@ -2,6 +2,7 @@ package framing
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -53,7 +54,7 @@ func (s *sequels) append(b []byte, m, before *pb.Message) []byte {
 	h = protowire.AppendVarint(h, uint64(size)) //nolint:gosec // a size
 	b = protowire.AppendTag(b, frameSequels, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(len(h)+size)) //nolint:gosec // a size
-	return appendMessage(append(b, h...), rest)
+	return appendMessage(append(b, h...), rest, size)
 }
 
 // protowireHead bounds a tag of one byte and a number.
@@ -61,7 +62,7 @@ const protowireHead = 1 + 10
 
 // rest is a message without what is as in the one before.
 func (s *sequels) rest(m, before *pb.Message) (rest *pb.Message, same uint32, sameID int) {
-	if len(m.ProtoReflect().GetUnknown()) > 0 {
+	if codec.HasUnknown(m) {
 		return m, 0, 0
 	}
 	r := &s.message
@@ -75,7 +76,7 @@ func (s *sequels) rest(m, before *pb.Message) (rest *pb.Message, same uint32, sa
 	if r.Origin = m.Origin; len(m.Origin) > 0 && bytes.Equal(m.Origin, before.Origin) {
 		r.Origin, same = nil, same|sameOrigin
 	}
-	if r.Flow = m.Flow; m.Flow != nil && before.Flow != nil && len(m.Flow.ProtoReflect().GetUnknown()) == 0 {
+	if r.Flow = m.Flow; m.Flow != nil && before.Flow != nil && !codec.FlowHasUnknown(m.Flow) {
 		r.Flow = &s.flow
 		same |= s.restOfFlow(m.Flow, before.Flow)
 	}
@@ -113,8 +114,8 @@ func commonStart(a, b string) int {
 	return n
 }
 
-// complete puts into a sequel what it has left out.
-func complete(s *pb.Sequel, before *pb.Message) (*pb.Message, error) {
+// complete puts into a sequel what it has left out. Ids of a packet share memory.
+func complete(s *pb.Sequel, before *pb.Message, ids *strings.Builder) (*pb.Message, error) {
 	m := s.GetMessage()
 	switch {
 	case m == nil || before == nil:
@@ -127,7 +128,7 @@ func complete(s *pb.Sequel, before *pb.Message) (*pb.Message, error) {
 		return nil, fault.New(fault.BadRequest, "sequel leaves out what is in no flow")
 	}
 	if s.GetSameId() > 0 {
-		m.Id = before.Id[:s.GetSameId()] + m.Id
+		m.Id = joined(ids, before.Id[:s.GetSameId()], m.Id)
 	}
 	if !utf8.ValidString(m.Id) {
 		return nil, fault.New(fault.BadRequest, "sequel cuts a character of an id")
@@ -144,6 +145,14 @@ func complete(s *pb.Sequel, before *pb.Message) (*pb.Message, error) {
 		putIn(&m.Flow.Id, before.Flow.Id, s.GetSame()&sameFlowID)
 	}
 	return m, nil
+}
+
+// joined is one text behind the other, in memory that several share.
+func joined(in *strings.Builder, a, b string) string {
+	from := in.Len()
+	in.WriteString(a)
+	in.WriteString(b)
+	return in.String()[from:]
 }
 
 func putIn[V any](field *V, before V, bit uint32) {
