@@ -190,7 +190,7 @@ func (s *stream) deliver(listener string, all []codec.Delivered) {
 // seen marks a message as taken, and tells whether it was before. The numbers of
 // its poster rise for each address posted to, and several may lead here.
 func (b *Bus) seen(d *codec.Delivered) bool {
-	m := d.Message
+	m := d.Head()
 	if b.marks == nil || m.GetNumber() == 0 {
 		return false
 	}

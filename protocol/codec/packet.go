@@ -10,14 +10,13 @@ import (
 // copy of it; its fragment shares data, until that is used for the next packet.
 func UnmarshalFrame(data []byte, m *pb.Frame) error {
 	m.Reset()
-	p := packet{room: 1 + len(data)/shortest, f: frame{data: data}}
-	p.flows.left = p.room
+	p := packet{data: data}
 	r := reader{b: data}
 	for r.next() {
 		switch r.tag {
 		case tag(1, bytes):
 			if m.Messages == nil {
-				m.Messages = make([]*pb.Message, 0, p.room)
+				m.Messages = make([]*pb.Message, 0, 1+len(data)/shortest) // the sequels are put behind
 			}
 			m.Messages = append(m.Messages, p.field(&r, p.own(&r), nil))
 		case tag(2, bytes):
@@ -25,8 +24,8 @@ func UnmarshalFrame(data []byte, m *pb.Frame) error {
 		case tag(4, varint):
 			m.Consumed = r.v
 		case tag(5, bytes):
-			s := p.sequels.next(&p.f)
-			m.Sequels = p.sequels.list(m.Sequels, s)
+			s := p.sequels.next()
+			m.Sequels = append(m.Sequels, s)
 			r.err = p.sequel(p.own(&r), s)
 		default:
 			r.skip()
@@ -35,20 +34,18 @@ func UnmarshalFrame(data []byte, m *pb.Frame) error {
 	return r.end(data, m)
 }
 
-// packet makes the messages of a packet together, some at a time.
+// packet makes the messages of a packet together.
 type packet struct {
-	f        frame
-	room     int    // messages that a packet of its size is likely to have
-	copied   []byte // of the packet; nil before it is needed
-	messages batch[pb.Message]
-	flows    flowsOf
-	sequels  batch[pb.Sequel]
+	data    []byte
+	copied  []byte // of it; nil before it is needed
+	made    makes
+	sequels several[pb.Sequel]
 }
 
 // own gives the value of a field in the copy.
 func (p *packet) own(r *reader) []byte {
 	if p.copied == nil {
-		p.copied = slices.Clone(p.f.data)
+		p.copied = slices.Clone(p.data)
 	}
 	return p.copied[r.at-len(r.long) : r.at : r.at]
 }
@@ -59,8 +56,8 @@ func (p *packet) field(r *reader, data []byte, have *pb.Message) *pb.Message {
 		r.odd = true
 		return have
 	}
-	m := p.messages.next(&p.f)
-	r.err = readMessageWith(data, m, nil, &p.flows)
+	m, err := p.made.message(data)
+	r.err = err
 	return m
 }
 

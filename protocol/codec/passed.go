@@ -27,7 +27,7 @@ func (m *Received) pass(data []byte) error {
 		var whole pb.Delivery
 		r.odd = true
 		r.err = r.end(data, &whole)
-		d = Delivered{Listener: whole.Listener, Message: whole.Message, Size: Size(whole.Message)}
+		d = Delivered{Listener: whole.Listener, Carried: Bare(whole.Message), Size: Size(whole.Message)}
 	}
 	m.Deliveries = append(m.Deliveries, d)
 	return r.err
@@ -50,7 +50,7 @@ func (m *Received) readPassed(f frame) error {
 func togetherFor(all []Delivered) (n, size int) {
 	for n, size = 1, len(all[0].Encoded); n < len(all) && all[0].Encoded != nil; n++ {
 		next := all[n]
-		if next.Encoded == nil || next.Listener != all[0].Listener || size+len(next.Encoded) > together {
+		if n == mostTogether || next.Encoded == nil || next.Listener != all[0].Listener || size+len(next.Encoded) > together {
 			break
 		}
 		size += len(next.Encoded)
@@ -68,7 +68,7 @@ func (m *Received) readTogether(f frame, all []Delivered, size int) error {
 	}
 	err := m.run.readRun(f, size)
 	for i, c := range m.run {
-		all[i].Message, all[i].Encoded = c.Message, c.Encoded
+		all[i].Carried = c
 	}
 	clear(m.run)
 	return err

@@ -27,9 +27,8 @@ type Received struct {
 // they are kept.
 type Delivered struct {
 	Listener string
-	Message  *pb.Message
-	Size     int
-	Encoded  []byte
+	Carried
+	Size int
 }
 
 // Range is pb.Range.
@@ -90,7 +89,7 @@ func (m *Received) end(f frame, r *reader) error {
 	}
 	m.Outcomes, m.Deliveries, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Settled[:0]
 	for _, d := range whole.Deliveries {
-		m.Deliveries = append(m.Deliveries, Delivered{Listener: d.GetListener(), Message: d.GetMessage(), Size: Size(d.GetMessage())})
+		m.Deliveries = append(m.Deliveries, Delivered{Listener: d.GetListener(), Carried: Bare(d.GetMessage()), Size: Size(d.GetMessage())})
 	}
 	for _, s := range whole.Settled {
 		m.Settled = append(m.Settled, Range{s.GetFirst(), s.GetLast()})
@@ -123,9 +122,9 @@ func (m *Received) readDelivery(data []byte) error {
 		switch {
 		case r.tag == tag(1, bytes):
 			d.Listener = m.listener(&r)
-		case r.tag == tag(2, bytes) && d.Message == nil:
-			d.Message, d.Size = m.arena.message(), len(r.long)
-			r.err = readMessage(r.long, d.Message, &m.known)
+		case r.tag == tag(2, bytes) && d.head == nil:
+			d.head, d.Size = m.arena.message(), len(r.long)
+			r.err = readMessage(r.long, d.head, &m.known)
 		case r.tag == tag(2, bytes):
 			r.odd = true
 		default:
@@ -136,7 +135,7 @@ func (m *Received) readDelivery(data []byte) error {
 		var whole pb.Delivery
 		r.err = r.end(data, &whole)
 		if r.odd {
-			d = Delivered{Listener: whole.Listener, Message: whole.Message, Size: Size(whole.Message)}
+			d = Delivered{Listener: whole.Listener, Carried: Bare(whole.Message), Size: Size(whole.Message)}
 		}
 	}
 	m.Deliveries = append(m.Deliveries, d)

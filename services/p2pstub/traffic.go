@@ -94,7 +94,7 @@ func (p *peer) take(c *channel, m *pb.Message) {
 // toBus posts what came from the other side. A refusal goes to its sender by
 // itself.
 func (p *peer) toBus(c *channel, m *pb.Message) error {
-	err := p.stub.bus.Carry(p.ctx, codec.Carried{Message: m}, p.url, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
+	err := p.stub.bus.Carry(p.ctx, codec.Bare(m), p.url, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
 	if err != nil {
 		p.stub.metrics.drop(dropRefused)
 		p.answerPeer(c, m, err)
