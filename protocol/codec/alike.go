@@ -3,6 +3,7 @@ package codec
 import (
 	stdbytes "bytes" // bytes is a kind of field here
 	"unicode/utf8"
+	"unsafe"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
@@ -85,8 +86,9 @@ func hasHead(encoded, head []byte) bool {
 	return at > 0 && len(head) > 0 && stdbytes.HasPrefix(encoded[at:], head)
 }
 
-// rest are the fields of a message besides its head.
-type rest struct{ id, origin, flow []byte }
+// rest are the fields of a message besides its head. Those that end with Field have their
+// tags.
+type rest struct{ id, body, bodyField, origin, numberField, flow []byte }
 
 // restOf finds them; not ok when there are others, or one is there twice.
 func restOf(encoded, head []byte) (f rest, ok bool) {
@@ -98,7 +100,10 @@ func restOf(encoded, head []byte) (f rest, ok bool) {
 		switch {
 		case r.tag <= last:
 			return f, false
-		case r.tag == tag(10, bytes), r.tag == tag(13, varint):
+		case r.tag == tag(10, bytes):
+			f.body, f.bodyField = r.bytes(), encoded[r.from:r.at]
+		case r.tag == tag(13, varint):
+			f.numberField = encoded[r.from:r.at]
 		case r.tag == tag(12, bytes):
 			f.origin = r.long
 		case r.tag == tag(14, bytes):
@@ -132,4 +137,23 @@ func isPlace(fields []byte) bool {
 		}
 	}
 	return r.err == nil && !r.odd && len(r.rest) == 0
+}
+
+// Own is what a message that is alike to another has for itself.
+type Own struct {
+	ID   string
+	Body []byte
+	// Fields are body and number as they are encoded, and Place its place in the flow.
+	Fields [2][]byte
+	Place  []byte
+}
+
+// Own gives that of one that is Alike.
+func (c Carried) Own() Own {
+	f, _ := restOf(c.Encoded, headOf(c.Encoded))
+	name, _ := nameOf(f.flow)
+	return Own{
+		ID: unsafe.String(unsafe.SliceData(f.id), len(f.id)), Body: f.body,
+		Fields: [2][]byte{f.bodyField, f.numberField}, Place: f.flow[len(name):],
+	}
 }

@@ -86,8 +86,11 @@ func TestAlike(t *testing.T) {
 		if !proto.Equal(got[1].Message(), second) {
 			t.Errorf("%s: it is %v", name, got[1].Message())
 		}
-		if id, body := got[1].Apart(); got[1].Alike() && (id != second.Id || string(body) != string(second.Body)) {
-			t.Errorf("%s: it has %q and %q", name, id, body)
+		if !got[1].Alike() {
+			continue
+		}
+		if own := got[1].Own(); own.ID != second.Id || string(own.Body) != string(second.Body) {
+			t.Errorf("%s: it has %q and %q", name, own.ID, own.Body)
 		}
 	}
 }
@@ -110,9 +113,8 @@ func FuzzAlike(f *testing.F) {
 		if err := proto.Unmarshal(b, &two); err != nil {
 			t.Fatalf("%x is no message: %v", b, err)
 		}
-		id, body := Carried{b, &one, true}.Apart()
-		if id != two.Id || string(body) != string(two.Body) {
-			t.Errorf("%q and %q, want %q and %q", id, body, two.Id, two.Body)
+		if own := (Carried{b, &one, true}).Own(); own.ID != two.Id || string(own.Body) != string(two.Body) {
+			t.Errorf("%q and %q, want %q and %q", own.ID, own.Body, two.Id, two.Body)
 		}
 		two.Id, two.Body, two.Number = one.Id, one.Body, one.Number
 		if one.Flow != nil && two.Flow != nil {

@@ -2,7 +2,6 @@ package codec
 
 import (
 	"slices"
-	"unsafe"
 
 	"google.golang.org/protobuf/proto"
 
@@ -40,20 +39,6 @@ func (c Carried) Message() *pb.Message {
 	m := &pb.Message{}
 	_ = readMessage(c.Encoded, m, nil) // it has been looked at
 	return m
-}
-
-// Apart is what a message that is alike to another has for itself, that has to be valid:
-// its id and its body.
-func (c Carried) Apart() (id string, body []byte) {
-	for r := (reader{b: c.Encoded}); r.next(); {
-		switch r.tag {
-		case tag(1, bytes):
-			id = unsafe.String(unsafe.SliceData(r.long), len(r.long))
-		case tag(10, bytes):
-			return id, r.bytes()
-		}
-	}
-	return id, nil
 }
 
 // Size is that of the message in bytes, encoded.

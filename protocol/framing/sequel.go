@@ -35,6 +35,12 @@ const (
 	sequelSameID  = 3
 )
 
+// Field numbers of pb.Message that are written here.
+const (
+	messageID   = 1
+	messageFlow = 14
+)
+
 // sequels writes messages as sequels. It keeps what it writes them out of.
 type sequels struct {
 	message pb.Message
@@ -42,9 +48,24 @@ type sequels struct {
 }
 
 // append appends a message as the sequel of another, as a field of a pb.Frame.
-func (s *sequels) append(b []byte, m, before *pb.Message) []byte {
-	rest, same, sameID := s.rest(m, before)
+func (s *sequels) append(b []byte, m, before shortMessage) []byte {
+	if m.Alike() && m.Head() == before.Head() && m.Head().Flow.GetReplica() == "" {
+		return appendAlike(b, m.Carried, idOf(before.Carried))
+	}
+	rest, same, sameID := s.rest(m.Message(), before.Head(), idOf(before.Carried))
 	size := codec.Size(rest)
+	return appendMessage(appendSequel(b, same, sameID, size), rest, size)
+}
+
+func idOf(c codec.Carried) string {
+	if c.Alike() {
+		return c.Own().ID
+	}
+	return c.Head().Id
+}
+
+// appendSequel begins a sequel, of which so many bytes of a message follow.
+func appendSequel(b []byte, same uint32, sameID, size int) []byte {
 	var head [3 * protowireHead]byte
 	h := protowire.AppendTag(head[:0], sequelSame, protowire.VarintType)
 	h = protowire.AppendVarint(h, uint64(same))
@@ -54,21 +75,74 @@ func (s *sequels) append(b []byte, m, before *pb.Message) []byte {
 	h = protowire.AppendVarint(h, uint64(size)) //nolint:gosec // a size
 	b = protowire.AppendTag(b, frameSequels, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(len(h)+size)) //nolint:gosec // a size
-	return appendMessage(append(b, h...), rest, size)
+	return append(b, h...)
+}
+
+// appendAlike appends the sequel of a message that is alike to the one before it: what it
+// has for itself is as it is encoded already.
+func appendAlike(b []byte, m codec.Carried, beforeID string) []byte {
+	own, head := m.Own(), m.Head()
+	sameID := commonStart(own.ID, beforeID)
+	id := own.ID[sameID:]
+	size := sizeOf(len(id)) + len(own.Fields[0]) + len(own.Fields[1])
+	if head.Flow != nil {
+		size += 1 + protowire.SizeBytes(len(own.Place))
+	}
+	b = appendSequel(b, sameAsHead(head), sameID, size)
+	if id != "" {
+		b = protowire.AppendTag(b, messageID, protowire.BytesType)
+		b = protowire.AppendString(b, id)
+	}
+	b = append(append(b, own.Fields[0]...), own.Fields[1]...)
+	if head.Flow != nil {
+		b = protowire.AppendTag(b, messageFlow, protowire.BytesType)
+		b = protowire.AppendBytes(b, own.Place)
+	}
+	return b
+}
+
+// sizeOf is the size of a text of so many bytes as a field of a message, which is not
+// there when it is empty.
+func sizeOf(text int) int {
+	if text == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeBytes(text)
+}
+
+// sameAsHead is all that a message leaves out of what is in its head.
+func sameAsHead(head *pb.Message) (same uint32) {
+	for _, f := range []struct {
+		is  bool
+		bit uint32
+	}{
+		{head.Type != "", sameType},
+		{head.From != "", sameFrom},
+		{head.To != "", sameTo},
+		{len(head.Origin) > 0, sameOrigin},
+		{head.Flow.GetRuntime() != "", sameFlowRuntime},
+		{head.Flow.GetEpoch() != 0, sameFlowEpoch},
+		{head.Flow.GetId() != 0, sameFlowID},
+	} {
+		if f.is {
+			same |= f.bit
+		}
+	}
+	return same
 }
 
 // protowireHead bounds a tag of one byte and a number.
 const protowireHead = 1 + 10
 
-// rest is a message without what is as in the one before.
-func (s *sequels) rest(m, before *pb.Message) (rest *pb.Message, same uint32, sameID int) {
+// rest is a message without what is as in the one before, but for its id, which is given.
+func (s *sequels) rest(m, before *pb.Message, beforeID string) (rest *pb.Message, same uint32, sameID int) {
 	if codec.HasUnknown(m) {
 		return m, 0, 0
 	}
 	r := &s.message
 	r.Via, r.Source, r.P2P, r.P2PHandler, r.P2PRequester = m.Via, m.Source, m.P2P, m.P2PHandler, m.P2PRequester
 	r.Body, r.Resource, r.Number, r.Trace = m.Body, m.Resource, m.Number, m.Trace
-	sameID = commonStart(m.Id, before.Id)
+	sameID = commonStart(m.Id, beforeID)
 	r.Id = m.Id[sameID:]
 	same |= leaveOut(&r.Type, m.Type, before.Type, sameType)
 	same |= leaveOut(&r.From, m.From, before.From, sameFrom)

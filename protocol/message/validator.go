@@ -19,15 +19,15 @@ func (v *Validator) Validate(c codec.Carried) error {
 		}
 		return err
 	}
-	id, body := c.Apart()
+	own := c.Own()
 	switch {
 	case c.Size() > MaxSize:
 		return LargerThan(c.Message())
-	case len(id) > MaxID:
+	case len(own.ID) > MaxID:
 		return errLongID()
-	case !isID([]byte(id)):
+	case !isID([]byte(own.ID)):
 		return errNoID()
-	case len(body) > 0 && !isObject(body):
+	case len(own.Body) > 0 && !isObject(own.Body):
 		return NoObject()
 	}
 	return nil

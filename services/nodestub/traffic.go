@@ -21,21 +21,9 @@ func (s *session) deliver(ctx context.Context, c codec.Carried) {
 		s.metrics.count(directionOut, outcomeLooped, c.Head())
 		return
 	}
-	if err := s.out.put(ctx, outward(c)); err != nil {
+	if err := s.out.put(ctx, message.OutwardCarried(c)); err != nil {
 		s.refuse(ctx, c.Message(), err)
 	}
-}
-
-// outward gives a message as it leaves the runtime (message.Outward).
-func outward(c codec.Carried) codec.Carried {
-	if m := c.Head(); m.Via == "" && m.Flow != nil {
-		return c
-	}
-	m := c.Message()
-	if out := message.Outward(m); out != m {
-		return codec.Bare(out)
-	}
-	return c
 }
 
 // refuse answers a message that does not go to the node; a response is dropped.
