@@ -5,7 +5,7 @@ import "strings"
 // creditStep is how many bytes a listener deals with before it gives credit
 // back, while there is more: less makes more frames, more lets the window run
 // dry. At least two fit into every window.
-const creditStep = 32 << 10
+const creditStep = 64 << 10
 
 // dealt is what a listener has dealt with and has given no credit for, by the name that
 // it was delivered under. There is one name, but for ListenAll.
@@ -15,13 +15,11 @@ type dealt struct {
 	others map[string]uint32
 }
 
-// add counts bytes, and gives the sum of that name.
-func (d *dealt) add(name string, bytes uint32) uint32 {
+// of has what comes next count for a name.
+func (d *dealt) of(name string) {
 	if name != d.name {
 		d.change(name)
 	}
-	d.bytes += bytes
-	return d.bytes
 }
 
 func (d *dealt) change(name string) {
@@ -47,19 +45,24 @@ func (d *dealt) clear() {
 	clear(d.others)
 }
 
+// begin is for what came together.
+func (l *Listener) begin(r run) {
+	if r.epoch != l.epoch { // a new stream has a new window
+		l.dealt.clear()
+		l.epoch = r.epoch
+	}
+	l.dealt.of(r.name)
+	if len(l.dealt.others) > 1024 {
+		l.giveAllBack(false)
+	}
+}
+
 // giveBack counts what has been dealt with, as many bytes as came, and tells the bus
 // now and then.
-func (l *Listener) giveBack(d *delivery) {
-	if d.epoch != l.epoch { // a new stream has a new window
-		l.dealt.clear()
-		l.epoch = d.epoch
-	}
-	n := l.dealt.add(d.Listener, uint32(d.Size)) //nolint:gosec // a message is smaller than 4 GiB
-	switch {
-	case n >= uint32(min(creditStep, l.window/2)): //nolint:gosec // bounded by the caller
-		l.bus.out.credit(l.epoch, d.Listener, l.dealt.take(), false)
-	case len(l.dealt.others) > 1024:
-		l.giveAllBack(false)
+func (l *Listener) giveBack(bytes int) {
+	l.dealt.bytes += uint32(bytes)                            //nolint:gosec // a message is smaller than 4 GiB
+	if l.dealt.bytes >= uint32(min(creditStep, l.window/2)) { //nolint:gosec // bounded by the caller
+		l.bus.out.credit(l.epoch, l.dealt.name, l.dealt.take(), false)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 func TestWhatIsDealtWithKeepsNoMessage(t *testing.T) {
 	var d dealt
 	name := string([]byte("hyperty://example.org/bob"))
-	if n := d.add(name, 7); n != 7 || d.name != name || unsafe.StringData(d.name) == unsafe.StringData(name) {
-		t.Errorf("%d bytes of %q", n, d.name)
+	if d.of(name); d.name != name || unsafe.StringData(d.name) == unsafe.StringData(name) {
+		t.Errorf("the name is %q", d.name)
 	}
 }

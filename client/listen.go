@@ -13,9 +13,9 @@ import (
 // the bus has the listener. One attachment listens to an address once, and leads
 // it once to each target; 409 otherwise.
 func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...ListenOption) (*Listener, error) {
-	var handle func(context.Context, *delivery)
+	var handle func(context.Context, string, *codec.Delivered)
 	if h != nil {
-		handle = func(ctx context.Context, d *delivery) { h(ctx, d.Message()) }
+		handle = func(ctx context.Context, _ string, d *codec.Delivered) { h(ctx, d.Message()) }
 	}
 	return b.listen(ctx, address, handle, opts)
 }
@@ -23,7 +23,7 @@ func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...Lis
 // ListenCarried is Listen for a stub, which passes messages on: h gets each with its
 // bytes, where they are known.
 func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.Context, codec.Carried), opts ...ListenOption) (*Listener, error) {
-	return b.listen(ctx, address, func(ctx context.Context, d *delivery) {
+	return b.listen(ctx, address, func(ctx context.Context, _ string, d *codec.Delivered) {
 		h(ctx, d.Carried)
 	}, opts)
 }
@@ -31,10 +31,10 @@ func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.
 // ListenAll calls h for each message that is led to this attachment under a
 // name that none of its listeners has.
 func (b *Bus) ListenAll(ctx context.Context, h NamedHandler, opts ...ListenOption) (*Listener, error) {
-	return b.listen(ctx, "*", func(ctx context.Context, d *delivery) { h(ctx, d.Listener, d.Message()) }, opts)
+	return b.listen(ctx, "*", func(ctx context.Context, name string, d *codec.Delivered) { h(ctx, name, d.Message()) }, opts)
 }
 
-func (b *Bus) listen(ctx context.Context, address string, h func(context.Context, *delivery), opts []ListenOption) (*Listener, error) {
+func (b *Bus) listen(ctx context.Context, address string, h func(context.Context, string, *codec.Delivered), opts []ListenOption) (*Listener, error) {
 	l := &Listener{
 		bus: b, address: address, handle: h, window: b.cfg.Limits.Window,
 		wake: make(chan struct{}, 1),

@@ -26,13 +26,13 @@ type Listener struct {
 	leadsTo string
 	window  int
 	led     bool // another component leads the address here; the bus is not told
-	handle  func(context.Context, *delivery)
+	handle  func(ctx context.Context, name string, d *codec.Delivered)
 
 	placed  bool  // the stream that is up has been told; guarded by bus.mu
 	refused error // what it said to that; guarded by bus.mu
 
 	mu      sync.Mutex
-	queue   []delivery // bounded by the window that the bus keeps to
+	queue   inbox // bounded by the window that the bus keeps to
 	wake    chan struct{}
 	closed  bool
 	cancel  context.CancelFunc
@@ -44,13 +44,6 @@ type Listener struct {
 	answers uint64 // of the attachment, before what has been dealt with
 	// abandoned: the last message was not dealt with, and no other will be.
 	abandoned bool
-}
-
-// delivery is a message in the queue of a listener.
-type delivery struct {
-	codec.Delivered
-	epoch int  // the stream that it came on: credit for it is for that one alone
-	again bool // it has been taken before: only credit is given for it
 }
 
 // ListenOption changes what Listen does.
@@ -91,7 +84,7 @@ func (l *Listener) Close(ctx context.Context) error {
 func (l *Listener) stop() {
 	l.mu.Lock()
 	l.closed = true
-	l.queue = nil
+	l.queue = inbox{}
 	cancel := l.cancel
 	l.mu.Unlock()
 	if cancel != nil {
@@ -108,10 +101,10 @@ func (l *Listener) signal() {
 }
 
 // push hands over deliveries; it never waits.
-func (l *Listener) push(all []delivery) {
+func (l *Listener) push(r run, all []codec.Delivered) {
 	l.mu.Lock()
 	if !l.closed {
-		l.queue = append(l.queue, all...)
+		l.queue.add(r, all)
 	}
 	l.mu.Unlock()
 	l.signal()
@@ -119,13 +112,12 @@ func (l *Listener) push(all []delivery) {
 
 // take takes all that is queued, and gives the queue the place of what was taken
 // before.
-func (l *Listener) take(before []delivery) (batch []delivery, open bool) {
-	clear(before)
+func (l *Listener) take(before inbox) (batch inbox, open bool) {
+	before.clear()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q := l.queue
-	l.queue = before[:0]
-	return q, !l.closed
+	batch, l.queue = l.queue, before
+	return batch, !l.closed
 }
 
 // start runs the listener's goroutine on Run's context. It may be called again.
@@ -154,25 +146,12 @@ func Abandon(ctx context.Context) {
 
 func (l *Listener) run(ctx context.Context) {
 	defer l.giveAllBack(false) // for what has been handled
-	var batch []delivery
+	var batch inbox
 	for open := true; ; {
-		if batch, open = l.take(batch); !open {
+		if batch, open = l.take(batch); !open || !l.work(ctx, &batch) {
 			return
 		}
-		for i := range batch {
-			if ctx.Err() != nil {
-				return
-			}
-			d := &batch[i]
-			if !d.again {
-				l.handle(ctx, d) // the message is the handler's to change
-			}
-			if l.abandoned {
-				return
-			}
-			l.giveBack(d)
-		}
-		if len(batch) > 0 {
+		if len(batch.all) > 0 {
 			continue
 		}
 		l.giveAllBack(l.mayLinger())
@@ -182,4 +161,27 @@ func (l *Listener) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// work handles what has been taken; false if there is nothing more to do.
+func (l *Listener) work(ctx context.Context, batch *inbox) bool {
+	all := batch.all
+	for _, r := range batch.runs {
+		l.begin(r)
+		for i := range all[:r.length] {
+			if ctx.Err() != nil {
+				return false
+			}
+			d := &all[i]
+			if d.Head() != nil {
+				l.handle(ctx, r.name, d)
+			}
+			if l.abandoned {
+				return false
+			}
+			l.giveBack(d.Size)
+		}
+		all = all[r.length:]
+	}
+	return true
 }

@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/once"
 )
 
 // stream is one Attach call. Its reader is the goroutine of Run.
@@ -21,7 +22,6 @@ type stream struct {
 
 	// owned by the reader
 	in      codec.Received
-	run     []delivery
 	placing map[uint64]*Listener // that hello has asked for, by sequence number
 }
 
@@ -159,18 +159,15 @@ func (s *stream) receive() {
 		s.bus.finish(o)
 	}
 	s.bus.out.settle(s.in.Settled)
-	for all := s.in.Deliveries; len(all) > 0; {
-		n := 1
-		for n < len(all) && all[n].Listener == all[0].Listener {
-			n++
-		}
-		s.deliver(all[0].Listener, all[:n])
-		all = all[n:]
+	all := s.in.Deliveries
+	for _, r := range s.in.Groups {
+		s.deliver(r.Listener, all[:r.Length])
+		all = all[r.Length:]
 	}
 }
 
-// deliver hands messages to their listener. One that has been taken before goes
-// there too, as credit is given in order.
+// deliver hands messages to their listener. Of one that has been taken before the place
+// goes there, as credit is given in order.
 func (s *stream) deliver(listener string, all []codec.Delivered) {
 	b := s.bus
 	l := b.listener(listener)
@@ -179,30 +176,39 @@ func (s *stream) deliver(listener string, all []codec.Delivered) {
 		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", listener)
 		return
 	}
-	s.run = s.run[:0]
-	for i := range all {
-		s.run = append(s.run, delivery{all[i], s.epoch, b.seen(&all[i])})
+	if b.marks != nil {
+		b.mark(listener, all)
 	}
-	l.push(s.run)
-	clear(s.run)
+	l.push(run{listener, s.epoch, len(all)}, all)
 }
 
-// seen marks a message as taken, and tells whether it was before. The numbers of
-// its poster rise for each address posted to, and several may lead here.
-func (b *Bus) seen(d *codec.Delivered) bool {
-	m := d.Head()
-	if b.marks == nil || m.GetNumber() == 0 {
-		return false
+// mark marks messages as taken, and takes those out that were before. The numbers of
+// their poster rise for each address posted to, and several may lead here.
+func (b *Bus) mark(listener string, all []codec.Delivered) {
+	var before *pb.Message
+	var in once.Conversation
+	for i := range all {
+		m := all[i].Head()
+		if m.GetNumber() == 0 {
+			continue
+		}
+		if before == nil || m.From != before.From || m.To != before.To || string(m.Origin) != string(before.Origin) {
+			in = b.conversation(listener, m)
+			before = m
+		}
+		if b.marks.SeenIn(in, m.Number) {
+			all[i].Carried = codec.Carried{}
+			b.cfg.Log.Debug("came again", "type", m.Type, "from", m.From, "to", m.To, "listener", listener)
+		}
 	}
-	name := d.Listener
+}
+
+func (b *Bus) conversation(listener string, m *pb.Message) once.Conversation {
+	name := listener
 	if m.To != name {
 		name += "\x00" + m.To
 	}
-	if !b.marks.Seen(m.From, name, m.Origin, m.Number) {
-		return false
-	}
-	b.cfg.Log.Debug("came again", "type", m.Type, "from", m.From, "to", m.To, "listener", d.Listener)
-	return true
+	return b.marks.Conversation(m.From, name, m.Origin)
 }
 
 func (b *Bus) listener(name string) *Listener {

@@ -135,45 +135,8 @@ func appendVarint(b []byte, v uint64) []byte {
 	return append(b, byte(v))
 }
 
-// arena gives small messages their memory, some at a time: a listener that takes its
-// time with one keeps no more than that many.
-type arena struct {
-	messages []pb.Message
-	bytes    []byte
-}
-
-// Of an arena at once: messages, and bytes for them.
-const (
-	arenaMessages = 8
-	arenaBytes    = 2 << 10
-)
-
-func (a *arena) message() *pb.Message {
-	if len(a.messages) == 0 {
-		a.messages = make([]pb.Message, arenaMessages)
-	}
-	m := &a.messages[0]
-	a.messages = a.messages[1:]
-	return m
-}
-
 // keptPosts is how many empty posts a Request keeps: a full frame.
 const keptPosts = 64
-
-// clone gives bytes of its own for data, with room behind.
-func (a *arena) clone(data []byte, room int) []byte {
-	n := len(data) + room
-	if n > arenaBytes/2 {
-		return append(make([]byte, 0, n), data...)
-	}
-	if n > len(a.bytes) {
-		a.bytes = make([]byte, arenaBytes)
-	}
-	b := a.bytes[:len(data):n]
-	a.bytes = a.bytes[n:]
-	copy(b, data)
-	return b
-}
 
 // next gives an empty post.
 func (r *Request) next() *pb.Post {
@@ -207,7 +170,7 @@ func (r *Request) Clear() {
 // message reads the message of the last post, and keeps its bytes: those of the frame, if
 // they are most of it and have the room behind them.
 func (r *Request) message(data []byte) (*pb.Message, error) {
-	m, b := r.arena.message(), data
+	m, b := r.arena.message(len(data)), data
 	if len(data) < r.kept || cap(data)-len(data) != r.Room {
 		b = r.arena.clone(data, r.Room)
 	}

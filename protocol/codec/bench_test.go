@@ -36,3 +36,25 @@ func BenchmarkFrame(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRequest reads a frame of 64 short posts as a bus does.
+func BenchmarkRequest(b *testing.B) {
+	frame := &pb.AttachRequest{}
+	for n := range uint64(64) {
+		frame.Posts = append(frame.Posts, &pb.Post{Number: n + 1, Message: &pb.Message{
+			Id: `"7f3e4f12-1111-2222-3333-123456789abc-1z"`, Type: "create", From: "hyperty://example.org/alice", To: "hyperty://example.org/bob",
+			Body: make([]byte, 64),
+		}})
+	}
+	data, err := GRPC{}.Marshal(frame)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := Request{Room: 32}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := (GRPC{}).Unmarshal(data, &m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -14,11 +14,13 @@
 //
 // What is decoded shares one copy of its bytes, made for each message by itself: a
 // message that is kept keeps nothing of the frame that it came in.
-// Messages of a session (Messages), and deliveries for a stub (Received.Whole), share one
-// with those behind them that have the same receiver, up to a bound, and have the bytes
-// that they came in. One that is alike to the one before is not decoded (alike.go). Those
-// of a packet share a copy of it. Those of an attachment, at a bus (Request) and at a
-// client (Received), share 2 KiB with some others, and texts with the one before.
+// Messages of a session (Messages) share one with those behind them that have the same
+// receiver, up to a bound, and have the bytes that they came in. Those of an attachment,
+// at a bus (Request) and at a client (Received), share 3 KiB with some others when they
+// are short, and texts with the one before.
+//
+// What one message says before its body is mostly what the one before it says: the bytes
+// are compared, and not read (known).
 //
 // A client encodes a post as it is posted (Content), and makes frames of such bytes
 // (AppendHead, AppendCredit, Encoded).

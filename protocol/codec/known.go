@@ -1,62 +1,83 @@
 package codec
 
-import "unsafe"
+import (
+	"unsafe"
 
-// known are texts of the message before, most of which are the next one's too: then they
-// are the same strings, and need no check. It also says who keeps the bytes of what is
-// read. nil knows nothing.
-type known struct {
-	texts  [4]string
-	copies *arena // takes copies of what is kept; without one the message shares its bytes
-	brief  bool   // the message is short, so that its bytes may be kept with a text
-}
-
-const (
-	knownListener = iota
-	knownType
-	knownFrom
-	knownTo
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
+// known is what messages before have said, most of which the next one says too: then it
+// has the same strings, which need no check. It also says who keeps the bytes of what is
+// read. The zero value knows nothing, and has each message share its bytes.
+type known struct {
+	listener string // not of the message
+	heading  heading
+	origin   []byte
+	arena    *arena
+	copies   bool // what is kept is copied there; else the message shares its bytes
+	brief    bool // the message is short, so that its bytes may be kept with a text
+}
+
 // begin is for the next message, of so many bytes.
-func (k *known) begin(size int) {
-	if k != nil {
-		k.brief = k.copies != nil || size <= arenaBytes
+func (k *known) begin(size int) { k.brief = k.copies || size <= arenaBytes }
+
+// usual reads what a message begins with, as far as it is a usual one, into one that is
+// empty: what most are made of, without asking of each field which one it is.
+//
+//	id  │ type, from, to, …    │ body │ origin               │ number │ whatever else
+//	new │ as in the one before │ new  │ as in the one before │ new    │ not read here
+func (k *known) usual(r *reader, m *pb.Message) {
+	if id, ok := r.takes(tag(1, bytes)); ok {
+		m.Id = k.new(r, id)
+	}
+	if !k.heading.take(r, m) {
+		k.readHeading(r, m)
+	}
+	if body, ok := r.takes(tag(10, bytes)); ok {
+		m.Body = k.own(body)
+	}
+	if origin, ok := r.takes(tag(12, bytes)); ok {
+		m.Origin = k.originOf(origin)
+	}
+	if r.at < len(r.b) && r.b[r.at] == tag(13, varint) && r.next() {
+		m.Number = r.v
 	}
 }
 
-// own gives bytes that the message may keep.
+// own gives bytes that the message may keep, which cannot be appended to in place.
 func (k *known) own(b []byte) []byte {
-	if k == nil || k.copies == nil {
-		return b[:len(b):len(b)]
+	if k.copies {
+		return k.arena.clone(b, 0)
 	}
-	return k.copies.clone(b, 0)
+	return b[:len(b):len(b)]
 }
 
-// value is the value as bytes, which cannot be appended to in place.
-func (k *known) value(r *reader) []byte { return k.own(r.long) }
-
-// new is the value as a string that is mostly another one each time.
-func (k *known) new(r *reader) string {
-	if !r.valid() {
+// new is a text that is mostly another one each time.
+func (k *known) new(r *reader, text []byte) string {
+	if !r.checks(text) {
 		return ""
 	}
-	b := k.own(r.long)
+	b := k.own(text)
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
 // text is new, without another string when it is the same as before.
-func (k *known) text(which int, r *reader) string {
-	if k == nil {
-		return k.new(r)
+func (k *known) text(before string, r *reader, text []byte) string {
+	if string(text) == before {
+		return before
 	}
-	before := &k.texts[which]
-	if string(r.long) == *before {
-		return *before
+	return k.new(r, text)
+}
+
+// originOf gives bytes that the message may keep, which are the same ones as long as they
+// are alike.
+func (k *known) originOf(origin []byte) []byte {
+	if len(origin) > 0 && string(origin) == string(k.origin) {
+		return k.origin
 	}
-	s := k.new(r)
-	if k.brief {
-		*before = s
+	b := k.own(origin)
+	if k.brief && len(b) <= maxHeading {
+		k.origin = b
 	}
-	return s
+	return b
 }

@@ -20,49 +20,42 @@ func UnmarshalShared(data []byte, m *pb.Message) error {
 }
 
 // readMessage reads an empty message. It shares data from then on, unless before says
-// otherwise, which is of the message before it, or nil.
+// otherwise, which is of the messages before it, or nil.
 func readMessage(data []byte, m *pb.Message, before *known) error {
 	return readMessageWith(data, m, before, nil)
 }
 
 // readMessageWith is readMessage of one whose flow is made with those of others.
 func readMessageWith(data []byte, m *pb.Message, before *known, flows *several[pb.Flow]) error {
+	if before == nil {
+		before = &known{}
+	}
 	r := reader{b: data}
 	before.begin(len(data))
+	before.usual(&r, m)
+	if r.done() {
+		return nil
+	}
 	for r.next() {
 		switch r.tag {
 		case tag(1, bytes):
-			m.Id = before.new(&r)
-		case tag(2, bytes):
-			m.Type = before.text(knownType, &r)
-		case tag(3, bytes):
-			m.From = before.text(knownFrom, &r)
-		case tag(4, bytes):
-			m.To = before.text(knownTo, &r)
-		case tag(5, bytes):
-			m.Via = before.new(&r)
-		case tag(6, bytes):
-			m.Source = before.new(&r)
-		case tag(7, varint):
-			m.P2P = r.v != 0
-		case tag(8, bytes):
-			m.P2PHandler = before.new(&r)
-		case tag(9, bytes):
-			m.P2PRequester = before.new(&r)
+			m.Id = before.new(&r, r.long)
 		case tag(10, bytes):
-			m.Body = before.value(&r)
+			m.Body = before.own(r.long)
 		case tag(11, bytes):
 			r.long = before.own(r.long)
 			m.Resource = sub(&r, m.Resource, readResource)
 		case tag(12, bytes):
-			m.Origin = before.value(&r)
+			m.Origin = before.originOf(r.long)
 		case tag(13, varint):
 			m.Number = r.v
 		case tag(14, bytes):
 			r.long = before.own(r.long)
 			m.Flow = subWith(&r, m.Flow, flows.next, readFlow)
 		default:
-			r.skip()
+			if !before.headingField(&r, m) {
+				r.skip()
+			}
 		}
 	}
 	return r.end(data, m)

@@ -1,59 +1,34 @@
 package codec
 
-import pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-
 // Deliveries for who passes messages on are read in two steps: first it is found where
 // each message is, then those that follow each other for one listener are read together,
 // as those of a session are (Messages): mostly they go on together.
 
-// pass notes a delivery whose message is to be read. One that is not as an encoder does
-// it is read by itself.
-func (m *Received) pass(data []byte) error {
-	var d Delivered
-	r := reader{b: data}
-	for r.next() {
-		switch {
-		case r.tag == tag(1, bytes):
-			d.Listener = m.listener(&r)
-		case r.tag == tag(2, bytes) && d.Encoded == nil:
-			d.Encoded, d.Size = r.long, len(r.long)
-		case r.tag == tag(2, bytes):
-			r.odd = true
-		default:
-			r.skip()
-		}
-	}
-	if r.err == nil && (r.odd || len(r.rest) > 0) {
-		var whole pb.Delivery
-		r.odd = true
-		r.err = r.end(data, &whole)
-		d = Delivered{Listener: whole.Listener, Carried: Bare(whole.Message), Size: Size(whole.Message)}
-	}
-	m.Deliveries = append(m.Deliveries, d)
-	return r.err
-}
-
 // readPassed reads the messages of the deliveries that have been noted.
 func (m *Received) readPassed(f frame) error {
-	for all := m.Deliveries; len(all) > 0; {
-		n, size := togetherFor(all)
-		if err := m.readTogether(f, all[:n], size); err != nil {
-			return err
+	all := m.Deliveries
+	for _, g := range m.Groups {
+		for of := all[:g.Length]; len(of) > 0; {
+			n, size := togetherFor(of)
+			if err := m.readTogether(f, of[:n], size); err != nil {
+				return err
+			}
+			of = of[n:]
 		}
-		all = all[n:]
+		all = all[g.Length:]
 	}
 	return nil
 }
 
-// togetherFor gives how many of the first deliveries are read together, and of how many
-// bytes.
+// togetherFor gives how many of the first deliveries of a listener are read together, and
+// of how many bytes.
 func togetherFor(all []Delivered) (n, size int) {
 	for n, size = 1, len(all[0].Encoded); n < len(all) && all[0].Encoded != nil; n++ {
-		next := all[n]
-		if n == mostTogether || next.Encoded == nil || next.Listener != all[0].Listener || size+len(next.Encoded) > together {
+		next := all[n].Encoded
+		if n == mostTogether || next == nil || size+len(next) > together {
 			break
 		}
-		size += len(next.Encoded)
+		size += len(next)
 	}
 	return n, size
 }

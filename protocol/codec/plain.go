@@ -47,7 +47,7 @@ func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 // call ends the use of the post, but not of its message.
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	p := &r.plain[run.from+i]
-	m, b := r.arena.message(), r.arena.clone(p.Encoded, r.Room)
+	m, b := r.arena.message(len(p.Encoded)), r.arena.clone(p.Encoded, r.Room)
 	_ = readMessage(b, m, &r.known)                            // it has been read before
 	r.opened.Message, r.opened.Number = m, run.First+uint64(i) //nolint:gosec // not negative
 	return &r.opened, b

@@ -65,6 +65,32 @@ func uvarint(b []byte) (v uint64, n int) {
 	return protowire.ConsumeVarint(b)
 }
 
+// takes is next of a field that has a certain tag, and is bytes of a usual length. If it
+// is not, next is to see it.
+func (r *reader) takes(tag byte) (value []byte, ok bool) {
+	b := r.b[r.at:]
+	if len(b) < 3 || b[0] != tag {
+		return nil, false
+	}
+	n, head := int(b[1]), 2
+	if n >= 0x80 {
+		if b[2] >= 0x80 {
+			return nil, false
+		}
+		n, head = n&0x7f|int(b[2])<<7, 3
+	}
+	if n > len(b)-head {
+		return nil, false
+	}
+	r.at += head + n
+	return b[head:][:n], true
+}
+
+// done tells whether all has been read, and nothing is left to package proto.
+func (r *reader) done() bool {
+	return r.at == len(r.b) && r.err == nil && !r.odd && len(r.rest) == 0
+}
+
 // beyond takes a field that has no case for sure.
 func (r *reader) beyond() {
 	number, _, n := protowire.ConsumeField(r.b[r.at:])
@@ -93,9 +119,9 @@ func (r *reader) end(data []byte, m proto.Message) error {
 	return nil
 }
 
-// valid tells whether the value is a text.
-func (r *reader) valid() bool {
-	if utf8.Valid(r.long) {
+// checks tells whether bytes are a text.
+func (r *reader) checks(text []byte) bool {
+	if utf8.Valid(text) {
 		return true
 	}
 	r.err = errText
@@ -104,7 +130,7 @@ func (r *reader) valid() bool {
 
 // text is the value as a string, which shares its bytes: nobody changes them.
 func (r *reader) text() string {
-	if !r.valid() {
+	if !r.checks(r.long) {
 		return ""
 	}
 	return unsafe.String(unsafe.SliceData(r.long), len(r.long))

@@ -13,6 +13,7 @@ type Received struct {
 	Welcome    *pb.Welcome
 	Outcomes   []*pb.Outcome
 	Deliveries []Delivered
+	Groups     []Group // of Deliveries
 	Settled    []Range
 	// Whole is for who passes messages on: each comes with its bytes. Some that follow each
 	// other share a copy.
@@ -23,12 +24,17 @@ type Received struct {
 	run   Messages // of Whole, while they are read
 }
 
-// Delivered is a delivery, with the size in bytes that its message had, and its bytes, if
-// they are kept.
+// Delivered is the message of a delivery, with the size in bytes that it had, and its
+// bytes, if they are kept.
 type Delivered struct {
-	Listener string
 	Carried
 	Size int
+}
+
+// Group is how many deliveries, one behind the other, are for one listener.
+type Group struct {
+	Listener string
+	Length   int
 }
 
 // Range is pb.Range.
@@ -43,7 +49,8 @@ func (m *Received) unmarshal(data mem.BufferSlice) error {
 
 func (m *Received) read(f frame) error {
 	clear(m.Deliveries)
-	m.Welcome, m.Outcomes, m.Deliveries, m.Settled = nil, nil, m.Deliveries[:0], m.Settled[:0]
+	m.Welcome, m.Outcomes, m.Deliveries, m.Groups, m.Settled = nil, nil, m.Deliveries[:0], m.Groups[:0], m.Settled[:0]
+	m.known.arena = &m.arena
 	r := reader{b: f.data}
 	var outcomes batch[pb.Outcome]
 	for r.next() {
@@ -53,14 +60,7 @@ func (m *Received) read(f frame) error {
 			m.Outcomes = outcomes.list(m.Outcomes, o)
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
-			if m.Whole {
-				r.err = m.pass(r.long)
-				continue
-			}
-			m.known.copies = &m.arena
-			if !f.lent && len(r.long) >= len(f.data)/2 {
-				m.known.copies = nil
-			}
+			m.known.copies = f.lent || len(r.long) < len(f.data)/2
 			r.err = m.readDelivery(r.long)
 		case tag(4, bytes):
 			r.err = m.readSettled(r.long)
@@ -87,9 +87,10 @@ func (m *Received) end(f frame, r *reader) error {
 	if !r.odd {
 		return nil
 	}
-	m.Outcomes, m.Deliveries, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Settled[:0]
+	m.Outcomes, m.Deliveries, m.Groups, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Groups[:0], m.Settled[:0]
 	for _, d := range whole.Deliveries {
-		m.Deliveries = append(m.Deliveries, Delivered{Listener: d.GetListener(), Carried: Bare(d.GetMessage()), Size: Size(d.GetMessage())})
+		*m.next() = Delivered{Carried: Bare(d.GetMessage()), Size: Size(d.GetMessage())}
+		m.count(d.GetListener())
 	}
 	for _, s := range whole.Settled {
 		m.Settled = append(m.Settled, Range{s.GetFirst(), s.GetLast()})
@@ -104,27 +105,27 @@ func (m *Received) readSettled(data []byte) error {
 	return err
 }
 
-// listener is the name of a listener, which is no part of the message.
-func (m *Received) listener(r *reader) string {
-	if !m.Whole {
-		return m.known.text(knownListener, r)
-	}
-	name := &m.known.texts[knownListener]
-	*name = r.same(*name)
-	return *name
-}
-
 func (m *Received) readDelivery(data []byte) error {
-	var d Delivered
+	var listener string
+	d := m.next()
 	r := reader{b: data}
 	m.known.begin(len(data))
+	if name, ok := r.takes(tag(1, bytes)); ok {
+		listener = m.listener(&r, name)
+	}
+	if encoded, ok := r.takes(tag(2, bytes)); ok {
+		r.err = m.message(encoded, d)
+	}
+	if r.done() {
+		m.count(listener)
+		return nil
+	}
 	for r.next() {
 		switch {
 		case r.tag == tag(1, bytes):
-			d.Listener = m.listener(&r)
-		case r.tag == tag(2, bytes) && d.head == nil:
-			d.head, d.Size = m.arena.message(), len(r.long)
-			r.err = readMessage(r.long, d.head, &m.known)
+			listener = m.listener(&r, r.long)
+		case r.tag == tag(2, bytes) && d.Size == 0 && d.head == nil && d.Encoded == nil:
+			r.err = m.message(r.long, d)
 		case r.tag == tag(2, bytes):
 			r.odd = true
 		default:
@@ -135,9 +136,56 @@ func (m *Received) readDelivery(data []byte) error {
 		var whole pb.Delivery
 		r.err = r.end(data, &whole)
 		if r.odd {
-			d = Delivered{Listener: whole.Listener, Carried: Bare(whole.Message), Size: Size(whole.Message)}
+			listener, *d = whole.Listener, Delivered{Carried: Bare(whole.Message), Size: Size(whole.Message)}
 		}
 	}
-	m.Deliveries = append(m.Deliveries, d)
+	m.count(listener)
 	return r.err
+}
+
+// next gives an empty delivery.
+func (m *Received) next() *Delivered {
+	n := len(m.Deliveries)
+	if n == cap(m.Deliveries) {
+		m.Deliveries = append(m.Deliveries, Delivered{})
+	} else {
+		m.Deliveries = m.Deliveries[:n+1]
+	}
+	return &m.Deliveries[n]
+}
+
+// count counts a delivery for a listener.
+func (m *Received) count(listener string) {
+	if n := len(m.Groups); n > 0 && m.Groups[n-1].Listener == listener {
+		m.Groups[n-1].Length++
+		return
+	}
+	m.Groups = append(m.Groups, Group{listener, 1})
+}
+
+// listener is the name of a listener, which is no part of the message.
+func (m *Received) listener(r *reader, name []byte) string {
+	k := &m.known
+	switch {
+	case string(name) == k.listener:
+	case m.Whole && r.checks(name):
+		k.listener = string(name)
+	case k.brief:
+		k.listener = k.new(r, name)
+	default:
+		return k.new(r, name)
+	}
+	return k.listener
+}
+
+// message reads the message of a delivery. For who passes messages on, it is found where
+// it is: those of a listener are read together (passed.go).
+func (m *Received) message(data []byte, d *Delivered) error {
+	d.Size = len(data)
+	if m.Whole {
+		d.Encoded = data
+		return nil
+	}
+	d.head = m.arena.message(len(data))
+	return readMessage(data, d.head, &m.known)
 }

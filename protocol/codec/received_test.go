@@ -15,8 +15,12 @@ import (
 // asResponse makes what was read the message that it is of.
 func asResponse(m *Received) *pb.AttachResponse {
 	resp := &pb.AttachResponse{Welcome: m.Welcome, Outcomes: m.Outcomes}
-	for _, d := range m.Deliveries {
-		resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: d.Listener, Message: d.Message()})
+	all := m.Deliveries
+	for _, run := range m.Groups {
+		for _, d := range all[:run.Length] {
+			resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: run.Listener, Message: d.Message()})
+		}
+		all = all[run.Length:]
 	}
 	for _, s := range m.Settled {
 		resp.Settled = append(resp.Settled, &pb.Range{First: s.First, Last: s.Last})
@@ -136,31 +140,47 @@ func TestReceivingAllocatesLittle(t *testing.T) {
 	}
 }
 
-// What is read is what package proto reads, and it is refused when that refuses it.
+// What is read is what package proto reads, whatever was read before, and it is refused
+// when that refuses it.
 func FuzzReceived(f *testing.F) {
-	for _, m := range []proto.Message{filled(&pb.AttachResponse{}), &pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "a"}, {Listener: "a"}}}} {
+	var all [][]byte
+	for _, m := range []*pb.AttachResponse{
+		filled(&pb.AttachResponse{}).(*pb.AttachResponse), //nolint:forcetypeassert // it is what it was
+		{Deliveries: []*pb.Delivery{{Listener: "a"}, {Listener: "a"}, {Listener: "b", Message: usualMessage()}}},
+		{Deliveries: []*pb.Delivery{{Listener: "b", Message: usualMessage()}, {Listener: "b", Message: &pb.Message{From: "from"}}}},
+	} {
 		b, err := proto.Marshal(m)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(b)
+		all = append(all, b)
 	}
-	f.Add([]byte{0x1a, 0x06, 0x12, 0x00, 0x12, 0x02, 0x0a, 0x00}) // a delivery with two messages
-	f.Add([]byte{0x9a, 0x00, 0x00})                               // a tag with a byte too many
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var want pb.AttachResponse
-		var got Received
-		wrong := proto.Unmarshal(b, &want)
-		for range 2 { // the second time, all texts are known
-			err := GRPC{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, &got)
-			if (err == nil) != (wrong == nil) {
-				t.Fatalf("%v, want %v", err, wrong)
-			}
-			if err == nil && !proto.Equal(asResponse(&got), withoutUnknown(&want)) {
-				t.Fatalf("read %v\nwant %v", asResponse(&got), withoutUnknown(&want))
+	all = append(all,
+		[]byte{0x1a, 0x06, 0x12, 0x00, 0x12, 0x02, 0x0a, 0x00}, // a delivery with two messages
+		[]byte{0x9a, 0x00, 0x00})                               // a tag with a byte too many
+	for i, b := range all {
+		f.Add(b, all[(i+1)%len(all)])
+	}
+	f.Fuzz(func(t *testing.T, one, other []byte) {
+		for _, whole := range []bool{false, true} {
+			got := Received{Whole: whole}
+			for _, b := range [][]byte{one, one, other, one} {
+				readAsProto(t, &got, b)
 			}
 		}
 	})
+}
+
+func readAsProto(t *testing.T, got *Received, b []byte) {
+	t.Helper()
+	var want pb.AttachResponse
+	wrong, err := proto.Unmarshal(b, &want), GRPC{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, got)
+	if (err == nil) != (wrong == nil) {
+		t.Fatalf("%v, want %v", err, wrong)
+	}
+	if err == nil && !proto.Equal(asResponse(got), withoutUnknown(&want)) {
+		t.Fatalf("read %v\nwant %v", asResponse(got), withoutUnknown(&want))
+	}
 }
 
 // withoutUnknown is knownOf, without fields that a later version may have beside those.
@@ -206,12 +226,12 @@ func TestReceivedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := Received{Whole: true}
-	if err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}); err != nil || len(got.Deliveries) != 2 {
+	if err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}); err != nil || len(got.Deliveries) != 2 || len(got.Groups) != 1 || got.Groups[0] != (Group{"l", 2}) {
 		t.Fatalf("%d deliveries, %v", len(got.Deliveries), err)
 	}
 	clear(frame)
 	for _, d := range got.Deliveries {
-		if d.Listener != "l" || !proto.Equal(d.Message(), m) || string(d.Encoded) != string(encoded) || d.Size != len(encoded) {
+		if !proto.Equal(d.Message(), m) || string(d.Encoded) != string(encoded) || d.Size != len(encoded) {
 			t.Errorf("got %v", d)
 		}
 	}

@@ -32,19 +32,40 @@ func New(limit int) *Marks {
 // Seen marks a message from a sender as taken for the listener that has an address,
 // and tells whether it was before. A message without a key is always new.
 func (m *Marks) Seen(from, address string, origin []byte, number uint64) bool {
-	if number == 0 || len(origin) == 0 || len(origin) > MaxOrigin {
+	if number == 0 {
 		return false
 	}
-	slot := m.marks[0].next
-	if !isKey(m.marks[slot].key, from, address, origin) { // mostly it is the one used last
-		known := false
-		if slot, known = m.find(from, address, origin); !known {
-			m.add(number)
-			return false
-		}
-		m.use(slot)
+	return m.SeenIn(m.Conversation(from, address, origin), number)
+}
+
+// Conversation is where messages of an origin, with the same `from` and listener address,
+// are marked, for SeenIn until it is called for another one. Without a key it is nowhere.
+type Conversation int32
+
+const nowhere Conversation = 0
+
+// Conversation gives the one that a message belongs to.
+func (m *Marks) Conversation(from, address string, origin []byte) Conversation {
+	if len(origin) == 0 || len(origin) > MaxOrigin {
+		return nowhere
 	}
-	kept := &m.marks[slot]
+	if last := m.marks[0].next; isKey(m.marks[last].key, from, address, origin) { // as it mostly is
+		return Conversation(last)
+	}
+	slot, known := m.find(from, address, origin)
+	if !known {
+		return Conversation(m.add())
+	}
+	m.use(slot)
+	return Conversation(slot)
+}
+
+// SeenIn is Seen of a message whose conversation is known.
+func (m *Marks) SeenIn(in Conversation, number uint64) bool {
+	if in == nowhere || number == 0 {
+		return false
+	}
+	kept := &m.marks[in]
 	if number <= kept.number {
 		return true
 	}
@@ -88,8 +109,7 @@ func isKey(key, from, address string, origin []byte) bool {
 func (m *Marks) Len() int { return len(m.slots) }
 
 // add keeps the pair of m.key, in the place of the oldest one if need be.
-func (m *Marks) add(number uint64) {
-	var slot int32
+func (m *Marks) add() (slot int32) {
 	if len(m.slots) < m.limit {
 		slot = int32(len(m.marks)) //nolint:gosec // one more than the pairs, of which there are not 2^31
 		m.marks = append(m.marks, mark{})
@@ -100,8 +120,9 @@ func (m *Marks) add(number uint64) {
 	}
 	key := string(m.key)
 	m.slots[key] = slot
-	m.marks[slot] = mark{key: key, number: number}
+	m.marks[slot] = mark{key: key}
 	m.link(slot)
+	return slot
 }
 
 // use makes a pair the newest.

@@ -33,6 +33,31 @@ func TestWhatComesAgainIsSeen(t *testing.T) {
 	}
 }
 
+// A conversation that is known takes numbers until another one is asked for.
+func TestConversation(t *testing.T) {
+	m := New(1)
+	for _, name := range []string{"a", "b", "a"} { // each forgets the one before
+		in := m.Conversation("from", name, []byte("x"))
+		for _, step := range []struct {
+			number uint64
+			seen   bool
+		}{{2, false}, {2, true}, {0, false}, {1, true}, {3, false}} {
+			if got := m.SeenIn(in, step.number); got != step.seen {
+				t.Errorf("%s %d: seen is %t", name, step.number, got)
+			}
+		}
+		if !m.Seen("from", name, []byte("x"), 3) {
+			t.Errorf("%s: what was taken is not known", name)
+		}
+	}
+	in := m.Conversation("from", "a", nil)
+	for range 2 {
+		if m.SeenIn(in, 1) {
+			t.Error("without a key something was seen")
+		}
+	}
+}
+
 func TestWithoutAKeyAllIsNew(t *testing.T) {
 	m := New(8)
 	for _, key := range []struct {

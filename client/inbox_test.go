@@ -1,0 +1,36 @@
+package client
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/peerbus/peerbus/protocol/codec"
+)
+
+// What comes by one name and on one stream is one run, and runs are in order.
+func TestInbox(t *testing.T) {
+	of := func(sizes ...int) (all []codec.Delivered) {
+		for _, n := range sizes {
+			all = append(all, codec.Delivered{Size: n})
+		}
+		return all
+	}
+	var b inbox
+	for range 2 { // the second time in the same memory
+		b.add(run{"a", 1, 2}, of(1, 2))
+		b.add(run{"a", 1, 1}, of(3))
+		b.add(run{"b", 1, 1}, of(4))
+		b.add(run{"b", 2, 1}, of(5))
+		b.add(run{"a", 2, 1}, of(6))
+		if want := []run{{"a", 1, 3}, {"b", 1, 1}, {"b", 2, 1}, {"a", 2, 1}}; !reflect.DeepEqual(b.runs, want) {
+			t.Errorf("runs are %v, want %v", b.runs, want)
+		}
+		if want := of(1, 2, 3, 4, 5, 6); !reflect.DeepEqual(b.all, want) {
+			t.Errorf("messages are %v, want %v", b.all, want)
+		}
+		b.clear()
+		if len(b.all)+len(b.runs) > 0 {
+			t.Errorf("cleared, there are %v", b)
+		}
+	}
+}
