@@ -15,7 +15,7 @@ import (
 func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...ListenOption) (*Listener, error) {
 	var handle func(context.Context, string, *codec.Delivered)
 	if h != nil {
-		handle = func(ctx context.Context, _ string, d *codec.Delivered) { h(ctx, d.Message) }
+		handle = func(ctx context.Context, _ string, d *codec.Delivered) { h(ctx, d.Message()) }
 	}
 	return b.listen(ctx, address, handle, opts)
 }
@@ -24,14 +24,14 @@ func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...Lis
 // bytes, where they are known.
 func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.Context, codec.Carried), opts ...ListenOption) (*Listener, error) {
 	return b.listen(ctx, address, func(ctx context.Context, _ string, d *codec.Delivered) {
-		h(ctx, codec.Carried{Message: d.Message, Encoded: d.Encoded})
+		h(ctx, d.Carried)
 	}, opts)
 }
 
 // ListenAll calls h for each message that is led to this attachment under a
 // name that none of its listeners has.
 func (b *Bus) ListenAll(ctx context.Context, h NamedHandler, opts ...ListenOption) (*Listener, error) {
-	return b.listen(ctx, "*", func(ctx context.Context, name string, d *codec.Delivered) { h(ctx, name, d.Message) }, opts)
+	return b.listen(ctx, "*", func(ctx context.Context, name string, d *codec.Delivered) { h(ctx, name, d.Message()) }, opts)
 }
 
 func (b *Bus) listen(ctx context.Context, address string, h func(context.Context, string, *codec.Delivered), opts []ListenOption) (*Listener, error) {

@@ -173,7 +173,7 @@ func (l *Listener) work(ctx context.Context, batch *inbox) bool {
 				return false
 			}
 			d := &all[i]
-			if d.Message != nil {
+			if d.Head() != nil {
 				l.handle(ctx, r.name, d)
 			}
 			if l.abandoned {

@@ -36,10 +36,11 @@ func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error
 // Carry is Send of a message that came from outside via a stub, which has found it valid
 // and says so of it. Its bytes go on as they are, where they are known.
 func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...PostOption) error {
-	p := posting{answers: message.IsResponse(m.Message)}
-	if m.Encoded == nil || m.Message.Via != "" {
-		m.Message.Via = via
-		p.content = codec.NewContent(m.Message, ingressOf(opts))
+	p := posting{answers: message.IsResponse(m.Head())}
+	if m.Encoded == nil || m.Head().Via != "" {
+		one := m.Message()
+		one.Via = via
+		p.content = codec.NewContent(one, ingressOf(opts))
 	} else {
 		p.content = codec.NewCarried(m, via, ingressOf(opts))
 	}

@@ -188,7 +188,7 @@ func (b *Bus) mark(listener string, all []codec.Delivered) {
 	var before *pb.Message
 	var in once.Conversation
 	for i := range all {
-		m := all[i].Message
+		m := all[i].Head()
 		if m.GetNumber() == 0 {
 			continue
 		}
@@ -197,7 +197,7 @@ func (b *Bus) mark(listener string, all []codec.Delivered) {
 			before = m
 		}
 		if b.marks.SeenIn(in, m.Number) {
-			all[i].Message = nil
+			all[i].Carried = codec.Carried{}
 			b.cfg.Log.Debug("came again", "type", m.Type, "from", m.From, "to", m.To, "listener", listener)
 		}
 	}

@@ -246,13 +246,13 @@ func TestMessagesGoOnAsTheyCame(t *testing.T) {
 	for _, frame := range [][]byte{b, odd} {
 		got := session(t, frame)
 		for i, m := range want.Messages {
-			if !proto.Equal(got[i].Message, m) || got[i].Size() != proto.Size(m) {
-				t.Errorf("message %d is %v, of %d bytes", i, got[i].Message, got[i].Size())
+			if !proto.Equal(got[i].Message(), m) || got[i].Size() != proto.Size(m) {
+				t.Errorf("message %d is %v, of %d bytes", i, got[i].Message(), got[i].Size())
 			}
 		}
 	}
 	got := session(t, b)
-	got[1] = Carried{Message: &pb.Message{Id: "2"}} // it was changed
+	got[1] = Bare(&pb.Message{Id: "2"}) // it was changed
 	out, err := GRPC{}.Marshal(got)
 	if err != nil {
 		t.Fatal(err)

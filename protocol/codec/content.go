@@ -31,7 +31,7 @@ func (c *Content) ID(id []byte) { c.id = id }
 // NewCarried is NewContent of a message whose bytes are known, and which has no via: it
 // gets one. It is measured.
 func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
-	c := Content{message: m.Message, ingress: ingress, encoded: m.Encoded, via: via}
+	c := Content{message: m.head, ingress: ingress, encoded: m.Encoded, via: via}
 	c.measured(len(m.Encoded) + sizeText(via))
 	return c
 }

@@ -82,7 +82,7 @@ func TestCarriedContentGetsAVia(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewCarried(Carried{m, encoded}, "via", &pb.Ingress{RemoteRuntimeUrl: "r"})
+	c := NewCarried(Whole(m, encoded), "via", &pb.Ingress{RemoteRuntimeUrl: "r"})
 	if !c.MeasureKnown(&Usual{}) {
 		t.Error("a message that is carried is checked again")
 	}

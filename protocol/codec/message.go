@@ -29,8 +29,10 @@ func Size(m *pb.Message) int {
 }
 
 // Append is proto.MarshalOptions.MarshalAppend of a message: it appends its bytes to b.
-func Append(b []byte, m *pb.Message) ([]byte, error) {
-	size := Size(m)
+func Append(b []byte, m *pb.Message) ([]byte, error) { return AppendSized(b, m, Size(m)) }
+
+// AppendSized is Append of a message whose Size is known.
+func AppendSized(b []byte, m *pb.Message, size int) ([]byte, error) {
 	b = slices.Grow(b, size)
 	out := b[:len(b)+size]
 	if err := encode(alone{m}, out[len(b):]); err != nil {

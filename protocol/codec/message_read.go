@@ -26,7 +26,7 @@ func readMessage(data []byte, m *pb.Message, before *known) error {
 }
 
 // readMessageWith is readMessage of one whose flow is made with those of others.
-func readMessageWith(data []byte, m *pb.Message, before *known, flows *flowsOf) error {
+func readMessageWith(data []byte, m *pb.Message, before *known, flows *several[pb.Flow]) error {
 	if before == nil {
 		before = &known{}
 	}

@@ -9,10 +9,36 @@ import (
 )
 
 // Carried is a message with the bytes that it came in, which go on as they are when
-// nothing of it is changed.
+// nothing of it is changed. One that is alike to another one before it (alike.go) is not
+// decoded until somebody wants it.
 type Carried struct {
-	Message *pb.Message
 	Encoded []byte // nil: it is to be encoded
+
+	head  *pb.Message
+	alike bool // head is the other one
+}
+
+// Bare is a message that is to be encoded, or none (nil).
+func Bare(m *pb.Message) Carried { return Carried{head: m} }
+
+// Whole is a message with its bytes.
+func Whole(m *pb.Message, encoded []byte) Carried { return Carried{head: m, Encoded: encoded} }
+
+// Head is the message, or another one with the same in all fields but id, body, number
+// and the place in its flow; nil when there is none.
+func (c Carried) Head() *pb.Message { return c.head }
+
+// Alike tells whether Head is another message.
+func (c Carried) Alike() bool { return c.alike }
+
+// Message is the message, which is decoded now if it is alike to another one.
+func (c Carried) Message() *pb.Message {
+	if !c.alike {
+		return c.head
+	}
+	m := &pb.Message{}
+	_ = readMessage(c.Encoded, m, nil) // it has been looked at
+	return m
 }
 
 // Size is that of the message in bytes, encoded.
@@ -20,7 +46,7 @@ func (c Carried) Size() int {
 	if c.Encoded != nil {
 		return len(c.Encoded)
 	}
-	return Size(c.Message)
+	return Size(c.head)
 }
 
 // SizeInFrame is what it takes of a frame, in bytes.
@@ -46,7 +72,7 @@ func (m Messages) write(w *writer) error {
 		end := w.end()
 		if m[i].Encoded != nil {
 			w.raw(m[i].Encoded)
-		} else if err := w.message(m[i].Message); err != nil {
+		} else if err := w.message(m[i].head); err != nil {
 			return err
 		}
 		w.close(1, end)
@@ -58,7 +84,7 @@ func (m Messages) write(w *writer) error {
 func carry(messages []*pb.Message) Messages {
 	m := make(Messages, len(messages))
 	for i, one := range messages {
-		m[i].Message = one
+		m[i].head = one
 	}
 	return m
 }
@@ -133,10 +159,10 @@ func (m Messages) read(f frame) error {
 
 // run gives how many of the first ones share a copy, and of how many bytes.
 func (m Messages) run() (n, size int) {
-	to := receiver(m[0].Encoded)
+	to, head := receiver(m[0].Encoded), headOf(m[0].Encoded)
 	for n, size = 1, len(m[0].Encoded); n < len(m); n++ {
 		next := m[n].Encoded
-		if n == mostTogether || size+len(next) > together || string(receiver(next)) != string(to) {
+		if n == mostTogether || size+len(next) > together || !hasHead(next, head) && string(receiver(next)) != string(to) {
 			break
 		}
 		size += len(next)
@@ -153,20 +179,23 @@ func (m Messages) readRun(f frame, size int) error {
 		before = f.place(m[0].Encoded)
 		b = slices.Clone(b[before : f.place(last)+len(last)]) // one behind the other
 	}
-	made := make([]pb.Message, len(m))
-	flows := flowsOf{left: len(m)}
-	var last known
+	var made makes
+	var like pattern
 	for i := range m {
 		begin := f.place(m[i].Encoded) - before
-		end := begin + len(m[i].Encoded)
-		m[i] = Carried{&made[i], b[begin:end:end]}
-		if err := readMessageWith(m[i].Encoded, &made[i], &last, &flows); err != nil {
+		encoded := b[begin : begin+len(m[i].Encoded) : begin+len(m[i].Encoded)]
+		if like.fits(encoded) {
+			m[i] = Carried{encoded, like.of, true}
+			continue
+		}
+		one, err := made.message(encoded)
+		if err != nil {
 			return err
 		}
-		flows.left--
-		if !takesVia(m[i].Encoded) {
+		if m[i] = (Carried{encoded, one, false}); !takesVia(encoded) {
 			m[i].Encoded = nil
 		}
+		like = patternOf(one, encoded)
 	}
 	return nil
 }
@@ -184,6 +213,18 @@ func takesVia(encoded []byte) bool {
 	return r.err == nil && !r.odd
 }
 
+// makes makes messages that share their bytes.
+type makes struct {
+	messages several[pb.Message]
+	flows    several[pb.Flow]
+	last     known
+}
+
+func (a *makes) message(encoded []byte) (*pb.Message, error) {
+	m := a.messages.next()
+	return m, readMessageWith(encoded, m, &a.last, &a.flows)
+}
+
 // place is where a part of the frame begins in it. Its capacity goes on to the end.
 func (f frame) place(part []byte) int { return cap(f.data) - cap(part) }
 
@@ -197,21 +238,23 @@ func receiver(encoded []byte) []byte {
 	return nil
 }
 
-// flowsOf makes the flows of messages together; nil makes each by itself.
-type flowsOf struct {
-	left int // messages that may have one
-	made []pb.Flow
+// several makes what is in the messages of a frame: one, and more of them at a time as they
+// are wanted. nil makes each by itself.
+type several[M any] struct {
+	made []M
+	size int
 }
 
-func (f *flowsOf) next() *pb.Flow {
-	if f == nil {
-		return &pb.Flow{}
+func (s *several[M]) next() *M {
+	if s == nil {
+		return new(M)
 	}
-	if len(f.made) == 0 {
-		f.made = make([]pb.Flow, f.left)
+	if len(s.made) == 0 {
+		s.size = min(max(2*s.size, 1), 64)
+		s.made = make([]M, s.size)
 	}
-	one := &f.made[0]
-	f.made = f.made[1:]
+	one := &s.made[0]
+	s.made = s.made[1:]
 	return one
 }
 
@@ -219,7 +262,7 @@ func (f *flowsOf) next() *pb.Flow {
 func (m Messages) list() []*pb.Message {
 	list := make([]*pb.Message, len(m))
 	for i, one := range m {
-		list[i] = one.Message
+		list[i] = one.Message()
 	}
 	return list
 }

@@ -46,7 +46,7 @@ func TestFewMessagesShareTheirMemory(t *testing.T) {
 	if err := (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(slices.Repeat(one, 1000))}, &all); err != nil || len(all) != 1000 {
 		t.Fatalf("%d messages, %v", len(all), err)
 	}
-	kept, behind, far := all[0].Message, weak.Make(all[1].Message), weak.Make(all[mostTogether].Message)
+	kept, behind, far := all[0].Head(), weak.Make(&all[1].Encoded[0]), weak.Make(&all[mostTogether].Encoded[0])
 	clear(all)
 	if runtime.GC(); behind.Value() == nil || far.Value() != nil {
 		t.Errorf("the next is there %t, a far one %t", behind.Value() != nil, far.Value() != nil)
@@ -65,7 +65,7 @@ func FuzzCarried(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		frame := append(protowire.AppendVarint([]byte{0x0a}, uint64(len(message))), message...)
 		var all Messages
-		if (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}, &all) != nil || all[0].Encoded == nil || all[0].Message.Via != "" {
+		if (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}, &all) != nil || all[0].Encoded == nil || all[0].Message().Via != "" {
 			return
 		}
 		c := NewCarried(all[0], "via", nil)
@@ -77,7 +77,7 @@ func FuzzCarried(f *testing.F) {
 		if err := proto.Unmarshal(b, &got); err != nil {
 			t.Fatal(err)
 		}
-		want := proto.CloneOf(all[0].Message)
+		want := proto.CloneOf(all[0].Message())
 		want.Via = "via"
 		if !proto.Equal(got.Message, want) {
 			t.Errorf("%v, want %v", got.Message, want)

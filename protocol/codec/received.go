@@ -15,19 +15,20 @@ type Received struct {
 	Deliveries []Delivered
 	Groups     []Group // of Deliveries
 	Settled    []Range
-	// Whole is for who passes messages on: each has a copy of its bytes, and shares it.
+	// Whole is for who passes messages on: each comes with its bytes. Some that follow each
+	// other share a copy.
 	Whole bool
 
 	known known
 	arena arena
+	run   Messages // of Whole, while they are read
 }
 
 // Delivered is the message of a delivery, with the size in bytes that it had, and its
 // bytes, if they are kept.
 type Delivered struct {
-	Message *pb.Message
-	Size    int
-	Encoded []byte
+	Carried
+	Size int
 }
 
 // Group is how many deliveries, one behind the other, are for one listener.
@@ -59,13 +60,16 @@ func (m *Received) read(f frame) error {
 			m.Outcomes = outcomes.list(m.Outcomes, o)
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
-			m.known.copies = !m.Whole && (f.lent || len(r.long) < len(f.data)/2)
+			m.known.copies = f.lent || len(r.long) < len(f.data)/2
 			r.err = m.readDelivery(r.long)
 		case tag(4, bytes):
 			r.err = m.readSettled(r.long)
 		default:
 			r.skip()
 		}
+	}
+	if r.err == nil && m.Whole && !r.odd {
+		r.err = m.readPassed(f)
 	}
 	return m.end(f, &r)
 }
@@ -85,7 +89,7 @@ func (m *Received) end(f frame, r *reader) error {
 	}
 	m.Outcomes, m.Deliveries, m.Groups, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Groups[:0], m.Settled[:0]
 	for _, d := range whole.Deliveries {
-		*m.next() = Delivered{Message: d.GetMessage(), Size: Size(d.GetMessage())}
+		*m.next() = Delivered{Carried: Bare(d.GetMessage()), Size: Size(d.GetMessage())}
 		m.count(d.GetListener())
 	}
 	for _, s := range whole.Settled {
@@ -120,7 +124,7 @@ func (m *Received) readDelivery(data []byte) error {
 		switch {
 		case r.tag == tag(1, bytes):
 			listener = m.listener(&r, r.long)
-		case r.tag == tag(2, bytes) && d.Message == nil:
+		case r.tag == tag(2, bytes) && d.Size == 0 && d.head == nil && d.Encoded == nil:
 			r.err = m.message(r.long, d)
 		case r.tag == tag(2, bytes):
 			r.odd = true
@@ -132,7 +136,7 @@ func (m *Received) readDelivery(data []byte) error {
 		var whole pb.Delivery
 		r.err = r.end(data, &whole)
 		if r.odd {
-			listener, *d = whole.Listener, Delivered{Message: whole.Message, Size: Size(whole.Message)}
+			listener, *d = whole.Listener, Delivered{Carried: Bare(whole.Message), Size: Size(whole.Message)}
 		}
 	}
 	m.count(listener)
@@ -174,12 +178,14 @@ func (m *Received) listener(r *reader, name []byte) string {
 	return k.listener
 }
 
-// message reads the message of a delivery.
+// message reads the message of a delivery. For who passes messages on, it is found where
+// it is: those of a listener are read together (passed.go).
 func (m *Received) message(data []byte, d *Delivered) error {
-	d.Message, d.Size = m.arena.message(len(data)), len(data)
+	d.Size = len(data)
 	if m.Whole {
-		data = m.arena.clone(data, 0)
 		d.Encoded = data
+		return nil
 	}
-	return readMessage(data, d.Message, &m.known)
+	d.head = m.arena.message(len(data))
+	return readMessage(data, d.head, &m.known)
 }

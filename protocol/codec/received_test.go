@@ -18,7 +18,7 @@ func asResponse(m *Received) *pb.AttachResponse {
 	all := m.Deliveries
 	for _, run := range m.Groups {
 		for _, d := range all[:run.Length] {
-			resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: run.Listener, Message: d.Message})
+			resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: run.Listener, Message: d.Message()})
 		}
 		all = all[run.Length:]
 	}
@@ -95,7 +95,7 @@ func TestReceivedTextsAreShared(t *testing.T) {
 		var seen []*byte
 		for range 2 {
 			receive(t, &m, &pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "a", Message: &pb.Message{From: fmt.Sprint("from ", tc.body), Body: make([]byte, tc.body)}}}})
-			seen = append(seen, unsafe.StringData(m.Deliveries[0].Message.From))
+			seen = append(seen, unsafe.StringData(m.Deliveries[0].Message().From))
 		}
 		if shared := seen[0] == seen[1]; shared != tc.shared {
 			t.Errorf("with %d bytes, shared is %t", tc.body, shared)
@@ -114,7 +114,7 @@ func TestReceivedChecksTexts(t *testing.T) {
 	}
 	bad := []byte(strings.Replace(string(b), "from", "fr\xff\xff", 1))
 	if err := (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(bad)}, &m); err == nil {
-		t.Errorf("read %q", m.Deliveries[0].Message.From)
+		t.Errorf("read %q", m.Deliveries[0].Message().From)
 	}
 }
 
@@ -231,7 +231,7 @@ func TestReceivedWhole(t *testing.T) {
 	}
 	clear(frame)
 	for _, d := range got.Deliveries {
-		if !proto.Equal(d.Message, m) || string(d.Encoded) != string(encoded) || d.Size != len(encoded) {
+		if !proto.Equal(d.Message(), m) || string(d.Encoded) != string(encoded) || d.Size != len(encoded) {
 			t.Errorf("got %v", d)
 		}
 	}

@@ -158,7 +158,11 @@ func readPost(f messageReader, data []byte, p *pb.Post, ingress **pb.Ingress) (o
 	return r.odd, r.end(data, p)
 }
 
+// readIngress reads where a post came in. One that is as the last is the last.
 func readIngress(r *reader, have *pb.Ingress, last **pb.Ingress) *pb.Ingress {
+	if have == nil && isIngress(r.long, *last) {
+		return *last
+	}
 	in := sub(r, have, func(data []byte, in *pb.Ingress) error {
 		inner := reader{b: data}
 		for inner.next() {
@@ -172,6 +176,18 @@ func readIngress(r *reader, have *pb.Ingress, last **pb.Ingress) *pb.Ingress {
 	})
 	*last = in
 	return in
+}
+
+// isIngress tells whether bytes are what an ingress is encoded as; nil is none.
+func isIngress(data []byte, in *pb.Ingress) bool {
+	if in == nil || len(unknownInIngress.of(in)) > 0 || len(data) != sizeText(in.RemoteRuntimeUrl) {
+		return false
+	}
+	if len(data) == 0 {
+		return true
+	}
+	size, n := uvarint(data[1:])
+	return data[0] == tag(1, bytes) && size == uint64(len(in.RemoteRuntimeUrl)) && string(data[1+n:]) == in.RemoteRuntimeUrl
 }
 
 func sizeCredit(c *pb.Credit) int {

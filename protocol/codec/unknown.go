@@ -19,6 +19,7 @@ var (
 	unknownInMessage  = unknownIn[pb.Message]()
 	unknownInResource = unknownIn[pb.Resource]()
 	unknownInFlow     = unknownIn[pb.Flow]()
+	unknownInIngress  = unknownIn[pb.Ingress]()
 	unknownInRequest  = unknownIn[pb.AttachRequest]()
 	unknownInResponse = unknownIn[pb.AttachResponse]()
 )
@@ -38,3 +39,9 @@ func unknownIn[M any]() unknown[M] {
 func (u unknown[M]) of(m *M) []byte {
 	return *(*protoimpl.UnknownFields)(unsafe.Add(unsafe.Pointer(m), u))
 }
+
+// HasUnknown tells whether a message has fields that its type does not have. m is not nil.
+func HasUnknown(m *pb.Message) bool { return len(unknownInMessage.of(m)) > 0 }
+
+// FlowHasUnknown is HasUnknown of a flow.
+func FlowHasUnknown(f *pb.Flow) bool { return len(unknownInFlow.of(f)) > 0 }

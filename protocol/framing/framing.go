@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -27,6 +28,8 @@ type Encoder interface {
 	// Add takes a message, which must not change afterwards. 413 when this
 	// framing cannot carry it.
 	Add(m *pb.Message) error
+	// Carry is Add of a message whose bytes may be known.
+	Carry(c codec.Carried) error
 	// Next gives the next packet, whose data is valid until the next call, and
 	// false when there is none.
 	Next() (Packet, bool)

@@ -1,6 +1,8 @@
 package framing
 
 import (
+	"strings"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
@@ -45,12 +47,13 @@ func (d *peerBusDecoder) Decode(p Packet) (Received, error) {
 // sequels completes them. They may be far longer than their packet, up to a bound.
 func (d *peerBusDecoder) sequels(all []*pb.Sequel, r *Received) error {
 	whole := 0
+	var ids strings.Builder
 	for _, s := range all {
 		var before *pb.Message
 		if n := len(r.Messages); n > 0 {
 			before = r.Messages[n-1]
 		}
-		m, err := complete(s, before)
+		m, err := complete(s, before, &ids)
 		if err != nil {
 			return err
 		}

@@ -27,20 +27,22 @@ const fragmentOverhead = 48
 // from the same sender to the same receiver, and no others.
 type lane struct{ from, to string }
 
+func laneOf(m codec.Carried) lane { return lane{m.Head().From, m.Head().To} }
+
 type shortMessage struct {
-	message *pb.Message
-	size    int
+	codec.Carried
+	size int
 }
 
 // outbound is a long message on its way out.
 type outbound struct {
-	message *pb.Message
+	message codec.Carried
 	size    int
 	number  uint64 // set with data, once its turn has come
 	data    []byte
 	offset  int
-	behind  []*pb.Message // of the same lane
-	after   uint64        // short messages that were there before it
+	behind  []codec.Carried // of the same lane
+	after   uint64          // short messages that were there before it
 }
 
 type peerBusEncoder struct {
@@ -70,18 +72,20 @@ func newPeerBusEncoder(l Limits, withSequels bool) *peerBusEncoder {
 
 func (e *peerBusEncoder) Pending() int { return e.pending }
 
-func (e *peerBusEncoder) Add(m *pb.Message) error {
-	size := codec.Size(m)
+func (e *peerBusEncoder) Add(m *pb.Message) error { return e.Carry(codec.Bare(m)) }
+
+func (e *peerBusEncoder) Carry(c codec.Carried) error {
+	size := c.Size()
 	if size > e.limits.Message {
 		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, e.limits.Message)
 	}
 	e.pending += size
-	e.queue(m, size)
+	e.queue(c, size)
 	return nil
 }
 
-func (e *peerBusEncoder) queue(m *pb.Message, size int) {
-	key := lane{m.From, m.To}
+func (e *peerBusEncoder) queue(m codec.Carried, size int) {
+	key := laneOf(m)
 	if first := e.lanes[key]; first != nil {
 		first.behind = append(first.behind, m)
 		return
@@ -156,17 +160,25 @@ func (e *peerBusEncoder) frame() Packet {
 // entry appends a message that is the n-th of its packet.
 func (e *peerBusEncoder) entry(b []byte, s shortMessage, n int) []byte {
 	if e.sequels != nil && n > 0 {
-		return e.sequels.append(b, s.message, e.short[n-1].message)
+		return e.sequels.append(b, s, e.short[n-1])
 	}
 	b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(s.size)) //nolint:gosec // sizes are positive
-	return appendMessage(b, s.message)
+	return appendCarried(b, s.Carried, s.size)
 }
 
-// appendMessage cannot fail: what cannot be encoded (a string that is no UTF-8)
-// has been refused by message.Validate.
-func appendMessage(b []byte, m *pb.Message) []byte {
-	out, err := codec.Append(b, m)
+// appendCarried appends a message of so many bytes.
+func appendCarried(b []byte, c codec.Carried, size int) []byte {
+	if c.Encoded != nil {
+		return append(b, c.Encoded...)
+	}
+	return appendMessage(b, c.Message(), size)
+}
+
+// appendMessage appends a message of so many bytes. It cannot fail: what cannot be encoded
+// (a string that is no UTF-8) has been refused by message.Validate.
+func appendMessage(b []byte, m *pb.Message, size int) []byte {
+	out, err := codec.AppendSized(b, m, size)
 	if err != nil {
 		return b
 	}
@@ -177,7 +189,10 @@ func appendMessage(b []byte, m *pb.Message) []byte {
 func (e *peerBusEncoder) piece(o *outbound) Packet {
 	if o.data == nil {
 		e.last++
-		o.number, o.data = e.last, appendMessage(make([]byte, 0, o.size), o.message)
+		o.number, o.data = e.last, o.message.Encoded
+		if o.data == nil {
+			o.data = appendMessage(make([]byte, 0, o.size), o.message.Message(), o.size)
+		}
 	}
 	end := min(o.offset+e.pieceSize(), len(o.data))
 	b := appendFragment(e.buf[:0], o, o.data[o.offset:end])
@@ -211,10 +226,10 @@ func appendFragment(b []byte, o *outbound, data []byte) []byte {
 func (e *peerBusEncoder) finish(i int) {
 	o := e.long[i]
 	e.long = slices.Delete(e.long, i, i+1)
-	delete(e.lanes, lane{o.message.From, o.message.To})
+	delete(e.lanes, laneOf(o.message))
 	e.pending -= o.size
 	for _, m := range o.behind {
-		e.queue(m, codec.Size(m))
+		e.queue(m, m.Size())
 	}
 }
 
@@ -236,10 +251,12 @@ func (e *peerBusEncoder) Tell(c Cancel) {
 func (e *peerBusEncoder) Drain() []*pb.Message {
 	var out []*pb.Message
 	for _, s := range e.short {
-		out = append(out, s.message)
+		out = append(out, s.Message())
 	}
 	for _, o := range e.long {
-		out = append(append(out, o.message), o.behind...)
+		for _, c := range append([]codec.Carried{o.message}, o.behind...) {
+			out = append(out, c.Message())
+		}
 	}
 	e.short, e.long, e.lanes, e.pending, e.sent = nil, nil, map[lane]*outbound{}, 0, e.added
 	return out

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -33,6 +34,8 @@ type rethinkEncoder struct {
 func newRethinkEncoder(o Options) *rethinkEncoder { return &rethinkEncoder{o: o} }
 
 func (e *rethinkEncoder) Pending() int { return e.pending }
+
+func (e *rethinkEncoder) Carry(c codec.Carried) error { return e.Add(c.Message()) }
 
 func (e *rethinkEncoder) Add(m *pb.Message) error {
 	plain, content, err := splitContent(m)

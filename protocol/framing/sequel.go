@@ -2,6 +2,7 @@ package framing
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -34,6 +35,12 @@ const (
 	sequelSameID  = 3
 )
 
+// Field numbers of pb.Message that are written here.
+const (
+	messageID   = 1
+	messageFlow = 14
+)
+
 // sequels writes messages as sequels. It keeps what it writes them out of.
 type sequels struct {
 	message pb.Message
@@ -41,9 +48,24 @@ type sequels struct {
 }
 
 // append appends a message as the sequel of another, as a field of a pb.Frame.
-func (s *sequels) append(b []byte, m, before *pb.Message) []byte {
-	rest, same, sameID := s.rest(m, before)
+func (s *sequels) append(b []byte, m, before shortMessage) []byte {
+	if m.Alike() && m.Head() == before.Head() && m.Head().Flow.GetReplica() == "" {
+		return appendAlike(b, m.Carried, idOf(before.Carried))
+	}
+	rest, same, sameID := s.rest(m.Message(), before.Head(), idOf(before.Carried))
 	size := codec.Size(rest)
+	return appendMessage(appendSequel(b, same, sameID, size), rest, size)
+}
+
+func idOf(c codec.Carried) string {
+	if c.Alike() {
+		return c.Own().ID
+	}
+	return c.Head().Id
+}
+
+// appendSequel begins a sequel, of which so many bytes of a message follow.
+func appendSequel(b []byte, same uint32, sameID, size int) []byte {
 	var head [3 * protowireHead]byte
 	h := protowire.AppendTag(head[:0], sequelSame, protowire.VarintType)
 	h = protowire.AppendVarint(h, uint64(same))
@@ -53,21 +75,74 @@ func (s *sequels) append(b []byte, m, before *pb.Message) []byte {
 	h = protowire.AppendVarint(h, uint64(size)) //nolint:gosec // a size
 	b = protowire.AppendTag(b, frameSequels, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(len(h)+size)) //nolint:gosec // a size
-	return appendMessage(append(b, h...), rest)
+	return append(b, h...)
+}
+
+// appendAlike appends the sequel of a message that is alike to the one before it: what it
+// has for itself is as it is encoded already.
+func appendAlike(b []byte, m codec.Carried, beforeID string) []byte {
+	own, head := m.Own(), m.Head()
+	sameID := commonStart(own.ID, beforeID)
+	id := own.ID[sameID:]
+	size := sizeOf(len(id)) + len(own.Fields[0]) + len(own.Fields[1])
+	if head.Flow != nil {
+		size += 1 + protowire.SizeBytes(len(own.Place))
+	}
+	b = appendSequel(b, sameAsHead(head), sameID, size)
+	if id != "" {
+		b = protowire.AppendTag(b, messageID, protowire.BytesType)
+		b = protowire.AppendString(b, id)
+	}
+	b = append(append(b, own.Fields[0]...), own.Fields[1]...)
+	if head.Flow != nil {
+		b = protowire.AppendTag(b, messageFlow, protowire.BytesType)
+		b = protowire.AppendBytes(b, own.Place)
+	}
+	return b
+}
+
+// sizeOf is the size of a text of so many bytes as a field of a message, which is not
+// there when it is empty.
+func sizeOf(text int) int {
+	if text == 0 {
+		return 0
+	}
+	return 1 + protowire.SizeBytes(text)
+}
+
+// sameAsHead is all that a message leaves out of what is in its head.
+func sameAsHead(head *pb.Message) (same uint32) {
+	for _, f := range []struct {
+		is  bool
+		bit uint32
+	}{
+		{head.Type != "", sameType},
+		{head.From != "", sameFrom},
+		{head.To != "", sameTo},
+		{len(head.Origin) > 0, sameOrigin},
+		{head.Flow.GetRuntime() != "", sameFlowRuntime},
+		{head.Flow.GetEpoch() != 0, sameFlowEpoch},
+		{head.Flow.GetId() != 0, sameFlowID},
+	} {
+		if f.is {
+			same |= f.bit
+		}
+	}
+	return same
 }
 
 // protowireHead bounds a tag of one byte and a number.
 const protowireHead = 1 + 10
 
-// rest is a message without what is as in the one before.
-func (s *sequels) rest(m, before *pb.Message) (rest *pb.Message, same uint32, sameID int) {
-	if len(m.ProtoReflect().GetUnknown()) > 0 {
+// rest is a message without what is as in the one before, but for its id, which is given.
+func (s *sequels) rest(m, before *pb.Message, beforeID string) (rest *pb.Message, same uint32, sameID int) {
+	if codec.HasUnknown(m) {
 		return m, 0, 0
 	}
 	r := &s.message
 	r.Via, r.Source, r.P2P, r.P2PHandler, r.P2PRequester = m.Via, m.Source, m.P2P, m.P2PHandler, m.P2PRequester
 	r.Body, r.Resource, r.Number, r.Trace = m.Body, m.Resource, m.Number, m.Trace
-	sameID = commonStart(m.Id, before.Id)
+	sameID = commonStart(m.Id, beforeID)
 	r.Id = m.Id[sameID:]
 	same |= leaveOut(&r.Type, m.Type, before.Type, sameType)
 	same |= leaveOut(&r.From, m.From, before.From, sameFrom)
@@ -75,7 +150,7 @@ func (s *sequels) rest(m, before *pb.Message) (rest *pb.Message, same uint32, sa
 	if r.Origin = m.Origin; len(m.Origin) > 0 && bytes.Equal(m.Origin, before.Origin) {
 		r.Origin, same = nil, same|sameOrigin
 	}
-	if r.Flow = m.Flow; m.Flow != nil && before.Flow != nil && len(m.Flow.ProtoReflect().GetUnknown()) == 0 {
+	if r.Flow = m.Flow; m.Flow != nil && before.Flow != nil && !codec.FlowHasUnknown(m.Flow) {
 		r.Flow = &s.flow
 		same |= s.restOfFlow(m.Flow, before.Flow)
 	}
@@ -113,8 +188,8 @@ func commonStart(a, b string) int {
 	return n
 }
 
-// complete puts into a sequel what it has left out.
-func complete(s *pb.Sequel, before *pb.Message) (*pb.Message, error) {
+// complete puts into a sequel what it has left out. Ids of a packet share memory.
+func complete(s *pb.Sequel, before *pb.Message, ids *strings.Builder) (*pb.Message, error) {
 	m := s.GetMessage()
 	switch {
 	case m == nil || before == nil:
@@ -127,7 +202,7 @@ func complete(s *pb.Sequel, before *pb.Message) (*pb.Message, error) {
 		return nil, fault.New(fault.BadRequest, "sequel leaves out what is in no flow")
 	}
 	if s.GetSameId() > 0 {
-		m.Id = before.Id[:s.GetSameId()] + m.Id
+		m.Id = joined(ids, before.Id[:s.GetSameId()], m.Id)
 	}
 	if !utf8.ValidString(m.Id) {
 		return nil, fault.New(fault.BadRequest, "sequel cuts a character of an id")
@@ -144,6 +219,14 @@ func complete(s *pb.Sequel, before *pb.Message) (*pb.Message, error) {
 		putIn(&m.Flow.Id, before.Flow.Id, s.GetSame()&sameFlowID)
 	}
 	return m, nil
+}
+
+// joined is one text behind the other, in memory that several share.
+func joined(in *strings.Builder, a, b string) string {
+	from := in.Len()
+	in.WriteString(a)
+	in.WriteString(b)
+	return in.String()[from:]
 }
 
 func putIn[V any](field *V, before V, bit uint32) {

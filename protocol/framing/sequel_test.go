@@ -1,6 +1,7 @@
 package framing_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/framing"
 )
 
@@ -188,4 +190,71 @@ func TestSequelsOfNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// carried gives messages as who passes them on has them: those that are alike are not
+// decoded.
+func carried(t *testing.T, in []*pb.Message) (all codec.Messages) {
+	t.Helper()
+	b, err := codec.GRPC{}.Marshal(&pb.MessageNodeConnectRequest{Messages: in})
+	if err == nil {
+		err = codec.GRPC{}.Unmarshal(b, &all)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// What is passed on without decoding makes the same packets.
+func TestSequelsOfWhatIsAlike(t *testing.T) {
+	in := inFlow(200)
+	for i, m := range in {
+		switch i % 20 {
+		case 3:
+			m.Body, m.Number = nil, 0
+		case 7:
+			m.Flow.Acks = []*pb.FlowAck{{Epoch: 1, Id: 2}}
+		case 11:
+			m.To += "/other"
+		case 13:
+			m.Id = `"a"`
+		case 17:
+			m.Flow.After, m.Flow.Receiver, m.Flow.Base = 3, 4, 0
+		}
+	}
+	all, alike := carried(t, in), 0
+	decoded, _ := framing.New(framing.PeerBus, withSequels())
+	e, d := framing.New(framing.PeerBus, withSequels())
+	for i, c := range all {
+		if c.Alike() {
+			alike++
+		}
+		if err := errors.Join(e.Carry(c), decoded.Add(in[i])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if alike < len(all)/2 {
+		t.Errorf("%d of %d are alike", alike, len(all))
+	}
+	ps, want := packets(e), packets(decoded)
+	for i := range want {
+		if len(ps) != len(want) || string(ps[i].Data) != string(want[i].Data) {
+			t.Fatalf("packet %d of %d and %d is another one", i, len(ps), len(want))
+		}
+	}
+	sameMessages(t, in, decode(t, d, ps))
+}
+
+// One that has not left is given back whole.
+func TestDrainOfWhatIsAlike(t *testing.T) {
+	in := inFlow(20)
+	in[3].Body = []byte(`{"value":"` + strings.Repeat("x", 100<<10) + `"}`) // and what is behind it
+	e, _ := framing.New(framing.PeerBus, withSequels())
+	for _, c := range carried(t, in) {
+		if err := e.Carry(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sameMessages(t, in, e.Drain())
 }

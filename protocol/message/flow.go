@@ -8,6 +8,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // FlowV1 is how a peer announces that it knows flows: in the Connection object's
@@ -60,6 +61,18 @@ func Outward(m *pb.Message) *pb.Message {
 		out.Origin, out.Number = nil, 0
 	}
 	return out
+}
+
+// OutwardCarried is Outward of a message whose bytes may be known.
+func OutwardCarried(c codec.Carried) codec.Carried {
+	if m := c.Head(); m.Via == "" && m.Flow != nil {
+		return c
+	}
+	m := c.Message()
+	if out := Outward(m); out != m {
+		return codec.Bare(out)
+	}
+	return c
 }
 
 // Share gives another message with the same content, of which nothing is copied:

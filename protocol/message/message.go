@@ -70,11 +70,11 @@ func ValidateSized(m *pb.Message, size int) error {
 	case m.To == "":
 		return missing("to")
 	case len(m.Id) > MaxID:
-		return fault.New(fault.BadRequest, "id is longer than %d bytes", MaxID).In("id")
+		return errLongID()
 	case len(m.Type) > MaxType:
 		return fault.New(fault.BadRequest, "type is longer than %d bytes", MaxType).In("type")
 	case !isID([]byte(m.Id)):
-		return fault.New(fault.BadRequest, "id is neither a number nor a string").In("id")
+		return errNoID()
 	}
 	for _, f := range []struct{ name, value string }{
 		{"from", m.From}, {"to", m.To}, {"via", m.Via}, {"source", m.Source},

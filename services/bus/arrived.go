@@ -15,26 +15,76 @@ import (
 type arrived struct {
 	mu    sync.Mutex
 	marks *once.Marks
-	open  map[messageKey]*post // those that are not settled
+	// talks have posts that are not settled, all but the last one, which may have none.
+	talks map[talkKey]*talk
+	last  *talk // in which something came last; nil before that
 	// refused has those that could not be taken for new again, as later ones have
 	// come: when one comes again, it is refused again.
 	refused *cache[messageKey, error]
 }
 
-// messageKey is that of a message: who posted it, and to whom.
-type messageKey struct {
-	from, to, origin string
-	number           uint64
+// talk is what one client posts from one address to another.
+type talk struct {
+	key  talkKey
+	open openPosts // those that are not settled
+	// odd are those of them whose number is not above the ones before: one that was
+	// refused and came again, or one of a client that was forgotten meanwhile.
+	odd map[uint64]*post
 }
 
-// keyOf gives that of a message, whose texts it shares.
-func keyOf(m *pb.Message) messageKey {
-	return messageKey{m.From, m.To, unsafe.String(unsafe.SliceData(m.Origin), len(m.Origin)), m.Number}
+// talkKey names a talk.
+type talkKey struct{ from, to, origin string }
+
+// messageKey is that of a message: who posted it, and to whom.
+type messageKey struct {
+	talk   talkKey
+	number uint64
+}
+
+// talkOf gives that of a message, whose texts it shares.
+func talkOf(m *pb.Message) talkKey {
+	return talkKey{m.From, m.To, unsafe.String(unsafe.SliceData(m.Origin), len(m.Origin))}
 }
 
 // clone is for who keeps it longer than the message.
-func (k messageKey) clone() messageKey {
-	return messageKey{strings.Clone(k.from), strings.Clone(k.to), strings.Clone(k.origin), k.number}
+func (k talkKey) clone() talkKey {
+	return talkKey{strings.Clone(k.from), strings.Clone(k.to), strings.Clone(k.origin)}
+}
+
+func newArrived(l *Limits) arrived {
+	return arrived{
+		marks: once.New(l.Marks), talks: map[talkKey]*talk{},
+		refused: newCache[messageKey, error](l.Refusals),
+	}
+}
+
+// talk finds one; nil when it is not there. It is mostly the last.
+func (t *arrived) talk(k talkKey) *talk {
+	if t.last != nil && t.last.key == k {
+		return t.last
+	}
+	return t.talks[k]
+}
+
+// begin is talk that makes one, as the last.
+func (t *arrived) begin(k talkKey) *talk {
+	is := t.talk(k)
+	if is == nil {
+		is = &talk{key: k.clone()}
+		t.talks[is.key] = is
+	}
+	if before := t.last; before != is {
+		t.last = is
+		t.tidy(before)
+	}
+	return is
+}
+
+// tidy forgets a talk without posts, unless it is the last; nil is fine.
+func (t *arrived) tidy(of *talk) {
+	if of != nil && of != t.last && of.empty() {
+		delete(t.talks, of.key)
+	}
 }
 
 // first tells whether a post is the first with its message. Another one shares the
@@ -43,16 +93,16 @@ func (t *arrived) first(p *post) bool {
 	if p.m.Number == 0 || len(p.m.Origin) == 0 {
 		return true
 	}
-	key := keyOf(p.m)
+	key := talkOf(p.m)
 	t.mu.Lock()
 	if !t.marks.Seen(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
-		t.open[key] = p
+		t.begin(key).add(p)
 		t.mu.Unlock()
 		return true
 	}
 	p.trail.tally = nil // counted with the first
-	before := t.open[key]
-	why, _ := t.refused.get(key)
+	before := t.talk(key).get(p.m.Number)
+	why, _ := t.refused.get(messageKey{key, p.m.Number})
 	if before != nil {
 		before.also = append(before.also, p)
 	}
@@ -82,13 +132,60 @@ func (t *arrived) end(p *post, err error) (also []*post) {
 	if p.m.Number == 0 || len(p.m.Origin) == 0 {
 		return nil
 	}
-	key := keyOf(p.m)
-	if t.open[key] == p {
-		delete(t.open, key)
+	key := talkOf(p.m)
+	if of := t.talk(key); of.get(p.m.Number) == p {
+		of.remove(p.m.Number)
+		t.tidy(of)
 		if err != nil && !t.marks.Forget(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
-			t.refused.put(key.clone(), err)
+			t.refused.put(messageKey{key.clone(), p.m.Number}, err)
 		}
 	}
 	also, p.also = p.also, nil
 	return also
+}
+
+// open is how many posts are not settled.
+func (t *arrived) open() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, of := range t.talks {
+		n += len(of.open.places) - of.open.holes + len(of.odd)
+	}
+	return n
+}
+
+func (t *talk) empty() bool { return len(t.open.places)+len(t.odd) == 0 }
+
+func (t *talk) add(p *post) {
+	if number := p.m.Number; !t.open.below(number) {
+		if t.odd == nil {
+			t.odd = map[uint64]*post{}
+		}
+		t.odd[number] = p
+		return
+	}
+	t.open.add(p.m.Number, p)
+}
+
+// get gives the post with a number that is not settled; nil when there is none, or no talk.
+func (t *talk) get(number uint64) *post {
+	if t == nil {
+		return nil
+	}
+	if p := t.odd[number]; p != nil {
+		return p
+	}
+	if at := t.open.get(number); at != nil {
+		return at.post
+	}
+	return nil
+}
+
+// remove takes out the post that get gives.
+func (t *talk) remove(number uint64) {
+	if _, is := t.odd[number]; is {
+		delete(t.odd, number)
+		return
+	}
+	t.open.remove(number)
 }

@@ -12,7 +12,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
-	"github.com/peerbus/peerbus/protocol/once"
 	"github.com/peerbus/peerbus/services/bus/flow"
 )
 
@@ -54,10 +53,7 @@ type flows struct {
 func newFlows(b *Bus, now time.Time) *flows {
 	return &flows{
 		bus: b, began: now, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
-		seen: arrived{
-			marks: once.New(b.limits.Marks), open: map[messageKey]*post{},
-			refused: newCache[messageKey, error](b.limits.Refusals),
-		},
+		seen:    newArrived(&b.limits),
 		remotes: map[string]*remoteRuntime{}, provisional: map[string]*outflow{}, out: map[uint64]*outflow{},
 		wakes: make(chan struct{}, 1), woken: map[*outflow]struct{}{}, gone: map[string]struct{}{},
 	}

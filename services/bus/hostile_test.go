@@ -183,7 +183,7 @@ func TestASecondCopySharesTheFateOfTheFirst(t *testing.T) {
 	if len(ack.Refusals) != 1 || ack.Refusals[0].Code != 503 {
 		t.Errorf("its end is %v", ack)
 	}
-	if n := len(a.bus.flows.seen.open); n != 0 {
+	if n := a.bus.flows.seen.open(); n != 0 {
 		t.Errorf("%d are open", n)
 	}
 }

@@ -17,6 +17,11 @@ type openPost struct {
 	post   *post // nil of one that is settled
 }
 
+// below tells whether all numbers of it are below one.
+func (o *openPosts) below(number uint64) bool {
+	return len(o.places) == 0 || o.places[len(o.places)-1].number < number
+}
+
 // add adds the post with the highest number.
 func (o *openPosts) add(number uint64, p *post) {
 	o.places = append(o.places, openPost{number, p})

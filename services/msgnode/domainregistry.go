@@ -268,7 +268,7 @@ func (n *Node) publishStatus(url string, before, after Entry) {
 	if way.err != nil {
 		return // nobody wants to know
 	}
-	if err := n.relay([]received{{Carried: codec.Carried{Message: m}}}, "", way).at(0); err != nil {
+	if err := n.relay([]received{{Carried: codec.Bare(m)}}, "", way).at(0); err != nil {
 		n.log.Debug("a status is not delivered to all", "address", url, "error", err)
 	}
 }

@@ -100,7 +100,7 @@ func TestRefusalOfADeadReplicaNamesThePlace(t *testing.T) {
 // What is not for a session does not change what others get.
 func TestTowards(t *testing.T) {
 	m := &pb.Message{Id: "1", Via: "secret", Origin: []byte("o"), Number: 7, Flow: &pb.Flow{Runtime: "r", Sequence: 1}}
-	l := newLetter(codec.Carried{Message: m, Encoded: []byte("as it came")}, "r")
+	l := newLetter(codec.Whole(m, []byte("as it came")), "r")
 	for _, tc := range []struct {
 		to        Session
 		via, flow bool
@@ -111,7 +111,7 @@ func TestTowards(t *testing.T) {
 		{Session{Runtime: "s"}, false, false},
 	} {
 		carried := l.towards(tc.to)
-		got := carried.Message
+		got := carried.Message()
 		if asItCame := carried.Encoded != nil; asItCame != (tc.via && tc.flow) {
 			t.Errorf("to %+v it goes as it came: %v", tc.to, asItCame)
 		}

@@ -29,8 +29,9 @@ func (g *grpcStream) receive(context.Context) ([]received, error) {
 		return nil, err
 	}
 	in := make([]received, len(frame))
+	var validator message.Validator
 	for i, c := range frame {
-		in[i] = received{c, message.Validate(c.Message)}
+		in[i] = received{c, validator.Validate(c)}
 	}
 	return in, nil
 }

@@ -73,8 +73,8 @@ func (n *Node) toReplica(e elsewhere, l letter) error {
 		out := nats.NewMsg(n.subject("at", e.replica))
 		out.Header.Set(headerSender, l.sender)
 		out.Header[headerHolder] = holders
-		if l.sender != "" && !message.IsResponse(l.Message) {
-			out.Reply = n.refusalSubject(e.replica, l.Message, l.sender)
+		if l.sender != "" && !message.IsResponse(l.Head()) {
+			out.Reply = n.refusalSubject(e.replica, l.Message(), l.sender)
 		}
 		if err := n.publish(out, l.Carried); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (n *Node) publish(out *nats.Msg, c codec.Carried) error {
 	data := c.Encoded
 	if data == nil {
 		var err error
-		if data, err = codec.Append(nil, c.Message); err != nil {
+		if data, err = codec.Append(nil, c.Message()); err != nil {
 			return fault.New(fault.BadRequest, "message: %w", err)
 		}
 	}
@@ -143,7 +143,7 @@ func (n *Node) fromReplica(in *nats.Msg) {
 		return
 	}
 	sender := in.Header.Get(headerSender)
-	l := newLetter(codec.Carried{Message: m, Encoded: in.Data}, sender)
+	l := newLetter(codec.Whole(m, in.Data), sender)
 	if err := n.handAll(in.Header[headerHolder], []letter{l}).at(0); err != nil {
 		n.refuseTo(sender, m, err)
 	}
@@ -189,7 +189,7 @@ func (n *Node) refuseTo(runtime string, m *pb.Message, err error) {
 	}
 	out := nats.NewMsg(n.subject("at", replica))
 	out.Header.Set(headerFor, runtime)
-	if err := n.publish(out, codec.Carried{Message: answer}); err != nil {
+	if err := n.publish(out, codec.Bare(answer)); err != nil {
 		n.log.Debug("a refusal does not reach its replica", "replica", replica, "error", err)
 	}
 }

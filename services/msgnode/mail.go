@@ -81,7 +81,7 @@ func (n *Node) push(s Session, letters []letter) (there bool, over []int, why er
 		return false, nil, nil
 	}
 	over, why = socket.queue.push(letters, s)
-	switch to := letters[0].Message.To; why {
+	switch to := letters[0].Head().To; why {
 	case errQueueFull:
 		why = errFull(to)
 	case errQueueEnded:
@@ -95,7 +95,7 @@ func (n *Node) push(s Session, letters []letter) (there bool, over []int, why er
 func (n *Node) keep(runtime string, letters []letter) (there bool, over []int, why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s, to := n.directory.sessions[runtime], letters[0].Message.To
+	s, to := n.directory.sessions[runtime], letters[0].Head().To
 	if there, over, why = n.push(s, letters); there {
 		return there, over, why
 	}
@@ -142,7 +142,7 @@ func (n *Node) relayed(runtime string, letters ...letter) {
 		return
 	}
 	for _, l := range letters {
-		n.trace("relayed", l.Message, "runtime", runtime)
+		n.trace("relayed", l.Head(), "runtime", runtime)
 	}
 }
 
@@ -164,9 +164,9 @@ func (n *Node) traceRefused(m *pb.Message, err error) {
 // refuseLetters tells the senders of letters that they are not handed over.
 func (n *Node) refuseLetters(letters []letter, why func(to string) error) {
 	for _, l := range letters {
-		err := why(l.Message.To)
+		err := why(l.Head().To)
 		n.metrics.dropped.WithLabelValues(reasonOf(err)).Inc()
-		n.refuseTo(l.sender, l.Message, err)
+		n.refuseTo(l.sender, l.Message(), err)
 	}
 }
 
@@ -267,7 +267,7 @@ func (n *Node) moveSome(runtime string) bool {
 	for i, l := range letters {
 		err := n.toReplica(to, l)
 		if fault.CodeOf(err) == fault.TooLarge {
-			n.refuseTo(l.sender, l.Message, err)
+			n.refuseTo(l.sender, l.Message(), err)
 		} else if err != nil {
 			n.log.Debug("what is kept does not reach its replica", "replica", at, "error", err)
 			n.mu.Lock()

@@ -235,7 +235,7 @@ func TestMailOfAReplicaThatIsBehind(t *testing.T) {
 	defer two.stop()
 	p, q := one.dial(t, "grpc").open(), two.dial(t, "grpc").open()
 	q.must(404, "ping", q.runtime+"/x", "nobody", "") // looks at all that is written
-	l := newLetter(codec.Carried{Message: &pb.Message{Id: "1", Type: "event", From: q.runtime, To: p.runtime + "/sm"}}, q.runtime)
+	l := newLetter(codec.Bare(&pb.Message{Id: "1", Type: "event", From: q.runtime, To: p.runtime + "/sm"}), q.runtime)
 	if _, err := two.node.hand(p.runtime, []letter{l}); err != nil { // as if it were here
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (l letter) cost() int { return l.size + letterOverhead }
 func (l letter) alone() letter {
 	data, err := slices.Clone(l.Encoded), error(nil)
 	if data == nil {
-		if data, err = codec.Append(nil, l.Message); err != nil {
+		if data, err = codec.Append(nil, l.Message()); err != nil {
 			return l
 		}
 	}
@@ -41,9 +41,10 @@ func (l letter) alone() letter {
 	if codec.UnmarshalShared(data, m) != nil {
 		return l
 	}
-	if l.Message = m; l.Encoded != nil {
-		l.Encoded = data
+	if l.Encoded == nil {
+		data = nil
 	}
+	l.Carried = codec.Whole(m, data)
 	return l
 }
 
@@ -51,16 +52,21 @@ func (l letter) alone() letter {
 // sent it itself, since it may be another's secret, and nothing of a flow where
 // none was announced.
 func (l letter) towards(s Session) codec.Carried {
-	m := l.Message
-	if m.Via != "" && l.sender != s.Runtime {
+	foreign := l.Head().Via != "" && l.sender != s.Runtime
+	if !foreign && s.Flow {
+		return l.Carried
+	}
+	is := l.Message()
+	m := is
+	if foreign {
 		m = message.Share(m)
 		m.Via = ""
 	}
 	if !s.Flow {
 		m = message.WithoutFlow(m)
 	}
-	if m != l.Message {
-		return codec.Carried{Message: m}
+	if m != is {
+		return codec.Bare(m)
 	}
 	return l.Carried
 }

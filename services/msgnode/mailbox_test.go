@@ -51,7 +51,7 @@ func play(t *testing.T, b *mailboxes, words []string) string {
 	}
 	letters := func(size int, ids []string) (out []letter) {
 		for _, id := range ids {
-			out = append(out, letter{Carried: codec.Carried{Message: &pb.Message{Id: id}}, size: size})
+			out = append(out, letter{Carried: codec.Bare(&pb.Message{Id: id}), size: size})
 		}
 		return out
 	}
@@ -90,7 +90,7 @@ func ids(letters []letter) string {
 	}
 	var out strings.Builder
 	for _, l := range letters {
-		out.WriteString(" " + l.Message.Id)
+		out.WriteString(" " + l.Message().Id)
 	}
 	return out.String()
 }
@@ -147,17 +147,17 @@ func TestAKeptLetterIsAlone(t *testing.T) {
 	}
 	l := DefaultLimits()
 	b := newMailboxes(&l)
-	text := strings.Clone(in[1].Message.String())
-	b.put("r", time.UnixMilli(0), newLetter(in[1], ""), newLetter(codec.Carried{Message: in[2].Message}, ""))
-	large := weak.Make(&in[0].Message.Body[0])
-	others := weak.Make(in[0].Message)
+	text := strings.Clone(in[1].Message().String())
+	b.put("r", time.UnixMilli(0), newLetter(in[1], ""), newLetter(codec.Bare(in[2].Message()), ""))
+	large := weak.Make(&in[0].Message().Body[0])
+	others := weak.Make(in[0].Message())
 	clear(in)
 	runtime.GC() // pools give up what they have with the second one
 	if runtime.GC(); large.Value() != nil || others.Value() != nil {
 		t.Errorf("its neighbour is there %t, with its bytes %t", others.Value() != nil, large.Value() != nil)
 	}
 	kept := b.take("r")
-	if got := kept[0].Message.String(); got != text || len(kept[0].Encoded) != kept[0].size || kept[1].Encoded != nil || kept[1].Message.Id != "3" {
-		t.Errorf("%s was kept of %s, and %s", got, text, kept[1].Message)
+	if got := kept[0].Message().String(); got != text || len(kept[0].Encoded) != kept[0].size || kept[1].Encoded != nil || kept[1].Message().Id != "3" {
+		t.Errorf("%s was kept of %s, and %s", got, text, kept[1].Message())
 	}
 }

@@ -54,7 +54,7 @@ func (n *Node) handleAll(ctx context.Context, s *socket, in []received) bool {
 	n.metrics.received.WithLabelValues(s.transport.name()).Add(float64(len(in)))
 	for len(in) > 0 {
 		some := n.sameWay(in)
-		if !n.handle(ctx, &exchange{socket: s, all: in[:some], m: in[0].Message}) {
+		if !n.handle(ctx, &exchange{socket: s, all: in[:some], m: n.firstOf(in)}) {
 			return false
 		}
 		in = in[some:]
@@ -66,18 +66,26 @@ func (n *Node) handleAll(ctx context.Context, s *socket, in []received) bool {
 // own services answer one at a time.
 func (n *Node) sameWay(in []received) int {
 	first, some := in[0], 1
-	if first.err != nil || n.isOwn(first.Message.To) {
+	if first.err != nil || n.isOwn(first.Head().To) {
 		return some
 	}
-	for some < len(in) && in[some].err == nil && haveOneWay(first.Message, in[some].Message) {
+	for some < len(in) && in[some].err == nil && haveOneWay(first.Head(), in[some].Head()) {
 		some++
 	}
 	return some
 }
 
+// firstOf is what decides about the first messages: for a service all of it.
+func (n *Node) firstOf(in []received) *pb.Message {
+	if m := in[0].Head(); m != nil && !n.isOwn(m.To) {
+		return m
+	}
+	return in[0].Message()
+}
+
 // haveOneWay compares all that the steps look at.
 func haveOneWay(a, b *pb.Message) bool {
-	return a.From == b.From && a.To == b.To && (a.Flow == nil) == (b.Flow == nil) && a.Flow.GetRuntime() == b.Flow.GetRuntime()
+	return a == b || a.From == b.From && a.To == b.To && (a.Flow == nil) == (b.Flow == nil) && a.Flow.GetRuntime() == b.Flow.GetRuntime()
 }
 
 // handle takes messages through the pipeline. It tells whether the socket goes on.
@@ -85,7 +93,7 @@ func (n *Node) handle(ctx context.Context, x *exchange) bool {
 	for _, st := range pipeline {
 		if err := st.do(n, ctx, x); err != nil {
 			for _, r := range x.all {
-				n.refuse(ctx, x.socket, r.Message, st.name, err)
+				n.refuse(ctx, x.socket, r.Message(), st.name, err)
 			}
 			break
 		}
@@ -191,7 +199,7 @@ func (n *Node) deliver(ctx context.Context, x *exchange) error {
 	if x.way.service == nil {
 		for i, err := range n.relay(x.all, x.socket.session.Runtime, x.way) {
 			if err != nil {
-				n.refuse(ctx, x.socket, x.all[i].Message, "deliver", err)
+				n.refuse(ctx, x.socket, x.all[i].Message(), "deliver", err)
 			}
 		}
 		return nil
@@ -242,8 +250,8 @@ func (n *Node) relay(all []received, sender string, way decision) (failed failur
 	var spans []tracing.Span // none, if no message is traced
 	for i, r := range all {
 		c := r.Carried
-		if m, span := n.point.Start(c.Message, tracing.Relay); m != c.Message {
-			c = codec.Carried{Message: m}
+		if m, span := n.point.Start(c.Head(), tracing.Relay); m != c.Head() {
+			c = codec.Bare(m)
 			if spans == nil {
 				spans = make([]tracing.Span, len(all))
 			}

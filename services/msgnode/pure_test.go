@@ -111,7 +111,7 @@ func TestQueue(t *testing.T) {
 	l := DefaultLimits()
 	l.ControlQueue, l.RelayQueue, l.RelayBytes = 2, 3, 100
 	m := func(id string) *pb.Message { return &pb.Message{Id: id} }
-	letterOf := func(m *pb.Message) letter { return newLetter(codec.Carried{Message: m}, "") }
+	letterOf := func(m *pb.Message) letter { return newLetter(codec.Bare(m), "") }
 	push := func(q *queue, m *pb.Message) error {
 		_, err := q.push([]letter{letterOf(m)}, Session{})
 		return err
@@ -121,7 +121,7 @@ func TestQueue(t *testing.T) {
 		batch, _ := q.take()
 		var out []string
 		for _, c := range batch {
-			out = append(out, c.Message.Id)
+			out = append(out, c.Message().Id)
 		}
 		return strings.Join(out, " ")
 	}

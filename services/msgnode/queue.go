@@ -214,7 +214,7 @@ func (q *queue) batch() (batch codec.Messages) {
 		batch, size = append(batch, c), size+more
 		return true
 	}
-	for len(q.control) > 0 && add(codec.Carried{Message: q.control[0]}) {
+	for len(q.control) > 0 && add(codec.Bare(q.control[0])) {
 		q.control[0], q.control = nil, q.control[1:]
 	}
 	if len(batch) > 0 && q.room != nil {

@@ -127,7 +127,7 @@ func TestReplicas(t *testing.T) {
 				queue := one.silence(p)
 				limit := queue.limits.RelayQueue
 				for range limit {
-					_, _ = queue.push([]letter{newLetter(codec.Carried{Message: &pb.Message{}}, "")}, Session{})
+					_, _ = queue.push([]letter{newLetter(codec.Bare(&pb.Message{}), "")}, Session{})
 				}
 				q.must(429, "ping", q.runtime+"/x", p.runtime+"/sm", "")
 				queue.leave()

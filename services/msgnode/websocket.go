@@ -37,14 +37,14 @@ func (w *webSocket) receive(context.Context) ([]received, error) {
 		return nil, err
 	}
 	m, err := message.ParseJSON(frame)
-	return []received{{codec.Carried{Message: m}, err}}, nil
+	return []received{{codec.Bare(m), err}}, nil
 }
 
 func (w *webSocket) send(_ context.Context, batch codec.Messages) error {
 	var frame []byte
 	for _, c := range batch {
 		var err error
-		if frame, err = message.AppendJSON(frame[:0], c.Message); err != nil {
+		if frame, err = message.AppendJSON(frame[:0], c.Message()); err != nil {
 			w.unwritable.Inc()
 			continue
 		}

@@ -104,7 +104,7 @@ func TestWebSocketFramesThatAreNoMessages(t *testing.T) {
 	})
 	for i := range 4 {
 		got, err := c.Receive(within(t))
-		if err != nil || len(got) != 1 || (got[0].Message != nil) != (i == 3) {
+		if err != nil || len(got) != 1 || (got[0].Message() != nil) != (i == 3) {
 			t.Errorf("frame %d: %v, %v", i, got, err)
 		}
 	}
@@ -159,7 +159,7 @@ func TestGRPCNodeThatTakesNothingIsGivenUp(t *testing.T) {
 	m := numbered(1, alice, bob)
 	m.Body = make([]byte, message.MaxSize/2)
 	for err == nil {
-		_, err = c.Send(within(t), codec.Messages{{Message: m}})
+		_, err = c.Send(within(t), codec.Messages{codec.Bare(m)})
 	}
 	if _, err := c.Receive(within(t)); err == nil || !strings.Contains(err.Error(), "took nothing") {
 		t.Errorf("Receive gave %v", err)

@@ -61,7 +61,7 @@ func TestAMessageOfAFlowHasRoomForVia(t *testing.T) {
 		want fault.Code
 	}{{0, nil, fault.OK}, {1, flow, fault.TooLarge}, {viaRoom, flow, fault.OK}} {
 		m := largest(t, c.less, alice, bob, c.flow)
-		err := o.put(ctx, codec.Carried{Message: m})
+		err := o.put(ctx, codec.Bare(m))
 		if code := fault.CodeOf(err); err == nil && c.want != fault.OK || err != nil && code != c.want {
 			t.Errorf("%d bytes less, flow %v: %v", c.less, c.flow != nil, err)
 		}

@@ -119,14 +119,14 @@ func (l *link) read(ctx context.Context, c conn) error {
 }
 
 func (l *link) receive(ctx context.Context, batch codec.Messages) error {
-	posted := l.session.metrics.tally(directionIn, outcomePosted)
-	defer posted.end()
-	for _, m := range batch {
-		if l.answersOpen(m.Message) {
-			l.opened(ctx, m.Message)
+	in := incoming{posted: l.session.metrics.tally(directionIn, outcomePosted)}
+	defer in.posted.end()
+	for _, c := range batch {
+		if m := c.Head(); m.GetFrom() == address.Session && l.answersOpen(c.Message()) {
+			l.opened(ctx, c.Message())
 			continue
 		}
-		if err := l.session.receive(ctx, m, &posted); err != nil {
+		if err := l.session.receive(ctx, c, &in); err != nil {
 			return err
 		}
 	}
@@ -211,7 +211,7 @@ func (l *link) next(ctx context.Context) (control *pb.Message, batch []queued) {
 }
 
 func (l *link) sendControl(ctx context.Context, c conn, m *pb.Message) error {
-	if _, err := c.Send(ctx, codec.Messages{{Message: m}}); err != nil {
+	if _, err := c.Send(ctx, codec.Messages{codec.Bare(m)}); err != nil {
 		return err
 	}
 	l.session.metrics.count(directionOut, outcomeSent, m)
@@ -223,7 +223,7 @@ func (l *link) sendControl(ctx context.Context, c conn, m *pb.Message) error {
 func (l *link) sendBatch(ctx context.Context, c conn, batch []queued) error {
 	s := l.session
 	for _, q := range batch {
-		s.trace(ctx, "to node", q.Message)
+		s.trace(ctx, "to node", q.Head())
 	}
 	messages, spans := s.sending(batch)
 	sent := s.metrics.tally(directionOut, outcomeSent)
@@ -234,19 +234,19 @@ func (l *link) sendBatch(ctx context.Context, c conn, batch []queued) error {
 		var n int
 		n, err = c.Send(ctx, messages[gone:])
 		for i := range batch[gone : gone+n] {
-			sent.add(batch[gone+i].Message, batch[gone+i].size)
+			sent.add(batch[gone+i].Head(), batch[gone+i].size)
 		}
 		spans.end(gone, gone+n, nil)
 		gone += n
 		if err != nil && fault.CodeOf(err) == fault.TooLarge {
-			s.refuse(ctx, messages[gone].Message, err)
+			s.refuse(ctx, messages[gone].Message(), err)
 			spans.end(gone, gone+1, err)
 			gone, err = gone+1, nil
 		}
 	}
 	spans.end(gone, len(batch), err)
-	for _, m := range s.out.sent(gone) {
-		s.refuse(ctx, m, errStubClosed)
+	for _, c := range s.out.sent(gone) {
+		s.refuse(ctx, c.Message(), errStubClosed)
 	}
 	return err
 }

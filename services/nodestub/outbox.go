@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/codec"
@@ -56,7 +55,7 @@ func newOutbox(l Limits, m *metrics) *outbox {
 // no node takes is 413.
 func (o *outbox) put(ctx context.Context, m codec.Carried) error {
 	q, most := queued{m, m.Size()}, message.MaxSize
-	if m.Message.Flow != nil {
+	if m.Head().Flow != nil {
 		most -= viaRoom
 	}
 	if q.size > most {
@@ -117,7 +116,7 @@ func (o *outbox) batch() []queued {
 
 // sent takes the first n of a batch off the queue. It gives those of the rest
 // that are to be refused, because the queue was refused meanwhile.
-func (o *outbox) sent(n int) []*pb.Message {
+func (o *outbox) sent(n int) []codec.Carried {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.remove(0, n)
@@ -158,7 +157,7 @@ func (o *outbox) set(released bool) {
 
 // refuse turns away what comes, and gives what is queued, except for what is
 // with the writer.
-func (o *outbox) refuse(why *fault.Error) []*pb.Message {
+func (o *outbox) refuse(why *fault.Error) []codec.Carried {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.released, o.refusal = false, why
@@ -167,10 +166,10 @@ func (o *outbox) refuse(why *fault.Error) []*pb.Message {
 	return drained
 }
 
-func (o *outbox) drain() []*pb.Message {
-	var drained []*pb.Message
+func (o *outbox) drain() []codec.Carried {
+	var drained []codec.Carried
 	for _, q := range o.queue[o.inFlight:] {
-		drained = append(drained, q.Message)
+		drained = append(drained, q.Carried)
 	}
 	o.remove(o.inFlight, len(o.queue))
 	return drained

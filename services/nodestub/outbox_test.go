@@ -20,7 +20,7 @@ func testOutbox(l Limits) *outbox { return newOutbox(l.orDefaults(), newMetrics(
 func fill(t *testing.T, o *outbox, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
-		if err := o.put(t.Context(), codec.Carried{Message: numbered(i, alice, bob)}); err != nil {
+		if err := o.put(t.Context(), codec.Bare(numbered(i, alice, bob))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	o.sent(message.MaxFrames)
 	large := numbered(100, alice, bob)
 	large.Body = make([]byte, 2*frameBytes)
-	if err := o.put(t.Context(), codec.Carried{Message: large}); err != nil {
+	if err := o.put(t.Context(), codec.Bare(large)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 {
@@ -63,7 +63,7 @@ func TestWhatWasNotSentComesAgainFirst(t *testing.T) {
 	fill(t, o, 10, 12)
 	o.open()
 	b := o.batch()
-	if len(b) != 8 || b[0].Message.Id != "4" || b[7].Message.Id != "11" {
+	if len(b) != 8 || b[0].Message().Id != "4" || b[7].Message().Id != "11" {
 		t.Errorf("the batch is %v", b)
 	}
 }
@@ -74,13 +74,13 @@ func TestRefusedQueueSparesWhatIsInFlight(t *testing.T) {
 	fill(t, o, 0, 3)
 	o.batch()
 	fill(t, o, 3, 5)
-	if drained := o.refuse(errStubClosed); len(drained) != 2 || drained[0].Id != "3" {
+	if drained := o.refuse(errStubClosed); len(drained) != 2 || drained[0].Message().Id != "3" {
 		t.Errorf("drained %v", drained)
 	}
-	if rest := o.sent(2); len(rest) != 1 || rest[0].Id != "2" {
+	if rest := o.sent(2); len(rest) != 1 || rest[0].Message().Id != "2" {
 		t.Errorf("after the writer %v is refused", rest)
 	}
-	if err := o.put(t.Context(), codec.Carried{Message: numbered(9, alice, bob)}); fault.CodeOf(err) != fault.Unavailable {
+	if err := o.put(t.Context(), codec.Bare(numbered(9, alice, bob))); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("put gave %v", err)
 	}
 	if o.bytes != 0 || len(o.queue) != 0 {
@@ -99,7 +99,7 @@ func TestFullQueueHoldsBackWhileTheSessionIsUp(t *testing.T) {
 				put := func(ctx context.Context) <-chan error {
 					done := make(chan error, 1)
 					go func() {
-						done <- o.put(ctx, codec.Carried{Message: &pb.Message{Id: "1", Type: "ping", From: alice, To: bob}})
+						done <- o.put(ctx, codec.Bare(&pb.Message{Id: "1", Type: "ping", From: alice, To: bob}))
 					}()
 					synctest.Wait()
 					return done
@@ -132,7 +132,7 @@ func TestFullQueueHoldsBackWhileTheSessionIsUp(t *testing.T) {
 func TestLargestMessageFitsAnEmptyQueue(t *testing.T) {
 	o := testOutbox(Limits{QueueBytes: 10})
 	fill(t, o, 0, 1)
-	if err := o.put(t.Context(), codec.Carried{Message: numbered(1, alice, bob)}); fault.CodeOf(err) != fault.TooMany {
+	if err := o.put(t.Context(), codec.Bare(numbered(1, alice, bob))); fault.CodeOf(err) != fault.TooMany {
 		t.Errorf("a second one: %v", err)
 	}
 }
@@ -142,7 +142,7 @@ func TestWhatHasLeftIsNotKept(t *testing.T) {
 	o := testOutbox(Limits{})
 	o.open()
 	put := func(m *pb.Message) weak.Pointer[pb.Message] {
-		if err := o.put(t.Context(), codec.Carried{Message: m}); err != nil {
+		if err := o.put(t.Context(), codec.Bare(m)); err != nil {
 			t.Fatal(err)
 		}
 		return weak.Make(m)

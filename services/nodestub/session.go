@@ -237,8 +237,8 @@ func (s *session) refuseQueue(ctx context.Context) {
 	s.refusals.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, s.limits.CloseTimeout)
 		defer cancel()
-		for _, m := range queued {
-			s.refuse(ctx, m, why)
+		for _, c := range queued {
+			s.refuse(ctx, c.Message(), why)
 		}
 	})
 }

@@ -22,7 +22,7 @@ func TestStoppingSendsWhatIsQueued(t *testing.T) {
 		out := w.stub.byURL(stubURL).session.out
 		const n = 800
 		for i := range n {
-			if err := out.put(within(t), codec.Carried{Message: numbered(i, alice, bob)}); err != nil {
+			if err := out.put(within(t), codec.Bare(numbered(i, alice, bob))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -66,7 +66,7 @@ func TestStoppingDoesNotWaitForANodeThatTakesNothing(t *testing.T) {
 	large := numbered(1, alice, bob)
 	large.Body = []byte(fmt.Sprintf(`{"x":"%01000000d"}`, 0))
 	for range 3 {
-		if err := w.stub.byURL(stubURL).session.out.put(within(t), codec.Carried{Message: large}); err != nil {
+		if err := w.stub.byURL(stubURL).session.out.put(within(t), codec.Bare(large)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +102,7 @@ func TestFinishedQueueTakesNothingMore(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		waiting := make(chan error, 1)
-		go func() { waiting <- o.put(ctx, codec.Carried{Message: numbered(2, alice, bob)}) }()
+		go func() { waiting <- o.put(ctx, codec.Bare(numbered(2, alice, bob))) }()
 		synctest.Wait()
 		o.sent(len(o.batch()))
 		synctest.Wait()

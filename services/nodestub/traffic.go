@@ -17,16 +17,12 @@ import (
 // deliver takes what the bus delivers for the stub. It returns when the message
 // is queued or refused.
 func (s *session) deliver(ctx context.Context, c codec.Carried) {
-	m := c.Message
-	if m.Via == s.stubURL {
-		s.metrics.count(directionOut, outcomeLooped, m)
+	if c.Head().Via == s.stubURL {
+		s.metrics.count(directionOut, outcomeLooped, c.Head())
 		return
 	}
-	if out := message.Outward(m); out != m {
-		c = codec.Carried{Message: out}
-	}
-	if err := s.out.put(ctx, c); err != nil {
-		s.refuse(ctx, m, err)
+	if err := s.out.put(ctx, message.OutwardCarried(c)); err != nil {
+		s.refuse(ctx, c.Message(), err)
 	}
 }
 
@@ -46,25 +42,30 @@ func (s *session) refuse(ctx context.Context, m *pb.Message, why error) {
 // fromNode are the options of what is posted for a node.
 var fromNode = []client.PostOption{client.From(&pb.Ingress{})}
 
+// incoming is for the messages of a frame from the node.
+type incoming struct {
+	validator message.Validator
+	posted    tally
+}
+
 // receive takes what the node sends. It waits while the bus takes nothing, so
-// that the node is held back. The link's reader calls it; posted counts.
-func (s *session) receive(ctx context.Context, c codec.Carried, posted *tally) error {
-	m := c.Message
-	if err := message.Validate(m); err != nil {
-		s.invalid(ctx, m, err)
+// that the node is held back. The link's reader calls it; in is that of the frame.
+func (s *session) receive(ctx context.Context, c codec.Carried, in *incoming) error {
+	if err := in.validator.Validate(c); err != nil {
+		s.invalid(ctx, c.Message(), err)
 		return nil
 	}
-	m, span := s.point.Start(m, tracing.Receive)
-	if m != c.Message {
-		c = codec.Carried{Message: m}
+	m, span := s.point.Start(c.Head(), tracing.Receive)
+	if m != c.Head() {
+		c = codec.Bare(m)
 	}
 	s.trace(ctx, "from node", m)
-	posted.add(m, c.Size())
+	in.posted.add(m, c.Size())
 	err := s.bus.Carry(ctx, c, s.stubURL, fromNode...)
 	span.End(err)
 	switch {
 	case fault.CodeOf(err) == fault.TooLarge: // with this stub's address
-		s.invalid(ctx, m, err)
+		s.invalid(ctx, c.Message(), err)
 	case err != nil:
 		s.metrics.count(directionIn, outcomeDropped, m)
 		return errors.Join(errors.New("the bus takes nothing"), err)
@@ -92,7 +93,7 @@ func (s *session) refuseToNode(ctx context.Context, m *pb.Message, why error) {
 	}
 	now, cancel := context.WithCancel(ctx)
 	cancel() // a full queue is not waited for
-	if err := s.out.put(now, codec.Carried{Message: answer}); err != nil {
+	if err := s.out.put(now, codec.Bare(answer)); err != nil {
 		s.metrics.count(directionOut, outcomeRefused, answer)
 	}
 }
@@ -110,14 +111,14 @@ func (s spans) end(from, to int, err error) {
 // another step of its trace, so the queue keeps what it has.
 func (s *session) sending(batch []queued) (out codec.Messages, all spans) {
 	out = make(codec.Messages, len(batch))
-	if slices.ContainsFunc(batch, func(q queued) bool { return q.Message.Trace != nil }) {
+	if slices.ContainsFunc(batch, func(q queued) bool { return q.Head().Trace != nil }) {
 		all = make(spans, len(batch))
 	}
 	for i, q := range batch {
 		if out[i] = q.Carried; all != nil {
 			var m *pb.Message
-			if m, all[i] = s.point.Start(q.Message, tracing.Send); m != q.Message {
-				out[i] = codec.Carried{Message: m}
+			if m, all[i] = s.point.Start(q.Head(), tracing.Send); m != q.Head() {
+				out[i] = codec.Bare(m)
 			}
 		}
 	}

@@ -55,7 +55,7 @@ func dialError(resp *http.Response, err error) error {
 
 func (c *webSocketConn) Send(ctx context.Context, batch codec.Messages) (int, error) {
 	for i, m := range batch {
-		frame, err := message.JSON(m.Message)
+		frame, err := message.JSON(m.Message())
 		if err != nil || len(frame) > c.limits.Frame {
 			return i, fault.New(fault.TooLarge, "message cannot be sent in a frame of %d bytes", c.limits.Frame)
 		}
@@ -93,7 +93,7 @@ func (c *webSocketConn) Receive(ctx context.Context) (codec.Messages, error) {
 	if err != nil && fault.CodeOf(err) != fault.TooLarge {
 		m = nil
 	}
-	return codec.Messages{{Message: m}}, nil
+	return codec.Messages{codec.Bare(m)}, nil
 }
 
 func (c *webSocketConn) readError(err error) error {

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/framing"
 )
 
@@ -77,7 +78,7 @@ func (c *channel) signal() {
 
 // send queues a message, and waits while the queue is full. 413 when the other
 // side cannot take it, 503 when the channel is closed.
-func (c *channel) send(ctx context.Context, m *pb.Message) error {
+func (c *channel) send(ctx context.Context, m codec.Carried) error {
 	for {
 		room, err := c.add(m)
 		if room == nil {
@@ -92,7 +93,7 @@ func (c *channel) send(ctx context.Context, m *pb.Message) error {
 }
 
 // add queues a message, or gives what to wait for.
-func (c *channel) add(m *pb.Message) (room <-chan struct{}, err error) {
+func (c *channel) add(m codec.Carried) (room <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -104,7 +105,7 @@ func (c *channel) add(m *pb.Message) (room <-chan struct{}, err error) {
 		}
 		return c.room, nil
 	}
-	if err := c.enc.Add(m); err != nil {
+	if err := c.enc.Carry(m); err != nil {
 		return nil, err
 	}
 	c.sent.messages.Inc()
@@ -114,9 +115,9 @@ func (c *channel) add(m *pb.Message) (room <-chan struct{}, err error) {
 
 // full tells whether a message has to wait. Long ones leave as much room for short
 // ones as they take.
-func (c *channel) full(m *pb.Message) bool {
+func (c *channel) full(m codec.Carried) bool {
 	most := c.limits.Outgoing
-	if len(m.Body)+len(m.Resource.GetContent()) < shortMessage {
+	if m.Size() < shortMessage {
 		most *= 2
 	}
 	return c.enc.Pending() >= most

@@ -13,6 +13,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -189,7 +190,7 @@ func TestRequestToTheStubOverTheChannel(t *testing.T) {
 	a.stub.mu.Lock()
 	c := a.stub.peers[bob].out.Load()
 	a.stub.mu.Unlock()
-	if _, err := c.add(text(7, "hyperty://example/a", b.handler, "x")); err != nil {
+	if _, err := c.add(codec.Bare(text(7, "hyperty://example/a", b.handler, "x"))); err != nil {
 		t.Fatal(err)
 	}
 	m := a.arrived(t)

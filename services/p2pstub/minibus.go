@@ -7,6 +7,7 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -20,7 +21,7 @@ type lead struct {
 	listener *client.Listener
 }
 
-func (l *lead) deliver(ctx context.Context, m *pb.Message) { l.peer.Load().deliver(ctx, m) }
+func (l *lead) deliver(ctx context.Context, c codec.Carried) { l.peer.Load().deliver(ctx, c) }
 
 // subscribeBody is what the registry sends. resource, an addition of ours, names
 // the remote runtime to a handler, which has many.
@@ -85,7 +86,7 @@ func (s *Stub) lead(ctx context.Context, url string, p *peer) error {
 	}
 	one := &lead{}
 	one.peer.Store(p)
-	l, err := s.bus.Listen(ctx, url, one.deliver, client.Led())
+	l, err := s.bus.ListenCarried(ctx, url, one.deliver, client.Led())
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
@@ -74,7 +75,7 @@ func TestQueuesAreMeasured(t *testing.T) {
 	if s.queued() != 0 || s.buffered() != 0 {
 		t.Fatalf("%d and %d bytes of nothing", s.queued(), s.buffered())
 	}
-	if err := c.send(t.Context(), text(1, "a", "b", "hello")); err != nil {
+	if err := c.send(t.Context(), codec.Bare(text(1, "a", "b", "hello"))); err != nil {
 		t.Fatal(err)
 	}
 	raw.buffered = 77

@@ -11,6 +11,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/protocol/status"
@@ -134,7 +135,7 @@ func TestBufferIsLowBeforeItIsAskedFor(t *testing.T) {
 	c, _ := newChannel(raw, framing.PeerBus, true, DefaultLimits(), newMetrics(prometheus.NewRegistry()))
 	raw.buffered = 10 << 20
 	c.pace.begin(time.Now().Add(-time.Minute), 0, 11<<20) // slow: less will be buffered
-	if err := c.send(t.Context(), text(1, "a", "b", "x")); err != nil {
+	if err := c.send(t.Context(), codec.Bare(text(1, "a", "b", "x"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.pump(); err != nil || raw.written != 1 {

@@ -65,7 +65,7 @@ func (p *peer) received(c *channel, got framing.Received) {
 	c.stop(got.Cancelled)
 	for _, one := range got.GivenUp {
 		if c.tell(one); c.framing != framing.PeerBus {
-			_, _ = c.add(framing.CancelMessage(p.public, p.invitee, one)) // a full queue: it goes on sending
+			_, _ = c.add(codec.Bare(framing.CancelMessage(p.public, p.invitee, one))) // a full queue: it goes on sending
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (p *peer) take(c *channel, m *pb.Message) {
 // toBus posts what came from the other side. A refusal goes to its sender by
 // itself.
 func (p *peer) toBus(c *channel, m *pb.Message) error {
-	err := p.stub.bus.Carry(p.ctx, codec.Carried{Message: m}, p.url, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
+	err := p.stub.bus.Carry(p.ctx, codec.Bare(m), p.url, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
 	if err != nil {
 		p.stub.metrics.drop(dropRefused)
 		p.answerPeer(c, m, err)
@@ -105,31 +105,35 @@ func (p *peer) toBus(c *channel, m *pb.Message) error {
 // answerPeer tells the sender of a request over the channel what is wrong.
 func (p *peer) answerPeer(c *channel, m *pb.Message, err error) {
 	if m.Id != "" && m.From != "" && m.To != "" && !message.IsResponse(m) {
-		_, _ = c.add(message.Refuse(p.stub.point.Mark(m, tracing.Refuse, err), err)) // a full queue: its time runs out instead
+		_, _ = c.add(codec.Bare(message.Refuse(p.stub.point.Mark(m, tracing.Refuse, err), err))) // a full queue: its time runs out instead
 	}
 }
 
 // deliver takes a message from the bus to the other side. It runs on the
 // goroutine of a mini bus listener, and holds that up while the channel is slow.
-func (p *peer) deliver(ctx context.Context, m *pb.Message) {
-	if m.Via == p.url {
+func (p *peer) deliver(ctx context.Context, m codec.Carried) {
+	if m.Head().Via == p.url {
 		p.stub.metrics.drop(dropLoop)
 		return
 	}
 	var err error = errClosed
 	if c := p.out.Load(); c != nil {
-		p.trace("to peer", m)
-		m = message.Outward(m)
+		p.trace("to peer", m.Head())
+		m = message.OutwardCarried(m)
 		if !c.flow {
-			m = message.WithoutFlow(m)
+			m = codec.Bare(message.WithoutFlow(m.Message()))
 		}
-		sent, span := p.stub.point.Start(m, tracing.Send)
-		err = c.send(ctx, sent)
+		sent, span := p.stub.point.Start(m.Head(), tracing.Send)
+		if sent == m.Head() {
+			err = c.send(ctx, m)
+		} else {
+			err = c.send(ctx, codec.Bare(sent))
+		}
 		span.End(err)
 	}
 	if err != nil {
 		p.stub.metrics.drop(dropReason(err))
-		p.stub.refuse(ctx, m, err)
+		p.stub.refuse(ctx, m.Message(), err)
 	}
 }
 

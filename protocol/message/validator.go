@@ -1,0 +1,42 @@
+package message
+
+import (
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
+)
+
+// Validator validates the messages of a frame, one after the other: of one that is alike
+// to another before it, only what it has for itself is looked at. The zero value is for
+// the first.
+type Validator struct{ last error } // of the last message that was not alike
+
+// Validate is Validate of the next message.
+func (v *Validator) Validate(c codec.Carried) error {
+	if !c.Alike() || v.last != nil {
+		err := ValidateSized(c.Message(), c.Size())
+		if !c.Alike() {
+			v.last = err
+		}
+		return err
+	}
+	own := c.Own()
+	switch {
+	case c.Size() > MaxSize:
+		return LargerThan(c.Message())
+	case len(own.ID) > MaxID:
+		return errLongID()
+	case !isID([]byte(own.ID)):
+		return errNoID()
+	case len(own.Body) > 0 && !isObject(own.Body):
+		return NoObject()
+	}
+	return nil
+}
+
+func errLongID() error {
+	return fault.New(fault.BadRequest, "id is longer than %d bytes", MaxID).In("id")
+}
+
+func errNoID() error {
+	return fault.New(fault.BadRequest, "id is neither a number nor a string").In("id")
+}
