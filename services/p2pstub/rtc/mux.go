@@ -107,6 +107,7 @@ type tap struct {
 	tally
 	gate  gate
 	early early
+	ahead ahead
 }
 
 // tally is what a mux counts of a peer.
@@ -122,7 +123,7 @@ func (t *tap) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
 
 // GetConn gives a connection's conn for one of the addresses.
 func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	t := &tap{mux: m}
+	t := &tap{mux: m, ahead: ahead{described: true}}
 	t.gate.lift() // nobody else would
 	return m.conn(ufrag, addr, t)
 }
@@ -226,12 +227,14 @@ func (m *mux) arrived(all [][]byte, from netip.AddrPort) {
 			continue
 		}
 		m.answered(one, from)
-		if c, to := m.receiver(one, from); c != nil {
-			if to.proven {
-				c.tap.checked.Store(time.Now().UnixNano())
-			}
-			c.push([][]byte{one}, to.addr)
+		c, to := m.receiver(one, from)
+		if c == nil || !to.proven && isRequest(one) && m.waits(c, one, from) {
+			continue
 		}
+		if to.proven {
+			c.tap.checked.Store(time.Now().UnixNano())
+		}
+		c.push([][]byte{one}, to.addr)
 	}
 	if len(data) == 0 {
 		return
@@ -328,7 +331,7 @@ func (s *session) first(from netip.Addr) *muxConn {
 }
 
 // sent notes where a connection sends to, and its STUN requests.
-func (m *mux) sent(s *session, b []byte, to netip.AddrPort) {
+func (m *mux) sent(t *tap, s *session, b []byte, to netip.AddrPort) {
 	request := isSTUN(b) && isRequest(b)
 	m.mu.RLock()
 	known := s.remotes[to].addr != nil
@@ -345,6 +348,7 @@ func (m *mux) sent(s *session, b []byte, to netip.AddrPort) {
 		s.remotes[to] = remote{addr: net.UDPAddrFromAddrPort(to)}
 		m.byRemote[to] = append(m.byRemote[to], s)
 		m.rank(to)
+		t.ahead.sentTo(s, to)
 	}
 	if request {
 		if len(m.checks) >= maxChecks {

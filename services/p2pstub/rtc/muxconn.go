@@ -106,7 +106,7 @@ func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	}
 	to := u.AddrPort()
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	c.mux.sent(c.session, b, to)
+	c.mux.sent(c.tap, c.session, b, to)
 	c.mux.meter.sent.add(b)
 	if !isDTLS(b) {
 		return c.mux.socket.WriteToUDPAddrPort(b, to)

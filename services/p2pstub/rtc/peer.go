@@ -156,6 +156,7 @@ func (p *Peer) setRemote(want webrtc.SDPType, d datasync.Description) error {
 	}
 	sdp, candidates := firstCandidates(d.SDP, p.most)
 	p.addRemotes(candidates)
+	p.tap.describe(sdp)
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: want, SDP: sdp}); err != nil {
 		return fault.New(fault.BadRequest, "description is refused: %w", err)
 	}

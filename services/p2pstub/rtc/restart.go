@@ -31,6 +31,7 @@ func (p *Peer) AnswerRestart(ctx context.Context, offer datasync.Description) (d
 // anew forgets what belongs to the generation of ICE that is over.
 func (p *Peer) anew() {
 	hosts := len(p.tap.GetListenAddresses())
+	p.tap.describe("")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hosts, p.found, p.remotes = hosts, 0, 0

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -29,6 +30,23 @@ func firstCandidates(sdp string, most int) (string, int) {
 		out.WriteString(line)
 	}
 	return out.String(), n
+}
+
+// addressesIn gives the UDP addresses of the candidates in a description. A name of
+// multicast DNS is none.
+func addressesIn(sdp string) (all []netip.AddrPort) {
+	for line := range strings.Lines(sdp) {
+		fields := strings.Fields(line) // a=candidate:FOUNDATION COMPONENT PROTOCOL PRIORITY ADDRESS PORT …
+		if !strings.HasPrefix(line, "a=candidate:") || len(fields) < 6 || !strings.EqualFold(fields[2], "udp") {
+			continue
+		}
+		ip, err := netip.ParseAddr(fields[4])
+		port, portErr := strconv.ParseUint(fields[5], 10, 16)
+		if err == nil && portErr == nil {
+			all = append(all, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+		}
+	}
+	return all
 }
 
 // maxMessageIn reads how long a message the sender of a description takes.
