@@ -287,6 +287,9 @@ func (r *Registry) apply(e event) error {
 }
 
 func (r *Registry) applyLocked(e event) error {
+	if r.known.table.late(e) {
+		return nil
+	}
 	before := r.known.table.get(e.remote)
 	if !before.exists() && len(r.known.table.byRemote) >= r.limits.Connections {
 		return fault.New(fault.TooMany, "the p2pConnection table has %d entries already", r.limits.Connections)

@@ -131,6 +131,10 @@ func (tell *teller) apply(e event) {
 	e.at = tell.now
 	tell.ids++
 	e.id = fmt.Sprint("c", tell.ids)
+	if tell.table.late(e) {
+		fmt.Fprintln(&tell.out, "  late")
+		return
+	}
 	before := tell.entry()
 	after, effects, err := next(before, e, tell.rules)
 	if err != nil {

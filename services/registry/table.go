@@ -17,10 +17,11 @@ type table struct {
 	byRemote map[string]*connection
 	byID     map[string]string // id → remote
 	listings listings
+	ended    map[string]*past // by remote runtime; none of those in byRemote
 }
 
 func newTable() *table {
-	return &table{byRemote: map[string]*connection{}, byID: map[string]string{}, listings: newListings()}
+	return &table{byRemote: map[string]*connection{}, byID: map[string]string{}, listings: newListings(), ended: map[string]*past{}}
 }
 
 // get gives the entry of a runtime; the zero connection when there is none.
@@ -35,6 +36,7 @@ func (t *table) get(remote string) connection {
 // addresses, which are returned.
 func (t *table) put(remote string, c connection) (lost []string) {
 	if c.exists() {
+		delete(t.ended, remote)
 		t.byRemote[remote] = &c
 		t.byID[c.ID] = remote
 		t.listings.byRemote[remote].enter(&c)
@@ -42,6 +44,7 @@ func (t *table) put(remote string, c connection) (lost []string) {
 	}
 	if old := t.byRemote[remote]; old != nil {
 		delete(t.byID, old.ID)
+		t.end(old)
 	}
 	delete(t.byRemote, remote)
 	return t.listings.clear(remote)
@@ -102,6 +105,7 @@ func (t *table) proto(c *connection) *pb.Connection {
 // due gives the events that time alone brings about.
 func (t *table) due(now time.Time, l Limits) []event {
 	var events []event
+	t.forgetEnded(now)
 	for remote, c := range t.byRemote {
 		switch {
 		case c.isOverdue(now):
