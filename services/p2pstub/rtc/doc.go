@@ -20,7 +20,8 @@
 // What is set, and why: acceptance waits of 0 and a DTLS retransmission of
 // 100 ms, else a set-up takes a second more now and then; no DTLS hello
 // verification, since ICE has checked the peer (a round trip less); with a peer
-// that does so too, a path is used before ICE has nominated it (early.go; another); host
+// that does so too, a path is used before ICE has nominated it (early.go; another); a
+// check waits for its candidate (ahead.go; else 200 ms now and then); host
 // candidates in the description, so that there is one message each way; 4 MiB
 // of receive buffer on the socket, else bursts on a fast link overflow it and
 // SCTP waits a second; detached channels read into a buffer that an idle one does not
