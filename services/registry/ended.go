@@ -8,11 +8,8 @@ import (
 
 // A stub's status comes on two ways (see heard), and the slower one may still say of a
 // connection that it is live when its entry has been closed. An entry that is no more is
-// therefore known for some time: what of it was not heard yet is news, the rest is late.
-const (
-	endedFor = time.Minute // the ways are some milliseconds apart, and seconds on a machine that has too much to do
-	maxEnded = 1 << 10     // entries; of more, what is late is taken for news
-)
+// therefore known for Limits.EndedFor: what of it was not heard yet is news, the rest is
+// late.
 
 // past is what has been heard of the stub of an entry that is no more.
 type past struct {
@@ -23,7 +20,7 @@ type past struct {
 
 // end notes what was heard of an entry that goes.
 func (t *table) end(c *connection) {
-	if c.Stub != "" && len(t.ended) < maxEnded {
+	if c.Stub != "" && len(t.ended) < t.limits.Ended {
 		t.ended[c.Remote] = &past{stub: c.Stub, heard: c.heard}
 	}
 }
@@ -51,7 +48,7 @@ func (t *table) forgetEnded(now time.Time) {
 		switch {
 		case p.since.IsZero():
 			p.since = now
-		case now.Sub(p.since) >= endedFor:
+		case now.Sub(p.since) >= t.limits.EndedFor:
 			delete(t.ended, remote)
 		}
 	}

@@ -109,6 +109,12 @@ type Limits struct {
 	// Retention is how long an entry without connection is kept. Default 10 min:
 	// long enough to see why it failed.
 	Retention time.Duration
+	// Ended is of how many entries that are no more it is known what was heard of their
+	// stub; of more, what is late is taken for news. Default 1,024. EndedFor is how long.
+	// Default 1 min: the two ways of a status are some milliseconds apart, and seconds on a
+	// machine that has too much to do.
+	Ended    int
+	EndedFor time.Duration
 	// Expires is the keep-alive time of a registration that gives none. Default
 	// 1 h; it is refreshed three times within it.
 	Expires time.Duration
@@ -122,11 +128,11 @@ func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, Addresses: 10_000, Registrations: 10_000, Transitions: 32,
 		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second, AskAgain: time.Second, UnansweredFor: 5 * time.Second,
-		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256, Invitations: 1024,
+		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256, Invitations: 1024, Ended: 1024,
 		DeployWait: 5 * time.Second, TakeWait: time.Second, ReplicaWait: time.Second, LeaderWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
 		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
 		RetryMin: time.Second, RetryMax: time.Minute, Retries: 10, RestartWait: 12 * time.Second,
-		Stable: 10 * time.Second, RenewWait: time.Minute, Drain: 5 * time.Second, Retention: 10 * time.Minute,
+		Stable: 10 * time.Second, RenewWait: time.Minute, Drain: 5 * time.Second, Retention: 10 * time.Minute, EndedFor: time.Minute,
 		Expires: time.Hour, Tick: 500 * time.Millisecond,
 	}
 }
@@ -137,7 +143,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.Connections, &d.Connections}, {&l.Addresses, &d.Addresses}, {&l.Registrations, &d.Registrations},
 		{&l.Transitions, &d.Transitions}, {&l.Cache, &d.Cache}, {&l.Lookups, &d.Lookups}, {&l.Domains, &d.Domains},
 		{&l.Told, &d.Told}, {&l.Outgoing, &d.Outgoing}, {&l.Waiting, &d.Waiting}, {&l.KeepAlives, &d.KeepAlives}, {&l.Subscriptions, &d.Subscriptions},
-		{&l.Retries, &d.Retries}, {&l.Invitations, &d.Invitations},
+		{&l.Retries, &d.Retries}, {&l.Invitations, &d.Invitations}, {&l.Ended, &d.Ended},
 	} {
 		if *f.have <= 0 {
 			*f.have = *f.or
@@ -148,7 +154,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.LookupWait, &d.LookupWait}, {&l.RequestWait, &d.RequestWait}, {&l.RegisterWait, &d.RegisterWait},
 		{&l.LearnWait, &d.LearnWait}, {&l.Setup, &d.Setup}, {&l.RetryMin, &d.RetryMin}, {&l.RetryMax, &d.RetryMax},
 		{&l.RestartWait, &d.RestartWait}, {&l.Stable, &d.Stable}, {&l.RenewWait, &d.RenewWait}, {&l.Drain, &d.Drain},
-		{&l.Retention, &d.Retention}, {&l.Expires, &d.Expires}, {&l.Tick, &d.Tick},
+		{&l.Retention, &d.Retention}, {&l.EndedFor, &d.EndedFor}, {&l.Expires, &d.Expires}, {&l.Tick, &d.Tick},
 	} {
 		if *f.have <= 0 {
 			*f.have = *f.or

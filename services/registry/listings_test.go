@@ -29,7 +29,7 @@ func somewhere() (remote, addr string) {
 
 func TestListingsBesideAPlainMap(t *testing.T) {
 	const limit = 8
-	tb, model := newTable(), map[string]modelled{}
+	tb, model := newTable(DefaultLimits()), map[string]modelled{}
 	count := func(remote string) (n int) {
 		for _, l := range model {
 			if l.remote == remote {

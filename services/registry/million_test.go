@@ -15,7 +15,7 @@ const perRuntime = 1000
 
 // listing makes a table in which live connections list addresses.
 func listing(addresses []string) *table {
-	t := newTable()
+	t := newTable(DefaultLimits())
 	for i, a := range addresses {
 		remote := fmt.Sprintf("hyperty-runtime://b.example/%d", i/perRuntime)
 		if i%perRuntime == 0 {

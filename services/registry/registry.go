@@ -123,7 +123,7 @@ func newRegistry(cfg Config, m *metrics) (*Registry, error) {
 		stopped: make(chan struct{}), deposed: make(chan struct{}),
 		rules: rules{own: u.Text, wants: cfg.Policy.P2P, limits: limits},
 		known: knowledge{
-			own: u.Text, domain: u.Domain, wants: cfg.Policy.P2P, table: newTable(), cache: newCache(limits),
+			own: u.Text, domain: u.Domain, wants: cfg.Policy.P2P, table: newTable(limits), cache: newCache(limits),
 			registrations: map[string]*registration{},
 		},
 		p2p: map[string]*p2pStub{}, invited: map[string]invitedAt{}, unclosed: map[peerKey]time.Time{},

@@ -26,7 +26,7 @@ var start = time.Unix(1000, 0)
 // newKnowledge is runtime A's, with one hyperty and one data object of its own.
 func newKnowledge() *knowledge {
 	return &knowledge{
-		own: runtimeA, domain: "a.example", table: newTable(), cache: newCache(DefaultLimits()),
+		own: runtimeA, domain: "a.example", table: newTable(DefaultLimits()), cache: newCache(DefaultLimits()),
 		registrations: map[string]*registration{
 			"hyperty://a.example/alice": {what: &pb.Registration{Url: "hyperty://a.example/alice"}},
 			"comm://a.example/chat":     {what: &pb.Registration{Url: "comm://a.example/chat"}},

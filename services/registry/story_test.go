@@ -41,7 +41,7 @@ type teller struct {
 }
 
 func play(t *testing.T, text string) string {
-	tell := &teller{table: newTable(), now: time.Unix(0, 0).UTC()}
+	tell := &teller{table: newTable(DefaultLimits()), now: time.Unix(0, 0).UTC()}
 	tell.rules = rules{own: "hyperty-runtime://a/r", limits: DefaultLimits()}
 	story.Tell(text, &tell.out, func(event string) {
 		words := strings.Fields(event)

@@ -14,14 +14,15 @@ import (
 // makes a second set-up impossible, found by runtime, by id and by the remote
 // addresses. It has no lock; Registry.mu guards it.
 type table struct {
+	limits   Limits
 	byRemote map[string]*connection
 	byID     map[string]string // id → remote
 	listings listings
 	ended    map[string]*past // by remote runtime; none of those in byRemote
 }
 
-func newTable() *table {
-	return &table{byRemote: map[string]*connection{}, byID: map[string]string{}, listings: newListings(), ended: map[string]*past{}}
+func newTable(l Limits) *table {
+	return &table{limits: l, byRemote: map[string]*connection{}, byID: map[string]string{}, listings: newListings(), ended: map[string]*past{}}
 }
 
 // get gives the entry of a runtime; the zero connection when there is none.
