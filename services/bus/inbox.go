@@ -73,9 +73,13 @@ func (in *inbox) offer(p *post) (taken bool, err error) {
 	case in.overflow.len() == 0 && in.fits(item{post: p}):
 		in.enqueue(p)
 		return true, nil
-	case p.by == poster(itself{}), p.by == poster(s) && s.overdraws(p.cost()):
-		// The bus waits for nobody. A stream's credit comes behind its posts:
-		// holding them would keep it away.
+	case p.by == poster(itself{}):
+		// The bus waits for nobody, and what it says, mostly refusals, takes the place of
+		// what it has kept: of many at once none is lost for want of room.
+		in.enqueue(p)
+		return true, nil
+	case p.by == poster(s) && s.overdraws(p.cost()):
+		// A stream's credit comes behind its posts: holding them would keep it away.
 		return false, in.full()
 	}
 	in.wait(item{post: p})

@@ -175,6 +175,30 @@ func TestAMessageThatNobodyHasAnyMoreIsRefused(t *testing.T) {
 	})
 }
 
+// What the bus says itself has room as far as the stream has any.
+func TestRefusalsPassAFullQueue(t *testing.T) {
+	a := newAlone(t, Limits{QueueMessages: 2, StreamBytes: 20 * overhead})
+	s := a.stream(t, carol, 1)
+	defer a.end(s)
+	for n := range 50 {
+		a.bus.deliver(a.bus.ownPost(numbered(alice, carol, n)))
+	}
+	var got []string
+	for range 50 {
+		got = append(got, taken(s)...)
+		credit(s, carol)
+	}
+	if len(got) < 5 || len(got) > 20 {
+		t.Errorf("%d came: %v", len(got), got)
+	}
+	for n, id := range got {
+		if id != message.NumberID(int64(n)) {
+			t.Errorf("%v came", got)
+			break
+		}
+	}
+}
+
 func TestAListenersEndRefusesItsOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAlone(t, Limits{QueueMessages: 1})

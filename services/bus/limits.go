@@ -27,7 +27,7 @@ type Limits struct {
 	MaxWindow int
 	// QueueBytes and QueueMessages bound what waits for one listener while its
 	// window is used up. Default 1 MiB and 4,096; one message of any size always
-	// fits into an empty queue.
+	// fits into an empty queue, and what the bus says itself into any, up to StreamBytes.
 	QueueBytes    int
 	QueueMessages int
 	// StreamBytes bounds the queues of all listeners of a stream together.
