@@ -133,8 +133,7 @@ func (t *arrived) end(p *post, err error) (also []*post) {
 		return nil
 	}
 	key := talkOf(p.m)
-	if of := t.talk(key); of.get(p.m.Number) == p {
-		of.remove(p.m.Number)
+	if of := t.talk(key); of.remove(p) {
 		t.tidy(of)
 		if err != nil && !t.marks.Forget(p.m.From, p.m.To, p.m.Origin, p.m.Number) {
 			t.refused.put(messageKey{key.clone(), p.m.Number}, err)
@@ -181,11 +180,20 @@ func (t *talk) get(number uint64) *post {
 	return nil
 }
 
-// remove takes out the post that get gives.
-func (t *talk) remove(number uint64) {
-	if _, is := t.odd[number]; is {
-		delete(t.odd, number)
-		return
+// remove takes out a post, and tells whether it was there: another one may have its
+// number, if the mark of that was forgotten meanwhile.
+func (t *talk) remove(p *post) bool {
+	if t == nil {
+		return false
 	}
-	t.open.remove(number)
+	number := p.m.Number
+	if t.odd[number] == p {
+		delete(t.odd, number)
+		return true
+	}
+	if at := t.open.get(number); at != nil && at.post == p {
+		t.open.remove(number)
+		return true
+	}
+	return false
 }

@@ -96,3 +96,26 @@ func TestATalkKeepsNoMessage(t *testing.T) {
 		t.Error("it is")
 	}
 }
+
+// A message whose mark has been forgotten is a first once more while the one before is
+// open: each is over by itself, and what comes again later waits for neither.
+func TestArrivedAgainWithoutItsMark(t *testing.T) {
+	for _, order := range [][2]int{{0, 1}, {1, 0}} {
+		a := newArrived(&Limits{Marks: 1, Refusals: 10})
+		var both [2]*post
+		for i := range both {
+			both[i], _ = arriving(alice, 5)
+			other, _ := arriving(bob, uint64(i)+1) // takes the only mark
+			if !a.first(both[i]) || !a.first(other) {
+				t.Fatal("they are not new")
+			}
+			a.over(nil, other)
+		}
+		for _, i := range order {
+			a.over(nil, both[i])
+		}
+		if a.open() != 0 || len(a.talks) != 1 {
+			t.Errorf("%v: %d are open, of %d talks", order, a.open(), len(a.talks))
+		}
+	}
+}
