@@ -65,7 +65,8 @@ func idEnd(encoded []byte) int {
 	return 1 + n + int(size) //nolint:gosec // bounded above
 }
 
-// headOf gives type, from and to, which stand behind the id in this order; nil if they do not.
+// headOf gives type, from and to, which stand behind the id in this order; nil if they do
+// not, or another field is between them.
 func headOf(encoded []byte) []byte {
 	from := idEnd(encoded)
 	if from == 0 {
@@ -73,7 +74,7 @@ func headOf(encoded []byte) []byte {
 	}
 	r := reader{b: encoded, at: from}
 	for number := byte(2); number <= 4; number++ {
-		if !r.next() || r.tag != tag(number, bytes) {
+		if !r.next() || r.tag != tag(number, bytes) || len(r.rest) > 0 {
 			return nil
 		}
 	}
@@ -124,7 +125,7 @@ func nameOf(flow []byte) (name []byte, ok bool) {
 			break
 		}
 	}
-	return flow[:end:end], isPlace(flow[end:])
+	return flow[:end:end], len(r.rest) == 0 && isPlace(flow[end:])
 }
 
 // isPlace tells whether fields are sequence, base, after and receiver of a flow, some of

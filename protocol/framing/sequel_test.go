@@ -3,9 +3,11 @@ package framing_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -257,4 +259,34 @@ func TestDrainOfWhatIsAlike(t *testing.T) {
 		}
 	}
 	sameMessages(t, in, e.Drain())
+}
+
+// Fields that are not known here go on, wherever an encoder has put them.
+func TestSequelsKeepWhatIsNotKnown(t *testing.T) {
+	field := func(number protowire.Number, value string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), value)
+	}
+	unknown := field(100, "later")
+	flow := slices.Concat(field(1, "hyperty-runtime://a/1"), unknown, []byte{3 << 3, 6, 4 << 3, 7})
+	for name, one := range map[string][]byte{
+		"head": slices.Concat(field(1, `"1"`), field(2, "event"), unknown, field(3, "a"), field(4, "b")),
+		"flow": slices.Concat(field(1, `"1"`), field(2, "event"), field(3, "a"), field(4, "b"), field(14, string(flow))),
+	} {
+		frame := slices.Concat(field(1, string(one)), field(1, string(one)))
+		var all codec.Messages
+		if err := (codec.GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}, &all); err != nil {
+			t.Fatal(err)
+		}
+		var want pb.Message
+		if err := proto.Unmarshal(one, &want); err != nil {
+			t.Fatal(err)
+		}
+		e, d := framing.New(framing.PeerBus, withSequels())
+		for _, c := range all {
+			if err := e.Carry(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Run(name, func(t *testing.T) { sameMessages(t, []*pb.Message{&want, &want}, decode(t, d, packets(e))) })
+	}
 }
