@@ -72,6 +72,11 @@ func (a *ahead) sentTo(s *session, to netip.AddrPort) {
 	a.admit(func(w waiting) bool { return w.conn.session == s && w.from == to })
 }
 
+// over forgets the checks of a connection that has ended.
+func (a *ahead) over(s *session) {
+	a.checks = slices.DeleteFunc(a.checks, func(w waiting) bool { return w.conn.session == s })
+}
+
 // admit hands over the checks that need not wait any longer.
 func (a *ahead) admit(ready func(waiting) bool) {
 	a.checks = slices.DeleteFunc(a.checks, func(w waiting) bool {

@@ -121,3 +121,22 @@ func TestAddressesOfADescription(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// Checks of a generation of ICE that is over take no place of those of the next one.
+func TestWaitingChecksGoWithTheirConnection(t *testing.T) {
+	peer, _ := aheadConn(t)
+	from := netip.MustParseAddrPort("127.0.0.1:1")
+	for range maxAhead {
+		peer.arrived([][]byte{checking(t, "ours:theirs").Raw}, from)
+	}
+	peer.mux.RemoveConnByUfrag("ours")
+	if _, err := peer.GetConn("anew", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	defer peer.mux.RemoveConnByUfrag("anew")
+	peer.arrived([][]byte{checking(t, "anew:theirs").Raw}, from)
+	peer.describe("v=0\r\n")
+	if got := peer.mux.byUfrag["anew"].conns[0].came(); len(got) != 1 {
+		t.Errorf("%d checks have come", len(got))
+	}
+}

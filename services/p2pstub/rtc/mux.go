@@ -171,6 +171,7 @@ func (m *mux) RemoveConnByUfrag(ufrag string) {
 		}
 	}
 	for _, c := range s.conns {
+		c.tap.ahead.over(s)
 		c.end()
 	}
 }
