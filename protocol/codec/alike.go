@@ -27,6 +27,8 @@ type pattern struct {
 }
 
 // patternOf makes that of a message with its bytes.
+//
+//go:noinline
 func patternOf(m *pb.Message, encoded []byte) (p pattern) {
 	head := headOf(encoded)
 	if head == nil {
@@ -44,6 +46,8 @@ func patternOf(m *pb.Message, encoded []byte) (p pattern) {
 }
 
 // fits tells whether a message is alike.
+//
+//go:noinline
 func (p *pattern) fits(encoded []byte) bool {
 	if p.of == nil || !hasHead(encoded, p.head) {
 		return false

@@ -18,6 +18,12 @@ type known struct {
 	brief    bool // the message is short, so that its bytes may be kept with a text
 }
 
+// newKnown is one that knows nothing. It is not on the stack of a session's reader, which
+// is small while it is idle.
+//
+//go:noinline
+func newKnown() *known { return &known{} }
+
 // begin is for the next message, of so many bytes.
 func (k *known) begin(size int) { k.brief = k.copies || size <= arenaBytes }
 
@@ -62,6 +68,8 @@ func (k *known) new(r *reader, text []byte) string {
 }
 
 // text is new, without another string when it is the same as before.
+//
+//go:noinline
 func (k *known) text(before string, r *reader, text []byte) string {
 	if string(text) == before {
 		return before

@@ -28,7 +28,7 @@ func readMessage(data []byte, m *pb.Message, before *known) error {
 // readMessageWith is readMessage of one whose flow is made with those of others.
 func readMessageWith(data []byte, m *pb.Message, before *known, flows *several[pb.Flow]) error {
 	if before == nil {
-		before = &known{}
+		before = newKnown()
 	}
 	r := reader{b: data}
 	before.begin(len(data))

@@ -172,6 +172,9 @@ func (m Messages) run() (n, size int) {
 
 // readRun reads messages that share a copy of their bytes, unless they may keep those of
 // the frame.
+//
+// The reader of an idle session keeps the stack that it has needed once: what is not
+// inlined here, and in known.text, is so for the sake of 4 KiB for each session.
 func (m Messages) readRun(f frame, size int) error {
 	b, before := f.data, 0
 	if f.lent || size < len(b)/2 {
@@ -179,29 +182,43 @@ func (m Messages) readRun(f frame, size int) error {
 		before = f.place(m[0].Encoded)
 		b = slices.Clone(b[before : f.place(last)+len(last)]) // one behind the other
 	}
-	var made makes
-	var like pattern
+	reads := newRunReader()
 	for i := range m {
 		begin := f.place(m[i].Encoded) - before
 		encoded := b[begin : begin+len(m[i].Encoded) : begin+len(m[i].Encoded)]
-		if like.fits(encoded) {
-			m[i] = Carried{encoded, like.of, true}
+		if reads.like.fits(encoded) {
+			m[i] = Carried{encoded, reads.like.of, true}
 			continue
 		}
-		one, err := made.message(encoded)
+		one, err := reads.message(encoded)
 		if err != nil {
 			return err
 		}
 		if m[i] = (Carried{encoded, one, false}); !takesVia(encoded) {
 			m[i].Encoded = nil
 		}
-		like = patternOf(one, encoded)
+		if i+1 < len(m) {
+			reads.like = patternOf(one, encoded)
+		}
 	}
 	return nil
 }
 
+// runReader is what readRun needs besides the messages.
+type runReader struct {
+	makes
+	like pattern
+}
+
+// newRunReader is not on the stack of a session's reader, which is small while it is idle.
+//
+//go:noinline
+func newRunReader() *runReader { return &runReader{} }
+
 // takesVia tells whether a via counts that is put in front of an encoded message: none of
 // its fields is there twice, and none is an empty via.
+//
+//go:noinline
 func takesVia(encoded []byte) bool {
 	r, last := reader{b: encoded}, byte(0)
 	for r.next() {

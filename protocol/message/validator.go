@@ -12,13 +12,21 @@ type Validator struct{ last error } // of the last message that was not alike
 
 // Validate is Validate of the next message.
 func (v *Validator) Validate(c codec.Carried) error {
-	if !c.Alike() || v.last != nil {
-		err := ValidateSized(c.Message(), c.Size())
-		if !c.Alike() {
-			v.last = err
-		}
-		return err
+	switch {
+	case !c.Alike():
+		v.last = ValidateSized(c.Head(), c.Size())
+		return v.last
+	case v.last != nil:
+		return Validate(c.Message())
 	}
+	return validateOwn(c)
+}
+
+// validateOwn validates what a message has for itself that is alike to a valid one. Its
+// frame is not on the stack of a session's reader, which is small while it is idle.
+//
+//go:noinline
+func validateOwn(c codec.Carried) error {
 	own := c.Own()
 	switch {
 	case c.Size() > MaxSize:
