@@ -144,19 +144,28 @@ func (p *couple) look() (s seen) {
 	return s
 }
 
-// took is what the listener gets now: each message as it goes on.
-func (p *couple) took() (came []string) {
-	for f, _ := p.listener.take(); f != nil; f, _ = p.listener.take() {
+// framesOf are the frames that a stream's writer sends now, as its client reads them.
+func framesOf(t *testing.T, s *stream) (frames []*pb.AttachResponse) {
+	t.Helper()
+	for f, _ := s.take(); f != nil; f, _ = s.take() {
 		parts, err := codec.GRPC{}.Marshal(f)
 		if err != nil {
-			p.t.Fatal(err)
+			t.Fatal(err)
 		}
 		var resp pb.AttachResponse
 		if err := proto.Unmarshal(parts.Materialize(), &resp); err != nil {
-			p.t.Fatal(err)
+			t.Fatal(err)
 		}
 		parts.Free()
-		p.listener.frame.sent()
+		s.frame.sent()
+		frames = append(frames, &resp)
+	}
+	return frames
+}
+
+// took is what the listener gets now: each message as it goes on.
+func (p *couple) took() (came []string) {
+	for _, resp := range framesOf(p.t, p.listener) {
 		if len(resp.Deliveries) > message.MaxFrames {
 			p.t.Errorf("%d messages in a frame", len(resp.Deliveries))
 		}

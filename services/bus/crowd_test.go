@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 const (
@@ -146,17 +145,7 @@ func (c *crowd) look() (s crowdSeen) {
 
 // take is what a member gets now.
 func (c *crowd) take(m *member) (came []*pb.Delivery, settled []uint64, outcomes []string) {
-	for f, _ := m.stream.take(); f != nil; f, _ = m.stream.take() {
-		parts, err := codec.GRPC{}.Marshal(f)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		var resp pb.AttachResponse
-		if err := proto.Unmarshal(parts.Materialize(), &resp); err != nil {
-			c.t.Fatal(err)
-		}
-		parts.Free()
-		m.frame.sent()
+	for _, resp := range framesOf(c.t, m.stream) {
 		bytes := 0
 		for _, d := range resp.Deliveries {
 			came = append(came, d)
