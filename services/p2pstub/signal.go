@@ -78,6 +78,9 @@ func (p *peer) send(m *pb.Message) {
 func (p *peer) publish(state status.State, reason string) {
 	p.reason = reason
 	again := !p.liveSince.IsZero()
+	if state == status.Failed { // counted first: who is told of it may look
+		p.stub.metrics.failedIn.WithLabelValues(p.role.String(), p.laps.now().String()).Inc()
+	}
 	old, say := p.stub.moved(p, state, reason)
 	for _, one := range say {
 		p.log.Debug("status published", "state", one.String())
@@ -102,9 +105,6 @@ func (p *peer) publish(state status.State, reason string) {
 			p.log.Info("P2P connection is live", "took_seconds", time.Since(p.began).Round(time.Millisecond).Seconds())
 		}
 	case status.Disconnected, status.Failed:
-		if state == status.Failed {
-			p.stub.metrics.failedIn.WithLabelValues(p.role.String(), p.laps.now().String()).Inc()
-		}
 		p.log.Info("P2P connection is "+state.String(), "reason", reason)
 	}
 }
