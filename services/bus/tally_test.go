@@ -175,8 +175,11 @@ func TestTallyOfRemoteRefusals(t *testing.T) {
 	if err == nil {
 		t.Fatal("answered by nobody")
 	}
-	got := tallyOf(t, a.bus, outDirect)
-	if got["4xx"]+got["5xx"] != 2 || got["delivered"] != 0 {
+	var got map[string]float64
+	if !awaits(ctx, func() bool { // a refusal is told before it is counted
+		got = tallyOf(t, a.bus, outDirect)
+		return got["4xx"]+got["5xx"] == 2
+	}) || got["delivered"] != 0 {
 		t.Errorf("counted %v", got)
 	}
 }
