@@ -30,7 +30,8 @@ type inflow struct {
 
 	mu       sync.Mutex
 	receiver *flow.Receiver
-	counted  int // bytes of it in flows.held
+	sizes    []int // of a run, while it is taken
+	counted  int   // bytes of it in flows.held
 	timer    *time.Timer
 	due      time.Time // of timer
 	used     time.Time
@@ -192,7 +193,7 @@ func (in *inflow) receive(p *post, now time.Time) {
 	switch {
 	case p.m.Type == message.FlowType: // its place is all that it says
 		value = nil
-	case !in.room(p): // it is answered, and comes again
+	case !in.hasRoom(p.cost()): // it is answered, and comes again
 		place, value = flow.Place{Base: fl.Base}, nil
 	}
 	turn, _ := in.receiver.Receive(now, place, p.cost(), value)
@@ -201,11 +202,11 @@ func (in *inflow) receive(p *post, now time.Time) {
 	in.plan(now)
 }
 
-// room tells whether a flow may hold one more message: no more than it leaves free
+// hasRoom tells whether a flow may hold so many bytes more: no more than it leaves free
 // for the others.
-func (in *inflow) room(p *post) bool {
+func (in *inflow) hasRoom(bytes int) bool {
 	free := in.flows.bus.limits.FlowBytes - int(in.flows.held.Load())
-	return p.cost() <= free && (in.counted == 0 || in.counted+p.cost() <= free)
+	return bytes <= free && (in.counted == 0 || in.counted+bytes <= free)
 }
 
 // count keeps the sum over all flows. Of one that is over, what was handed on counts
