@@ -32,31 +32,14 @@ type Inbound struct {
 
 // readInbound takes a post that is a message of a flow as most are; false for any other.
 func (r *Request) readInbound(data []byte, last **pb.Ingress) bool {
-	ingress, data := inboundIngress(data)
-	encoded, rest := field(data, tag(2, bytes))
-	if ingress == nil || encoded == nil || len(rest) > 0 || len(encoded) > longestPlain {
+	encoded, ingress := field(data, tag(2, bytes))
+	if encoded == nil || len(ingress) == 0 || len(encoded) > longestPlain {
 		return false
 	}
 	if run := r.lastRun(); run != nil && run.In != nil && run.goesOnInbound(r, ingress, encoded) {
 		return true
 	}
 	return r.beginInbound(ingress, encoded, last)
-}
-
-// inboundIngress cuts off the field of an ingress, which may be empty; nil when there is
-// none.
-func inboundIngress(data []byte) (whole, rest []byte) {
-	if len(data) < 2 || data[0] != tag(5, bytes) {
-		return nil, data
-	}
-	if data[1] == 0 {
-		return data[:2], data[2:]
-	}
-	_, rest = field(data, tag(5, bytes))
-	if len(rest) == len(data) {
-		return nil, data
-	}
-	return data[:len(data)-len(rest)], rest
 }
 
 // goesOnInbound adds the next message to a run, if it belongs to it.
@@ -172,16 +155,22 @@ func (in *Inbound) readFlow(flow []byte) bool {
 		f.Sequence > 0 && f.Base > 0 && f.Base <= f.Sequence && len(rest) == 0
 }
 
+// emptyIngress is that of a Message Node, encoded.
+var emptyIngress = string([]byte{tag(5, bytes), 0})
+
 // readIngress reads where it came in, which is as the last mostly.
 func (in *Inbound) readIngress(last **pb.Ingress) bool {
-	value, _ := field(in.ingress, tag(5, bytes))
+	value, more := field(in.ingress, tag(5, bytes))
+	if string(in.ingress) == emptyIngress {
+		value, more = nil, nil
+	}
+	remote, rest := field(value, tag(1, bytes))
+	if len(more) > 0 || len(rest) > 0 || !utf8.Valid(remote) {
+		return false
+	}
 	if isIngress(value, *last) {
 		in.Ingress = *last
 		return true
-	}
-	remote, rest := field(value, tag(1, bytes))
-	if len(rest) > 0 || !utf8.Valid(remote) {
-		return false
 	}
 	in.Ingress = &pb.Ingress{RemoteRuntimeUrl: strings.Clone(lentText(remote))}
 	*last = in.Ingress
