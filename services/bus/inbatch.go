@@ -101,15 +101,16 @@ func (t *table) takeArrived(s *stream, of *inflow, req *codec.Request, run *code
 // take gives the place of a run and the size of each of its messages, with all that they
 // take in memory; nil when they are not to be taken together.
 func (in *inflow) take(req *codec.Request, run *codec.Run) (p flow.Place, sizes []int) {
-	sum := 0
+	sum, last := 0, 0
 	in.sizes = in.sizes[:0]
 	for _, one := range req.Plain(run) {
-		in.sizes = append(in.sizes, len(one.Encoded)+overhead)
-		sum += len(one.Encoded) + overhead
+		last = len(one.Encoded) + overhead
+		in.sizes = append(in.sizes, last)
+		sum += last
 	}
 	fl := &run.In.Flow
 	p = flow.Place{Sequence: fl.Sequence, Base: fl.Base, After: fl.After}
-	if in.closed || !in.hasRoom(sum) || !in.receiver.Takes(p, run.Len(), sum) {
+	if in.closed || !in.hasRoom(sum-last, last) || !in.receiver.Takes(p, run.Len(), sum) {
 		return p, nil
 	}
 	return p, in.sizes

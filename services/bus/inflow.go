@@ -193,7 +193,7 @@ func (in *inflow) receive(p *post, now time.Time) {
 	switch {
 	case p.m.Type == message.FlowType: // its place is all that it says
 		value = nil
-	case !in.hasRoom(p.cost()): // it is answered, and comes again
+	case !in.hasRoom(0, p.cost()): // it is answered, and comes again
 		place, value = flow.Place{Base: fl.Base}, nil
 	}
 	turn, _ := in.receiver.Receive(now, place, p.cost(), value)
@@ -202,11 +202,11 @@ func (in *inflow) receive(p *post, now time.Time) {
 	in.plan(now)
 }
 
-// hasRoom tells whether a flow may hold so many bytes more: no more than it leaves free
-// for the others.
-func (in *inflow) hasRoom(bytes int) bool {
-	free := in.flows.bus.limits.FlowBytes - int(in.flows.held.Load())
-	return bytes <= free && (in.counted == 0 || in.counted+bytes <= free)
+// hasRoom tells whether a flow may hold a message of so many bytes, once it has others
+// besides what it has: no more than it leaves free for other flows.
+func (in *inflow) hasRoom(others, bytes int) bool {
+	free := in.flows.bus.limits.FlowBytes - int(in.flows.held.Load()) - others
+	return bytes <= free && (in.counted+others == 0 || in.counted+others+bytes <= free)
 }
 
 // count keeps the sum over all flows. Of one that is over, what was handed on counts
