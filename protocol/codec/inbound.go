@@ -12,10 +12,11 @@ import (
 // number and sequence alone, and the latter two rise by one. Such make a run as well, and
 // so does one by itself that might go on:
 //
-//	via │ id │ type from to │ via │ body │ origin │ number │ flow: name, sequence, base │
-//	 *          ══════════    *            ══════    + 1           ════    + 1
+//	via │ id │ type from to │ via │ body │ origin │ number │ flow: name, sequence, base, replica
+//	 *          ══════════    *            ══════    + 1           ════    + 1             *
 //
-// What is marked is the same, byte for byte; of the places for via (*) one is used.
+// What is marked is the same, byte for byte, also what is at one place or another (*): a
+// stub that passes the bytes on has its via in front, and the replica is in the name.
 
 // Inbound is what the messages of a run have in common that came in a flow. Its texts and
 // Origin are the frame's: they are valid until Clear.
@@ -27,7 +28,8 @@ type Inbound struct {
 	// the first's sequence; After is of the first, the others have none.
 	Flow pb.Flow
 
-	ingress, via, origin, name []byte // of each, encoded; a via that is in front
+	// Of each, encoded: a via that is in front, the flow's name, and a replica behind its place.
+	ingress, via, origin, name, replica []byte
 }
 
 // readInbound takes a post that is a message of a flow as most are; false for any other.
@@ -64,7 +66,7 @@ func (run *Run) goesOnInbound(r *Request, ingress, encoded []byte) bool {
 	}
 	sequence, place := numberField(flow[len(in.name):], tag(4, varint))
 	base, place := numberField(place, tag(5, varint))
-	if sequence == 0 || sequence != in.Flow.Sequence+n || len(place) > 0 || base < in.Flow.Base || base > in.Flow.Sequence {
+	if sequence == 0 || sequence != in.Flow.Sequence+n || string(place) != string(in.replica) || base < in.Flow.Base || base > in.Flow.Sequence {
 		return false
 	}
 	in.Flow.Base = base
@@ -150,6 +152,9 @@ func (in *Inbound) readFlow(flow []byte) bool {
 	f.Sequence, rest = numberField(rest, tag(4, varint))
 	f.Base, rest = numberField(rest, tag(5, varint))
 	f.After, rest = numberField(rest, tag(8, varint))
+	if in.replica = rest; replica == nil {
+		replica, rest = field(rest, tag(9, bytes))
+	}
 	f.Runtime, f.Replica = lentText(runtime), lentText(replica)
 	return runtime != nil && utf8.Valid(runtime) && utf8.Valid(replica) && f.Epoch > 0 && f.Id > 0 &&
 		f.Sequence > 0 && f.Base > 0 && f.Base <= f.Sequence && len(rest) == 0
