@@ -110,8 +110,9 @@ func (r *Request) clearInbounds() {
 	}
 }
 
-// keptInbounds is how many a Request keeps: messages of a frame are mostly of few runs.
-const keptInbounds = 8
+// keptInbounds is how many a Request keeps: a full frame of messages none of which is alike to
+// the one before.
+const keptInbounds = 2 * runPosts
 
 // readFirst reads what the first message has, and the others are to have too.
 func (run *Run) readFirst(encoded []byte) (p Plain, ok bool) {

@@ -142,13 +142,17 @@ func (run *Run) push(r *Request, p Plain) {
 	run.size += len(p.Encoded)
 }
 
+// keptPlain is how many places for plain posts a Request keeps: those of a full frame, which
+// append has made a few more of.
+const keptPlain = 2 * runPosts
+
 // clearPlain gives the frame back that the plain posts are in.
 func (r *Request) clearPlain() {
 	r.clearInbounds()
 	clear(r.plain)
 	clear(r.Runs)
 	r.Runs, r.plain = r.Runs[:0], r.plain[:0]
-	if cap(r.plain) > runPosts {
+	if cap(r.plain) > keptPlain {
 		r.Runs, r.plain = nil, nil
 	}
 	if r.lent != nil {
