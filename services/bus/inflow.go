@@ -13,7 +13,7 @@ import (
 )
 
 // inflow is a flow from another runtime: the machine of its receiver. What is in
-// order goes on as posts, one goroutine at a time.
+// order goes on as posts, one goroutine at a time, or in batches (inbatch.go).
 type inflow struct {
 	flows  *flows
 	remote *remoteRuntime
