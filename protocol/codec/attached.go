@@ -27,9 +27,10 @@ type Request struct {
 	known known
 	kept  int // a message of so many bytes is most of a frame that may be kept
 
-	plain  []Plain    // of Runs
-	lent   mem.Buffer // the frame that they are in; nil when there are none
-	opened pb.Post
+	plain    []Plain    // of Runs
+	inbounds []*Inbound // likewise
+	lent     mem.Buffer // the frame that they are in; nil when there are none
+	opened   pb.Post
 }
 
 // Response is an AttachResponse as a bus makes it: a message whose bytes are known is not
@@ -163,7 +164,7 @@ func (r *Request) Clear() {
 	r.clearPlain()
 	*r = Request{
 		Runs: r.Runs, Encoded: encoded, Room: r.Room,
-		posts: posts, arena: r.arena, known: r.known, plain: r.plain,
+		posts: posts, arena: r.arena, known: r.known, plain: r.plain, inbounds: r.inbounds,
 	}
 }
 
@@ -195,7 +196,7 @@ func readAttached(f frame, m *Request) error {
 	for r.next() {
 		switch r.tag {
 		case tag(3, bytes):
-			if !m.readPlain(r.long) {
+			if !m.readPlain(r.long) && !m.readInbound(r.long, &ingress) {
 				r.err = m.readPost(r.long, &ingress)
 			}
 		case tag(4, bytes):
@@ -209,7 +210,7 @@ func readAttached(f frame, m *Request) error {
 	err := r.end(f.data, &m.AttachRequest)
 	if r.odd { // all was read anew, and what was read before is in the posts that are kept
 		m.Encoded, m.posts = make([][]byte, len(m.Posts)), nil
-		m.Runs, m.plain = nil, nil
+		m.Runs, m.plain, m.inbounds = nil, nil, nil
 	}
 	return err
 }

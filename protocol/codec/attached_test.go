@@ -49,6 +49,9 @@ func FuzzRequest(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(plain, full)
+	for _, stub := range [][]byte{inboundBytes(f, false, inboundPosts(5)...), inboundBytes(f, true, inboundPosts(5)...)} {
+		f.Add(stub, plain)
+	}
 	f.Fuzz(func(t *testing.T, one, other []byte) {
 		got := Request{Room: 20}
 		for _, b := range [][]byte{one, other, one} {
@@ -74,6 +77,10 @@ func FuzzRequest(f *testing.F) {
 func goesOnInRuns(t *testing.T, m *Request) {
 	for i := range m.Runs {
 		run := &m.Runs[i]
+		if run.In != nil {
+			arrives(t, m, run)
+			continue
+		}
 		for n, plain := range m.Plain(run) {
 			var one pb.Message
 			if err := proto.Unmarshal(plain.Encoded, &one); err != nil {

@@ -26,8 +26,9 @@ const (
 // with numbers that rise by one. Its texts are the frame's: they are valid until Clear.
 type Run struct {
 	Type, From, To string
-	First          uint64 // number
-	Before         int    // of Request.Posts, those that are before it in the frame
+	First          uint64   // number: of the post, or of the message that came in a flow
+	Before         int      // of Request.Posts, those that are before it in the frame
+	In             *Inbound // of messages that came in a flow; nil of plain posts
 
 	block    []byte // type, from and to, encoded
 	from, to int    // of Request.plain
@@ -48,8 +49,13 @@ func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	p := &r.plain[run.from+i]
 	m, b := r.arena.message(len(p.Encoded)), r.arena.clone(p.Encoded, r.Room)
-	_ = readMessage(b, m, &r.known)                            // it has been read before
-	r.opened.Message, r.opened.Number = m, run.First+uint64(i) //nolint:gosec // not negative
+	_ = readMessage(b, m, &r.known) // it has been read before
+	r.opened.Message = m
+	if run.In != nil {
+		r.opened.Number, r.opened.Ingress = 0, run.In.Ingress
+	} else {
+		r.opened.Number, r.opened.Ingress = run.First+uint64(i), nil //nolint:gosec // not negative
+	}
 	return &r.opened, b
 }
 
@@ -95,7 +101,7 @@ func (r *Request) lastRun() *Run {
 
 // goesOn tells whether the next post is one of the run: rest is what follows its id.
 func (run *Run) goesOn(r *Request, number uint64, rest []byte) bool {
-	return number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && //nolint:gosec // not negative
+	return run.In == nil && number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && //nolint:gosec // not negative
 		run.Len() < runPosts && run.size < runBytes &&
 		len(rest) >= len(run.block) && string(rest[:len(run.block)]) == string(run.block)
 }
@@ -126,18 +132,27 @@ func (r *Request) add(run *Run, id, rest, encoded []byte) bool {
 		r.Runs = append(r.Runs, *run)
 		run = r.lastRun()
 	}
-	r.plain = append(r.plain, Plain{ID: id, Body: body, Encoded: encoded})
-	run.to++
-	run.size += len(encoded)
+	run.push(r, Plain{ID: id, Body: body, Encoded: encoded})
 	return true
 }
 
+func (run *Run) push(r *Request, p Plain) {
+	r.plain = append(r.plain, p)
+	run.to++
+	run.size += len(p.Encoded)
+}
+
+// keptPlain is how many places for plain posts a Request keeps: those of a full frame, which
+// append has made a few more of.
+const keptPlain = 2 * runPosts
+
 // clearPlain gives the frame back that the plain posts are in.
 func (r *Request) clearPlain() {
+	r.clearInbounds()
 	clear(r.plain)
 	clear(r.Runs)
 	r.Runs, r.plain = r.Runs[:0], r.plain[:0]
-	if cap(r.plain) > runPosts {
+	if cap(r.plain) > keptPlain {
 		r.Runs, r.plain = nil, nil
 	}
 	if r.lent != nil {

@@ -73,6 +73,17 @@ func (m *Marks) SeenIn(in Conversation, number uint64) bool {
 	return false
 }
 
+// TakeIn marks all numbers from first to last as taken, if none of them was before; else
+// it is false, and none is.
+func (m *Marks) TakeIn(in Conversation, first, last uint64) bool {
+	kept := &m.marks[in]
+	if in == nowhere || first <= kept.number || last < first {
+		return false
+	}
+	kept.number = last
+	return true
+}
+
 // Forget takes a mark back, of a message that was not handed over after all. It does
 // so only while no later number has been taken: what comes again then is new.
 func (m *Marks) Forget(from, address string, origin []byte, number uint64) bool {

@@ -58,6 +58,26 @@ func TestConversation(t *testing.T) {
 	}
 }
 
+// Numbers are taken together if all of them are new.
+func TestTakeIn(t *testing.T) {
+	m := New(2)
+	in := m.Conversation("from", "a", []byte("x"))
+	for _, step := range []struct {
+		first, last uint64
+		taken       bool
+	}{{1, 4, true}, {4, 9, false}, {5, 5, true}, {9, 8, false}, {0, 9, false}, {9, 12, true}, {6, 8, false}} {
+		if got := m.TakeIn(in, step.first, step.last); got != step.taken {
+			t.Errorf("from %d to %d: %t", step.first, step.last, got)
+		}
+	}
+	if !m.SeenIn(in, 12) || m.SeenIn(in, 13) {
+		t.Error("the last one is not the mark")
+	}
+	if m.TakeIn(m.Conversation("from", "a", nil), 1, 2) {
+		t.Error("without a key something was marked")
+	}
+}
+
 func TestWithoutAKeyAllIsNew(t *testing.T) {
 	m := New(8)
 	for _, key := range []struct {

@@ -25,8 +25,9 @@ type arrived struct {
 
 // talk is what one client posts from one address to another.
 type talk struct {
-	key  talkKey
-	open openPosts // those that are not settled
+	key     talkKey
+	open    openPosts   // those that are not settled
+	batches openBatches // likewise, of batches
 	// odd are those of them whose number is not above the ones before: one that was
 	// refused and came again, or one of a client that was forgotten meanwhile.
 	odd map[uint64]*post
@@ -82,7 +83,7 @@ func (t *arrived) begin(k talkKey) *talk {
 
 // tidy forgets a talk without posts, unless it is the last; nil is fine.
 func (t *arrived) tidy(of *talk) {
-	if of != nil && of != t.last && of.empty() {
+	if of != nil && of != t.last && of.empty() && t.talks[of.key] == of {
 		delete(t.talks, of.key)
 	}
 }
@@ -103,11 +104,14 @@ func (t *arrived) first(p *post) bool {
 	p.trail.tally = nil // counted with the first
 	before := t.talk(key).get(p.m.Number)
 	why, _ := t.refused.get(messageKey{key, p.m.Number})
+	batch := t.talk(key).batch(p.m.Number)
 	if before != nil {
 		before.also = append(before.also, p)
+	} else if batch != nil {
+		batch.arrivals.also = append(batch.arrivals.also, p)
 	}
 	t.mu.Unlock()
-	if before == nil {
+	if before == nil && batch == nil {
 		p.end(why)
 	}
 	return false
@@ -148,15 +152,18 @@ func (t *arrived) open() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, of := range t.talks {
-		n += len(of.open.places) - of.open.holes + len(of.odd)
+		n += len(of.open.places) - of.open.holes + len(of.odd) + of.batches.posts()
 	}
 	return n
 }
 
-func (t *talk) empty() bool { return len(t.open.places)+len(t.odd) == 0 }
+func (t *talk) empty() bool { return len(t.open.places)+len(t.odd)+len(t.batches) == 0 }
+
+// below tells whether all numbers that are open are below one, but for odd ones.
+func (t *talk) below(number uint64) bool { return t.open.below(number) && t.batches.below(number) }
 
 func (t *talk) add(p *post) {
-	if number := p.m.Number; !t.open.below(number) {
+	if number := p.m.Number; !t.below(number) {
 		if t.odd == nil {
 			t.odd = map[uint64]*post{}
 		}
@@ -178,6 +185,15 @@ func (t *talk) get(number uint64) *post {
 		return at.post
 	}
 	return nil
+}
+
+// batch gives the batch with a number that is not settled; nil when there is none, or no
+// talk.
+func (t *talk) batch(number uint64) *batch {
+	if t == nil {
+		return nil
+	}
+	return t.batches.get(number)
 }
 
 // remove takes out a post, and tells whether it was there: another one may have its

@@ -8,20 +8,35 @@ import (
 	"github.com/peerbus/peerbus/protocol/codec"
 )
 
-// batch is plain posts of one frame, from one sender to one listener of this runtime. They
-// are taken, queued, sent and settled together, as what a frame of the listener's stream has
-// of them: the bytes of their deliveries. Where one of them needs more than that, what is
-// left of the batch becomes posts (part.open).
+// batch is plain posts of one frame, from one sender to one listener of this runtime, or
+// messages of one flow (inbatch.go). They are taken, queued, sent and settled together, as
+// what a frame of the listener's stream has of them: the bytes of their deliveries. Where one
+// of them needs more than that, what is left of the batch becomes posts (part.open).
 //
 //	frame: 1 2 3 4 5 6 7 8 ──▶ batch 1–8 ──▶ queue ──▶ sent 1–5, queue 6–8 ──▶ credit for 1–3
 type batch struct {
-	by     *stream
-	first  uint64  // number of the first
+	by     batcher
+	burst  *burst // of the frame
+	course course
+	first  uint64  // number of the first; those behind it rise by one
 	bytes  *[]byte // of the deliveries, one behind the other; Buffers has them back
 	places []placed
 
 	needed atomic.Int32           // posts that are not settled, and frames that are being sent
 	asked  atomic.Pointer[stream] // on which its client has posted some of it again
+
+	arrivals arrivals // by, of messages of a flow
+}
+
+// batcher is who posts batches: the stream of a client, or a flow from another runtime.
+type batcher interface {
+	poster
+	// takeBatch notes a batch, if all of it is fresh.
+	takeBatch(b *batch) bool
+	// settledPart is settled of posts of a batch that were dealt with.
+	settledPart(p part)
+	// opens makes posts its own, which those of a part have become.
+	opens(p part, posts []*post)
 }
 
 // placed is where a post of a batch ends: in the bytes of the deliveries, and in the sum of
@@ -33,23 +48,32 @@ const batchFrom = 4
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// newBatch makes a batch of the posts of a run, for a listener of that name.
-func newBatch(by *stream, listener string, posts []codec.Plain, first uint64) *batch {
+// newBatch makes a batch of n posts, whose deliveries have so many bytes at most. They are
+// to be added.
+func newBatch(n, size int, first uint64) *batch {
 	b, _ := batches.Get().(*batch)
-	b.by, b.first, b.places = by, first, b.places[:0]
-	size := len(posts) * codec.MaxDelivery(listener, by.origin.id)
+	b.first, b.places = first, b.places[:0]
+	b.bytes = codec.Buffers.Get(size)
+	b.needed.Store(int32(n)) //nolint:gosec // at most a frame
+	return b
+}
+
+// postedBatch makes a batch of the posts of a run, for a listener of that name.
+func (s *stream) postedBatch(listener string, posts []codec.Plain, first uint64) *batch {
+	id := s.origin.id
+	size := len(posts) * codec.MaxDelivery(listener, id)
 	for i := range posts {
 		size += len(posts[i].Encoded)
 	}
-	b.bytes = codec.Buffers.Get(size)
+	b := newBatch(len(posts), size, first)
+	b.by, b.burst, b.course = s, &s.burst, outLocal
 	bytes, sum := (*b.bytes)[:0], 0
 	for i := range posts {
 		number := first + uint64(i) //nolint:gosec // not negative
-		bytes = codec.AppendDelivery(bytes, listener, posts[i].Encoded, by.origin.id, number)
-		sum += len(posts[i].Encoded) + codec.OriginSize(by.origin.id, number)
+		bytes = codec.AppendDelivery(bytes, listener, posts[i].Encoded, id, number)
+		sum += len(posts[i].Encoded) + codec.OriginSize(id, number)
 		b.places = append(b.places, placed{len(bytes), sum})
 	}
-	b.needed.Store(int32(len(posts))) //nolint:gosec // at most a frame
 	return b
 }
 
@@ -69,7 +93,7 @@ func (b *batch) free(n int) {
 		return
 	}
 	codec.Buffers.Put(b.bytes)
-	b.by, b.bytes = nil, nil
+	b.by, b.burst, b.bytes, b.arrivals = nil, nil, nil, arrivals{}
 	b.asked.Store(nil)
 	batches.Put(b)
 }
@@ -129,8 +153,7 @@ func (p part) open(taken bool) []*post {
 		one.encoded = append([]byte(nil), (*p.of.bytes)[at.end-size:at.end]...)
 		one.m, one.size = &pb.Message{}, size
 		_ = codec.UnmarshalShared(one.encoded, one.m) // it has been read before
-		one.by, one.number, one.verified = p.of.by, one.m.Number, true
-		one.trail.tally = p.of.by.metrics.tally
+		one.verified = true
 		one.owed.Store(1)
 		if taken {
 			one.taken.Store(true)
@@ -140,7 +163,7 @@ func (p part) open(taken bool) []*post {
 			one.left.Store(1)
 		}
 	}
-	p.of.by.origin.opened(p, all)
+	p.of.by.opens(p, all)
 	p.of.free(p.len())
 	return all
 }
@@ -186,7 +209,7 @@ func (i *item) burst() *burst {
 	if i.post != nil {
 		return i.post.burst
 	}
-	return &i.part.of.by.burst
+	return i.part.of.burst
 }
 
 // posts are those that it is, or becomes: which its listener has taken, or not.

@@ -53,6 +53,11 @@ func takeFrame(t *testing.T, s *stream, posts []*pb.Post, batches bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	takeBytes(t, s, b, batches)
+}
+
+// takeBytes is takeFrame of one that is encoded.
+func takeBytes(t *testing.T, s *stream, b []byte, batches bool) {
 	req := &codec.Request{Room: 64}
 	if err := (codec.GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, req); err != nil {
 		t.Fatal(err)

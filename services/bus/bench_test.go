@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"testing"
 
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // BenchmarkLocal sends messages with a body of 64 bytes from one application to
@@ -75,4 +79,64 @@ func BenchmarkRoute(b *testing.B) {
 			s.take()
 		}
 	}
+}
+
+// BenchmarkArrived is the way of a message of 64 bytes that comes in a flow, from the frame
+// of a stub to that of the listener: alike to the one before, or of another sender each time.
+func BenchmarkArrived(b *testing.B) {
+	for _, senders := range []int{1, 8} {
+		b.Run(fmt.Sprint(senders), func(b *testing.B) { benchmarkArrived(b, senders) })
+	}
+}
+
+func benchmarkArrived(b *testing.B, senders int) {
+	a := newAlone(b, Limits{})
+	defer a.finish()
+	stub, k := newStream(a.bus, "stub", pb.Component_COMPONENT_NODE_STUB), sourceKey{from: bob, node: true}
+	a.bus.sources.answered(&question{key: k, line: k}, &pb.SourceAnswer{Code: 200})
+	l := newStream(a.bus, "listener", pb.Component_COMPONENT_APPLICATION)
+	if err := a.bus.addListener(l, &pb.ListenerChange{Address: carol}); err != nil {
+		b.Fatal(err)
+	}
+	var req codec.Request
+	sequence := uint64(0)
+	b.ReportAllocs()
+	for i := 0; i < b.N; i += 64 {
+		b.StopTimer()
+		frame := flowFrame(b, &sequence, senders)
+		b.StartTimer()
+		if err := (codec.GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}, &req); err != nil {
+			b.Fatal(err)
+		}
+		stub.takeRequest(&req)
+		for f, _ := l.take(); f != nil; f, _ = l.take() {
+			parts, err := codec.GRPC{}.Marshal(f)
+			if err != nil {
+				b.Fatal(err)
+			}
+			parts.Free()
+			l.frame.sent()
+		}
+		credit(l, carol)
+	}
+}
+
+// flowFrame makes the next 64 messages of a flow, as a nodestub posts them.
+func flowFrame(b *testing.B, sequence *uint64, senders int) (frame []byte) {
+	for range 64 {
+		*sequence++
+		n := *sequence
+		m := numbered(bob, carol, int(n)) //nolint:gosec // small
+		m.Body, m.Origin, m.Number = fmt.Appendf(nil, `{"value":%50d}`, n), fmt.Append(nil, "origin ", n%uint64(senders)), n
+		m.Flow = &pb.Flow{Runtime: remote, Epoch: 1, Id: 7, Sequence: n, Base: 1}
+		encoded, err := proto.Marshal(m)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c := codec.NewCarried(codec.Whole(m, encoded), nodeURL, &pb.Ingress{})
+		if frame, err = c.Append(codec.AppendHead(frame, codec.Head{}, c.Size())); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return frame
 }

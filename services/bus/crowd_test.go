@@ -139,7 +139,7 @@ func (c *crowd) look() (s crowdSeen) {
 		s.Held = append(s.Held, fmt.Sprint(m.held.Load()))
 		s.Queues = append(s.Queues, m.queues()...)
 	}
-	s.Kept, s.Counts = c.bus.kept(), c.counts()
+	s.Kept, s.Counts = c.bus.kept(), countsOf(c.t, c.metrics)
 	return s
 }
 
@@ -197,10 +197,11 @@ func (m *member) queues() (all []string) {
 	return all
 }
 
-func (c *crowd) counts() (all []string) {
-	families, err := c.metrics.Gather()
+// countsOf are the metrics of a bus.
+func countsOf(t *testing.T, metrics *prometheus.Registry) (all []string) {
+	families, err := metrics.Gather()
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, f := range families {
 		for _, m := range f.Metric {

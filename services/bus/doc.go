@@ -63,8 +63,9 @@
 //     writer (turn.go), which alone sends. The writer puts what is queued into frames
 //     (frame.go) of up to 64 messages and 16 KiB, one message when idle, and serves the
 //     inboxes of its stream in turn.
-//   - Plain posts of a frame to one listener are a batch (plain.go, batch.go), which is in
-//     its inbox as one item, and becomes posts where one of them needs that.
+//   - Plain posts of a frame to one listener are a batch (plain.go, batch.go), and so are
+//     messages of a flow (inbatch.go). It is in the listener's inbox as one item, and becomes
+//     posts where one of them needs that.
 //   - table (listener.go, route.go, routes.go, destinations.go): listeners, aliases,
 //     routes, lines of addresses, under one mutex. Posts whose way is known only read.
 //   - sources, requests, asker: each a table under a mutex of its own. A stream keeps the

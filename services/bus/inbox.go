@@ -147,7 +147,7 @@ func (in *inbox) enqueue(p *post) {
 
 // enqueueBatch is enqueue of a batch, whose posts are accepted by that.
 func (in *inbox) enqueueBatch(p part) {
-	in.stream.metrics.tally.messages[outLocal].accepted.Add(float64(p.len()))
+	in.stream.metrics.tally.messages[p.of.course].accepted.Add(float64(p.len()))
 	in.push(item{part: p})
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // inflow is a flow from another runtime: the machine of its receiver. What is in
-// order goes on as posts, one goroutine at a time.
+// order goes on as posts, one goroutine at a time, or in batches (inbatch.go).
 type inflow struct {
 	flows  *flows
 	remote *remoteRuntime
@@ -30,7 +30,8 @@ type inflow struct {
 
 	mu       sync.Mutex
 	receiver *flow.Receiver
-	counted  int // bytes of it in flows.held
+	sizes    []int // of a run, while it is taken
+	counted  int   // bytes of it in flows.held
 	timer    *time.Timer
 	due      time.Time // of timer
 	used     time.Time
@@ -192,7 +193,7 @@ func (in *inflow) receive(p *post, now time.Time) {
 	switch {
 	case p.m.Type == message.FlowType: // its place is all that it says
 		value = nil
-	case !in.room(p): // it is answered, and comes again
+	case !in.hasRoom(0, p.cost()): // it is answered, and comes again
 		place, value = flow.Place{Base: fl.Base}, nil
 	}
 	turn, _ := in.receiver.Receive(now, place, p.cost(), value)
@@ -201,11 +202,11 @@ func (in *inflow) receive(p *post, now time.Time) {
 	in.plan(now)
 }
 
-// room tells whether a flow may hold one more message: no more than it leaves free
-// for the others.
-func (in *inflow) room(p *post) bool {
-	free := in.flows.bus.limits.FlowBytes - int(in.flows.held.Load())
-	return p.cost() <= free && (in.counted == 0 || in.counted+p.cost() <= free)
+// hasRoom tells whether a flow may hold a message of so many bytes, once it has others
+// besides what it has: no more than it leaves free for other flows.
+func (in *inflow) hasRoom(others, bytes int) bool {
+	free := in.flows.bus.limits.FlowBytes - int(in.flows.held.Load()) - others
+	return bytes <= free && (in.counted+others == 0 || in.counted+others+bytes <= free)
 }
 
 // count keeps the sum over all flows. Of one that is over, what was handed on counts

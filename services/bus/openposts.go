@@ -29,10 +29,10 @@ func (o *openPosts) add(number uint64, p *post) {
 
 // insert adds posts whose numbers follow each other. Others may have higher ones.
 func (o *openPosts) insert(posts []*post) {
-	i := sort.Search(len(o.places), func(i int) bool { return o.places[i].number >= posts[0].number })
+	i := sort.Search(len(o.places), func(i int) bool { return o.places[i].number >= posts[0].m.Number })
 	o.places = slices.Insert(o.places, i, make([]openPost, len(posts))...)
 	for n, p := range posts {
-		o.places[i+n] = openPost{p.number, p}
+		o.places[i+n] = openPost{p.m.Number, p}
 	}
 }
 

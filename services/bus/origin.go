@@ -207,11 +207,11 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 	return false, outcomeOf(0, nil), true
 }
 
-// takeBatch notes a batch, if all of it is fresh.
-func (o *origin) takeBatch(b *batch) bool {
+// takeBatch notes a batch of a stream, if all of it is fresh.
+func (o *origin) takeBatch(s *stream, b *batch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.now != b.by || b.first <= o.taken {
+	if o.now != s || b.first <= o.taken {
 		return false
 	}
 	all := b.all()

@@ -8,7 +8,7 @@ import (
 
 // takeRun takes plain posts: together, where nothing stands against it, else one by one.
 func (s *stream) takeRun(req *codec.Request, run *codec.Run) {
-	if s.takeTogether(req, run) {
+	if run.In == nil && s.takeTogether(req, run) || run.In != nil && s.takeArrived(req, run) {
 		return
 	}
 	for i := range run.Len() {
@@ -58,7 +58,7 @@ func (t *table) takeTogether(s *stream, req *codec.Request, run *codec.Run) bool
 		return false
 	}
 	n := run.Len()
-	b := newBatch(s, in.name, req.Plain(run), run.First)
+	b := s.postedBatch(in.name, req.Plain(run), run.First)
 	if !in.offerBatch(b) {
 		b.free(n)
 		return false
@@ -99,7 +99,7 @@ func (in *inbox) offerBatch(b *batch) bool {
 		return false
 	}
 	at := in.overflow.len() == 0 && in.fits(all)
-	if !at && b.by == s && s.overdraws(all.cost()) || !b.by.origin.takeBatch(b) {
+	if !at && b.by == batcher(s) && s.overdraws(all.cost()) || !b.by.takeBatch(b) {
 		return false
 	}
 	if at {
@@ -113,15 +113,24 @@ func (in *inbox) offerBatch(b *batch) bool {
 // finishParts settles posts of batches that their listener has dealt with.
 func (b *Bus) finishParts(parts []part) {
 	for _, p := range parts {
-		local := &b.metrics.tally.messages[outLocal]
-		local.delivered.Add(float64(p.len()))
-		local.bytes.Add(float64(p.size()))
+		counts := &b.metrics.tally.messages[p.of.course]
+		counts.delivered.Add(float64(p.len()))
+		counts.bytes.Add(float64(p.size()))
 		p.of.by.settledPart(p)
 		p.of.free(p.len())
 	}
 }
 
-// settledPart is settled of posts of a batch.
+func (s *stream) takeBatch(b *batch) bool { return s.origin.takeBatch(s, b) }
+
+func (s *stream) opens(p part, posts []*post) {
+	for _, one := range posts {
+		one.by, one.number = s, one.m.Number
+		one.trail.tally = s.metrics.tally
+	}
+	s.origin.opened(p, posts)
+}
+
 func (s *stream) settledPart(p part) {
 	s.origin.settlePart(p)
 	s.mu.Lock()

@@ -1,0 +1,202 @@
+package codec
+
+import (
+	stdbytes "bytes" // bytes is a kind of field here
+	"strings"
+	"unicode/utf8"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
+
+// Messages of a flow that a stub posts mostly differ from the one before in id, body,
+// number and sequence alone, and the latter two rise by one. Such make a run as well, and
+// so does one by itself that might go on:
+//
+//	via │ id │ type from to │ via │ body │ origin │ number │ flow: name, sequence, base, replica
+//	 *          ══════════    *            ══════    + 1           ════    + 1             *
+//
+// What is marked is the same, byte for byte, also what is at one place or another (*): a
+// stub that passes the bytes on has its via in front, and the replica is in the name.
+
+// Inbound is what the messages of a run have in common that came in a flow. Its texts and
+// Origin are the frame's: they are valid until Clear.
+type Inbound struct {
+	Ingress *pb.Ingress
+	Via     string
+	Origin  []byte
+	// Flow is that of the first: its name and place. Base is that of the last, and not above
+	// the first's sequence; After is of the first, the others have none.
+	Flow pb.Flow
+
+	// Of each, encoded: a via that is in front, the flow's name, and a replica behind its place.
+	ingress, via, origin, name, replica []byte
+}
+
+// readInbound takes a post that is a message of a flow as most are; false for any other.
+func (r *Request) readInbound(data []byte, last **pb.Ingress) bool {
+	encoded, ingress := field(data, tag(2, bytes))
+	if encoded == nil || len(ingress) == 0 || len(encoded) > longestPlain {
+		return false
+	}
+	if run := r.lastRun(); run != nil && run.In != nil && run.goesOnInbound(r, ingress, encoded) {
+		return true
+	}
+	return r.beginInbound(ingress, encoded, last)
+}
+
+// goesOnInbound adds the next message to a run, if it belongs to it.
+func (run *Run) goesOnInbound(r *Request, ingress, encoded []byte) bool {
+	in, n := run.In, uint64(run.Len()) //nolint:gosec // not negative
+	if run.Before != len(r.Posts) || run.Len() >= runPosts || run.size >= runBytes || string(ingress) != string(in.ingress) {
+		return false
+	}
+	rest, ok := stdbytes.CutPrefix(encoded, in.via)
+	id, rest := field(rest, tag(1, bytes))
+	if !ok || id == nil || !utf8.Valid(id) || !stdbytes.HasPrefix(rest, run.block) {
+		return false
+	}
+	body, rest := field(rest[len(run.block):], tag(10, bytes))
+	if !stdbytes.HasPrefix(rest, in.origin) {
+		return false
+	}
+	number, rest := numberField(rest[len(in.origin):], tag(13, varint))
+	flow, rest := field(rest, tag(14, bytes))
+	if number == 0 || number != run.First+n || len(rest) > 0 || !stdbytes.HasPrefix(flow, in.name) {
+		return false
+	}
+	sequence, place := numberField(flow[len(in.name):], tag(4, varint))
+	base, place := numberField(place, tag(5, varint))
+	if sequence == 0 || sequence != in.Flow.Sequence+n || string(place) != string(in.replica) || base < in.Flow.Base || base > in.Flow.Sequence {
+		return false
+	}
+	in.Flow.Base = base
+	run.push(r, Plain{ID: id, Body: body, Encoded: encoded})
+	return true
+}
+
+// beginInbound begins a run with a message.
+func (r *Request) beginInbound(ingress, encoded []byte, last **pb.Ingress) bool {
+	run := Run{In: r.inbound(), Before: len(r.Posts), from: len(r.plain), to: len(r.plain)}
+	run.In.ingress = ingress
+	p, ok := run.readFirst(encoded)
+	if !ok || !run.In.readIngress(last) {
+		return false
+	}
+	r.inbounds = r.inbounds[:len(r.inbounds)+1]
+	r.Runs = append(r.Runs, run)
+	r.lastRun().push(r, p)
+	return true
+}
+
+// inbound gives the next of those that are made.
+func (r *Request) inbound() *Inbound {
+	n := len(r.inbounds)
+	if n == cap(r.inbounds) {
+		r.inbounds = append(r.inbounds, &Inbound{})[:n]
+	}
+	if next := r.inbounds[:n+1]; next[n] == nil {
+		next[n] = &Inbound{}
+	}
+	return r.inbounds[:n+1][n]
+}
+
+// clearInbounds lets go of the frame. It keeps those that are made, unless they are many.
+func (r *Request) clearInbounds() {
+	for _, in := range r.inbounds {
+		*in = Inbound{}
+	}
+	if r.inbounds = r.inbounds[:0]; cap(r.inbounds) > keptInbounds {
+		r.inbounds = nil
+	}
+}
+
+// keptInbounds is how many a Request keeps: a full frame of messages none of which is alike to
+// the one before.
+const keptInbounds = 2 * runPosts
+
+// readFirst reads what the first message has, and the others are to have too.
+func (run *Run) readFirst(encoded []byte) (p Plain, ok bool) {
+	in := run.In
+	via, rest := field(encoded, tag(5, bytes))
+	in.via = encoded[:len(encoded)-len(rest)]
+	p.Encoded = encoded
+	p.ID, rest = field(rest, tag(1, bytes))
+	if p.ID == nil || !utf8.Valid(p.ID) || !run.begin(rest) {
+		return p, false
+	}
+	head := rest
+	rest = rest[len(run.block):]
+	if via == nil {
+		via, rest = field(rest, tag(5, bytes))
+		run.block = head[:len(head)-len(rest)]
+	}
+	p.Body, rest = field(rest, tag(10, bytes))
+	origin, next := field(rest, tag(12, bytes))
+	in.origin = rest[:len(rest)-len(next)]
+	run.First, next = numberField(next, tag(13, varint))
+	flow, next := field(next, tag(14, bytes))
+	if via == nil || origin == nil || run.First == 0 || len(next) > 0 || !utf8.Valid(via) {
+		return p, false
+	}
+	in.Via, in.Origin = lentText(via), origin
+	return p, in.readFlow(flow)
+}
+
+// readFlow reads name and place of the first message.
+func (in *Inbound) readFlow(flow []byte) bool {
+	f := &in.Flow
+	runtime, rest := field(flow, tag(1, bytes))
+	f.Epoch, rest = numberField(rest, tag(2, varint))
+	f.Id, rest = numberField(rest, tag(3, varint))
+	replica, rest := field(rest, tag(9, bytes))
+	in.name = flow[:len(flow)-len(rest)]
+	f.Sequence, rest = numberField(rest, tag(4, varint))
+	f.Base, rest = numberField(rest, tag(5, varint))
+	f.After, rest = numberField(rest, tag(8, varint))
+	if in.replica = rest; replica == nil {
+		replica, rest = field(rest, tag(9, bytes))
+	}
+	f.Runtime, f.Replica = lentText(runtime), lentText(replica)
+	return runtime != nil && utf8.Valid(runtime) && utf8.Valid(replica) && f.Epoch > 0 && f.Id > 0 &&
+		f.Sequence > 0 && f.Base > 0 && f.Base <= f.Sequence && len(rest) == 0
+}
+
+// emptyIngress is that of a Message Node, encoded.
+var emptyIngress = string([]byte{tag(5, bytes), 0})
+
+// readIngress reads where it came in, which is as the last mostly.
+func (in *Inbound) readIngress(last **pb.Ingress) bool {
+	value, more := field(in.ingress, tag(5, bytes))
+	if string(in.ingress) == emptyIngress {
+		value, more = nil, nil
+	}
+	remote, rest := field(value, tag(1, bytes))
+	if len(more) > 0 || len(rest) > 0 || !utf8.Valid(remote) {
+		return false
+	}
+	if isIngress(value, *last) {
+		in.Ingress = *last
+		return true
+	}
+	in.Ingress = &pb.Ingress{RemoteRuntimeUrl: strings.Clone(lentText(remote))}
+	*last = in.Ingress
+	return true
+}
+
+// ArrivedSize is the size in bytes of a message of a run once it has left its flow.
+func (run *Run) ArrivedSize(p *Plain, number uint64) int {
+	return sizeLong(len(p.ID)) + len(run.In.via) + len(run.block) + sizeLong(len(p.Body)) + len(run.In.origin) + sizeNumber(number)
+}
+
+// AppendArrived appends a delivery to an AttachResponse, for a listener of that name: of a
+// message of a run, with its number, without its flow. Its fields are in their order.
+func (run *Run) AppendArrived(frame []byte, listener string, p *Plain, number uint64) []byte {
+	size := run.ArrivedSize(p, number)
+	frame = appendLength(frame, 3, sizeText(listener)+sizeWith(size))
+	frame = appendText(frame, 1, listener)
+	frame = appendLength(frame, 2, size)
+	frame = appendBytes(frame, 1, p.ID)
+	frame = append(append(frame, run.block...), run.In.via...)
+	frame = appendBytes(frame, 10, p.Body)
+	return appendNumber(append(frame, run.In.origin...), 13, number)
+}
