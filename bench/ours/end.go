@@ -63,7 +63,7 @@ func NewEnd(ctx context.Context, cfg EndConfig) (worker.Ops, error) {
 	}
 	go func() { _ = e.bus.Run(ctx) }() // until ctx is done
 	for i := range max(1, cfg.Listeners) {
-		if _, err := e.bus.Listen(ctx, listener(cfg.Own, i), e.take); err != nil {
+		if _, err := e.bus.Listen(ctx, listener(cfg.Own, i), e.take, client.Borrowed()); err != nil {
 			return nil, err
 		}
 		e.to = append(e.to, listener(cfg.To, i))

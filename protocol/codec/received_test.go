@@ -16,7 +16,15 @@ import (
 func asResponse(m *Received) *pb.AttachResponse {
 	resp := &pb.AttachResponse{Welcome: m.Welcome, Outcomes: m.Outcomes}
 	all := m.Deliveries
+	var opener Opener
 	for _, run := range m.Groups {
+		if run.Lot != nil {
+			for i := range run.Length {
+				resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: run.Listener, Message: opener.Message(run.Lot, i)})
+			}
+			run.Lot.Free()
+			continue
+		}
 		for _, d := range all[:run.Length] {
 			resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: run.Listener, Message: d.Message()})
 		}
@@ -226,7 +234,7 @@ func TestReceivedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := Received{Whole: true}
-	if err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}); err != nil || len(got.Deliveries) != 2 || len(got.Groups) != 1 || got.Groups[0] != (Group{"l", 2}) {
+	if err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}); err != nil || len(got.Deliveries) != 2 || len(got.Groups) != 1 || got.Groups[0] != (Group{"l", 2, nil}) {
 		t.Fatalf("%d deliveries, %v", len(got.Deliveries), err)
 	}
 	clear(frame)
