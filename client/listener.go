@@ -63,8 +63,8 @@ func Window(bytes int) ListenOption { return func(l *Listener) { l.window = byte
 // LeadsTo): the handler is kept here alone, and the bus is not told.
 func Led() ListenOption { return func(l *Listener) { l.led = true } }
 
-// Borrowed has messages lent to the handler: each, with its body, is valid until the handler
-// returns, and its memory is used again. What is kept is to be copied (proto.Clone).
+// Borrowed has messages lent to the handler: each, and its body, is valid until the handler
+// returns, and its memory is used again. What is kept is a copy (proto.Clone).
 func Borrowed() ListenOption { return func(l *Listener) { l.opener.Lends = true } }
 
 // Address is what it listens to.

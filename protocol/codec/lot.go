@@ -3,7 +3,6 @@ package codec
 import (
 	"sync"
 	"unicode/utf8"
-	"unsafe"
 
 	"google.golang.org/grpc/mem"
 
@@ -91,8 +90,8 @@ func (l *Lot) Free() {
 
 // Opener makes the messages of lots.
 type Opener struct {
-	// Lends has a message be valid until the next one, or until its lot is freed: it is in
-	// memory that is used again.
+	// Lends has a message and its body be valid until the next one, or until its lot is
+	// freed: they are in memory that is used again.
 	Lends bool
 	arena arena
 }
@@ -104,21 +103,22 @@ func (o *Opener) Message(l *Lot, i int) *pb.Message {
 	case e.gone:
 		return nil
 	case o.Lends:
-		return l.lend(e)
+		return l.lend(e, &o.arena)
 	}
 	return l.open(e, &o.arena)
 }
 
-func (l *Lot) lend(e *entry) *pb.Message {
-	l.head.Id, l.head.Body, l.head.Number = lentText(l.at(e.id)), l.at(e.body), e.number
+// lend makes a message whose texts may be kept: nobody expects a string to change, and a
+// copy of the message shares them.
+func (l *Lot) lend(e *entry, a *arena) *pb.Message {
+	l.head.Id, l.head.Body, l.head.Number = l.id(e, a), l.at(e.body), e.number
 	return &l.head
 }
 
 // open makes a message that may be kept.
 func (l *Lot) open(e *entry, a *arena) *pb.Message {
 	m, h := a.message(int(e.size)), &l.head
-	id := a.clone(l.at(e.id), 0)
-	m.Id = unsafe.String(unsafe.SliceData(id), len(id))
+	m.Id = l.id(e, a)
 	m.Type, m.From, m.To, m.Origin, m.Number = h.Type, h.From, h.To, h.Origin, e.number
 	if e.body != (place{}) {
 		m.Body = a.clone(l.at(e.body), 0)
@@ -128,6 +128,8 @@ func (l *Lot) open(e *entry, a *arena) *pb.Message {
 	}
 	return m
 }
+
+func (l *Lot) id(e *entry, a *arena) string { return lentText(a.clone(l.at(e.id), 0)) }
 
 // at gives what is at a place, which cannot be appended to there; nil for nowhere.
 func (l *Lot) at(p place) []byte {

@@ -9,7 +9,7 @@ func (m *Received) intoLot(f frame, from, to int) bool {
 		}
 		m.endLot(f)
 	}
-	if m.Whole || f.memory == nil || to-from < longFromFrame && !isFollowed(f.data, from, to) {
+	if m.Whole || !f.lent || f.memory == nil || to-from < longFromFrame && !isFollowed(f.data, from, to) {
 		return false
 	}
 	l, _ := lots.Get().(*Lot)

@@ -156,6 +156,7 @@ func FuzzReceived(f *testing.F) {
 		filled(&pb.AttachResponse{}).(*pb.AttachResponse), //nolint:forcetypeassert // it is what it was
 		{Deliveries: []*pb.Delivery{{Listener: "a"}, {Listener: "a"}, {Listener: "b", Message: usualMessage()}}},
 		{Deliveries: []*pb.Delivery{{Listener: "b", Message: usualMessage()}, {Listener: "b", Message: &pb.Message{From: "from"}}}},
+		crowd(5, 10), crowd(30, 40), crowd(1, 3<<10), // lots
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -186,8 +187,11 @@ func readAsProto(t *testing.T, got *Received, b []byte) {
 	if (err == nil) != (wrong == nil) {
 		t.Fatalf("%v, want %v", err, wrong)
 	}
-	if err == nil && !proto.Equal(asResponse(got), withoutUnknown(&want)) {
-		t.Fatalf("read %v\nwant %v", asResponse(got), withoutUnknown(&want))
+	if err != nil {
+		return
+	}
+	if read := asResponse(got); !proto.Equal(read, withoutUnknown(&want)) {
+		t.Fatalf("read %v\nwant %v", read, withoutUnknown(&want))
 	}
 }
 
