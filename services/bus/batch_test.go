@@ -162,7 +162,6 @@ func framesOf(t *testing.T, s *stream) (frames []*pb.AttachResponse) {
 			t.Fatal(err)
 		}
 		parts.Free()
-		s.frame.sent()
 		frames = append(frames, &resp)
 	}
 	return frames

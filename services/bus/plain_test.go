@@ -46,7 +46,7 @@ func TestTheMemoryOfABatch(t *testing.T) {
 			taken := 0
 			for _, b := range c.sender.origin.batches {
 				if b.first+63 > c.posted-63 {
-					taken += cap(*b.of.bytes)
+					taken += cap(*b.of.memory)
 				}
 			}
 			if most := 2 * (c.listener.queued - before); taken > most {
