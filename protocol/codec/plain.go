@@ -18,7 +18,7 @@ import (
 const (
 	runPosts     = 64       // a full frame
 	runBytes     = 16 << 10 // of its messages, but for the last
-	longestPlain = 60 << 10 // a longer message is a post of its own; memory of Buffers is coarse there
+	longestPlain = 250 << 10 // a longer message is a post of its own
 )
 
 // Run is plain posts that follow each other in a frame, of the same type, from and to, and
