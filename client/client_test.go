@@ -13,15 +13,31 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	codec.Buffers = spoiled{codec.Buffers}
+	goleak.VerifyTestMain(m)
+}
+
+// spoiled overwrites what is given back, so that who reads it still is found out.
+type spoiled struct{ mem.BufferPool }
+
+func (s spoiled) Put(b *[]byte) {
+	all := (*b)[:cap(*b)]
+	for i := range all {
+		all[i] = 0xff
+	}
+	s.BufferPool.Put(b)
+}
 
 const runtimeURL = "hyperty-runtime://a.example/r"
 

@@ -10,6 +10,9 @@
 //	bus.Listen(ctx, "hyperty://example.org/t1", func(ctx context.Context, m *peerbusv1.Message) { … })
 //	answer, err := bus.Request(ctx, &peerbusv1.Message{Type: "read", From: …, To: …})
 //
+// A handler may keep its messages. One that keeps none listens with Borrowed, which makes
+// less garbage: a message and its body are valid until the handler returns.
+//
 // Three ways to hand over a message: Send queues it, Post waits until the bus
 // has accepted it (or, with Delivered, until its receiver has dealt with it),
 // Request waits for the response. All three wait while the stream is down, as

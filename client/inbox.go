@@ -15,11 +15,12 @@ type run struct {
 	name   string
 	epoch  int // of the stream: credit for them is for that one alone
 	length int
+	lot    *codec.Lot // that they are in; nil for those in inbox.all
 }
 
 func (b *inbox) add(r run, all []codec.Delivered) {
 	b.all = append(b.all, all...)
-	if n := len(b.runs) - 1; n >= 0 && b.runs[n].epoch == r.epoch && b.runs[n].name == r.name {
+	if n := len(b.runs) - 1; n >= 0 && r.lot == nil && b.runs[n].lot == nil && b.runs[n].epoch == r.epoch && b.runs[n].name == r.name {
 		b.runs[n].length += r.length
 		return
 	}

@@ -17,12 +17,12 @@ func TestInbox(t *testing.T) {
 	}
 	var b inbox
 	for range 2 { // the second time in the same memory
-		b.add(run{"a", 1, 2}, of(1, 2))
-		b.add(run{"a", 1, 1}, of(3))
-		b.add(run{"b", 1, 1}, of(4))
-		b.add(run{"b", 2, 1}, of(5))
-		b.add(run{"a", 2, 1}, of(6))
-		if want := []run{{"a", 1, 3}, {"b", 1, 1}, {"b", 2, 1}, {"a", 2, 1}}; !reflect.DeepEqual(b.runs, want) {
+		b.add(run{"a", 1, 2, nil}, of(1, 2))
+		b.add(run{"a", 1, 1, nil}, of(3))
+		b.add(run{"b", 1, 1, nil}, of(4))
+		b.add(run{"b", 2, 1, nil}, of(5))
+		b.add(run{"a", 2, 1, nil}, of(6))
+		if want := []run{{"a", 1, 3, nil}, {"b", 1, 1, nil}, {"b", 2, 1, nil}, {"a", 2, 1, nil}}; !reflect.DeepEqual(b.runs, want) {
 			t.Errorf("runs are %v, want %v", b.runs, want)
 		}
 		if want := of(1, 2, 3, 4, 5, 6); !reflect.DeepEqual(b.all, want) {

@@ -364,11 +364,11 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 }
 
 // listening adds a listener on an attachment, whose welcome it answers.
-func listening(t *testing.T, b *client.Bus, fake *fakeBus, address string, h client.Handler) *attachment {
+func listening(t *testing.T, b *client.Bus, fake *fakeBus, address string, h client.Handler, opts ...client.ListenOption) *attachment {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Listen(t.Context(), address, h)
+		_, err := b.Listen(t.Context(), address, h, opts...)
 		done <- err
 	}()
 	a := <-fake.attached

@@ -11,9 +11,9 @@ import (
 
 // Handler takes a message. It is called on a goroutine of its listener, one
 // message at a time and in order. While it works the bus holds back what is
-// over the listener's window. ctx ends with Run. The message may be kept, which keeps
-// some short ones that came beside it too, and must not be changed: other listeners of
-// the process may have the same one.
+// over the listener's window. ctx ends with Run. The message may be kept (unless it is
+// Borrowed), which keeps some short ones that came beside it too, and must not be changed:
+// other listeners of the process may have the same one.
 type Handler func(ctx context.Context, m *pb.Message)
 
 // NamedHandler is a Handler that is told by which name a message was led here.
@@ -42,6 +42,8 @@ type Listener struct {
 	dealt   dealt
 	epoch   int    // the stream that it came on
 	answers uint64 // of the attachment, before what has been dealt with
+	opener  codec.Opener
+	opened  codec.Delivered // a message of a lot
 	// abandoned: the last message was not dealt with, and no other will be.
 	abandoned bool
 }
@@ -60,6 +62,10 @@ func Window(bytes int) ListenOption { return func(l *Listener) { l.window = byte
 // Led is for an address that another component leads to this attachment (with
 // LeadsTo): the handler is kept here alone, and the bus is not told.
 func Led() ListenOption { return func(l *Listener) { l.led = true } }
+
+// Borrowed has messages lent to the handler: each, and its body, is valid until the handler
+// returns, and its memory is used again. What is kept is a copy (proto.Clone).
+func Borrowed() ListenOption { return func(l *Listener) { l.opener.Lends = true } }
 
 // Address is what it listens to.
 func (l *Listener) Address() string { return l.address }
@@ -168,20 +174,45 @@ func (l *Listener) work(ctx context.Context, batch *inbox) bool {
 	all := batch.all
 	for _, r := range batch.runs {
 		l.begin(r)
+		if r.lot != nil {
+			if !l.workLot(ctx, r) {
+				return false
+			}
+			continue
+		}
 		for i := range all[:r.length] {
-			if ctx.Err() != nil {
+			if !l.one(ctx, r.name, &all[i]) {
 				return false
 			}
-			d := &all[i]
-			if d.Head() != nil {
-				l.handle(ctx, r.name, d)
-			}
-			if l.abandoned {
-				return false
-			}
-			l.giveBack(d.Size)
 		}
 		all = all[r.length:]
 	}
+	return true
+}
+
+// workLot is work of messages that are in a lot.
+func (l *Listener) workLot(ctx context.Context, r run) bool {
+	defer r.lot.Free()
+	for i := range r.lot.Len() {
+		l.opened = codec.Delivered{Carried: codec.Bare(l.opener.Message(r.lot, i)), Size: r.lot.Size(i)}
+		if !l.one(ctx, r.name, &l.opened) {
+			return false
+		}
+	}
+	return true
+}
+
+// one handles a message; one that has been taken before is empty.
+func (l *Listener) one(ctx context.Context, name string, d *codec.Delivered) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if d.Head() != nil {
+		l.handle(ctx, name, d)
+	}
+	if l.abandoned {
+		return false
+	}
+	l.giveBack(d.Size)
 	return true
 }

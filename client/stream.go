@@ -41,7 +41,7 @@ func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) (lasted time.Dur
 	if err != nil {
 		return 0, err
 	}
-	s := &stream{writer: writer{stream: call}, bus: b, in: codec.Received{Whole: isStub(b.cfg.Component)}, placing: map[uint64]*Listener{}}
+	s := &stream{writer: writer{stream: call}, bus: b, in: codec.Received{Whole: isStub(b.cfg.Component), Lends: b.lends}, placing: map[uint64]*Listener{}}
 	defer b.broke()
 	if err := s.hello(); err != nil {
 		return 0, err
@@ -160,26 +160,45 @@ func (s *stream) receive() {
 	}
 	s.bus.out.settle(s.in.Settled)
 	all := s.in.Deliveries
-	for _, r := range s.in.Groups {
-		s.deliver(r.Listener, all[:r.Length])
-		all = all[r.Length:]
+	for _, g := range s.in.Groups {
+		r := run{g.Listener, s.epoch, g.Length, g.Lot}
+		if g.Lot != nil {
+			s.deliver(r, nil)
+			continue
+		}
+		s.deliver(r, all[:g.Length])
+		all = all[g.Length:]
 	}
 }
 
 // deliver hands messages to their listener. Of one that has been taken before the place
 // goes there, as credit is given in order.
-func (s *stream) deliver(listener string, all []codec.Delivered) {
+func (s *stream) deliver(r run, all []codec.Delivered) {
 	b := s.bus
-	l := b.listener(listener)
-	if l == nil {
+	l := b.listener(r.name)
+	switch {
+	case l == nil:
 		// They were under way when their listener was closed, and the bus deals with them.
-		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", listener)
+		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", r.name)
 		return
+	case b.marks == nil:
+	case r.lot != nil:
+		b.markLot(r.name, r.lot)
+	default:
+		b.mark(r.name, all)
 	}
-	if b.marks != nil {
-		b.mark(listener, all)
+	l.push(r, all)
+}
+
+// markLot is mark of messages that are in a lot.
+func (b *Bus) markLot(listener string, lot *codec.Lot) {
+	in := b.conversation(listener, lot.Head())
+	for i := range lot.Len() {
+		if b.marks.SeenIn(in, lot.Number(i)) {
+			lot.Drop(i)
+			b.cameAgain(lot.Head(), listener)
+		}
 	}
-	l.push(run{listener, s.epoch, len(all)}, all)
 }
 
 // mark marks messages as taken, and takes those out that were before. The numbers of
@@ -198,9 +217,13 @@ func (b *Bus) mark(listener string, all []codec.Delivered) {
 		}
 		if b.marks.SeenIn(in, m.Number) {
 			all[i].Carried = codec.Carried{}
-			b.cfg.Log.Debug("came again", "type", m.Type, "from", m.From, "to", m.To, "listener", listener)
+			b.cameAgain(m, listener)
 		}
 	}
+}
+
+func (b *Bus) cameAgain(m *pb.Message, listener string) {
+	b.cfg.Log.Debug("came again", "type", m.Type, "from", m.From, "to", m.To, "listener", listener)
 }
 
 func (b *Bus) conversation(listener string, m *pb.Message) once.Conversation {
@@ -218,6 +241,12 @@ func (b *Bus) listener(name string) *Listener {
 		return l
 	}
 	return b.listeners["*"]
+}
+
+// lends tells whether the messages for a listener are lent to it.
+func (b *Bus) lends(name string) bool {
+	l := b.listener(name)
+	return l != nil && l.opener.Lends
 }
 
 // listenerChanges gives what puts all listeners on a new stream, and which one

@@ -32,5 +32,8 @@ func localDelivery() []Case {
 			Open:  beside(of(ours.Local, local.Separate), natsServer, oneWay(at.size)),
 		})
 	}
-	return all
+	return append(all, Case{
+		Name: "bus-nats-1024-kept", What: "the same, 1 KiB, with a handler that may keep messages", Beside: besideNATS,
+		Open: beside(keeping(ours.Local), natsServer, oneWay(1<<10)),
+	})
 }

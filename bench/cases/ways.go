@@ -16,6 +16,13 @@ func of(way func(context.Context, ours.Program) (*drive.Way, error), layout loca
 	}
 }
 
+// keeping makes an opener of one of our ways to a handler that may keep messages.
+func keeping(way func(context.Context, ours.Program) (*drive.Way, error)) opener {
+	return func(ctx context.Context, env Env) (*drive.Way, error) {
+		return way(ctx, ours.Program{Binary: env.Binary, Layout: local.Separate, Profiles: env.Profiles, Keeps: true})
+	}
+}
+
 // overSockets makes an opener of one of our ways over unix sockets.
 func overSockets(way func(context.Context, ours.Program) (*drive.Way, error)) opener {
 	return func(ctx context.Context, env Env) (*drive.Way, error) {

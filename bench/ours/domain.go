@@ -28,6 +28,8 @@ type Program struct {
 	Sockets bool
 	// Listeners is how many there are at the end of a way; 0 is 1.
 	Listeners int
+	// Keeps has the handlers at the end of a way get messages that they may keep.
+	Keeps bool
 }
 
 // domain is a Message Node and runtimes, as processes of this machine.

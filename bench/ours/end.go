@@ -29,6 +29,16 @@ type EndConfig struct {
 	// Listeners is how many addresses there are of Own, and To: below them, but for the
 	// first. Messages go to one after the other. 0 is 1.
 	Listeners int
+	// Keeps has the handler get messages that it may keep; else they are lent to it.
+	Keeps bool
+}
+
+// options are those of the listeners.
+func (c EndConfig) options() []client.ListenOption {
+	if c.Keeps {
+		return nil
+	}
+	return []client.ListenOption{client.Borrowed()}
 }
 
 // listener gives one of several addresses.
@@ -63,7 +73,7 @@ func NewEnd(ctx context.Context, cfg EndConfig) (worker.Ops, error) {
 	}
 	go func() { _ = e.bus.Run(ctx) }() // until ctx is done
 	for i := range max(1, cfg.Listeners) {
-		if _, err := e.bus.Listen(ctx, listener(cfg.Own, i), e.take); err != nil {
+		if _, err := e.bus.Listen(ctx, listener(cfg.Own, i), e.take, cfg.options()...); err != nil {
 			return nil, err
 		}
 		e.to = append(e.to, listener(cfg.To, i))

@@ -112,12 +112,12 @@ func (d *domain) join(ctx context.Context, w *drive.Way, from, to *local.Runtime
 		return err
 	}
 	w.Members = append(w.Members, d.members...)
-	n := d.program.Listeners
-	if w.To, err = worker.Start(ctx, EndRole, EndConfig{Bus: to.BusAddr, Own: receiver, To: sender, Listeners: n}); err != nil {
+	n, keeps := d.program.Listeners, d.program.Keeps
+	if w.To, err = worker.Start(ctx, EndRole, EndConfig{Bus: to.BusAddr, Own: receiver, To: sender, Listeners: n, Keeps: keeps}); err != nil {
 		return err
 	}
 	w.Join(w.To)
-	if w.From, err = worker.Start(ctx, EndRole, EndConfig{Bus: from.BusAddr, Own: sender, To: receiver, Listeners: n}); err != nil {
+	if w.From, err = worker.Start(ctx, EndRole, EndConfig{Bus: from.BusAddr, Own: sender, To: receiver, Listeners: n, Keeps: keeps}); err != nil {
 		return err
 	}
 	w.Join(w.From)

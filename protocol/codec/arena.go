@@ -1,6 +1,10 @@
 package codec
 
-import pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+import (
+	"slices"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+)
 
 // arena gives short messages their memory, some at a time: whoever keeps one keeps no more
 // than that many. A long one is by itself.
@@ -38,6 +42,9 @@ func (a *arena) message(size int) *pb.Message {
 // clone gives bytes of its own for data, with room behind.
 func (a *arena) clone(data []byte, room int) []byte {
 	n := len(data) + room
+	if n >= arenaLong && room == 0 {
+		return slices.Clip(append([]byte(nil), data...)) // which clears nothing
+	}
 	if n >= arenaLong {
 		return append(make([]byte, 0, n), data...)
 	}

@@ -1,10 +1,6 @@
 package codec
 
 import (
-	"math"
-	"slices"
-	"sync/atomic"
-
 	"google.golang.org/grpc/mem"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -25,87 +21,11 @@ type Request struct {
 	posts []*pb.Post // empty ones, but for Posts
 	arena arena
 	known known
-	kept  int // a message of so many bytes is most of a frame that may be kept
+	frame gathered // in which Runs are, if there are any
 
 	plain    []Plain    // of Runs
 	inbounds []*Inbound // likewise
-	lent     mem.Buffer // the frame that they are in; nil when there are none
 	opened   pb.Post
-}
-
-// Response is an AttachResponse as a bus makes it: a message whose bytes are known is not
-// encoded again.
-type Response struct {
-	pb.AttachResponse
-	// Encoded are the messages of Deliveries; empty for one that is to be encoded.
-	Encoded []Parts
-	// Leaves counts the bytes of memory that gRPC has for frames until it has sent them.
-	Leaves *atomic.Int64
-}
-
-// Parts are the bytes of a message: those that many have, and what follows them, if
-// anything does. Or Deliveries that are encoded already, in place of one.
-type Parts struct{ Head, Tail, Deliveries []byte }
-
-// marshal encodes it. Long messages are not copied: gRPC reads them where they are.
-func (r *Response) marshal() (mem.BufferSlice, error) {
-	f := response{&r.AttachResponse, r.Encoded}
-	b := Buffers.Get(f.size() - r.long())
-	w := writer{b: *b, at: len(*b), shares: true}
-	if err := w.encode(f); err != nil {
-		Buffers.Put(b)
-		return nil, err
-	}
-	return r.parts(&w, r.leave(b, Buffers)), nil
-}
-
-// long is the bytes of long messages.
-func (r *Response) long() (n int) {
-	for _, p := range r.Encoded {
-		if len(p.Head) >= longFrom {
-			n += len(p.Head)
-		}
-	}
-	return n
-}
-
-// parts puts a frame together of what was written, and what stays where it is.
-func (r *Response) parts(w *writer, array mem.Buffer) mem.BufferSlice {
-	if len(w.beside) == 0 {
-		return mem.BufferSlice{array}
-	}
-	parts := make(mem.BufferSlice, 0, 2*len(w.beside)+1)
-	from := 0
-	for _, s := range slices.Backward(w.beside) {
-		parts = append(parts, array.Slice(from, s.at), r.leave(&s.data, mem.NopBufferPool{}))
-		from = s.at
-	}
-	if from < len(w.b) {
-		parts = append(parts, array.Slice(from, len(w.b)))
-	}
-	array.Free()
-	return parts
-}
-
-// leave counts memory until gRPC has sent what is in it.
-func (r *Response) leave(b *[]byte, pool mem.BufferPool) mem.Buffer {
-	r.Leaves.Add(int64(cap(*b)))
-	return mem.NewBuffer(b, leaving{pool, r.Leaves})
-}
-
-// leaving is the memory of a frame until gRPC has sent it: a mem.BufferPool for one.
-type leaving struct {
-	pool  mem.BufferPool
-	bytes *atomic.Int64
-}
-
-// Get is of mem.BufferPool; nobody calls it.
-func (l leaving) Get(size int) *[]byte { return l.pool.Get(size) }
-
-// Put is of mem.BufferPool.
-func (l leaving) Put(b *[]byte) {
-	l.bytes.Add(-int64(cap(*b)))
-	l.pool.Put(b)
 }
 
 // Listened is a Response for a Listen call, which has deliveries alone.
@@ -136,8 +56,8 @@ func appendVarint(b []byte, v uint64) []byte {
 	return append(b, byte(v))
 }
 
-// keptPosts is how many empty posts a Request keeps: a full frame.
-const keptPosts = 64
+// keptPosts is how many empty posts a Request keeps: a full frame, as they are made.
+const keptPosts = 5 * arenaMessages
 
 // next gives an empty post.
 func (r *Request) next() *pb.Post {
@@ -168,30 +88,35 @@ func (r *Request) Clear() {
 	}
 }
 
-// message reads the message of the last post, and keeps its bytes: those of the frame, if
-// they are most of it and have the room behind them.
+// message reads the message of the last post, and keeps its bytes.
 func (r *Request) message(data []byte) (*pb.Message, error) {
-	m, b := r.arena.message(len(data)), data
-	if len(data) < r.kept || cap(data)-len(data) != r.Room {
-		b = r.arena.clone(data, r.Room)
-	}
+	m, b := r.own(data)
 	r.Encoded[len(r.Posts)-1] = b
 	return m, readMessage(b, m, &r.known)
+}
+
+// own gives an empty message, and its bytes, with room behind.
+func (r *Request) own(data []byte) (*pb.Message, []byte) {
+	b := r.frame.take(data, r.Room)
+	if b == nil {
+		b = r.arena.clone(data, r.Room)
+	}
+	return r.arena.message(len(data)), b
 }
 
 // unmarshal reads a frame that gRPC has.
 func (r *Request) unmarshal(data mem.BufferSlice) error {
 	r.Clear()
-	f, lent := whole(data, r.Room)
-	defer func() { r.lend(lent) }()
-	return readAttached(f, r)
+	r.frame = gather(data, r.Room)
+	err := readAttached(r.frame.data, r)
+	if len(r.Runs) == 0 {
+		r.frame.free()
+	}
+	return err
 }
 
-func readAttached(f frame, m *Request) error {
-	if m.kept = len(f.data) / 2; f.lent {
-		m.kept = math.MaxInt
-	}
-	r := reader{b: f.data}
+func readAttached(data []byte, m *Request) error {
+	r := reader{b: data}
 	var ingress *pb.Ingress
 	for r.next() {
 		switch r.tag {
@@ -207,7 +132,7 @@ func readAttached(f frame, m *Request) error {
 			r.skip()
 		}
 	}
-	err := r.end(f.data, &m.AttachRequest)
+	err := r.end(data, &m.AttachRequest)
 	if r.odd { // all was read anew, and what was read before is in the posts that are kept
 		m.Encoded, m.posts = make([][]byte, len(m.Posts)), nil
 		m.Runs, m.plain, m.inbounds = nil, nil, nil

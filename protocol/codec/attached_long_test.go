@@ -72,7 +72,7 @@ func has(parts mem.BufferSlice, encoded []byte) bool {
 // behind of, or that others are beside, has bytes of its own.
 func TestALongMessageKeepsItsFrame(t *testing.T) {
 	room := OriginSize([]byte("origin"), math.MaxUint64)
-	one, small := &pb.Post{Number: 7, Message: with(keptFrom)}, &pb.Post{Sequence: 1, Number: 8, Message: with(10)}
+	one, small := &pb.Post{Sequence: 2, Number: 7, Message: with(keptFrom)}, &pb.Post{Sequence: 1, Number: 8, Message: with(10)}
 	for name, c := range map[string]struct {
 		req  *pb.AttachRequest
 		kept bool
@@ -86,17 +86,17 @@ func TestALongMessageKeepsItsFrame(t *testing.T) {
 	} {
 		b := asPosted(t, c.req)
 		got := &Request{Room: room}
-		f, lent := whole(mem.BufferSlice{mem.SliceBuffer(b[:len(b)/2]), mem.SliceBuffer(b[len(b)/2:])}, room)
-		if err := readAttached(f, got); err != nil {
+		f := gather(mem.BufferSlice{mem.SliceBuffer(b[:len(b)/2]), mem.SliceBuffer(b[len(b)/2:])}, room)
+		got.frame = f
+		if err := readAttached(f.data, got); err != nil {
 			t.Fatal(err)
 		}
 		if kept := within(got.Encoded[0], f.data); kept != c.kept {
 			t.Errorf("%s: it keeps its frame: %t, want %t", name, kept, c.kept)
 		}
-		if f.lent {
+		if got.frame.memory != nil {
 			clear(f.data)
 		}
-		lent.Free()
 		if !proto.Equal(&got.AttachRequest, c.req) {
 			t.Errorf("%s: another request was read", name)
 		}

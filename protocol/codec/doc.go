@@ -17,7 +17,8 @@
 // Messages of a session (Messages) share one with those behind them that have the same
 // receiver, up to a bound, and have the bytes that they came in. Those of an attachment,
 // at a bus (Request) and at a client (Received), share 3 KiB with some others when they
-// are short, and texts with the one before.
+// are short, and texts with the one before; but those that follow each other and are alike
+// (Run, Lot) stay in the memory of their frame until they are opened.
 //
 // What one message says before its body is mostly what the one before it says: the bytes
 // are compared, and not read (known).

@@ -3,14 +3,17 @@ package codec
 import (
 	"slices"
 
+	"google.golang.org/grpc/mem"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
 // frame is the bytes of a frame that is read. Unless it is lent, whoever reads it may
 // keep it.
 type frame struct {
-	data []byte
-	lent bool
+	data   []byte
+	lent   bool
+	memory mem.Buffer // who refers to it may use a lent one for longer; may be nil
 }
 
 // message reads a field that is a message. It gets bytes of its own, but for one that

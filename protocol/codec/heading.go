@@ -31,6 +31,15 @@ func (h *heading) take(r *reader, m *pb.Message) bool {
 	return true
 }
 
+// readsHeading reads a heading into an empty message, and tells whether it says more than
+// its first three fields.
+func (k *known) readsHeading(r *reader, m *pb.Message) (more bool) {
+	if !k.heading.take(r, m) {
+		k.readHeading(r, m)
+	}
+	return saysMore(m)
+}
+
 // readHeading reads one that is not known, and knows it from then on.
 func (k *known) readHeading(r *reader, m *pb.Message) {
 	from := r.at
@@ -51,7 +60,11 @@ func (h *heading) note(encoded []byte, m *pb.Message, stay bool) {
 	}
 	h.kind, h.from, h.to = m.Type, m.From, m.To
 	h.via, h.source, h.p2p, h.p2pHandler, h.p2pRequester = m.Via, m.Source, m.P2P, m.P2PHandler, m.P2PRequester
-	h.more = m.P2P || len(m.Via)+len(m.Source)+len(m.P2PHandler)+len(m.P2PRequester) > 0
+	h.more = saysMore(m)
+}
+
+func saysMore(m *pb.Message) bool {
+	return m.P2P || len(m.Via)+len(m.Source)+len(m.P2PHandler)+len(m.P2PRequester) > 0
 }
 
 // atHeading tells whether the next field is one of a heading.

@@ -4,7 +4,6 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -19,7 +18,7 @@ import (
 const (
 	runPosts     = 64       // a full frame
 	runBytes     = 16 << 10 // of its messages, but for the last
-	longestPlain = 4 << 10  // a longer message is a post of its own
+	longestPlain = 250 << 10 // a longer message is a post of its own
 )
 
 // Run is plain posts that follow each other in a frame, of the same type, from and to, and
@@ -41,6 +40,9 @@ type Plain struct{ ID, Body, Encoded []byte }
 // Len is how many posts a run has.
 func (run *Run) Len() int { return run.to - run.from }
 
+// Size is that of its messages, in bytes.
+func (run *Run) Size() int { return run.size }
+
 // Plain are the posts of a run.
 func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 
@@ -48,7 +50,7 @@ func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 // call ends the use of the post, but not of its message.
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	p := &r.plain[run.from+i]
-	m, b := r.arena.message(len(p.Encoded)), r.arena.clone(p.Encoded, r.Room)
+	m, b := r.own(p.Encoded)
 	_ = readMessage(b, m, &r.known) // it has been read before
 	r.opened.Message = m
 	if run.In != nil {
@@ -62,7 +64,7 @@ func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 // readPlain takes a post that is plain; false for any other one.
 func (r *Request) readPlain(data []byte) bool {
 	number, encoded := plainParts(data)
-	if number == 0 || encoded == nil || len(encoded) > longestPlain {
+	if number == 0 || len(encoded) == 0 || len(encoded) > longestPlain {
 		return false
 	}
 	id, rest := field(encoded, tag(1, bytes))
@@ -80,7 +82,9 @@ func (r *Request) readPlain(data []byte) bool {
 // other one.
 func plainParts(data []byte) (number uint64, encoded []byte) {
 	if number, data = numberField(data, tag(6, varint)); number > 0 {
+		all := data
 		encoded, data = field(data, tag(2, bytes))
+		encoded = all[len(all)-len(data)-len(encoded):][:len(encoded)] // with the room behind it
 	} else {
 		encoded, data = field(data, tag(2, bytes))
 		number, data = numberField(data, tag(6, varint))
@@ -155,19 +159,7 @@ func (r *Request) clearPlain() {
 	if cap(r.plain) > keptPlain {
 		r.Runs, r.plain = nil, nil
 	}
-	if r.lent != nil {
-		r.lent.Free()
-		r.lent = nil
-	}
-}
-
-// lend keeps a frame that was lent until Clear, if there is something plain in it.
-func (r *Request) lend(lent mem.Buffer) {
-	if len(r.Runs) > 0 {
-		r.lent = lent
-		return
-	}
-	lent.Free()
+	r.frame.free()
 }
 
 // field reads a field of bytes, as every encoder has it, which is not empty, and gives
@@ -178,7 +170,10 @@ func field(b []byte, t byte) (value, rest []byte) {
 	}
 	n, at := int(b[1]), 2
 	if n >= 0x80 {
-		if n, at = n&0x7f|int(b[2])<<7, 3; b[2] == 0 || b[2] >= 0x80 {
+		if n, at = n&0x7f|int(b[2]&0x7f)<<7, 3; b[2] >= 0x80 && len(b) > 3 {
+			n, at = n|int(b[3])<<14, 4
+		}
+		if b[at-1] == 0 || b[at-1] >= 0x80 {
 			return nil, b
 		}
 	}
@@ -202,10 +197,38 @@ func numberField(b []byte, t byte) (v uint64, rest []byte) {
 
 func lentText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
+// InPlace makes the post of a run a delivery, as AppendDelivery does, where it is in its
+// frame: in memory of Buffers that is the caller's from Give on. Nil when it has no room
+// there, or there is too much else.
+func (r *Request) InPlace(run *Run, listener string, origin []byte) (memory *[]byte, delivery []byte) {
+	plain := r.plain[run.from].Encoded
+	if run.Len() != 1 || !r.frame.holds(plain, r.Room) || OriginSize(origin, run.First) > r.Room {
+		return nil, nil
+	}
+	var space [front]byte
+	head := appendDeliveryHead(space[:0], listener, len(plain)+OriginSize(origin, run.First))
+	end := r.frame.front + len(r.frame.data)
+	from := end - len(plain) - len(head)
+	if from < 0 {
+		return nil, nil
+	}
+	copy((*r.frame.memory)[from:], head)
+	delivery = AppendOrigin((*r.frame.memory)[from:end], origin, run.First)
+	return r.frame.memory, delivery
+}
+
+// Give gives the memory of the frame away.
+func (r *Request) Give() { r.frame.memory = nil }
+
 // AppendDelivery appends a delivery to an AttachResponse, for a listener of that name: of
 // a plain message, with whose post it is and which one.
 func AppendDelivery(frame []byte, listener string, plain, origin []byte, number uint64) []byte {
-	size := len(plain) + OriginSize(origin, number)
+	frame = appendDeliveryHead(frame, listener, len(plain)+OriginSize(origin, number))
+	return AppendOrigin(append(frame, plain...), origin, number)
+}
+
+// appendDeliveryHead appends what is in front of a message of so many bytes.
+func appendDeliveryHead(frame []byte, listener string, size int) []byte {
 	frame = append(frame, tag(3, bytes))
 	frame = appendVarint(frame, uint64(sizeText(listener)+sizeWith(size))) //nolint:gosec // a size
 	if listener != "" {
@@ -213,10 +236,7 @@ func AppendDelivery(frame []byte, listener string, plain, origin []byte, number 
 		frame = appendVarint(frame, uint64(len(listener)))
 		frame = append(frame, listener...)
 	}
-	frame = append(frame, tag(2, bytes))
-	frame = appendVarint(frame, uint64(size)) //nolint:gosec // likewise
-	frame = append(frame, plain...)
-	return AppendOrigin(frame, origin, number)
+	return appendVarint(append(frame, tag(2, bytes)), uint64(size)) //nolint:gosec // likewise
 }
 
 // MaxDelivery bounds what AppendDelivery appends to the bytes of a message.

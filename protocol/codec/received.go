@@ -2,6 +2,7 @@ package codec
 
 import (
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
@@ -18,10 +19,13 @@ type Received struct {
 	// Whole is for who passes messages on: each comes with its bytes. Some that follow each
 	// other share a copy.
 	Whole bool
+	// Lends tells whether messages for a listener are lent (Opener); nil for none.
+	Lends func(listener string) bool
 
 	known known
 	arena arena
 	run   Messages // of Whole, while they are read
+	lot   *Lot     // that the next delivery may belong to
 }
 
 // Delivered is the message of a delivery, with the size in bytes that it had, and its
@@ -31,10 +35,12 @@ type Delivered struct {
 	Size int
 }
 
-// Group is how many deliveries, one behind the other, are for one listener.
+// Group is how many deliveries, one behind the other, are for one listener. They are in
+// the lot, if there is one, which whoever takes it frees; else in Deliveries.
 type Group struct {
 	Listener string
 	Length   int
+	Lot      *Lot
 }
 
 // Range is pb.Range.
@@ -42,13 +48,36 @@ type Range struct{ First, Last uint64 }
 
 // unmarshal reads a frame that gRPC has.
 func (m *Received) unmarshal(data mem.BufferSlice) error {
-	f, lent := whole(data, 0)
+	f, lent := m.whole(data)
 	defer lent.Free()
+	f.memory = lent
 	return m.read(f)
+}
+
+// whole gives a frame in one piece: a long message is in memory of its own, unless it is
+// lent.
+func (m *Received) whole(data mem.BufferSlice) (frame, mem.Buffer) {
+	if m.Lends == nil || data.Len() < keptFrom || !m.Lends(firstListener(data[0].ReadOnlyData())) {
+		return whole(data, 0)
+	}
+	return lentWhole(data)
+}
+
+// firstListener gives the listener of the delivery that a frame begins with; empty if it
+// does not.
+func firstListener(b []byte) string {
+	_, n := protowire.ConsumeVarint(b[1:])
+	if b[0] != tag(3, bytes) || n < 0 {
+		return ""
+	}
+	name := placeOf(b, 1+n, tag(1, bytes))
+	return string(b[name.from:name.to])
 }
 
 func (m *Received) read(f frame) error {
 	clear(m.Deliveries)
+	clear(m.Groups)
+	m.lot = nil
 	m.Welcome, m.Outcomes, m.Deliveries, m.Groups, m.Settled = nil, nil, m.Deliveries[:0], m.Groups[:0], m.Settled[:0]
 	m.known.arena = &m.arena
 	r := reader{b: f.data}
@@ -60,14 +89,17 @@ func (m *Received) read(f frame) error {
 			m.Outcomes = outcomes.list(m.Outcomes, o)
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
-			m.known.copies = f.lent || len(r.long) < len(f.data)/2
-			r.err = m.readDelivery(r.long)
+			if !m.intoLot(f, r.at-len(r.long), r.at) {
+				m.known.copies = f.lent || len(r.long) < len(f.data)/2
+				r.err = m.readDelivery(r.long)
+			}
 		case tag(4, bytes):
 			r.err = m.readSettled(r.long)
 		default:
 			r.skip()
 		}
 	}
+	m.endLot(f)
 	if r.err == nil && m.Whole && !r.odd {
 		r.err = m.readPassed(f)
 	}
@@ -156,11 +188,11 @@ func (m *Received) next() *Delivered {
 
 // count counts a delivery for a listener.
 func (m *Received) count(listener string) {
-	if n := len(m.Groups); n > 0 && m.Groups[n-1].Listener == listener {
+	if n := len(m.Groups); n > 0 && m.Groups[n-1].Listener == listener && m.Groups[n-1].Lot == nil {
 		m.Groups[n-1].Length++
 		return
 	}
-	m.Groups = append(m.Groups, Group{listener, 1})
+	m.Groups = append(m.Groups, Group{listener, 1, nil})
 }
 
 // listener is the name of a listener, which is no part of the message.

@@ -16,7 +16,15 @@ import (
 func asResponse(m *Received) *pb.AttachResponse {
 	resp := &pb.AttachResponse{Welcome: m.Welcome, Outcomes: m.Outcomes}
 	all := m.Deliveries
+	var opener Opener
 	for _, run := range m.Groups {
+		if run.Lot != nil {
+			for i := range run.Length {
+				resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: run.Listener, Message: opener.Message(run.Lot, i)})
+			}
+			run.Lot.Free()
+			continue
+		}
 		for _, d := range all[:run.Length] {
 			resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: run.Listener, Message: d.Message()})
 		}
@@ -148,6 +156,7 @@ func FuzzReceived(f *testing.F) {
 		filled(&pb.AttachResponse{}).(*pb.AttachResponse), //nolint:forcetypeassert // it is what it was
 		{Deliveries: []*pb.Delivery{{Listener: "a"}, {Listener: "a"}, {Listener: "b", Message: usualMessage()}}},
 		{Deliveries: []*pb.Delivery{{Listener: "b", Message: usualMessage()}, {Listener: "b", Message: &pb.Message{From: "from"}}}},
+		crowd(5, 10), crowd(30, 40), crowd(1, 3<<10), // lots
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -178,8 +187,11 @@ func readAsProto(t *testing.T, got *Received, b []byte) {
 	if (err == nil) != (wrong == nil) {
 		t.Fatalf("%v, want %v", err, wrong)
 	}
-	if err == nil && !proto.Equal(asResponse(got), withoutUnknown(&want)) {
-		t.Fatalf("read %v\nwant %v", asResponse(got), withoutUnknown(&want))
+	if err != nil {
+		return
+	}
+	if read := asResponse(got); !proto.Equal(read, withoutUnknown(&want)) {
+		t.Fatalf("read %v\nwant %v", read, withoutUnknown(&want))
 	}
 }
 
@@ -226,7 +238,7 @@ func TestReceivedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := Received{Whole: true}
-	if err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}); err != nil || len(got.Deliveries) != 2 || len(got.Groups) != 1 || got.Groups[0] != (Group{"l", 2}) {
+	if err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(frame)}); err != nil || len(got.Deliveries) != 2 || len(got.Groups) != 1 || got.Groups[0] != (Group{"l", 2, nil}) {
 		t.Fatalf("%d deliveries, %v", len(got.Deliveries), err)
 	}
 	clear(frame)

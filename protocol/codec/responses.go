@@ -122,7 +122,7 @@ func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded []Par
 	for i := len(deliveries) - 1; i >= 0; i-- {
 		end, parts := w.end(), at(encoded, i)
 		if len(parts.Deliveries) > 0 {
-			w.raw(parts.Deliveries)
+			w.owned(parts)
 			continue
 		}
 		if err := w.delivery(deliveries[i], parts); err != nil {

@@ -19,6 +19,10 @@ func whole(data mem.BufferSlice, room int) (f frame, free mem.Buffer) {
 	if size := data.Len(); size >= keptFrom && (size > 2*keptFrom || isOne(data, size)) {
 		return frame{data: joined(data, size, room)}, mem.SliceBuffer(nil)
 	}
+	return lentWhole(data)
+}
+
+func lentWhole(data mem.BufferSlice) (frame, mem.Buffer) {
 	b := data.MaterializeToBuffer(Buffers)
 	return frame{data: b.ReadOnlyData(), lent: true}, b
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -18,15 +19,9 @@ import (
 type writer struct {
 	b      []byte
 	at     int
-	shares bool     // long messages stay
-	beside []shared // which do, the last of the frame first
-	shared int      // bytes of them
-}
-
-// shared is bytes that come before what is at a place.
-type shared struct {
-	at   int
-	data []byte
+	shares bool      // what is long stays
+	beside []leaving // which does, the last of the frame first
+	shared int       // bytes of them
 }
 
 // written is what is written out: its size, and its bytes.
@@ -120,7 +115,24 @@ func (w *writer) encoded(v []byte) {
 		w.raw(v)
 		return
 	}
-	w.beside = append(w.beside, shared{w.at, v})
+	w.share(v, nil)
+}
+
+// owned is raw of deliveries, which stay where they are if they may.
+func (w *writer) owned(p Parts) {
+	if w.shares && p.stays() {
+		w.share(p.Deliveries, p.Owner)
+		return
+	}
+	w.raw(p.Deliveries)
+	if p.Owner != nil {
+		p.Owner.Sent()
+	}
+}
+
+// share has bytes stay where they are.
+func (w *writer) share(v []byte, owner Owner) {
+	w.beside = append(w.beside, leaving{at: w.at, data: v[:len(v):len(v)], owner: owner, pool: mem.NopBufferPool{}})
 	w.shared += len(v)
 }
 

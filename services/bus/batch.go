@@ -19,7 +19,9 @@ type batch struct {
 	burst  *burst // of the frame
 	course course
 	first  uint64  // number of the first; those behind it rise by one
-	bytes  *[]byte // of the deliveries, one behind the other; Buffers has them back
+	memory *[]byte // of Buffers
+	bytes  []byte  // of the deliveries, one behind the other, in it
+	lent   bool    // the memory is that of the request, until it gives it away
 	places []placed
 
 	needed atomic.Int32           // posts that are not settled, and frames that are being sent
@@ -43,37 +45,50 @@ type batcher interface {
 // those of the messages, by which credit is counted.
 type placed struct{ end, sum int }
 
-// batchFrom is how many posts a batch has at least: it takes 2 KiB or more.
-const batchFrom = 4
+// A batch takes 2 KiB or more: it is of at least so many posts, or bytes.
+const (
+	batchFrom = 4
+	batchLong = 2 << 10
+)
+
+// isBatch tells whether a run is enough for one.
+func isBatch(run *codec.Run) bool { return run.Len() >= batchFrom || run.Size() >= batchLong }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// newBatch makes a batch of n posts, whose deliveries have so many bytes at most. They are
-// to be added.
-func newBatch(n, size int, first uint64) *batch {
+// newBatch makes a batch of n posts, whose deliveries are to be added.
+func newBatch(n int, first uint64) *batch {
 	b, _ := batches.Get().(*batch)
 	b.first, b.places = first, b.places[:0]
-	b.bytes = codec.Buffers.Get(size)
 	b.needed.Store(int32(n)) //nolint:gosec // at most a frame
 	return b
 }
 
-// postedBatch makes a batch of the posts of a run, for a listener of that name.
-func (s *stream) postedBatch(listener string, posts []codec.Plain, first uint64) *batch {
-	id := s.origin.id
-	size := len(posts) * codec.MaxDelivery(listener, id)
-	for i := range posts {
-		size += len(posts[i].Encoded)
-	}
-	b := newBatch(len(posts), size, first)
+// room gives memory for deliveries, which have so many bytes at most.
+func (b *batch) room(size int) []byte {
+	b.memory = codec.Buffers.Get(size)
+	return (*b.memory)[:0]
+}
+
+// postedBatch makes a batch of the posts of a run, for a listener of that name. A long one
+// may stay in the memory of its frame, which is the request's until it is given away.
+func (s *stream) postedBatch(listener string, req *codec.Request, run *codec.Run) *batch {
+	b, id := newBatch(run.Len(), run.First), s.origin.id
 	b.by, b.burst, b.course = s, &s.burst, outLocal
-	bytes, sum := (*b.bytes)[:0], 0
+	if b.memory, b.bytes = req.InPlace(run, listener, id); b.memory != nil {
+		b.lent = true
+		b.places = append(b.places, placed{len(b.bytes), run.Size() + codec.OriginSize(id, run.First)})
+		return b
+	}
+	bytes, sum := b.room(run.Size()+run.Len()*codec.MaxDelivery(listener, id)), 0
+	posts := req.Plain(run)
 	for i := range posts {
-		number := first + uint64(i) //nolint:gosec // not negative
+		number := run.First + uint64(i) //nolint:gosec // not negative
 		bytes = codec.AppendDelivery(bytes, listener, posts[i].Encoded, id, number)
 		sum += len(posts[i].Encoded) + codec.OriginSize(id, number)
 		b.places = append(b.places, placed{len(bytes), sum})
 	}
+	b.bytes = bytes
 	return b
 }
 
@@ -87,16 +102,30 @@ func (b *batch) before(i int) placed {
 	return b.places[i-1]
 }
 
-// free notes that n posts are settled, or a frame is sent. The last gives the memory back.
+// free notes that n posts are settled, or a frame is sent. The last gives the memory back,
+// if it is the batch's.
 func (b *batch) free(n int) {
 	if b.needed.Add(int32(-n)) > 0 { //nolint:gosec // at most a frame
 		return
 	}
-	codec.Buffers.Put(b.bytes)
-	b.by, b.burst, b.bytes, b.arrivals = nil, nil, nil, arrivals{}
+	if b.memory != nil {
+		codec.Buffers.Put(b.memory)
+	}
+	b.by, b.burst, b.memory, b.bytes, b.lent, b.arrivals = nil, nil, nil, nil, false, arrivals{}
 	b.asked.Store(nil)
 	batches.Put(b)
 }
+
+// drop is for one that was not taken: it gives back no memory that is lent.
+func (b *batch) drop() {
+	if b.lent {
+		b.memory = nil
+	}
+	b.free(len(b.places))
+}
+
+// Sent is of codec.Owner: a frame is sent that has some of it.
+func (b *batch) Sent() { b.free(1) }
 
 // part is posts of a batch that follow each other. The zero value is of none.
 type part struct {
@@ -117,7 +146,7 @@ func (p part) last() uint64  { return p.of.first + uint64(p.to) - 1 } //nolint:g
 
 // deliveries are its bytes in a frame.
 func (p part) deliveries() []byte {
-	return (*p.of.bytes)[p.of.before(p.from).end:p.of.before(p.to).end]
+	return p.of.bytes[p.of.before(p.from).end:p.of.before(p.to).end]
 }
 
 // upTo takes the first posts off whose messages have so many bytes at most, and gives how
@@ -150,7 +179,7 @@ func (p part) open(taken bool) []*post {
 		all[i] = one
 		at := p.of.places[p.from+i]
 		size := at.sum - p.of.before(p.from+i).sum
-		one.encoded = append([]byte(nil), (*p.of.bytes)[at.end-size:at.end]...)
+		one.encoded = append([]byte(nil), p.of.bytes[at.end-size:at.end]...)
 		one.m, one.size = &pb.Message{}, size
 		_ = codec.UnmarshalShared(one.encoded, one.m) // it has been read before
 		one.verified = true

@@ -115,7 +115,6 @@ func benchmarkArrived(b *testing.B, senders int) {
 				b.Fatal(err)
 			}
 			parts.Free()
-			l.frame.sent()
 		}
 		credit(l, carol)
 	}

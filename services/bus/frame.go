@@ -18,7 +18,6 @@ type taking struct {
 type outgoing struct {
 	codec.Response
 	places   []pb.Delivery // of Deliveries
-	batches  []*batch      // that they are of
 	messages int           // in them
 }
 
@@ -49,18 +48,8 @@ func (f *outgoing) add(encoded codec.Parts) *pb.Delivery {
 // addPart puts posts of a batch into the frame.
 func (f *outgoing) addPart(p part) {
 	p.of.needed.Add(1)
-	f.batches = append(f.batches, p.of)
-	f.Deliveries, f.Encoded = append(f.Deliveries, nil), append(f.Encoded, codec.Parts{Deliveries: p.deliveries()})
+	f.Deliveries, f.Encoded = append(f.Deliveries, nil), append(f.Encoded, codec.Parts{Deliveries: p.deliveries(), Owner: p.of})
 	f.messages += p.len()
-}
-
-// sent gives back what it has of batches.
-func (f *outgoing) sent() {
-	for _, b := range f.batches {
-		b.free(1)
-	}
-	clear(f.batches)
-	f.batches = f.batches[:0]
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in

@@ -35,7 +35,7 @@ type arrivals struct {
 func (s *stream) takeArrived(req *codec.Request, run *codec.Run) bool {
 	b, now := s.bus, time.Now()
 	key, in := s.sourceOfRun(run)
-	if run.Len() < batchFrom || run.Type == message.Response || run.Type == message.FlowType || run.To == b.own ||
+	if !isBatch(run) || run.Type == message.Response || run.Type == message.FlowType || run.To == b.own ||
 		!in || b.observed() || !b.mesh.owns(run.In.Flow.Runtime) || !validInbound(run.In) || !validRun(req, run) {
 		return false
 	}
@@ -118,24 +118,21 @@ func (in *inflow) take(req *codec.Request, run *codec.Run) (p flow.Place, sizes 
 
 // arrivedBatch makes a batch of the messages of a run, for a listener of that name.
 func arrivedBatch(s *stream, of *inflow, listener string, req *codec.Request, run *codec.Run) *batch {
-	posts := req.Plain(run)
-	size := len(posts) * codec.MaxDelivery(listener, nil)
-	for i := range posts {
-		size += len(posts[i].Encoded)
-	}
-	b := newBatch(len(posts), size, run.First)
+	b := newBatch(run.Len(), run.First)
 	b.arrivals = arrivals{arrival: arrival{of, run.In.Flow.Sequence, s.comp}, ingress: run.In.Ingress, run: run}
 	b.by, b.burst, b.course = &b.arrivals, &s.burst, inDirect
 	if s.comp == pb.Component_COMPONENT_NODE_STUB {
 		b.course = inRelay
 	}
-	bytes, sum := (*b.bytes)[:0], 0
+	bytes, sum := b.room(run.Size()+run.Len()*codec.MaxDelivery(listener, nil)), 0
+	posts := req.Plain(run)
 	for i := range posts {
 		number := run.First + uint64(i) //nolint:gosec // not negative
 		bytes = run.AppendArrived(bytes, listener, &posts[i], number)
 		sum += run.ArrivedSize(&posts[i], number)
 		b.places = append(b.places, placed{len(bytes), sum})
 	}
+	b.bytes = bytes
 	return b
 }
 

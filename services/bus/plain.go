@@ -21,7 +21,7 @@ func (s *stream) takeRun(req *codec.Request, run *codec.Run) {
 // is wrong with a post is found when it is taken by itself.
 func (s *stream) takeTogether(req *codec.Request, run *codec.Run) bool {
 	b := s.bus
-	if run.Len() < batchFrom || s.origin == nil || s.comp != pb.Component_COMPONENT_APPLICATION ||
+	if !isBatch(run) || s.origin == nil || s.comp != pb.Component_COMPONENT_APPLICATION ||
 		run.Type == message.Response || run.To == b.own || b.observed() || !validRun(req, run) {
 		return false
 	}
@@ -58,10 +58,14 @@ func (t *table) takeTogether(s *stream, req *codec.Request, run *codec.Run) bool
 		return false
 	}
 	n := run.Len()
-	b := s.postedBatch(in.name, req.Plain(run), run.First)
+	b := s.postedBatch(in.name, req, run)
+	lent := b.lent
 	if !in.offerBatch(b) {
-		b.free(n)
+		b.drop()
 		return false
+	}
+	if lent {
+		req.Give()
 	}
 	s.metrics.postedBy[s.comp].Add(float64(n))
 	return true

@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,7 +48,7 @@ func TestTheMemoryOfABatch(t *testing.T) {
 			taken := 0
 			for _, b := range c.sender.origin.batches {
 				if b.first+63 > c.posted-63 {
-					taken += cap(*b.of.bytes)
+					taken += cap(*b.of.memory)
 				}
 			}
 			if most := 2 * (c.listener.queued - before); taken > most {
@@ -54,4 +56,26 @@ func TestTheMemoryOfABatch(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A long post that its listener's queue does not take as a batch is a post as any other,
+// and one that it takes is not copied. Its memory is overwritten as it is given back.
+func TestALongPost(t *testing.T) {
+	for _, queue := range []int{1000, 1 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCouple(t, Limits{QueueBytes: queue}, 1<<20, true)
+			defer c.end()
+			for range 3 {
+				c.postLong(1, 18<<10, false)
+				want := []string{fmt.Sprintf("%d %sevent%s%s{\"value\":%d}%*s%s%d", c.posted, carol, alice, carol, c.posted, 18<<10, "", c.sender.origin.id, c.posted)}
+				if got := c.took(); !slices.Equal(got, want) {
+					t.Fatalf("came %.200q\nwant %.200q", got, want)
+				}
+				if batched := len(c.sender.origin.batches) > 0; batched != (queue > 1000) {
+					t.Errorf("with %d bytes of queue, as a batch: %t", queue, batched)
+				}
+				c.listener.credit(&pb.Credit{Listener: carol, Bytes: 1 << 20})
+			}
+		})
+	}
 }

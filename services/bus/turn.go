@@ -99,7 +99,6 @@ func (s *stream) sendNext(send func(*codec.Response) error) (bool, error) {
 		return false, nil
 	}
 	err := send(frame)
-	s.frame.sent()
 	if err != nil {
 		s.bus.carryOut(lost(handed, refuse(reasonGone, 503, "the stream of the listener broke")))
 		return false, err
