@@ -57,7 +57,7 @@
 // # Who runs what
 //
 // Run's reader hands deliveries to the queue of their listener, and never waits
-// for a handler; each listener has a goroutine that calls its handler, one message
+// for a handler; a listener that has messages has a goroutine, which calls its handler, one message
 // at a time and in order. One goroutine at a time writes to the stream: a poster when
 // all is calm, else the stream's writer, which puts all that is queued into one frame
 // (turn.go). When Run's context ends the writer sends what is queued and closes its
