@@ -29,9 +29,9 @@ type Limits struct {
 	// for more to say. A message that is posted with Delivered, and answered as well,
 	// takes that much longer at most.
 	Linger time.Duration
-	// Rest is how long a listener's goroutine waits for the next message before it ends;
-	// what comes then starts another one. Default 1 s: a goroutine is started in less than
-	// a microsecond, and keeps some KiB of stack while it waits.
+	// Rest is how long a listener's goroutine waits for the next message before it ends,
+	// or up to twice as long; what comes then starts another one. Default 1 s: a goroutine
+	// is started in less than a microsecond, and keeps some KiB of stack while it waits.
 	Rest time.Duration
 	// RequestTimeout is for a Request whose context has no deadline. Default
 	// 15 s, what older buses wait. While the bus cannot be reached a sixteenth more

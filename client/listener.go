@@ -162,27 +162,29 @@ func Abandon(ctx context.Context) {
 }
 
 // run handles what is queued, until nothing has come for a while: most listeners are idle,
-// and a goroutine that waits has a stack.
+// and a goroutine that waits has a stack. No timer is set as often as it waits: that would
+// wake the thread that waits for the network each time.
 func (l *Listener) run() {
 	defer l.giveAllBack(false) // for what has been handled
-	rest := time.NewTimer(l.bus.cfg.Limits.Rest)
-	defer rest.Stop()
+	look := time.NewTicker(l.bus.cfg.Limits.Rest)
+	defer look.Stop()
 	var batch inbox
-	for open := true; ; {
+	for open, idle := true, false; ; {
 		if batch, open = l.take(batch); !open || !l.handleAll(l.ctx, &batch) {
 			return
 		}
 		if len(batch.runs) > 0 {
+			idle = false
 			continue
 		}
 		l.giveAllBack(l.mayLinger())
-		rest.Reset(l.bus.cfg.Limits.Rest)
 		select {
 		case <-l.wake:
-		case <-rest.C:
-			if l.ends() {
+		case <-look.C:
+			if idle && l.ends() {
 				return
 			}
+			idle = true
 		case <-l.ctx.Done():
 			return
 		}

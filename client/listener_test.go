@@ -18,8 +18,8 @@ func (l *Listener) runs() bool {
 	return l.running
 }
 
-// A listener has a goroutine from its first message until Rest after the last one, and
-// another one for what comes then. None is started after the end.
+// A listener has a goroutine from its first message until twice Rest after the last one,
+// at most, and another one for what comes then. None is started after the end.
 func TestAnIdleListenerHasNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []string
@@ -41,11 +41,12 @@ func TestAnIdleListenerHasNoGoroutine(t *testing.T) {
 		l.start(ctx, &w)
 		l.start(ctx, &w)
 		synctest.Wait()
+		rest := b.cfg.Limits.Rest
 		for _, one := range []struct {
 			id    string
 			after time.Duration
 			runs  bool
-		}{{"2", 0, true}, {"3", b.cfg.Limits.Rest - 1, true}, {"4", b.cfg.Limits.Rest - 1, true}, {"5", b.cfg.Limits.Rest, false}, {"6", time.Hour, false}} {
+		}{{"2", 0, true}, {"3", rest - 1, true}, {"4", rest - 1, true}, {"5", 2 * rest, false}, {"6", time.Hour, false}} {
 			time.Sleep(one.after)
 			synctest.Wait()
 			if l.runs() != one.runs {
@@ -56,7 +57,7 @@ func TestAnIdleListenerHasNoGoroutine(t *testing.T) {
 		if want := []string{"1", "2", "3", "4", "5", "6"}; !slices.Equal(got, want) {
 			t.Errorf("%v", got)
 		}
-		time.Sleep(b.cfg.Limits.Rest)
+		time.Sleep(2 * rest)
 		synctest.Wait()
 		end()
 		w.end()
