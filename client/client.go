@@ -149,10 +149,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // startAll starts the listeners that there are, and has those started that come.
 // idle is closed when ctx is done and all handlers have returned.
 func (b *Bus) startAll(ctx context.Context) (idle <-chan struct{}) {
-	var handlers sync.WaitGroup
+	w := &workers{}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.start = func(l *Listener) { l.start(ctx, &handlers) }
+	b.start = func(l *Listener) { l.start(ctx, w) }
 	for _, l := range b.listeners {
 		b.start(l)
 	}
@@ -161,7 +161,7 @@ func (b *Bus) startAll(ctx context.Context) (idle <-chan struct{}) {
 		b.mu.Lock()
 		b.start = nil
 		b.mu.Unlock()
-		handlers.Wait()
+		w.end()
 		close(over)
 	})
 	return over

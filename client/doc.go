@@ -57,11 +57,12 @@
 // # Who runs what
 //
 // Run's reader hands deliveries to the queue of their listener, and never waits
-// for a handler; each listener has a goroutine that calls its handler, one message
-// at a time and in order. One goroutine at a time writes to the stream: a poster when
-// all is calm, else the stream's writer, which puts all that is queued into one frame
-// (turn.go). When Run's context ends the writer sends what is queued and closes its
-// side, so that the bus knows that the listeners do not come back.
+// for a handler; a listener that has messages has a goroutine, which calls its
+// handler, one message at a time and in order, and ends when none has come for a
+// while. One goroutine at a time writes to the stream: a poster when all is calm, else
+// the stream's writer, which puts all that is queued into one frame (turn.go). When
+// Run's context ends the writer sends what is queued and closes its side, so that the
+// bus knows that the listeners do not come back.
 //
 // Invariants: the order of numbers is the order on every stream. What is repeated
 // goes before what is new. A post with a call has one outcome, or its call's

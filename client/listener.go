@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"sync"
+	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -32,13 +33,15 @@ type Listener struct {
 	refused error // what it said to that; guarded by bus.mu
 
 	mu      sync.Mutex
-	queue   inbox // bounded by the window that the bus keeps to
-	wake    chan struct{}
+	queue   inbox         // bounded by the window that the bus keeps to
+	wake    chan struct{} // for the goroutine that runs
 	closed  bool
+	ctx     context.Context // of the handler; nil before Run
 	cancel  context.CancelFunc
-	started bool
+	workers *workers
+	running bool // a goroutine looks after the queue
 
-	// owned by the goroutine
+	// owned by the goroutine that runs
 	dealt   dealt
 	epoch   int    // the stream that it came on
 	answers uint64 // of the attachment, before what has been dealt with
@@ -112,8 +115,16 @@ func (l *Listener) push(r run, all []codec.Delivered) {
 	if !l.closed {
 		l.queue.add(r, all)
 	}
+	l.work()
 	l.mu.Unlock()
 	l.signal()
+}
+
+// work has a goroutine look after what is queued. The mutex is held.
+func (l *Listener) work() {
+	if l.ctx != nil && !l.running && !l.closed && len(l.queue.runs) > 0 {
+		l.running = l.workers.start(l.run)
+	}
 }
 
 // take takes all that is queued, and gives the queue the place of what was taken
@@ -126,16 +137,16 @@ func (l *Listener) take(before inbox) (batch inbox, open bool) {
 	return batch, !l.closed
 }
 
-// start runs the listener's goroutine on Run's context. It may be called again.
-func (l *Listener) start(ctx context.Context, wg *sync.WaitGroup) {
+// start has messages handled from now on, on Run's context. It may be called again.
+func (l *Listener) start(ctx context.Context, w *workers) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.started || l.closed || l.handle == nil {
+	if l.ctx != nil || l.closed || l.handle == nil {
 		return
 	}
-	l.started = true
-	ctx, l.cancel = context.WithCancel(context.WithValue(ctx, listenerKey{}, l))
-	wg.Go(func() { l.run(ctx) })
+	l.workers = w
+	l.ctx, l.cancel = context.WithCancel(context.WithValue(ctx, listenerKey{}, l))
+	l.work()
 }
 
 // listenerKey leads from a handler's context to its listener.
@@ -150,27 +161,46 @@ func Abandon(ctx context.Context) {
 	}
 }
 
-func (l *Listener) run(ctx context.Context) {
+// run handles what is queued, until nothing has come for a while: most listeners are idle,
+// and a goroutine that waits has a stack. No timer is set as often as it waits: that would
+// wake the thread that waits for the network each time.
+func (l *Listener) run() {
 	defer l.giveAllBack(false) // for what has been handled
+	look := time.NewTicker(l.bus.cfg.Limits.Rest)
+	defer look.Stop()
 	var batch inbox
-	for open := true; ; {
-		if batch, open = l.take(batch); !open || !l.work(ctx, &batch) {
+	for open, idle := true, false; ; {
+		if batch, open = l.take(batch); !open || !l.handleAll(l.ctx, &batch) {
 			return
 		}
-		if len(batch.all) > 0 {
+		if len(batch.runs) > 0 {
+			idle = false
 			continue
 		}
 		l.giveAllBack(l.mayLinger())
 		select {
 		case <-l.wake:
-		case <-ctx.Done():
+		case <-look.C:
+			if idle && l.ends() {
+				return
+			}
+			idle = true
+		case <-l.ctx.Done():
 			return
 		}
 	}
 }
 
-// work handles what has been taken; false if there is nothing more to do.
-func (l *Listener) work(ctx context.Context, batch *inbox) bool {
+// ends tells whether there is nothing to do: what comes then starts another goroutine.
+func (l *Listener) ends() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running = len(l.queue.runs) > 0
+	return !l.running
+}
+
+// handleAll handles what has been taken; false if there is nothing more to do.
+func (l *Listener) handleAll(ctx context.Context, batch *inbox) bool {
 	all := batch.all
 	for _, r := range batch.runs {
 		l.begin(r)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,15 +18,11 @@ import (
 )
 
 func main() {
-	floor := make([]byte, run.HeapFloor)
-	if os.Getenv("GOGC") == "" { // else it is wanted otherwise
-		run.FitHeap()
-	}
+	run.FitHeap()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // who interrupts a second time does not want to wait
 	code := execute(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
-	runtime.KeepAlive(floor)
 	os.Exit(code)
 }
 

@@ -1,17 +1,16 @@
 package run
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 )
 
-// HeapFloor is what the heap of a process of peerbus is taken to have at least, in bytes:
-// the garbage collector runs when it has doubled. One of a few megabytes that passes on
-// hundreds of thousands of messages a second would run it a hundred times a second
-// otherwise, for a third of its time. The program makes so many bytes, and nobody writes
-// to them, so that they take no memory.
-const HeapFloor = 16 << 20
+// heapFloor is what the heap of a process of peerbus is taken to have besides what it
+// has, in bytes. One of a few megabytes that passes on hundreds of thousands of messages
+// a second would be collected a hundred times a second otherwise, for a third of its time.
+const heapFloor = 16 << 20
 
 // A heap that is large need not double: of a process with thousands of sessions or
 // connections, most is what they keep, and as much again for garbage would be memory that
@@ -24,25 +23,41 @@ const (
 	leastPercent = 50
 )
 
-// heapPercent is by how much a heap of so many bytes, the floor among them, grows before
-// it is collected again: what GOGC says.
-func heapPercent(live uint64) int {
+// firstPercent has the first collection come when the heap is as large as the floor: Go
+// takes four megabytes for what it grows from.
+const firstPercent = heapFloor / (4 << 20) * 100
+
+// growth is by how many bytes a heap of so many, the floor among them, grows before it is
+// collected again.
+func growth(live uint64) uint64 {
 	if live <= garbage {
-		return 100
+		return live
 	}
-	return max(int(garbage*100/live), leastPercent) //nolint:gosec // less than 100
+	return max(garbage, live*leastPercent/100)
 }
 
-// FitHeap has the garbage collector fit itself to the heap after each collection.
+// heapPercent is what GOGC is to be for what a collection has found: live bytes, and
+// scanned ones of stacks and globals, by which Go has the heap grow too.
+func heapPercent(live, scanned uint64) int {
+	from := max(live+scanned, 1)
+	return int(growth(from+heapFloor) * 100 / from) //nolint:gosec // from is a mebibyte and more in every process
+}
+
+// FitHeap has the garbage collector fit itself to the heap after each collection, unless
+// GOGC says what is wanted.
 func FitHeap() {
-	f := &fitting{percent: 100, live: liveHeap, set: func(percent int) { debug.SetGCPercent(percent) }}
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	debug.SetGCPercent(firstPercent)
+	f := &fitting{percent: firstPercent, found: found, set: func(percent int) { debug.SetGCPercent(percent) }}
 	f.arm()
 }
 
 // fitting is the state of FitHeap. Only its cleanups use it, one after another.
 type fitting struct {
 	percent int
-	live    func() uint64
+	found   func() (live, scanned uint64)
 	set     func(percent int)
 }
 
@@ -51,17 +66,20 @@ func (f *fitting) arm() {
 	runtime.AddCleanup(&struct{ _ [32]byte }{}, func(f *fitting) { f.look() }, f)
 }
 
+// look sets what has changed by a sixteenth and more: to set it stops the program for
+// some microseconds.
 func (f *fitting) look() {
-	if want := heapPercent(f.live()); want != f.percent {
+	want := heapPercent(f.found())
+	if off := max(want-f.percent, f.percent-want); off > f.percent/16 {
 		f.percent = want
 		f.set(want)
 	}
 	f.arm()
 }
 
-// liveHeap is what the last collection has found, in bytes.
-func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+// found is what the last collection has, in bytes.
+func found() (live, scanned uint64) {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
 	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	return sample[0].Value.Uint64(), sample[1].Value.Uint64() + sample[2].Value.Uint64()
 }

@@ -7,10 +7,18 @@ import (
 	"time"
 )
 
+// A heap is collected when it has doubled, the floor counted, and a large one earlier.
 func TestHeapPercent(t *testing.T) {
-	for live, want := range map[uint64]int{0: 100, HeapFloor: 100, 48 << 20: 100, 64 << 20: 75, 96 << 20: 50, 1 << 40: 50} {
-		if got := heapPercent(live); got != want {
-			t.Errorf("%d bytes: %d %%, want %d", live, got, want)
+	const mega = 1 << 20
+	for _, tc := range []struct {
+		live, scanned uint64
+		want          int
+	}{
+		{0, mega, 1700}, {7 * mega, mega, 300}, {16 * mega, 0, 200}, {32 * mega, 0, 150}, {48 * mega, 0, 100},
+		{80 * mega, 0, 60}, {160 * mega, 0, 55}, {1 << 40, 0, 50},
+	} {
+		if got := heapPercent(tc.live, tc.scanned); got != tc.want {
+			t.Errorf("%d and %d bytes: %d %%, want %d", tc.live, tc.scanned, got, tc.want)
 		}
 	}
 }
@@ -19,7 +27,7 @@ func TestHeapPercent(t *testing.T) {
 func TestFitting(t *testing.T) {
 	var live atomic.Uint64
 	set := make(chan int)
-	f := &fitting{percent: 100, live: live.Load, set: func(percent int) {
+	f := &fitting{percent: firstPercent, found: func() (uint64, uint64) { return live.Load(), 0 }, set: func(percent int) {
 		select {
 		case set <- percent:
 		case <-t.Context().Done():
@@ -29,11 +37,28 @@ func TestFitting(t *testing.T) {
 	for _, one := range []struct {
 		live uint64
 		want int
-	}{{1 << 30, leastPercent}, {64 << 20, 75}, {1 << 20, 100}} {
+	}{{1 << 40, leastPercent}, {80 << 20, 60}, {16 << 20, 200}} {
 		live.Store(one.live)
 		if got := collectUntil(set); got != one.want {
 			t.Errorf("%d bytes: %d %%, want %d", one.live, got, one.want)
 		}
+	}
+}
+
+// What has hardly changed is left as it is.
+func TestFittingIsNotHasty(t *testing.T) {
+	var live uint64
+	sets := 0
+	f := &fitting{percent: 200, found: func() (uint64, uint64) { return live, 0 }, set: func(int) { sets++ }}
+	for _, live = range []uint64{16 << 20, 16<<20 + 1<<18, 16<<20 - 1<<18} {
+		f.look()
+	}
+	if sets != 0 {
+		t.Errorf("set %d times", sets)
+	}
+	live = 20 << 20
+	if f.look(); sets != 1 {
+		t.Errorf("set %d times", sets)
 	}
 }
 

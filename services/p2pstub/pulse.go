@@ -167,7 +167,7 @@ func (u *pulse) run(ctx context.Context) {
 				next = at
 			}
 		}
-		timer.Reset(max(time.Until(next), 0))
+		timer.Reset(max(time.Until(u.together(next)), 0))
 	}
 }
 

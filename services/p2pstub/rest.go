@@ -85,3 +85,16 @@ func (u *pulse) patience(beat time.Duration) time.Duration {
 	}
 	return beat / 4
 }
+
+// epoch is what the moments are counted from at which connections look that rest.
+var epoch = time.Now()
+
+// together is when a connection looks that is to look at a time. Those that rest do so at
+// the same moments, some a beat: thousands of them do not wake the process one by one.
+func (u *pulse) together(at time.Time) time.Time {
+	every := u.health.beat / 16
+	if !u.resting.Load() || every <= 0 {
+		return at
+	}
+	return epoch.Add((at.Sub(epoch) + every - 1) / every * every)
+}

@@ -41,6 +41,29 @@ func TestRest(t *testing.T) {
 	}
 }
 
+// Connections that rest look at the same moments, soon after they should; others when
+// they should.
+func TestRestingConnectionsLookTogether(t *testing.T) {
+	const beat = 1600 * time.Millisecond
+	looks := map[time.Time]bool{}
+	for i := range 100 {
+		u := &pulse{health: health{beat: beat}}
+		at := epoch.Add(time.Hour + time.Duration(i)*time.Millisecond)
+		if got := u.together(at); !got.Equal(at) {
+			t.Errorf("%v late without a rest", got.Sub(at))
+		}
+		u.resting.Store(true)
+		got := u.together(at)
+		if got.Before(at) || got.Sub(at) >= beat/16 {
+			t.Errorf("%v late", got.Sub(at))
+		}
+		looks[got] = true
+	}
+	if len(looks) != 2 {
+		t.Errorf("%d moments", len(looks))
+	}
+}
+
 // A side sends no heartbeat while the other side does, but for one now and then; and
 // none when it is not known yet how long the way is.
 func TestHeartbeatsAreLeftOut(t *testing.T) {

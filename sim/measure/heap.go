@@ -10,7 +10,6 @@ import (
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/local"
-	"github.com/peerbus/peerbus/internal/run"
 )
 
 // liveHeapOf reads the live heap of a node, as the last collection has found it, from
@@ -36,7 +35,7 @@ func liveHeapOf(ctx context.Context, n *local.Node) (float64, error) {
 		}
 	}
 	if len(found) == 2 {
-		return found[next]/(1+found[grows]/100) - run.HeapFloor, nil // the next collection comes when it has grown by so much
+		return found[next] / (1 + found[grows]/100), nil // the next collection comes when it has grown by so much
 	}
 	return 0, fault.New(fault.NotFound, "the metrics have no %s or no %s", next, grows)
 }
