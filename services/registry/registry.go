@@ -305,7 +305,7 @@ func (r *Registry) applyLocked(e event) error {
 		return nil
 	}
 	lost := r.known.table.put(e.remote, after)
-	r.staleLocked(lost)
+	r.stalePeersLocked(lost)
 	saves := changed(&before, &after)
 	if saves || before.news != after.news {
 		r.noteLocked(&before, &after)
