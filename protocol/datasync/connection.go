@@ -32,6 +32,9 @@ type Connection struct {
 	// Early says that it uses a path before ICE has nominated one, as the handler the first
 	// that it hears of.
 	Early bool `json:"early,omitempty"`
+	// AtStub says that it takes the changes of the other side's object, and its end, at its
+	// own stub, and that nothing needs to be subscribed for that.
+	AtStub bool `json:"atStub,omitempty"`
 	// Replaces is the inviting side's object of the live connection that the new
 	// one is to take the place of.
 	Replaces string `json:"replaces,omitempty"`
@@ -75,6 +78,7 @@ func (o Object) Connection() Connection {
 	pick(o.Data["flow"], &c.Flow)
 	pick(o.Data["heartbeat"], &c.Heartbeat)
 	pick(o.Data["early"], &c.Early)
+	pick(o.Data["atStub"], &c.AtStub)
 	pick(o.Data["replaces"], &c.Replaces)
 	pick(o.Data[RestartAttribute], &c.Restart)
 	var d Description
