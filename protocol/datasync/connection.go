@@ -98,8 +98,17 @@ func (o Object) Connection() Connection {
 // Announces tells whether the peer knows a framing of ours.
 func (c Connection) Announces(framing string) bool { return slices.Contains(c.Framing, framing) }
 
-// pick decodes a node of the tree, as far as it has the form of to.
+// pick decodes a node of the tree, as far as it has the form of to. Texts and truths, which
+// most are, have it as they are.
 func pick(node, to any) {
+	switch to := to.(type) {
+	case *string:
+		*to, _ = node.(string)
+		return
+	case *bool:
+		*to, _ = node.(bool)
+		return
+	}
 	if node == nil {
 		return
 	}

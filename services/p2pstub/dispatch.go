@@ -143,7 +143,7 @@ func (s *Stub) forRequester(d *deployed, inv invitation, remote string) error {
 	again := p.now.object != ""
 	p.now.source, p.now.object, p.now.created = inv.Source, inv.Object.URL, inv.Object.CreatedAt()
 	p.info.Object = inv.Object.URL
-	s.show(p)
+	s.showSoon(p)
 	s.mu.Unlock()
 	p.post(func() {
 		if again {

@@ -176,7 +176,7 @@ func (p *peer) pathChanged(s rtc.State, reason string) {
 			p.reach(phaseDTLS, at)
 			p.step(event{kind: iceConnected})
 			pair := p.rtc.Pair()
-			p.stub.change(p, func() { p.info.CandidatePair = pair })
+			p.stub.note(p, func() { p.info.CandidatePair = pair })
 		})
 	case rtc.Disconnected:
 		if !watched {
@@ -226,7 +226,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 	p.pulse.Store(u)
 	p.out.Store(c)
 	p.log.Debug("channel open", "framing", name)
-	p.stub.change(p, func() { p.info.Framing, p.info.CandidatePair, p.info.Flow = name, p.rtc.Pair(), c.flow })
+	p.stub.note(p, func() { p.info.Framing, p.info.CandidatePair, p.info.Flow = name, p.rtc.Pair(), c.flow })
 	p.step(event{kind: channelOpen, revives: theirs.Heartbeat})
 	if theirs.Heartbeat && p.role == requester {
 		if err := p.rtc.OpenHeartbeat(); err != nil {
@@ -256,7 +256,7 @@ func (p *peer) startHeart() {
 
 // listening notes an address of the mini bus.
 func (p *peer) listening(url string, on bool) {
-	p.stub.change(p, func() {
+	p.stub.note(p, func() {
 		var left []string
 		for _, l := range p.info.Listeners {
 			if l != url {

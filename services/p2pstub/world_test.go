@@ -44,7 +44,9 @@ type world struct {
 	configure func(*Config)
 }
 
-func newWorld() *world { return &world{freed: map[string]bool{}, left: map[string]bool{}, asked: map[string]bool{}} }
+func newWorld() *world {
+	return &world{freed: map[string]bool{}, left: map[string]bool{}, asked: map[string]bool{}}
+}
 
 // runtime is a p2pstub with a bus that the world is behind.
 type runtime struct {
