@@ -32,6 +32,9 @@ type Connection struct {
 	// Early says that it uses a path before ICE has nominated one, as the handler the first
 	// that it hears of.
 	Early bool `json:"early,omitempty"`
+	// AtStub says that it takes the changes of the other side's object, and its end, at its
+	// own stub, and that nothing needs to be subscribed for that.
+	AtStub bool `json:"atStub,omitempty"`
 	// Replaces is the inviting side's object of the live connection that the new
 	// one is to take the place of.
 	Replaces string `json:"replaces,omitempty"`
@@ -75,6 +78,7 @@ func (o Object) Connection() Connection {
 	pick(o.Data["flow"], &c.Flow)
 	pick(o.Data["heartbeat"], &c.Heartbeat)
 	pick(o.Data["early"], &c.Early)
+	pick(o.Data["atStub"], &c.AtStub)
 	pick(o.Data["replaces"], &c.Replaces)
 	pick(o.Data[RestartAttribute], &c.Restart)
 	var d Description
@@ -94,8 +98,17 @@ func (o Object) Connection() Connection {
 // Announces tells whether the peer knows a framing of ours.
 func (c Connection) Announces(framing string) bool { return slices.Contains(c.Framing, framing) }
 
-// pick decodes a node of the tree, as far as it has the form of to.
+// pick decodes a node of the tree, as far as it has the form of to. Texts and truths, which
+// most are, have it as they are.
 func pick(node, to any) {
+	switch to := to.(type) {
+	case *string:
+		*to, _ = node.(string)
+		return
+	case *bool:
+		*to, _ = node.(bool)
+		return
+	}
 	if node == nil {
 		return
 	}

@@ -46,7 +46,7 @@ func newAsker(limit int) *asker {
 // route asks where a message must go; 0 when too many questions are open.
 func (a *asker) route(m *pb.Message) uint64 {
 	return a.put(&question{query: &pb.RouteQuery{
-		To: m.To, From: m.From, P2P: m.P2P, P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester,
+		To: m.To, From: m.From, P2P: m.P2P, P2PHandler: m.P2PHandler, P2PRequester: m.P2PRequester, Again: true,
 	}})
 }
 

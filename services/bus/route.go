@@ -236,6 +236,9 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 func (t *table) learn(to string, told *pb.Route, p2p bool) {
 	told = t.stillAnnounced(to, told)
 	marks := routeFresh
+	if told.GetAgain() {
+		marks = 0 // the next message asks (renew)
+	}
 	if p2p {
 		marks |= routeForP2P
 	}

@@ -112,6 +112,28 @@ func TestARouteChanges(t *testing.T) {
 	}
 }
 
+// The next message takes it, also while the registry does not answer, and asks beside it.
+func TestARouteIsUsedWhileItIsAskedForAgain(t *testing.T) {
+	h := newHouse(t, Limits{})
+	h.registry.set(bob, nodeURL)
+	node := h.listen(h.stub(pb.Component_COMPONENT_NODE_STUB), nodeURL)
+	a := h.app()
+	h.send(a, 0, 10)
+	h.expect(node, 0, 10)
+	h.registry.push(&pb.RoutesResponse{Changes: []*pb.Route{{To: bob, Next: nodeURL, Again: true}}})
+	h.until("the change", func() bool { return h.value("route_changes_total", "") == 1 })
+	h.registry.hold(bob)
+	h.send(a, 10, 20)
+	h.expect(node, 10, 20)
+	h.until("the question", func() bool { return h.registry.questions(bob) == 2 })
+	h.registry.release()
+	h.send(a, 20, 30)
+	h.expect(node, 20, 30)
+	if n := h.registry.questions(bob); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // The route changes while messages flow: each stub gets its part in order.
 func TestOrderIsKeptWhileRoutesChange(t *testing.T) {
 	h := newHouse(t, Limits{})

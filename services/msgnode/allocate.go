@@ -1,6 +1,7 @@
 package msgnode
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,37 +25,41 @@ const (
 // allocation is the body of a create.
 type allocation struct {
 	Scheme string `json:"scheme"`
-	Value  struct {
+	// Subscription is an addition of ours: what is below each address for those who
+	// subscribe it belongs to the session as well.
+	Subscription bool `json:"subscription"`
+	Value        struct {
 		Scheme string       `json:"scheme"`
 		Number *json.Number `json:"number"`
 		Key    string       `json:"allocationKey"`
 	} `json:"value"`
 }
 
-// parseAllocation gives scheme, number and key, with their defaults.
-func parseAllocation(m *pb.Message, most int) (scheme string, number int, key string, err error) {
+// wanted is what an allocation asks for, with its defaults.
+type wanted struct {
+	scheme       string
+	number       int
+	key          string
+	subscription bool
+}
+
+func parseAllocation(m *pb.Message, most int) (w wanted, err error) {
 	var body allocation
 	if err := message.UnmarshalBody(m, &body); err != nil {
-		return "", 0, "", err
+		return w, err
 	}
-	scheme, number = body.Scheme, defaultNumber
-	if scheme == "" {
-		scheme = body.Value.Scheme
-	}
-	if scheme == "" {
-		scheme = defaultScheme
-	}
+	w = wanted{cmp.Or(body.Scheme, body.Value.Scheme, defaultScheme), defaultNumber, body.Value.Key, body.Subscription}
 	if body.Value.Number != nil {
 		n, err := body.Value.Number.Int64()
 		if err != nil || n < 1 {
-			return "", 0, "", fault.New(fault.BadRequest, "number %.20q is no count", *body.Value.Number)
+			return w, fault.New(fault.BadRequest, "number %.20q is no count", *body.Value.Number)
 		}
 		if n > int64(most) {
-			return "", 0, "", fault.New(fault.TooLarge, "number is %d, more than %d", n, most)
+			return w, fault.New(fault.TooLarge, "number is %d, more than %d", n, most)
 		}
-		number = int(n)
+		w.number = int(n)
 	}
-	return scheme, number, body.Value.Key, checkScheme(scheme, body.Value.Key)
+	return w, checkScheme(w.scheme, w.key)
 }
 
 // checkScheme refuses what is no scheme, or one whose addresses are not
@@ -91,19 +96,25 @@ func (n *Node) allocationService(ctx context.Context, x *exchange) (reply, error
 }
 
 func (n *Node) allocate(ctx context.Context, x *exchange) (reply, error) {
-	scheme, number, key, err := parseAllocation(x.m, n.limits.RequestAddresses)
+	w, err := parseAllocation(x.m, n.limits.RequestAddresses)
 	if err != nil {
 		return reply{}, err
 	}
-	allocated := make([]string, number)
+	allocated := make([]string, w.number)
 	for i := range allocated {
-		allocated[i] = address.Object(scheme, n.domain, allocationID(x.socket.session.Token, x.m, i))
+		allocated[i] = address.Object(w.scheme, n.domain, allocationID(x.socket.session.Token, x.m, i))
 	}
-	if err := n.own(ctx, x.socket.session, allocated, key); err != nil {
+	value, owned := map[string]any{"allocated": allocated}, allocated
+	if w.subscription {
+		value["subscription"] = true
+		for _, a := range allocated {
+			owned = append(owned, a+address.SubscriptionSuffix)
+		}
+	}
+	if err := n.own(ctx, x.socket.session, owned, w.key); err != nil {
 		return reply{}, err
 	}
-	value := map[string]any{"value": map[string]any{"allocated": allocated}}
-	return reply{fields: value}, nil
+	return reply{fields: map[string]any{"value": value}}, nil
 }
 
 // allocationID makes the uuid of one address out of the request, so that one

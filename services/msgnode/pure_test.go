@@ -294,8 +294,8 @@ func FuzzBodies(f *testing.F) {
 	l := DefaultLimits()
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m := &pb.Message{Id: "1", Body: raw}
-		if scheme, number, _, err := parseAllocation(m, 10); err == nil && (number < 1 || number > 10 || scheme == "") {
-			t.Errorf("allocation of %d %q", number, scheme)
+		if w, err := parseAllocation(m, 10); err == nil && (w.number < 1 || w.number > 10 || w.scheme == "") {
+			t.Errorf("allocation of %d %q", w.number, w.scheme)
 		}
 		var s subscription
 		if json.Unmarshal(raw, &s) == nil {

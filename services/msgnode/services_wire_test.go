@@ -49,6 +49,19 @@ func TestAllocation(t *testing.T) {
 				}
 			})
 		}
+		t.Run("with subscription", func(t *testing.T) {
+			p, q := dial(t).open(), dial(t).open()
+			a := allocated(p.must(200, "create", p.runtime+"/r", alloc, `{"scheme":"connection","subscription":true,"value":{"number":1}}`))[0]
+			for _, to := range []string{a, a + "/subscription"} {
+				q.post("ping", q.runtime+"/x", to, "")
+				if m := p.receive(); m.To != to {
+					t.Errorf("%+v", m)
+				}
+			}
+			p.must(200, "delete", p.runtime+"/r", alloc, fmt.Sprintf(`{"childrenResources":[%q,%q]}`, a, a+"/subscription"))
+			q.must(404, "ping", q.runtime+"/x", a, "")
+			q.must(404, "ping", q.runtime+"/x", a+"/subscription", "")
+		})
 		t.Run("refused", func(t *testing.T) {
 			p := dial(t).open()
 			for body, want := range map[string]int{

@@ -25,13 +25,20 @@ type addresses struct {
 	metrics *metrics
 
 	mu      sync.Mutex
-	ready   []string
+	ready   []objectAddress
 	waiting int
 	failure error               // of the last attempt, while there is none ready
 	came    chan struct{}       // closed and made anew when there are more
 	done    []string            // allocated ones to free
 	leave   map[string][]string // subscriptions to end, by domain
 	wake    chan struct{}
+}
+
+// objectAddress is one that was allocated, and whether that of its subscription came with it; else it is
+// to be subscribed, as at a Message Node that is not ours.
+type objectAddress struct {
+	url   string
+	whole bool
 }
 
 func newAddresses(bus *client.Bus, runtime address.URL, l Limits, log *slog.Logger, m *metrics) *addresses {
@@ -42,7 +49,7 @@ func newAddresses(bus *client.Bus, runtime address.URL, l Limits, log *slog.Logg
 }
 
 // take gives an address, and waits for one if it must.
-func (a *addresses) take(ctx context.Context) (string, error) {
+func (a *addresses) take(ctx context.Context) (objectAddress, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.waiting++
@@ -58,9 +65,9 @@ func (a *addresses) take(ctx context.Context) (string, error) {
 		a.mu.Lock()
 		if ctx.Err() != nil {
 			if a.failure != nil {
-				return "", a.failure
+				return objectAddress{}, a.failure
 			}
-			return "", fault.From(ctx.Err())
+			return objectAddress{}, fault.From(ctx.Err())
 		}
 	}
 	one := a.ready[0]
@@ -70,11 +77,15 @@ func (a *addresses) take(ctx context.Context) (string, error) {
 }
 
 // release frees an object's address, and ends its subscriptions.
-func (a *addresses) release(object string) {
+func (a *addresses) release(object objectAddress) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.done = append(a.done, object)
-	a.leave[a.runtime.Domain] = append(a.leave[a.runtime.Domain], object, object+address.SubscriptionSuffix)
+	subscription := object.url + address.SubscriptionSuffix
+	if a.done = append(a.done, object.url); object.whole {
+		a.done = append(a.done, subscription)
+	} else {
+		a.leave[a.runtime.Domain] = append(a.leave[a.runtime.Domain], object.url, subscription)
+	}
 	a.signal()
 }
 
@@ -118,7 +129,11 @@ func (a *addresses) run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limits.Stop)
 	defer cancel()
 	a.mu.Lock()
-	a.done = append(a.done, a.ready...)
+	for _, one := range a.ready {
+		if a.done = append(a.done, one.url); one.whole {
+			a.done = append(a.done, one.url+address.SubscriptionSuffix)
+		}
+	}
 	a.ready = nil
 	a.mu.Unlock()
 	a.giveBack(last)
@@ -155,11 +170,11 @@ func (a *addresses) refill(ctx context.Context) error {
 	return nil
 }
 
-func (a *addresses) allocate(ctx context.Context, number int) ([]string, error) {
+func (a *addresses) allocate(ctx context.Context, number int) ([]objectAddress, error) {
 	resp, err := a.request(ctx, &pb.Message{
 		Type: message.Create, From: address.SyncManager(a.runtime.Text), To: address.AddressAllocation(a.runtime.Domain),
 		Body: message.MarshalBody(map[string]any{
-			"scheme": "connection", "value": map[string]any{"number": number},
+			"scheme": "connection", "subscription": true, "value": map[string]any{"number": number},
 		}),
 	})
 	if err != nil {
@@ -167,7 +182,8 @@ func (a *addresses) allocate(ctx context.Context, number int) ([]string, error) 
 	}
 	var body struct {
 		Value struct {
-			Allocated []string `json:"allocated"`
+			Allocated    []string `json:"allocated"`
+			Subscription bool     `json:"subscription"`
 		} `json:"value"`
 	}
 	if err := message.UnmarshalBody(resp, &body); err != nil {
@@ -176,7 +192,11 @@ func (a *addresses) allocate(ctx context.Context, number int) ([]string, error) 
 	if len(body.Value.Allocated) == 0 {
 		return nil, fault.New(fault.Unavailable, "the Message Node of %s allocated no address", a.runtime.Domain)
 	}
-	return body.Value.Allocated, nil
+	all := make([]objectAddress, 0, len(body.Value.Allocated))
+	for _, url := range body.Value.Allocated {
+		all = append(all, objectAddress{url, body.Value.Subscription})
+	}
+	return all, nil
 }
 
 // giveBack frees and unsubscribes. What a Message Node does not take now is let

@@ -8,7 +8,7 @@ func TestAddressesAreAskedForAhead(t *testing.T) {
 		{2, 0, 5000, 500}, // more than a Message Node allocates at once
 		{8, 5, 0, 0}, {8, 4, 0, 4}, {8, 9, 0, 0},
 	} {
-		a := &addresses{limits: Limits{Pool: c.pool}.orDefaults(), ready: make([]string, c.ready), waiting: c.waiting}
+		a := &addresses{limits: Limits{Pool: c.pool}.orDefaults(), ready: make([]objectAddress, c.ready), waiting: c.waiting}
 		if got := a.wanted(); got != c.want {
 			t.Errorf("%+v: %d are asked for", c, got)
 		}

@@ -84,7 +84,7 @@ func (u *pulse) answered(number uint64) {
 	p := u.peer
 	p.stub.metrics.roundTrip.Observe(took.Seconds())
 	if publish {
-		p.stub.change(p, func() { p.info.RoundTrip = durationpb.New(smoothed) })
+		p.stub.note(p, func() { p.info.RoundTrip = durationpb.New(smoothed) })
 	}
 }
 

@@ -23,17 +23,22 @@ func (s *Stub) message(ctx context.Context, d *deployed, m *pb.Message) {
 		if err = s.fromRegistry(m); err == nil {
 			err = s.subscribe(ctx, d.url, m)
 		}
+	case message.Update:
+		if err = s.updated(ctx, d, m); err == nil {
+			return
+		}
 	case message.Delete:
 		err = s.deleted(m)
 	default:
 		err = fault.New(fault.BadRequest, "a P2P stub takes no %s", m.Type)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		s.metrics.drop(dropStub)
 		s.refuse(ctx, m, err)
-		return
+	case !isGoodbye(m):
+		s.answer(ctx, m)
 	}
-	s.answer(ctx, m)
 }
 
 // fromRegistry tells whether a message is from this runtime's own registry. No one
@@ -138,7 +143,7 @@ func (s *Stub) forRequester(d *deployed, inv invitation, remote string) error {
 	again := p.now.object != ""
 	p.now.source, p.now.object, p.now.created = inv.Source, inv.Object.URL, inv.Object.CreatedAt()
 	p.info.Object = inv.Object.URL
-	s.show(p)
+	s.showSoon(p)
 	s.mu.Unlock()
 	p.post(func() {
 		if again {

@@ -10,12 +10,14 @@
 //	    │◄──────────────────────────────────────────── 200 ───┤
 //	    │◄──────────── create <objB>/subscription → requester ┤ answer with its host candidates
 //	    │ in-progress                                         │ in-progress
-//	    │◄── subscribe <objA>/changes, <objA>/subscription ───┤  beside the rest, for what
-//	    ├── subscribe <objB>/changes, <objB>/subscription ───►│  trickles and for the end
+//	    ├── update <objA> → handler, <objB> → requester ──────┤  what trickles
 //	    │◄═══════════════ ICE, DTLS, SCTP ═══════════════════►│
 //	    │ live, when the data channel is open            live │
 //	    │◄══ messages, in the framing that both announce ════►│
-//	    ├── delete <objA>/subscription → <objA>/changes ─────►│ disconnected
+//	    ├── delete <objA>/subscription → handler ────────────►│ disconnected
+//
+// Updates and the end go to the stub of a peer that says `atStub` (follow.go). Any other
+// one subscribes <obj>/changes and <obj>/subscription, beside the rest, as do we of it.
 //
 // An older peer invites before it has a description, and gives it with the answer
 // to the subscription or as updates; the same code takes it when it comes. What an

@@ -170,11 +170,13 @@ func TestManyGaps(t *testing.T) {
 	a.stub.mu.Unlock()
 	for i := range 100 {
 		b.bus.deliver(&pb.Message{
-			Id: fmt.Sprint(i), Type: message.Update, From: object, To: object + address.ChangesSuffix,
+			Id: fmt.Sprint(i), Type: message.Update, From: object, To: b.handler,
 			Body: fmt.Appendf(nil, `{"version":%d,"attribute":"x","value":1}`, 1000+i),
 		})
 	}
-	b.bus.deliver(&pb.Message{Id: "1", Type: message.Delete, From: object, To: object + address.ChangesSuffix})
+	b.bus.deliver(&pb.Message{
+		Id: "1", Type: message.Delete, From: object + address.SubscriptionSuffix, To: b.handler, Body: []byte(`{"resource":"` + object + `"}`),
+	})
 	b.settled(t, "a peer is left", b.empty)
 	mu.Lock()
 	defer mu.Unlock()
@@ -226,7 +228,7 @@ func TestAddressesAreFreedAcrossTheStop(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	one := a.stub.addresses
-	one.release("connection://example/77")
+	one.release(objectAddress{url: "connection://example/77"})
 	one.giveBack(over)
 	a.stop()
 	a.mu.Lock()
@@ -241,7 +243,7 @@ func TestManyAddressesAreFreedInParts(t *testing.T) {
 	a, _ := pair(t)
 	many := 3 * a.stub.addresses.limits.Allocate
 	for n := range many {
-		a.stub.addresses.release(fmt.Sprint("connection://example/many-", n))
+		a.stub.addresses.release(objectAddress{url: fmt.Sprint("connection://example/many-", n)})
 	}
 	a.stop()
 	a.mu.Lock()

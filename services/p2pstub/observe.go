@@ -16,7 +16,11 @@ func (p *peer) observe() {
 	p.observer = datasync.NewObserver(p.inv.Invitation)
 	object := p.observer.URL()
 	p.log.Debug("connection object", "role", "observer", "object", object)
-	p.reading = true
+	p.meet()
+	if p.followers.stub != "" && p.public == p.url {
+		return // what changes comes to the stub
+	}
+	p.reading, p.follows = true, true
 	subscribe := p.observer.Subscribe(address.SyncManager(p.stub.runtime.Text), p.public, []string{framing.PeerBus})
 	p.background(func(ctx context.Context) {
 		if err := p.listen(ctx, object+address.ChangesSuffix, p.changed); err != nil {
@@ -56,6 +60,7 @@ func (p *peer) followed(gap bool, err error) {
 		read := p.observer.Read(address.SyncManager(p.stub.runtime.Text))
 		p.background(func(ctx context.Context) { p.whole(ctx, read) })
 	}
+	p.meet()
 	theirs := p.theirs()
 	e := event{kind: observed, description: theirs.Description != nil, wanted: theirs.Restart, hasty: p.hasty()}
 	if e.description {

@@ -48,9 +48,11 @@ type peer struct {
 	inv         invitation // the other side's
 	reporter    *datasync.Reporter
 	observer    *datasync.Observer
-	object      string // address of the own object
+	object      objectAddress // address of the own object
 	tried       map[string]bool
 	reading     bool            // the other side's object is being asked for
+	follows     bool            // its changes have been subscribed
+	followers   followers       // of the own one
 	wake        <-chan struct{} // of the channel
 	heart       *rtc.Channel    // for heartbeats, until it is used
 	said        *pb.Message     // the last word about a restart of ICE
@@ -58,7 +60,7 @@ type peer struct {
 	clock       clock
 	laps        laps
 
-	ownObject atomic.Pointer[string] // its address, from when it is allocated on
+	ownObject atomic.Pointer[objectAddress] // its address, from when it is allocated on
 
 	out   atomic.Pointer[channel] // set once the data channel is open
 	pulse atomic.Pointer[pulse]   // likewise
@@ -82,7 +84,7 @@ type invitation struct {
 // ours is the address of the own Connection object; empty while it has none.
 func (p *peer) ours() string {
 	if object := p.ownObject.Load(); object != nil {
-		return *object
+		return object.url
 	}
 	return ""
 }
@@ -174,7 +176,7 @@ func (p *peer) pathChanged(s rtc.State, reason string) {
 			p.reach(phaseDTLS, at)
 			p.step(event{kind: iceConnected})
 			pair := p.rtc.Pair()
-			p.stub.change(p, func() { p.info.CandidatePair = pair })
+			p.stub.note(p, func() { p.info.CandidatePair = pair })
 		})
 	case rtc.Disconnected:
 		if !watched {
@@ -224,7 +226,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 	p.pulse.Store(u)
 	p.out.Store(c)
 	p.log.Debug("channel open", "framing", name)
-	p.stub.change(p, func() { p.info.Framing, p.info.CandidatePair, p.info.Flow = name, p.rtc.Pair(), c.flow })
+	p.stub.note(p, func() { p.info.Framing, p.info.CandidatePair, p.info.Flow = name, p.rtc.Pair(), c.flow })
 	p.step(event{kind: channelOpen, revives: theirs.Heartbeat})
 	if theirs.Heartbeat && p.role == requester {
 		if err := p.rtc.OpenHeartbeat(); err != nil {
@@ -254,7 +256,7 @@ func (p *peer) startHeart() {
 
 // listening notes an address of the mini bus.
 func (p *peer) listening(url string, on bool) {
-	p.stub.change(p, func() {
+	p.stub.note(p, func() {
 		var left []string
 		for _, l := range p.info.Listeners {
 			if l != url {

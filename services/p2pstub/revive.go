@@ -117,7 +117,7 @@ func (p *peer) sayOfRestart(attribute string, value any) {
 // repeat says the last word about a restart again. An observer takes it once.
 func (p *peer) repeat() {
 	if p.said != nil {
-		p.send(message.Share(p.said))
+		p.sendUpdate(message.Share(p.said), nil)
 	}
 }
 

@@ -125,8 +125,8 @@ func (p *peer) allocate(ctx context.Context) {
 	if err == nil {
 		p.ownObject.Store(&object)
 		var both errgroup.Group // the set-up waits for the bus once
-		both.Go(func() error { return p.listen(ctx, object, p.objectMessage) })
-		both.Go(func() error { return p.listen(ctx, object+address.SubscriptionSuffix, p.objectMessage) })
+		both.Go(func() error { return p.listen(ctx, object.url, p.objectMessage) })
+		both.Go(func() error { return p.listen(ctx, object.url+address.SubscriptionSuffix, p.objectMessage) })
 		err = both.Wait()
 	}
 	p.post(func() {
@@ -182,7 +182,7 @@ func (p *peer) agreePath() {
 func (p *peer) invite() {
 	description := p.rtc.Description()
 	reporter, err := datasync.NewReporter(datasync.Object{
-		URL: p.object, Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema(p.stub.runtime.Domain),
+		URL: p.object.url, Name: datasync.ConnectionName, Schema: datasync.ConnectionSchema(p.stub.runtime.Domain),
 		Reporter: p.public, Runtime: p.stub.runtime.Text,
 	}, p.data(description), p.stub.now())
 	if err != nil {
@@ -190,11 +190,12 @@ func (p *peer) invite() {
 		return
 	}
 	p.reporter = reporter
-	p.log.Debug("connection object", "role", "reporter", "object", p.object)
-	// The stub's own address, too: the other side's invitation comes to it.
-	p.send(p.subscription(p.stub.runtime.Domain, p.object, p.object+address.SubscriptionSuffix, p.public))
+	p.log.Debug("connection object", "role", "reporter", "object", p.object.url)
+	if !p.object.whole { // the stub's own address is subscribed by the registry
+		p.send(p.subscription(p.stub.runtime.Domain, p.object.url, p.object.url+address.SubscriptionSuffix))
+	}
 	m := reporter.Invite(p.invitee)
-	p.log.Debug("invitation sent", "object", p.object, "to", p.invitee, "fast", true)
+	p.log.Debug("invitation sent", "object", p.object.url, "to", p.invitee, "fast", true)
 	p.background(func(ctx context.Context) {
 		if p.role == handler {
 			_, err = p.insist(ctx, m)
@@ -210,7 +211,8 @@ func (p *peer) invite() {
 func (p *peer) data(d datasync.Description) datasync.Connection {
 	return datasync.Connection{
 		Runtime: p.stub.runtime.Text, Owner: p.public, Description: &d, Candidates: []datasync.Candidate{},
-		Framing: []string{framing.PeerBus}, Sequels: true, Flow: []string{message.FlowV1}, Heartbeat: true, Early: true, Replaces: p.replaces,
+		Framing: []string{framing.PeerBus}, Sequels: true, Flow: []string{message.FlowV1}, Heartbeat: true, Early: true,
+		AtStub: p.public == p.url, Replaces: p.replaces, // else it is not this replica that its messages come to
 	}
 }
 
@@ -264,7 +266,9 @@ func (p *peer) sendUpdate(m *pb.Message, err error) {
 		p.must("Connection object", err)
 		return
 	}
-	p.send(m)
+	if m = p.followers.take(m); m != nil {
+		p.send(m)
+	}
 }
 
 // objectMessage takes what comes to the own object.
@@ -299,10 +303,12 @@ func (p *peer) subscribed(m *pb.Message) {
 	own := datasync.Connection{Framing: s.Framing}
 	if own.Announces(framing.PeerBus) || p.theirs().Announces(framing.PeerBus) {
 		p.answerWith(m, nil)
+		p.followers.subscribed()
 		p.step(event{kind: subscribed})
 		return
 	}
 	p.answerWith(m, p.data(p.rtc.Description()))
+	p.followers.subscribed()
 	p.step(event{kind: subscribed, older: true})
 }
 
@@ -320,11 +326,11 @@ func (p *peer) answerWith(m *pb.Message, data any) {
 
 // leave takes the peer's addresses from the bus and from the Message Nodes.
 func (p *peer) leave(ctx context.Context) {
-	if p.observer != nil {
+	if p.follows {
 		p.stub.addresses.unfollow(p.observer.URL())
 	}
-	if object := p.ours(); object != "" {
-		p.stub.addresses.release(object)
+	if object := p.ownObject.Load(); object != nil {
+		p.stub.addresses.release(*object)
 	}
 	p.stub.mu.Lock()
 	listeners := p.listeners
@@ -340,7 +346,8 @@ func (p *peer) sayGoodbye() {
 	if p.reporter != nil {
 		m := p.reporter.Delete(p.reason)
 		m.Id = newID()
-		p.send(m)
+		p.followers.known = true // or there is nobody
+		p.send(p.followers.take(m))
 	}
 }
 

@@ -109,7 +109,7 @@ func New(cfg Config) (*Stub, error) {
 		point:     cfg.Tracer.Point("p2pstub", runtime.Text),
 		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), leaving: make(chan struct{}), ready: make(chan struct{}),
 		stubs: map[string]*deployed{}, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
-		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m},
+		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m, noted: map[*peer]bool{}},
 	}
 	m.watch(cfg.Metrics, s)
 	return s, nil
@@ -191,6 +191,7 @@ func (s *Stub) settled(p *peer) {
 func (s *Stub) forget(ctx context.Context, p *peer) {
 	s.mu.Lock()
 	delete(s.all, p)
+	delete(s.watchers.noted, p)
 	now := s.peers[p.remote]
 	if now == p {
 		delete(s.peers, p.remote)

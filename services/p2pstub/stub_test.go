@@ -177,7 +177,9 @@ func TestNameThatLeadsNowhere(t *testing.T) {
 func TestCloseFromEitherSide(t *testing.T) {
 	for _, closer := range []string{alice, bob} {
 		t.Run(closer, func(t *testing.T) {
-			a, b := pair(t)
+			w := newWorld()
+			w.foreign = closer == bob
+			a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
 			overA, _ := setUp(t, a, b)
 			r, req := a, &pb.P2PStubCloseRequest{StubUrl: a.peers()[0].StubUrl, Reason: "enough"}
 			if closer == bob {
@@ -204,12 +206,20 @@ func TestCloseFromEitherSide(t *testing.T) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			for _, o := range objects {
-				if !a.freed[o] || !a.left[o+address.SubscriptionSuffix] || !a.left[o+address.ChangesSuffix] {
-					t.Errorf("%s: freed %v, left %v %v", o, a.freed[o], a.left[o+address.SubscriptionSuffix], a.left[o+address.ChangesSuffix])
+				below := o + address.SubscriptionSuffix
+				if !a.freed[o] || a.freed[below] == w.foreign || a.left[below] != w.foreign || a.asked[below] != w.foreign {
+					t.Errorf("%s: freed %v %v, subscribed %v, left %v", o, a.freed[o], a.freed[below], a.asked[below], a.left[below])
+				}
+				if a.asked[o+address.ChangesSuffix] {
+					t.Errorf("changes of %s are subscribed", o)
 				}
 			}
-			if len(a.freed) != a.number-1 { // one number went to the requester
-				t.Errorf("%d of %d addresses freed", len(a.freed), a.number-1)
+			want := a.number - 1 // one number went to the requester
+			if !w.foreign {
+				want *= 2
+			}
+			if len(a.freed) != want {
+				t.Errorf("%d of %d addresses freed", len(a.freed), want)
 			}
 		})
 	}

@@ -1,6 +1,8 @@
 package p2pstub
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -13,6 +15,8 @@ type watchers struct {
 	limits  Limits
 	all     map[*watcher]bool
 	metrics *metrics
+	noted   map[*peer]bool // that have changed in what can wait
+	soon    *time.Timer    // until they are told of it
 }
 
 type watcher struct {
@@ -52,6 +56,9 @@ func (w *watchers) tell(p *pb.Peer) {
 }
 
 func (w *watchers) end() {
+	if w.soon != nil {
+		w.soon.Stop()
+	}
 	for one := range w.all {
 		w.remove(one)
 	}
@@ -92,9 +99,43 @@ func (s *Stub) change(p *peer, f func()) {
 	s.show(p)
 }
 
+// noteTime is how long watchers may not hear of what nobody acts on, such as the path in
+// use. Most of it comes around a change of state, and goes along with that.
+const noteTime = 50 * time.Millisecond
+
+// note is change for what can wait.
+func (s *Stub) note(p *peer, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	s.showSoon(p)
+}
+
+// showSoon is show a little later. The mutex is held.
+func (s *Stub) showSoon(p *peer) {
+	w := &s.watchers
+	switch {
+	case len(w.noted) > 0: // the timer runs
+	case w.soon == nil:
+		w.soon = time.AfterFunc(noteTime, s.showNoted)
+	default:
+		w.soon.Reset(noteTime)
+	}
+	w.noted[p] = true
+}
+
+func (s *Stub) showNoted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.watchers.noted {
+		s.show(p)
+	}
+}
+
 // show tells the watchers of a peer, unless another stands for the connection. The
 // mutex is held.
 func (s *Stub) show(p *peer) {
+	delete(s.watchers.noted, p)
 	if !p.muted && p.successor == nil {
 		s.watchers.tell(p.info)
 	}

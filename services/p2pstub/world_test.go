@@ -35,6 +35,8 @@ type world struct {
 	freed   map[string]bool
 	largest int // how many addresses were freed by one request
 	left    map[string]bool
+	asked   map[string]bool // subscribed at the Message Node
+	foreign bool            // that is not one of ours
 	// meddle sees every message that is relayed between buses, and may change
 	// it or have it lost.
 	meddle func(m *pb.Message) (lost bool)
@@ -42,7 +44,9 @@ type world struct {
 	configure func(*Config)
 }
 
-func newWorld() *world { return &world{freed: map[string]bool{}, left: map[string]bool{}} }
+func newWorld() *world {
+	return &world{freed: map[string]bool{}, left: map[string]bool{}, asked: map[string]bool{}}
+}
 
 // runtime is a p2pstub with a bus that the world is behind.
 type runtime struct {
@@ -250,11 +254,15 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 			w.number++
 			got = append(got, fmt.Sprintf("connection://example/%d", w.number))
 		}
-		value = map[string]any{"value": map[string]any{"allocated": got}}
+		value = map[string]any{"value": map[string]any{"allocated": got, "subscription": !w.foreign}}
 	case message.Delete:
 		w.largest = max(w.largest, len(body.ChildrenResources))
 		for _, url := range body.ChildrenResources {
 			w.freed[url] = true
+		}
+	case message.Subscribe:
+		for _, url := range body.Resources {
+			w.asked[url] = true
 		}
 	case message.Unsubscribe:
 		for _, url := range body.Resources {

@@ -15,10 +15,14 @@ import (
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
-// act stores an entry, and then does what the machine wants. It runs in the
-// entry's lane.
-func (r *Registry) act(ctx context.Context, remote string, c connection, effects []effect) {
-	err := r.save(ctx, remote, c)
+// act stores an entry, if it keeps what has changed, and then does what the machine
+// wants. It runs in the entry's lane. Among replicas each change is stored: that shows
+// whether the term is over.
+func (r *Registry) act(ctx context.Context, remote string, c connection, keeps bool, effects []effect) {
+	var err error
+	if keeps || r.several() {
+		err = r.save(ctx, remote, c)
+	}
 	if errors.Is(err, errDeposed) {
 		return // another registry acts
 	}

@@ -272,6 +272,6 @@ func (r *Registry) learnLocked(remote string, all []string) {
 	}
 	slices.Sort(touched)
 	r.tellWatchersLocked(c.ID, remote)
-	r.staleLocked(touched)
+	r.stalePeersLocked(touched)
 	r.rerouteLocked(touched)
 }

@@ -427,6 +427,7 @@ type routes struct {
 	stream grpc.BidiStreamingClient[pb.RoutesRequest, pb.RoutesResponse]
 	seq    uint64
 	seen   []*pb.RoutesResponse
+	again  bool // it knows Route.again
 }
 
 func (r *running) routes(t *testing.T) *routes {
@@ -442,7 +443,7 @@ func (r *running) routes(t *testing.T) *routes {
 func (r *routes) ask(to string) *pb.Route {
 	r.t.Helper()
 	r.seq++
-	if err := r.stream.Send(&pb.RoutesRequest{Queries: []*pb.RouteQuery{{Sequence: r.seq, To: to}}}); err != nil {
+	if err := r.stream.Send(&pb.RoutesRequest{Queries: []*pb.RouteQuery{{Sequence: r.seq, To: to, Again: r.again}}}); err != nil {
 		r.t.Fatal(err)
 	}
 	var route *pb.Route
@@ -532,6 +533,11 @@ func (r *routes) stale(from string) {
 }
 
 // read takes responses until one is what the test waits for; all are kept.
+// wasStale tells whether a source was to be verified again among what has been read.
+func (r *routes) wasStale(from string) bool {
+	return slices.ContainsFunc(r.seen, func(old *pb.RoutesResponse) bool { return slices.Contains(old.StaleSources, from) })
+}
+
 func (r *routes) read(done func(*pb.RoutesResponse) bool) {
 	r.t.Helper()
 	for {

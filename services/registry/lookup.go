@@ -58,7 +58,7 @@ func (r *Registry) lookUp(ctx context.Context, entity string, l *lookup) {
 	if l.send {
 		r.decideLocked(query{to: entity, p2p: l.p2p, at: now})
 	}
-	r.staleLocked([]string{entity})
+	r.stalePeersLocked([]string{entity})
 	r.rerouteLocked([]string{entity})
 	if p.runtime != "" && knew != r.known.announced(p.runtime) {
 		r.rerouteLocked([]string{p.runtime})

@@ -305,7 +305,7 @@ func (r *Registry) applyLocked(e event) error {
 		return nil
 	}
 	lost := r.known.table.put(e.remote, after)
-	r.staleLocked(lost)
+	r.stalePeersLocked(lost)
 	saves := changed(&before, &after)
 	if saves || before.news != after.news {
 		r.noteLocked(&before, &after)
@@ -314,8 +314,16 @@ func (r *Registry) applyLocked(e event) error {
 		return nil
 	}
 	r.toCloseLocked(e.remote, effects)
-	r.lanes.put(e.remote, func(ctx context.Context) { r.act(ctx, e.remote, after, effects) })
+	keeps := saves && (r.several() || !onlyFurther(&before, &after))
+	r.lanes.put(e.remote, func(ctx context.Context) { r.act(ctx, e.remote, after, keeps, effects) })
 	return nil
+}
+
+// onlyFurther tells whether a set-up has only come further, which is not stored: after a
+// restart the P2P stub says how far it is.
+func onlyFurther(before, after *connection) bool {
+	return before.underWay() && after.underWay() && before.ID == after.ID && before.Stub == after.Stub &&
+		before.Role == after.Role && before.Successor.Stub == after.Successor.Stub && before.Attempts == after.Attempts
 }
 
 // changed tells whether anything of an entry that is stored did.

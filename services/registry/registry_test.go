@@ -249,6 +249,49 @@ func TestFeedOfTheOtherSide(t *testing.T) {
 	r.addresses(t, "comm://b.example/1", bob)
 }
 
+// What a Message Node brings is approved by what runs here, whatever runs elsewhere.
+func TestPeersThatChangeAreNoMatterOfAMessageNode(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), nil)
+	bus := r.routes(t)
+	w.answer(address.Registry(runtimeB), func(m *pb.Message) *pb.Message {
+		return message.Answer(m, 200, map[string]any{"value": []string{bob}, "version": 4})
+	})
+	w.goLive(t, r, bus)
+	r.addresses(t, bob)
+	other := bob + "/other"
+	for _, q := range []*pb.SourceQuery{{From: bob, RemoteRuntimeUrl: runtimeB}, {From: other, Node: true}} {
+		if a := bus.source(q); a.Code != 200 {
+			t.Fatalf("%v: %v", q, a)
+		}
+	}
+	w.deliver(&pb.Message{Type: "update", From: runtimeB + "/registry", To: runtimeB + "/registry/changes", Body: []byte(`{"value":[],"version":5}`)})
+	bus.stale(bob)
+	if bus.wasStale(other) {
+		t.Errorf("%s was to be verified again", other)
+	}
+}
+
+func TestARouteIsUsedWhileASetUpStarts(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), nil)
+	bus := r.routes(t)
+	bus.again = true
+	_, url := w.goLive(t, r, bus)
+	if route := bus.ask(bob); route.Next != url || route.Again {
+		t.Fatalf("%v", route)
+	}
+	if _, err := r.api.Disconnect(t.Context(), &pb.DisconnectRequest{Connection: runtimeB}); err != nil {
+		t.Fatal(err)
+	}
+	if route := bus.leads(bob, nodeB); !route.Again || route.RuntimeUrl != runtimeB || route.Reason != pb.RouteReason_ROUTE_REASON_MESSAGE_NODE {
+		t.Errorf("%v", route)
+	}
+	if route := bus.ask(bob); route.Next != nodeB || route.Again || route.Reason != pb.RouteReason_ROUTE_REASON_SETUP_STARTED {
+		t.Errorf("%v", route)
+	}
+}
+
 func TestFeedOfOurs(t *testing.T) {
 	w := newWorld(t)
 	r := w.start(openEngine(t), nil)

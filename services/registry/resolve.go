@@ -34,6 +34,7 @@ type query struct {
 	p2pHandler string
 	at         time.Time
 	onPurpose  bool // somebody asks, not a message
+	again      bool // the bus asks again for a route that says so, and uses it meanwhile
 }
 
 // Decision is where messages to an address go, and why (wire contract, section

@@ -19,7 +19,7 @@ type busStream struct {
 	r       *Registry
 	routes  map[string]*told               // by `to`
 	byKey   map[string]map[string]struct{} // what a route hangs on → its `to`
-	sources map[string]map[string]struct{} // entity → sources said to be right
+	sources map[string]map[string]bool     // entity → sources said to be right; true: of a peer
 	count   int                            // of sources
 	waiting int                            // questions that wait
 	out     *routesQueue
@@ -35,7 +35,7 @@ type told struct {
 func (r *Registry) openBus() *busStream {
 	b := &busStream{
 		r: r, routes: map[string]*told{}, byKey: map[string]map[string]struct{}{},
-		sources: map[string]map[string]struct{}{}, out: newRoutesQueue(r.limits.Outgoing),
+		sources: map[string]map[string]bool{}, out: newRoutesQueue(r.limits.Outgoing),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,7 +198,8 @@ func (r *Registry) rerouteLocked(keys []string) {
 }
 
 // lookAgainLocked compares one route with what it is now. When a message would
-// start something, the bus must ask again with it; nothing starts without one.
+// start something, the bus must ask again with it; nothing starts without one. A set-up
+// holds no message back, so the bus may use the route while it asks.
 func (b *busStream) lookAgainLocked(to string) {
 	t := b.routes[to]
 	if t == nil {
@@ -208,12 +209,17 @@ func (b *busStream) lookAgainLocked(to string) {
 	q.at = b.r.cfg.Now()
 	d := *b.r.known.resolve(&q)
 	asks := d.Do.lookUp != "" && b.r.lookups[d.Do.lookUp] == nil
-	if d.Do.setUp != "" || asks {
+	if asks || d.Do.setUp != "" && !q.again {
 		b.takeBackLocked(to)
 		return
 	}
 	b.r.wantNodeLocked(d.Domain + d.RelayDomain)
-	if route := b.rememberLocked(q, d); !proto.Equal(route, t.route) {
+	again := d.Do.setUp != ""
+	if again {
+		d.Reason = pb.RouteReason_ROUTE_REASON_MESSAGE_NODE // nothing is started yet
+	}
+	route := b.rememberLocked(q, d)
+	if route.Again = again; !proto.Equal(route, t.route) {
 		b.out.push(&pb.RoutesResponse{Changes: []*pb.Route{route}})
 	}
 }
@@ -245,48 +251,57 @@ func (b *busStream) sourceAnswerLocked(sequence uint64, q sourceQuery, err error
 	if err != nil {
 		a.Description = fault.From(err).Description
 	} else {
-		b.rememberSourceLocked(q.from)
+		b.rememberSourceLocked(q.from, q.remote != "")
 	}
 	b.out.push(&pb.RoutesResponse{Sources: []*pb.SourceAnswer{a}})
 }
 
-func (b *busStream) rememberSourceLocked(from string) {
+func (b *busStream) rememberSourceLocked(from string, peer bool) {
 	e := entity(from)
 	for other := range b.sources {
 		if b.count < b.r.limits.Told {
 			break
 		}
-		b.staleLocked(other)
+		b.staleLocked(other, false)
 	}
 	if b.sources[e] == nil {
-		b.sources[e] = map[string]struct{}{}
+		b.sources[e] = map[string]bool{}
 	}
-	if _, had := b.sources[e][from]; !had {
-		b.sources[e][from] = struct{}{}
+	of, had := b.sources[e][from]
+	if !had {
 		b.count++
 	}
+	b.sources[e][from] = of || peer
 }
 
 // staleLocked tells all buses to verify these addresses, and what stands below
-// them, again.
-func (r *Registry) staleLocked(addresses []string) {
+// them, again: what runs here has changed.
+func (r *Registry) staleLocked(addresses []string) { r.staleOfLocked(addresses, false) }
+
+// stalePeersLocked is staleLocked for those that were said to be of a peer: what runs
+// elsewhere has changed, which says nothing of what a Message Node brings.
+func (r *Registry) stalePeersLocked(addresses []string) { r.staleOfLocked(addresses, true) }
+
+func (r *Registry) staleOfLocked(addresses []string, ofPeers bool) {
 	for b := range r.buses {
 		for _, a := range addresses {
-			b.staleLocked(entity(a))
+			b.staleLocked(entity(a), ofPeers)
 		}
 	}
 }
 
-func (b *busStream) staleLocked(entity string) {
-	set := b.sources[entity]
+func (b *busStream) staleLocked(entity string, ofPeers bool) {
+	resp, set := &pb.RoutesResponse{}, b.sources[entity]
+	for from, peer := range set {
+		if peer || !ofPeers {
+			resp.StaleSources = append(resp.StaleSources, from)
+			delete(set, from)
+		}
+	}
 	if len(set) == 0 {
-		return
+		delete(b.sources, entity)
 	}
-	resp := &pb.RoutesResponse{}
-	for from := range set {
-		resp.StaleSources = append(resp.StaleSources, from)
+	if b.count -= len(resp.StaleSources); len(resp.StaleSources) > 0 {
+		b.out.push(resp)
 	}
-	delete(b.sources, entity)
-	b.count -= len(set)
-	b.out.push(resp)
 }

@@ -53,7 +53,7 @@ func (s *server) readRoutes(stream grpc.BidiStreamingServer[pb.RoutesRequest, pb
 			return err
 		}
 		for _, q := range req.Queries {
-			b.routeQuery(q.Sequence, query{to: q.To, p2p: q.P2P, p2pHandler: q.P2PHandler, at: s.r.cfg.Now()})
+			b.routeQuery(q.Sequence, query{to: q.To, p2p: q.P2P, p2pHandler: q.P2PHandler, again: q.Again, at: s.r.cfg.Now()})
 		}
 		for _, q := range req.Sources {
 			b.sourceQuery(q.Sequence, sourceQuery{from: q.From, remote: q.RemoteRuntimeUrl, node: q.Node})

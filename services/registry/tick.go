@@ -52,7 +52,7 @@ func (r *Registry) tick() {
 			again = append(again, remote)
 		}
 	}
-	r.staleLocked(again)
+	r.stalePeersLocked(again)
 	r.rerouteLocked(again)
 	r.deployWantedLocked()
 	r.savePlacesLocked()

@@ -511,9 +511,11 @@ type RouteQuery struct {
 	From     string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	// From the message: the sender asks for a P2P connection, and may know how
 	// to reach the receiver's runtime.
-	P2P           bool   `protobuf:"varint,4,opt,name=p2p,proto3" json:"p2p,omitempty"`
-	P2PHandler    string `protobuf:"bytes,5,opt,name=p2p_handler,json=p2pHandler,proto3" json:"p2p_handler,omitempty"`
-	P2PRequester  string `protobuf:"bytes,6,opt,name=p2p_requester,json=p2pRequester,proto3" json:"p2p_requester,omitempty"`
+	P2P          bool   `protobuf:"varint,4,opt,name=p2p,proto3" json:"p2p,omitempty"`
+	P2PHandler   string `protobuf:"bytes,5,opt,name=p2p_handler,json=p2pHandler,proto3" json:"p2p_handler,omitempty"`
+	P2PRequester string `protobuf:"bytes,6,opt,name=p2p_requester,json=p2pRequester,proto3" json:"p2p_requester,omitempty"`
+	// The asker knows Route.again.
+	Again         bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -590,6 +592,13 @@ func (x *RouteQuery) GetP2PRequester() string {
 	return ""
 }
 
+func (x *RouteQuery) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 type RouteAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -658,8 +667,11 @@ type Route struct {
 	// The other way, when `next` is a p2p connection: the Message Node stub.
 	Relay string `protobuf:"bytes,7,opt,name=relay,proto3" json:"relay,omitempty"`
 	// The p2p connection is quiet, but not given up: use both ways.
-	Doubt         bool    `protobuf:"varint,8,opt,name=doubt,proto3" json:"doubt,omitempty"`
-	Flow          FlowUse `protobuf:"varint,9,opt,name=flow,proto3,enum=peerbus.v1.FlowUse" json:"flow,omitempty"`
+	Doubt bool    `protobuf:"varint,8,opt,name=doubt,proto3" json:"doubt,omitempty"`
+	Flow  FlowUse `protobuf:"varint,9,opt,name=flow,proto3,enum=peerbus.v1.FlowUse" json:"flow,omitempty"`
+	// The next message starts something: it takes this route, and it is asked for again
+	// beside it. Only in changes, to those who know it.
+	Again         bool `protobuf:"varint,10,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -755,6 +767,13 @@ func (x *Route) GetFlow() FlowUse {
 		return x.Flow
 	}
 	return FlowUse_FLOW_USE_UNSPECIFIED
+}
+
+func (x *Route) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 // SourceQuery asks whether a message may carry a `from`.
@@ -2434,7 +2453,7 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\aanswers\x18\x01 \x03(\v2\x17.peerbus.v1.RouteAnswerR\aanswers\x122\n" +
 	"\asources\x18\x02 \x03(\v2\x18.peerbus.v1.SourceAnswerR\asources\x12+\n" +
 	"\achanges\x18\x03 \x03(\v2\x11.peerbus.v1.RouteR\achanges\x12#\n" +
-	"\rstale_sources\x18\x04 \x03(\tR\fstaleSources\"\xa4\x01\n" +
+	"\rstale_sources\x18\x04 \x03(\tR\fstaleSources\"\xba\x01\n" +
 	"\n" +
 	"RouteQuery\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x0e\n" +
@@ -2443,10 +2462,11 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"\x03p2p\x18\x04 \x01(\bR\x03p2p\x12\x1f\n" +
 	"\vp2p_handler\x18\x05 \x01(\tR\n" +
 	"p2pHandler\x12#\n" +
-	"\rp2p_requester\x18\x06 \x01(\tR\fp2pRequester\"R\n" +
+	"\rp2p_requester\x18\x06 \x01(\tR\fp2pRequester\x12\x14\n" +
+	"\x05again\x18\a \x01(\bR\x05again\"R\n" +
 	"\vRouteAnswer\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12'\n" +
-	"\x05route\x18\x02 \x01(\v2\x11.peerbus.v1.RouteR\x05route\"\x88\x02\n" +
+	"\x05route\x18\x02 \x01(\v2\x11.peerbus.v1.RouteR\x05route\"\x9e\x02\n" +
 	"\x05Route\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\tR\x02to\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12/\n" +
@@ -2457,7 +2477,9 @@ const file_peerbus_v1_registry_proto_rawDesc = "" +
 	"runtimeUrl\x12\x14\n" +
 	"\x05relay\x18\a \x01(\tR\x05relay\x12\x14\n" +
 	"\x05doubt\x18\b \x01(\bR\x05doubt\x12'\n" +
-	"\x04flow\x18\t \x01(\x0e2\x13.peerbus.v1.FlowUseR\x04flow\"\x7f\n" +
+	"\x04flow\x18\t \x01(\x0e2\x13.peerbus.v1.FlowUseR\x04flow\x12\x14\n" +
+	"\x05again\x18\n" +
+	" \x01(\bR\x05again\"\x7f\n" +
 	"\vSourceQuery\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12,\n" +

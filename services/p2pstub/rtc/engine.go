@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/ice/v2"
@@ -84,7 +85,20 @@ type Engine struct {
 	mu     sync.Mutex
 	beside *mux // of the second one; nil until it is needed
 	closed bool
+
+	looked atomic.Pointer[look]
 }
+
+// look is what the system has said of this machine's addresses.
+type look struct {
+	at  time.Time
+	v6  bool
+	ips []netip.Addr
+}
+
+// lookFor is how old that may be for a set-up. It takes the system as long to list them as
+// some hops of a message, and a Stub looks once a second anyhow.
+const lookFor = time.Second
 
 // Socket is one of the two that an Engine may have. Between two sockets only one
 // connection can be told apart, so a connection that is to live beside another
@@ -164,13 +178,20 @@ func (e *Engine) addresses(v6 bool) []netip.Addr {
 		return e.given.AdvertiseIPs
 	case e.given.Interfaces != nil:
 		return e.given.Interfaces()
-	default:
-		return interfaceIPs(v6)
 	}
+	if l := e.looked.Load(); l != nil && l.v6 == v6 && time.Since(l.at) < lookFor {
+		return l.ips
+	}
+	l := &look{time.Now(), v6, interfaceIPs(v6)}
+	e.looked.Store(l)
+	return l.ips
 }
 
-// Addresses are those at which connections are offered now.
-func (e *Engine) Addresses() []netip.Addr { return e.addresses(e.mux.v6()) }
+// Addresses are those at which connections are offered now. The system is asked for them.
+func (e *Engine) Addresses() []netip.Addr {
+	e.looked.Store(nil)
+	return e.addresses(e.mux.v6())
+}
 
 // Port is the UDP port.
 func (e *Engine) Port() int {
