@@ -17,10 +17,11 @@ import (
 // What is marked is the same, byte for byte, and nothing else is in it. All that decides
 // about its way is that of the other one then.
 
-// pattern is what a message that is alike to another has of it.
+// pattern is what a message that is alike to another has of it; of one to which nothing
+// is alike there is none (nil).
 type pattern struct {
-	of     *pb.Message // nil: nothing is alike to it
-	head   []byte      // type, from and to
+	of     *pb.Message
+	head   []byte // type, from and to
 	origin []byte
 	flows  bool
 	name   []byte // of the flow
@@ -29,27 +30,27 @@ type pattern struct {
 // patternOf makes that of a message with its bytes.
 //
 //go:noinline
-func patternOf(m *pb.Message, encoded []byte) (p pattern) {
+func patternOf(m *pb.Message, encoded []byte) *pattern {
 	head := headOf(encoded)
 	if head == nil {
-		return p
+		return nil
 	}
 	rest, ok := restOf(encoded, head)
 	if !ok {
-		return p
+		return nil
 	}
-	p = pattern{of: m, head: head, origin: rest.origin, flows: rest.flow != nil}
-	if p.name, ok = nameOf(rest.flow); !ok {
-		p.of = nil
+	name, ok := nameOf(rest.flow)
+	if !ok {
+		return nil
 	}
-	return p
+	return &pattern{of: m, head: head, origin: rest.origin, flows: rest.flow != nil, name: name}
 }
 
 // fits tells whether a message is alike.
 //
 //go:noinline
 func (p *pattern) fits(encoded []byte) bool {
-	if p.of == nil || !hasHead(encoded, p.head) {
+	if p == nil || !hasHead(encoded, p.head) {
 		return false
 	}
 	rest, ok := restOf(encoded, p.head)
@@ -155,10 +156,19 @@ type Own struct {
 
 // Own gives that of one that is Alike.
 func (c Carried) Own() Own {
-	f, _ := restOf(c.Encoded, headOf(c.Encoded))
-	name, _ := nameOf(f.flow)
+	f, _ := restOf(c.Encoded, c.like.head)
 	return Own{
 		ID: unsafe.String(unsafe.SliceData(f.id), len(f.id)), Body: f.body,
-		Fields: [2][]byte{f.bodyField, f.numberField}, Place: f.flow[len(name):],
+		Fields: [2][]byte{f.bodyField, f.numberField}, Place: f.flow[len(c.like.name):],
 	}
+}
+
+// ID is that of the message.
+func (c Carried) ID() string {
+	if c.like == nil {
+		return c.head.GetId()
+	}
+	_, n := uvarint(c.Encoded[1:])
+	id := c.Encoded[1+n : idEnd(c.Encoded)]
+	return unsafe.String(unsafe.SliceData(id), len(id))
 }

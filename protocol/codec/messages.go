@@ -14,8 +14,8 @@ import (
 type Carried struct {
 	Encoded []byte // nil: it is to be encoded
 
-	head  *pb.Message
-	alike bool // head is the other one
+	head *pb.Message
+	like *pattern // of the other one, which head is then; nil if head is the message
 }
 
 // Bare is a message that is to be encoded, or none (nil).
@@ -29,11 +29,11 @@ func Whole(m *pb.Message, encoded []byte) Carried { return Carried{head: m, Enco
 func (c Carried) Head() *pb.Message { return c.head }
 
 // Alike tells whether Head is another message.
-func (c Carried) Alike() bool { return c.alike }
+func (c Carried) Alike() bool { return c.like != nil }
 
 // Message is the message, which is decoded now if it is alike to another one.
 func (c Carried) Message() *pb.Message {
-	if !c.alike {
+	if c.like == nil {
 		return c.head
 	}
 	m := &pb.Message{}
@@ -127,6 +127,9 @@ func readMessages(f frame, whole proto.Message) (Messages, error) {
 			r.skip()
 			continue
 		}
+		if all == nil {
+			all = make(Messages, 0, min(mostTogether, 1+(len(f.data)-r.at)/(r.at-r.from))) // most are as long as the first
+		}
 		all = append(all, Carried{Encoded: r.long})
 	}
 	switch {
@@ -187,14 +190,14 @@ func (m Messages) readRun(f frame, size int) error {
 		begin := f.place(m[i].Encoded) - before
 		encoded := b[begin : begin+len(m[i].Encoded) : begin+len(m[i].Encoded)]
 		if reads.like.fits(encoded) {
-			m[i] = Carried{encoded, reads.like.of, true}
+			m[i] = Carried{encoded, reads.like.of, reads.like}
 			continue
 		}
 		one, err := reads.message(encoded)
 		if err != nil {
 			return err
 		}
-		if m[i] = (Carried{encoded, one, false}); !takesVia(encoded) {
+		if m[i] = (Carried{encoded, one, nil}); !takesVia(encoded) {
 			m[i].Encoded = nil
 		}
 		if i+1 < len(m) {
@@ -207,7 +210,7 @@ func (m Messages) readRun(f frame, size int) error {
 // runReader is what readRun needs besides the messages.
 type runReader struct {
 	makes
-	like pattern
+	like *pattern // of the last message that was decoded
 }
 
 // newRunReader is not on the stack of a session's reader, which is small while it is idle.

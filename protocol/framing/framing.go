@@ -53,7 +53,7 @@ type Decoder interface {
 
 // Received is what came with a packet.
 type Received struct {
-	Messages  []*pb.Message
+	Messages  codec.Messages
 	Progress  []Progress
 	Cancelled []Cancel // the peer has given them up: stop sending
 	GivenUp   []Cancel // given up here: tell the peer

@@ -61,7 +61,9 @@ func decode(t *testing.T, d framing.Decoder, ps []framing.Packet) []*pb.Message 
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
-		out = append(out, r.Messages...)
+		for _, c := range r.Messages {
+			out = append(out, c.Message())
+		}
 	}
 	return out
 }
@@ -178,7 +180,8 @@ func TestOrderWithinALane(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range got.Messages {
+			for _, c := range got.Messages {
+				m := c.Message()
 				if m.Id != fmt.Sprint(next[m.To]) {
 					t.Fatalf("round %d: %s has %s, want %d", round, m.To, m.Id, next[m.To])
 				}
@@ -265,7 +268,7 @@ func TestNamesOfOlderSenders(t *testing.T) {
 			data = append(data, byte(c), 0)
 		}
 		r, err := d.Decode(framing.Packet{Data: append(data, 1, 0, 2)})
-		if err != nil || len(r.Messages) != 1 || string(r.Messages[0].Resource.Content) != "\x01\x00\x02" || r.Messages[0].Resource.MimeType != "image/png" {
+		if err != nil || len(r.Messages) != 1 || string(r.Messages[0].Message().Resource.Content) != "\x01\x00\x02" || r.Messages[0].Message().Resource.MimeType != "image/png" {
 			t.Errorf("%d units: %v, %v", units, r, err)
 		}
 	}
@@ -283,7 +286,7 @@ func TestSplitText(t *testing.T) {
 			t.Fatalf("%s: %v %v", name, r, err)
 		}
 		r, err = d.Decode(text(`{"uuid":"uuid12345678","data":"ende🙂"}`))
-		if err != nil || len(r.Messages) != 1 || !strings.Contains(string(r.Messages[0].Body), whole) {
+		if err != nil || len(r.Messages) != 1 || !strings.Contains(string(r.Messages[0].Message().Body), whole) {
 			t.Errorf("%s: %d messages, %v", name, len(r.Messages), err)
 		}
 	}
@@ -299,7 +302,7 @@ func TestSplitTextWithinACharacter(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := d.Decode(text(`{"uuid":"uuid12345678","data":"\uDE42y"}`))
-	if err != nil || len(r.Messages) != 1 || !strings.Contains(string(r.Messages[0].Body), "x🙂y") {
+	if err != nil || len(r.Messages) != 1 || !strings.Contains(string(r.Messages[0].Message().Body), "x🙂y") {
 		t.Errorf("%d messages, %v", len(r.Messages), err)
 	}
 }

@@ -23,14 +23,24 @@ func (d *peerBusDecoder) Decode(p Packet) (Received, error) {
 	if p.Text {
 		return r, fault.New(fault.BadRequest, "text packet on a peerbus.v1 channel")
 	}
+	if r.Messages = codec.UnmarshalPacket(p.Data, d.limit.Whole, sameAsHead); r.Messages != nil {
+		return r, nil
+	}
+	return d.frame(p.Data)
+}
+
+// frame takes a packet of which all is decoded.
+func (d *peerBusDecoder) frame(data []byte) (r Received, err error) {
 	var f pb.Frame
-	if err := codec.UnmarshalFrame(p.Data, &f); err != nil {
+	if err := codec.UnmarshalFrame(data, &f); err != nil {
 		return r, fault.New(fault.BadRequest, "packet is no frame: %w", err)
 	}
 	if f.Consumed > 0 {
 		return Received{Consumed: f.Consumed}, nil
 	}
-	r.Messages = f.Messages
+	for _, m := range f.Messages {
+		r.Messages = append(r.Messages, codec.Bare(m))
+	}
 	if err := d.sequels(f.Sequels, &r); err != nil {
 		return r, err
 	}
@@ -40,7 +50,7 @@ func (d *peerBusDecoder) Decode(p Packet) (Received, error) {
 	if f.Fragment == nil {
 		return r, nil
 	}
-	err := d.fragment(f.Fragment, &r)
+	err = d.fragment(f.Fragment, &r)
 	return r, err
 }
 
@@ -51,7 +61,7 @@ func (d *peerBusDecoder) sequels(all []*pb.Sequel, r *Received) error {
 	for _, s := range all {
 		var before *pb.Message
 		if n := len(r.Messages); n > 0 {
-			before = r.Messages[n-1]
+			before = r.Messages[n-1].Head()
 		}
 		m, err := complete(s, before, &ids)
 		if err != nil {
@@ -60,7 +70,7 @@ func (d *peerBusDecoder) sequels(all []*pb.Sequel, r *Received) error {
 		if whole += codec.Size(m); whole > d.limit.Whole {
 			return fault.New(fault.TooLarge, "the messages of a packet have more than %d bytes", d.limit.Whole)
 		}
-		r.Messages = append(r.Messages, m)
+		r.Messages = append(r.Messages, codec.Bare(m))
 	}
 	return nil
 }
@@ -89,7 +99,7 @@ func (d *peerBusDecoder) fragment(f *pb.Fragment, r *Received) error {
 	if err := codec.UnmarshalShared(t.data, m); err != nil {
 		return fault.New(fault.BadRequest, "transfer %d is no message: %w", f.Transfer, err)
 	}
-	r.Messages = append(r.Messages, m)
+	r.Messages = append(r.Messages, codec.Bare(m))
 	return nil
 }
 

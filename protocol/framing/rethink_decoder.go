@@ -6,6 +6,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -69,7 +70,7 @@ func (d *rethinkDecoder) text(data []byte, r *Received) error {
 		return err
 	}
 	if o.DataSize == 0 {
-		r.Messages = append(r.Messages, m)
+		r.Messages = append(r.Messages, codec.Bare(m))
 		return nil
 	}
 	return d.open(p.UUID, m, o.DataSize, r)
@@ -118,7 +119,7 @@ func (d *rethinkDecoder) splitText(p textPacket, r *Received) error {
 		return err
 	}
 	t.message.Body = body
-	r.Messages = append(r.Messages, t.message)
+	r.Messages = append(r.Messages, codec.Bare(t.message))
 	return nil
 }
 
@@ -140,7 +141,7 @@ func (d *rethinkDecoder) binary(data []byte, r *Received) error {
 	}
 	d.table.drop(uuid)
 	t.message.Resource = &pb.Resource{Content: t.data, MimeType: mimeType(t.message)}
-	r.Messages = append(r.Messages, t.message)
+	r.Messages = append(r.Messages, codec.Bare(t.message))
 	return nil
 }
 

@@ -50,18 +50,11 @@ type sequels struct {
 // append appends a message as the sequel of another, as a field of a pb.Frame.
 func (s *sequels) append(b []byte, m, before shortMessage) []byte {
 	if m.Alike() && m.Head() == before.Head() && m.Head().Flow.GetReplica() == "" {
-		return appendAlike(b, m.Carried, idOf(before.Carried))
+		return appendAlike(b, m.Carried, before.ID())
 	}
-	rest, same, sameID := s.rest(m.Message(), before.Head(), idOf(before.Carried))
+	rest, same, sameID := s.rest(m.Message(), before.Head(), before.ID())
 	size := codec.Size(rest)
 	return appendMessage(appendSequel(b, same, sameID, size), rest, size)
-}
-
-func idOf(c codec.Carried) string {
-	if c.Alike() {
-		return c.Own().ID
-	}
-	return c.Head().Id
 }
 
 // appendSequel begins a sequel, of which so many bytes of a message follow.

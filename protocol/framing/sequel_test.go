@@ -187,7 +187,7 @@ func TestSequelsOfNothing(t *testing.T) {
 			if fault.CodeOf(err) != fault.BadRequest {
 				t.Errorf("%v", err)
 			}
-			if len(f.Messages) > 0 && (len(r.Messages) == 0 || r.Messages[0].Id != "ä") {
+			if len(f.Messages) > 0 && (len(r.Messages) == 0 || r.Messages[0].Message().Id != "ä") {
 				t.Errorf("what is good is gone: %v", r.Messages)
 			}
 		})

@@ -116,6 +116,7 @@ func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 		stub: s, url: d.url, public: d.public, role: d.role, remote: remote, invitee: invitee, began: time.Now(),
 		log:   about(s.log, slog.String("stub", d.url), slog.String("remote", remote)),
 		inbox: make(chan func(), s.limits.Inbox), done: make(chan struct{}),
+		from: []client.PostOption{client.From(&pb.Ingress{RemoteRuntimeUrl: remote})},
 		info: &pb.Peer{StubUrl: d.url, Role: d.role.proto(), RemoteRuntimeUrl: remote},
 	}
 	p.ctx, p.cancel = context.WithCancel(s.last)

@@ -25,8 +25,9 @@ type peer struct {
 	url      string // the stub's address
 	public   string // the one that others know
 	role     role
-	remote   string // URL of the remote runtime
-	invitee  string // the other side's stub
+	remote   string              // URL of the remote runtime
+	from     []client.PostOption // of what comes from there
+	invitee  string              // the other side's stub
 	socket   rtc.Socket
 	replaces string // the own object of the connection that this one is to replace
 	log      *slog.Logger

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 
-	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/tracing"
@@ -56,11 +56,12 @@ func (p *peer) read(raw *rtc.Reader, c *channel, u *pulse, decoder framing.Decod
 }
 
 func (p *peer) received(c *channel, got framing.Received) {
+	var validator message.Validator
 	for _, m := range got.Messages {
-		p.take(c, m)
+		p.take(c, m, validator.Validate(m))
 	}
 	for _, progress := range got.Progress {
-		_ = p.toBus(c, progress.Provisional()) // it has been told
+		_ = p.toBus(c, codec.Bare(progress.Provisional())) // it has been told
 	}
 	c.stop(got.Cancelled)
 	for _, one := range got.GivenUp {
@@ -70,34 +71,44 @@ func (p *peer) received(c *channel, got framing.Received) {
 	}
 }
 
-// take hands a message of the other side to the bus.
-func (p *peer) take(c *channel, m *pb.Message) {
-	if err := message.Validate(m); err != nil {
+// take hands a message of the other side to the bus, unless something is wrong with it.
+func (p *peer) take(c *channel, m codec.Carried, wrong error) {
+	head := m.Head()
+	switch {
+	case wrong != nil:
 		p.stub.metrics.drop(dropInvalid)
-		p.answerPeer(c, m, err)
+		p.answerPeer(c, m.Message(), wrong)
 		return
-	}
-	if m.To == p.url || m.To == p.public {
+	case head.To == p.url || head.To == p.public:
 		p.stub.metrics.drop(dropStub)
-		p.answerPeer(c, m, fault.New(fault.BadRequest, "a P2P stub takes no %s over its data channel", m.Type))
+		p.answerPeer(c, m.Message(), fault.New(fault.BadRequest, "a P2P stub takes no %s over its data channel", head.Type))
 		return
-	}
-	if object := p.ours(); object != "" && m.To == object+address.ChangesSuffix {
+	case isChangesOf(head.To, p.ours()):
 		p.stub.metrics.drop(dropChanges)
 		return
 	}
-	m, span := p.stub.point.Start(m, tracing.Receive)
-	p.trace("from peer", m)
+	noted, span := p.stub.point.Start(head, tracing.Receive)
+	if noted != head {
+		m = codec.Bare(noted)
+	}
+	p.trace("from peer", noted)
 	span.End(p.toBus(c, m))
+}
+
+// isChangesOf tells whether an address is that of the changes of an object; an empty one
+// has none.
+func isChangesOf(to, object string) bool {
+	rest, is := strings.CutPrefix(to, object)
+	return is && object != "" && rest == address.ChangesSuffix
 }
 
 // toBus posts what came from the other side. A refusal goes to its sender by
 // itself.
-func (p *peer) toBus(c *channel, m *pb.Message) error {
-	err := p.stub.bus.Carry(p.ctx, codec.Bare(m), p.url, client.From(&pb.Ingress{RemoteRuntimeUrl: p.remote}))
+func (p *peer) toBus(c *channel, m codec.Carried) error {
+	err := p.stub.bus.Carry(p.ctx, m, p.url, p.from...)
 	if err != nil {
 		p.stub.metrics.drop(dropRefused)
-		p.answerPeer(c, m, err)
+		p.answerPeer(c, m.Message(), err)
 	}
 	return err
 }
