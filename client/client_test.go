@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,13 +29,15 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+var spoil = bytes.Repeat([]byte{0xff}, 64<<10)
+
 // spoiled overwrites what is given back, so that who reads it still is found out.
 type spoiled struct{ mem.BufferPool }
 
 func (s spoiled) Put(b *[]byte) {
 	all := (*b)[:cap(*b)]
-	for i := range all {
-		all[i] = 0xff
+	for len(all) > 0 {
+		all = all[copy(all, spoil):]
 	}
 	s.BufferPool.Put(b)
 }

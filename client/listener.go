@@ -165,12 +165,12 @@ func Abandon(ctx context.Context) {
 // and a goroutine that waits has a stack. No timer is set as often as it waits: that would
 // wake the thread that waits for the network each time.
 func (l *Listener) run() {
-	defer l.giveAllBack(false) // for what has been handled
 	look := time.NewTicker(l.bus.cfg.Limits.Rest)
 	defer look.Stop()
 	var batch inbox
 	for open, idle := true, false; ; {
 		if batch, open = l.take(batch); !open || !l.handleAll(l.ctx, &batch) {
+			l.giveAllBack(false) // for what has been handled
 			return
 		}
 		if len(batch.runs) > 0 {
@@ -182,7 +182,7 @@ func (l *Listener) run() {
 		case <-l.wake:
 		case <-look.C:
 			if idle && l.ends() {
-				return
+				return // there may be another goroutine by now
 			}
 			idle = true
 		case <-l.ctx.Done():

@@ -66,7 +66,7 @@ func TestALongPost(t *testing.T) {
 			c := newCouple(t, Limits{QueueBytes: queue}, 1<<20, true)
 			defer c.end()
 			for range 3 {
-				c.postLong(1, 18<<10, false)
+				c.postLong(false, 18<<10)
 				want := []string{fmt.Sprintf("%d %sevent%s%s{\"value\":%d}%*s%s%d", c.posted, carol, alice, carol, c.posted, 18<<10, "", c.sender.origin.id, c.posted)}
 				if got := c.took(); !slices.Equal(got, want) {
 					t.Fatalf("came %.200q\nwant %.200q", got, want)
