@@ -118,6 +118,9 @@ func TestABatchComesAgainWithoutItsMark(t *testing.T) {
 		_, size := s.came(one)
 		s.arrive(overDirect, s.frames(overDirect, s.make(1, erin, "x", 0), true)) // takes the only mark
 		s.open = s.open[:8]
+		s.epoch = 2
+		s.ask() // so that it could come in a batch again
+		s.epoch = 1
 		s.again(overDirect, true, true)
 		if numbers, _ := s.came(one); len(numbers) != 8 || s.bus.flows.seen.open() != 17 || s.batched() != 8 {
 			t.Fatalf("%v came again; %d are open, %d in a batch", numbers, s.bus.flows.seen.open(), s.batched())
