@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // ofEpoch is what is acknowledged of the flow of an epoch.
@@ -152,6 +153,53 @@ func TestTalksOfBatchesAreForgotten(t *testing.T) {
 		}
 		if seen := &s.bus.flows.seen; len(seen.talks) != 1 || seen.open() != 0 {
 			t.Errorf("%d talks, %d are open", len(seen.talks), seen.open())
+		}
+	})
+}
+
+// A talk that was forgotten, as what a batch had become was over before the beginning of it
+// was told to be, is not taken for the one that came after it.
+func TestTheTalkAfterABatch(t *testing.T) {
+	a := newArrived(&Limits{Marks: 100, Refusals: 10})
+	b := &batch{first: 1, places: make([]placed, 8)}
+	key := talkKey{from: bob, to: carol, origin: "o"}
+	if !a.takeBatch(b, key) {
+		t.Fatal("it is not new")
+	}
+	var rest []*post
+	for n := range uint64(5) {
+		p, _ := arriving(carol, n+4)
+		rest = append(rest, p)
+	}
+	a.opened(part{b, 3, 8}, rest)
+	a.over(nil, rest...)
+	next, _ := arriving(carol, 9)
+	one, _ := arriving(erin, 1)
+	other, _ := arriving(erin, 2)
+	for _, p := range []*post{one, next, other} {
+		if !a.first(p) {
+			t.Fatal("it is not new")
+		}
+	}
+	a.overPart(part{b, 0, 3})
+	if a.talk(key).get(9) != next {
+		t.Error("the next one is forgotten")
+	}
+}
+
+// Responses are given to their requests, and are no batch.
+func TestResponsesAreNoBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShore(t, Limits{}, 50_000, true)
+		defer s.end()
+		s.ask()
+		all := s.make(8, carol, "x", 0)
+		for _, m := range all {
+			m.Type, m.Body = message.Response, []byte(`{"code":200}`)
+		}
+		s.arrive(overDirect, s.frames(overDirect, all, true))
+		if numbers, _ := s.came(s.members[0]); len(numbers) != 8 || s.batched() != 0 {
+			t.Errorf("%v came, %d in a batch", numbers, s.batched())
 		}
 	})
 }
