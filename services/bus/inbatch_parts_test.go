@@ -203,3 +203,26 @@ func TestResponsesAreNoBatch(t *testing.T) {
 		}
 	})
 }
+
+// What comes over a way whose source is approved does not overtake what waits for that of
+// the other way.
+func TestABatchWaitsBehindTheOtherWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShore(t, Limits{}, 50_000, true)
+		defer s.end()
+		s.ask()
+		s.bus.sources.forget([]string{bob})
+		direct := shoreSources[overDirect]
+		s.bus.sources.answered(&question{key: direct, line: direct}, &pb.SourceAnswer{Code: 200})
+		for _, way := range []int{overRelay, overDirect} {
+			s.arrive(way, s.frames(way, s.make(8, carol, "x", 0), true))
+		}
+		if numbers, _ := s.came(s.members[0]); numbers != nil {
+			t.Errorf("%v came before those that wait", numbers)
+		}
+		s.askedFor(overDirect, nil, true)
+		if numbers, _ := s.came(s.members[0]); fmt.Sprint(numbers) != "[1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16]" {
+			t.Errorf("%v came", numbers)
+		}
+	})
+}
