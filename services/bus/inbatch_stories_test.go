@@ -26,7 +26,7 @@ func (a shoreAct) String() string { return a.name }
 func anyShoreAct(t *rapid.T) shoreAct {
 	n, who := rapid.IntRange(1, 70).Draw(t, "n"), rapid.IntRange(0, 1).Draw(t, "who")
 	way, carried := rapid.IntRange(0, 1).Draw(t, "way"), rapid.Bool().Draw(t, "carried")
-	place := rapid.SampledFrom([]string{carol, carol, erin, byName, "hyperty://a.example/nobody"}).Draw(t, "place")
+	place := rapid.SampledFrom([]string{carol, carol, carol, carol, erin, byName, "hyperty://a.example/nobody"}).Draw(t, "place")
 	text := strings.Repeat("x", rapid.OneOf(rapid.IntRange(0, 400), rapid.Just(2000)).Draw(t, "length"))
 	odd := rapid.SampledFrom([]int{0, 0, 0, 7, 20}).Draw(t, "odd")
 	is := func(name string, does func(*shore)) shoreAct { return shoreAct{name, does} }
@@ -110,7 +110,7 @@ func TestMessagesInBatchesAreLikeSingleOnes(t *testing.T) {
 			{}, {}, {Marks: 1}, {FlowBytes: 40_000}, {QueueMessages: 10, StreamBytes: 50_000}, {Flow: flow.Limits{Bytes: 30_000, Ahead: 20_000}},
 		}).Draw(r, "limits")
 		l.FullTime = 5 * time.Second
-		acts := rapid.SliceOfN(rapid.Custom(anyShoreAct), 1, 40).Draw(r, "acts")
+		acts := rapid.SliceOfN(rapid.Custom(anyShoreAct), 5, 40).Draw(r, "acts")
 		var differs string
 		synctest.Test(t, func(t *testing.T) {
 			var n int
@@ -170,5 +170,5 @@ func (s shoreSeen) all() (all []string) {
 	for _, came := range s.Came {
 		all = append(all, fmt.Sprint(came))
 	}
-	return slices.Concat(all, s.Queues, s.Receivers, s.Counts, []string{fmt.Sprint("kept, open, held ", s.Kept, s.Open, s.HeldBytes)})
+	return slices.Concat(all, s.Queues, s.Receivers, s.Counts, []string{fmt.Sprint("kept, open, held, talks, told ", s.Kept, s.Open, s.HeldBytes, s.Talks, s.Told)})
 }

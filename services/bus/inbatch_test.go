@@ -2,7 +2,7 @@ package bus
 
 import (
 	"fmt"
-	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -28,6 +28,7 @@ type shore struct {
 	t       *testing.T
 	batches bool
 	level   slog.LevelVar
+	told    toldLines // lines of the log about messages
 	metrics *prometheus.Registry
 	members []*member  // listeners
 	stubs   [2]*stream // direct, relay
@@ -44,7 +45,7 @@ type shore struct {
 
 func newShore(t *testing.T, l Limits, window uint32, batches bool) *shore {
 	s := &shore{alone: newAlone(t, l), t: t, batches: batches, metrics: prometheus.NewRegistry(), epoch: 1, base: 1}
-	s.bus.log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: &s.level}))
+	s.bus.log = slog.New(slog.NewTextHandler(&s.told, &slog.HandlerOptions{Level: &s.level}))
 	if err := s.bus.metrics.register(s.metrics, s.bus); err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +69,16 @@ func newShore(t *testing.T, l Limits, window uint32, batches bool) *shore {
 		s.attach(m)
 	}
 	return s
+}
+
+// toldLines counts the lines of a log about messages that are posted or refused.
+type toldLines struct{ lines int }
+
+func (t *toldLines) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), "msg=posted") || strings.Contains(string(line), "msg=refused") {
+		t.lines++
+	}
+	return len(line), nil
 }
 
 var shoreWays = [2]string{connURL, nodeURL}
@@ -126,6 +137,12 @@ func (s *shore) make(n int, to, text string, odd int) (made []*pb.Message) {
 	}
 	s.open = append(s.open, made...)
 	return made
+}
+
+// ask begins the flow with a transmission that has no message.
+func (s *shore) ask() {
+	bare := &pb.Message{Id: "1", Type: message.FlowType, From: bob, To: address.Bus(runtimeURL), Flow: &pb.Flow{}}
+	s.arrive(overDirect, s.frames(overDirect, []*pb.Message{bare}, false))
 }
 
 // oddly makes a message one that is like few others.
@@ -203,6 +220,7 @@ type shoreSeen struct {
 	Came                      [][]*pb.Delivery // to each member
 	Queues, Receivers, Counts []string
 	Kept, Open, HeldBytes     int
+	Talks, Told               int
 }
 
 func (s *shore) look() (seen shoreSeen, batched int) {
@@ -226,26 +244,38 @@ func (s *shore) look() (seen shoreSeen, batched int) {
 	}
 	f := s.bus.flows
 	f.mu.Lock()
-	for _, rm := range f.remotes {
-		for _, in := range rm.in {
-			in.mu.Lock()
-			r := *in.receiver // what it says changes the copy alone
-			all := allSaid(&r)
-			_, due := in.receiver.AckDue()
-			seen.Receivers = append(seen.Receivers, fmt.Sprint(in.id, in.counted, r.Backlog(), r.Ahead(), in.receiver.Idle(), due, all))
-			if in.id.Epoch == s.epoch {
-				s.hear(all)
-			}
-			in.mu.Unlock()
+	for in := range s.ins() {
+		in.mu.Lock()
+		r := *in.receiver // what it says changes the copy alone
+		all := allSaid(&r)
+		_, due := in.receiver.AckDue()
+		seen.Receivers = append(seen.Receivers, fmt.Sprint(in.id, in.counted, r.Backlog(), r.Ahead(), in.receiver.Idle(), due, all))
+		if in.id.Epoch == s.epoch {
+			s.hear(all)
 		}
+		in.mu.Unlock()
 	}
 	f.mu.Unlock()
 	slices.Sort(seen.Receivers)
 	seen.Kept, seen.Open, seen.HeldBytes = s.bus.kept(), f.seen.open(), int(f.held.Load())
+	seen.Talks, seen.Told = len(f.seen.talks), s.told.lines
 	seen.Counts = slices.DeleteFunc(countsOf(s.t, s.metrics), func(c string) bool { // how many acks there are is for timers to say
 		return strings.Contains(c, "delivered_total") && strings.Contains(c, "_stub")
 	})
 	return seen, batched
+}
+
+// ins are the flows that come in. They are locked.
+func (s *shore) ins() iter.Seq[*inflow] {
+	return func(yield func(*inflow) bool) {
+		for _, rm := range s.bus.flows.remotes {
+			for _, in := range rm.in {
+				if !yield(in) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // batched is how many messages are in batches now.
@@ -271,7 +301,7 @@ type said struct {
 func allSaid(r *flow.Receiver) said {
 	all := said{refused: map[uint64]int32{}}
 	dealt := map[uint64]bool{}
-	for n := 0; n == 0 || n < 20 && all.parts; n++ {
+	for n := 0; n < 2 || n < 20 && all.parts; n++ {
 		a := r.Ack(time.Now())
 		all.receiver, all.received, all.beyond = a.Receiver, a.Received, fmt.Sprint(a.ReceivedBeyond)
 		all.parts = all.parts || len(a.DealtBeyond) >= 16 || len(a.Refusals) >= 16
