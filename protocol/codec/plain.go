@@ -16,8 +16,8 @@ import (
 
 // Bounds of a run.
 const (
-	runPosts     = 64       // a full frame
-	runBytes     = 16 << 10 // of its messages, but for the last
+	runPosts     = 64        // a full frame
+	runBytes     = 16 << 10  // of its messages, but for the last
 	longestPlain = 250 << 10 // a longer message is a post of its own
 )
 
