@@ -33,12 +33,47 @@ func MaxFlow(name FlowName) int { return len(name) + 64 }
 
 // AppendFlow appends a flow to an encoded message that has none (Message.flow).
 func AppendFlow(encoded []byte, name FlowName, at FlowPlace) []byte {
-	var acks []byte
-	if len(at.Acks) > 0 {
-		acks, _ = proto.Marshal(&pb.Flow{Acks: at.Acks}) // their texts have been made valid
+	acks := at.acks()
+	return appendFlow(encoded, name, &at, acks, at.size(name, acks))
+}
+
+// AppendPassing is AppendDelivery of a message in a flow. It also gives the size of the
+// message.
+func AppendPassing(frame []byte, listener string, encoded []byte, name FlowName, at FlowPlace) ([]byte, int) {
+	acks := at.acks()
+	flow := at.size(name, acks)
+	size := len(encoded) + sizeWith(flow)
+	frame = append(appendDeliveryHead(frame, listener, size), encoded...)
+	return appendFlow(frame, name, &at, acks, flow), size
+}
+
+// MaxPassing bounds what AppendPassing appends to the bytes of a message, without acks.
+func MaxPassing(listener string, name FlowName) int {
+	return MaxDelivery(listener, nil) + MaxFlow(name)
+}
+
+// SizeOfAcks is how many bytes acks add to a flow.
+func SizeOfAcks(acks []*pb.FlowAck) int {
+	if len(acks) == 0 {
+		return 0
 	}
-	size := len(name) + len(acks) + sizeNumber(at.Sequence) + sizeNumber(at.Base) + sizeNumber(at.After) + sizeNumber(at.Receiver)
-	encoded = appendVarint(append(encoded, tag(14, bytes)), uint64(size))
+	return proto.Size(&pb.Flow{Acks: acks})
+}
+
+func (at *FlowPlace) acks() []byte {
+	if len(at.Acks) == 0 {
+		return nil
+	}
+	acks, _ := proto.Marshal(&pb.Flow{Acks: at.Acks}) // their texts have been made valid
+	return acks
+}
+
+func (at *FlowPlace) size(name FlowName, acks []byte) int {
+	return len(name) + len(acks) + sizeNumber(at.Sequence) + sizeNumber(at.Base) + sizeNumber(at.After) + sizeNumber(at.Receiver)
+}
+
+func appendFlow(encoded []byte, name FlowName, at *FlowPlace, acks []byte, size int) []byte {
+	encoded = appendLength(encoded, 14, size)
 	encoded = appendNumber(append(encoded, name...), 4, at.Sequence)
 	encoded = append(appendNumber(encoded, 5, at.Base), acks...)
 	return appendNumber(appendNumber(encoded, 8, at.After), 10, at.Receiver)

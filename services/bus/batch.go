@@ -14,6 +14,8 @@ import (
 // of them needs more than that, what is left of the batch becomes posts (part.open).
 //
 //	frame: 1 2 3 4 5 6 7 8 ──▶ batch 1–8 ──▶ queue ──▶ sent 1–5, queue 6–8 ──▶ credit for 1–3
+//
+// Posts to an address in another runtime are a batch as well (outbatch.go).
 type batch struct {
 	by     batcher
 	burst  *burst // of the frame
@@ -23,6 +25,8 @@ type batch struct {
 	bytes  []byte  // of the deliveries, one behind the other, in it
 	lent   bool    // the memory is that of the request, until it gives it away
 	places []placed
+	out    outgoingBatch
+	passes bool // it is a transmission of a flow, which has the posts
 
 	needed atomic.Int32           // posts that are not settled, and frames that are being sent
 	asked  atomic.Pointer[stream] // on which its client has posted some of it again
@@ -41,8 +45,8 @@ type batcher interface {
 	opens(p part, posts []*post)
 }
 
-// placed is where a post of a batch ends: in the bytes of the deliveries, and in the sum of
-// those of the messages, by which credit is counted.
+// placed is where a post of a batch ends: in the bytes of the deliveries, where its message
+// is the last of it, and in the sum of the sizes of the messages, by which credit is counted.
 type placed struct{ end, sum int }
 
 // A batch takes 2 KiB or more: it is of at least so many posts, or bytes.
@@ -112,6 +116,7 @@ func (b *batch) free(n int) {
 		codec.Buffers.Put(b.memory)
 	}
 	b.by, b.burst, b.memory, b.bytes, b.lent, b.arrivals = nil, nil, nil, nil, false, arrivals{}
+	b.out, b.passes = outgoingBatch{}, false
 	b.asked.Store(nil)
 	batches.Put(b)
 }
@@ -169,24 +174,28 @@ func (p *part) cut(n int) part {
 	return head
 }
 
-// open makes each a post for one listener, which has taken it and not dealt with it, or
-// has not taken it yet. The batch has them no more.
-func (p part) open(taken bool) []*post {
+// message are the bytes of the i-th message.
+func (p part) message(i int) []byte {
+	at := p.of.places[p.from+i]
+	return p.of.bytes[at.end-at.sum+p.of.before(p.from+i).sum : at.end]
+}
+
+// open makes each a post for one listener or flow, which has taken it and not dealt with
+// it, or has not taken it yet. The batch has them no more.
+func (p part) open(taken bool, paths uint32) []*post {
 	posts := make([]post, p.len())
 	all := make([]*post, len(posts))
 	for i := range posts {
 		one := &posts[i]
 		all[i] = one
-		at := p.of.places[p.from+i]
-		size := at.sum - p.of.before(p.from+i).sum
-		one.encoded = append([]byte(nil), p.of.bytes[at.end-size:at.end]...)
-		one.m, one.size = &pb.Message{}, size
+		one.encoded = append([]byte(nil), p.message(i)...)
+		one.m, one.size = &pb.Message{}, len(one.encoded)
 		_ = codec.UnmarshalShared(one.encoded, one.m) // it has been read before
 		one.verified = true
 		one.owed.Store(1)
 		if taken {
 			one.taken.Store(true)
-			one.trail.paths.Store(hereabouts)
+			one.trail.paths.Store(paths)
 			one.trail.taken.Store(true)
 		} else {
 			one.left.Store(1)
@@ -227,6 +236,13 @@ func (i *item) size() int {
 
 func (i *item) cost() int { return i.size() + i.count()*overhead }
 
+func (i *item) to() string {
+	if i.post != nil {
+		return i.post.m.To
+	}
+	return i.part.of.out.to
+}
+
 func (i *item) by() poster {
 	if i.post != nil {
 		return i.post.by
@@ -241,10 +257,15 @@ func (i *item) burst() *burst {
 	return i.part.of.burst
 }
 
-// posts are those that it is, or becomes: which its listener has taken, or not.
+// posts are those that it is, or becomes: which its listener has taken, or not. Those that
+// pass in a flow stay with that.
 func (i *item) posts(taken bool) []*post {
-	if i.post != nil {
+	switch {
+	case i.post != nil:
 		return []*post{i.post}
+	case i.part.of.passes:
+		i.part.of.free(i.part.len())
+		return nil
 	}
-	return i.part.open(taken)
+	return i.part.open(taken, hereabouts)
 }

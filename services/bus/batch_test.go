@@ -65,18 +65,7 @@ func takeBytes(t *testing.T, s *stream, b []byte, batches bool) {
 	if batches {
 		s.takeRequest(req)
 	} else {
-		next := 0
-		for _, run := range req.Runs {
-			for ; next < run.Before; next++ {
-				s.post(req.Posts[next], req.Encoded[next])
-			}
-			for i := range run.Len() {
-				s.post(req.Open(&run, i))
-			}
-		}
-		for ; next < len(req.Posts); next++ {
-			s.post(req.Posts[next], req.Encoded[next])
-		}
+		takeOneByOne(s, req)
 	}
 	req.Clear()
 	clear(b) // gRPC uses it again
@@ -94,6 +83,23 @@ func asPosted(t *testing.T, posts []*pb.Post) (b []byte) {
 		}
 	}
 	return b
+}
+
+func takeOneByOne(s *stream, req *codec.Request) {
+	s.burst.begin()
+	defer s.burst.end()
+	next := 0
+	for _, run := range req.Runs {
+		for ; next < run.Before; next++ {
+			s.post(req.Posts[next], req.Encoded[next])
+		}
+		for i := range run.Len() {
+			s.post(req.Open(&run, i))
+		}
+	}
+	for ; next < len(req.Posts); next++ {
+		s.post(req.Posts[next], req.Encoded[next])
+	}
 }
 
 // post has n messages posted in a frame, of which some may be wrong.

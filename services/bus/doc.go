@@ -65,7 +65,8 @@
 //     inboxes of its stream in turn.
 //   - Plain posts of a frame to one listener are a batch (plain.go, batch.go), and so are
 //     messages of a flow (inbatch.go). It is in the listener's inbox as one item, and becomes
-//     posts where one of them needs that.
+//     posts where one of them needs that. Those to an address in another runtime are one as
+//     well (outbatch.go): a flow keeps them as one.
 //   - table (listener.go, route.go, routes.go, destinations.go): listeners, aliases,
 //     routes, lines of addresses, under one mutex. Posts whose way is known only read.
 //   - sources, requests, asker: each a table under a mutex of its own. A stream keeps the

@@ -31,8 +31,9 @@ type flows struct {
 	bus   *Bus
 	none  bool // none begins here: messages leave as plain ones
 	began time.Time
-	epoch uint64       // that in nanoseconds
-	held  atomic.Int64 // bytes that came in and are not dealt with
+	epoch uint64        // that in nanoseconds
+	held  atomic.Int64  // bytes that came in and are not dealt with
+	draw  func() uint64 // numbers of flows
 	seen  arrived
 
 	unsure atomic.Int64 // provisional flows
@@ -54,6 +55,7 @@ func newFlows(b *Bus, now time.Time) *flows {
 	return &flows{
 		bus: b, began: now, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
 		seen:    newArrived(&b.limits),
+		draw:    randomNumber,
 		remotes: map[string]*remoteRuntime{}, provisional: map[string]*outflow{}, out: map[uint64]*outflow{},
 		wakes: make(chan struct{}, 1), woken: map[*outflow]struct{}{}, gone: map[string]struct{}{},
 	}
@@ -62,20 +64,28 @@ func newFlows(b *Bus, now time.Time) *flows {
 // of gives the flow that a post goes in; nil when it goes as a plain message. The
 // table is locked.
 func (f *flows) of(p *post, d *destination) *outflow {
+	if p.ingress != nil {
+		return nil
+	}
+	return f.to(p.m.Type, p.m.To, d)
+}
+
+// to is of for what is posted in this runtime, of a type and to an address.
+func (f *flows) to(kind, to string, d *destination) *outflow {
 	if f.none || !d.flows && f.unsure.Load() == 0 {
 		return nil
 	}
 	r := d.told
-	if p.ingress != nil || r.GetNext() == "" || p.m.Type == message.FlowType {
+	if r.GetNext() == "" || kind == message.FlowType {
 		return nil
 	}
-	before := f.begun(p.m.To)
+	before := f.begun(to)
 	switch {
 	case before != nil: // order: the address stays in the flow that it began with, until that is empty
 		return before
 	case r.GetFlow() == pb.FlowUse_FLOW_USE_UNKNOWN:
-		return f.provisionalOf(p.m.To, r)
-	case r.GetFlow() == pb.FlowUse_FLOW_USE_ANNOUNCED, f.hasAnnounced(p.m.To, r):
+		return f.provisionalOf(to, r)
+	case r.GetFlow() == pb.FlowUse_FLOW_USE_ANNOUNCED, f.hasAnnounced(to, r):
 		return f.outTo(r)
 	}
 	return nil
@@ -165,7 +175,7 @@ func (f *flows) newOut() *outflow {
 	if len(f.out) >= f.bus.limits.Flows || f.over {
 		return nil
 	}
-	number := randomNumber()
+	number := f.draw()
 	if f.out[number] != nil {
 		return nil // once in ages
 	}
@@ -355,7 +365,7 @@ func (f *flows) waiting() (messages int) {
 	defer f.mu.RUnlock()
 	for _, out := range f.out {
 		out.mu.Lock()
-		messages += out.waiting.len()
+		messages += out.waits
 		out.mu.Unlock()
 	}
 	return messages

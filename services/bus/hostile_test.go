@@ -245,10 +245,10 @@ func TestDescriptionsAreCut(t *testing.T) {
 
 func TestFlowMetrics(t *testing.T) {
 	m := newMetrics()
-	m.transmitted(flow.Direct, false)
-	m.transmitted(flow.Relay, true)
-	m.transmitted(flow.Both, true)
-	m.transmitted(0, true) // nothing took it
+	m.transmitted(1, 0, false)
+	m.transmitted(0, 1, true)
+	m.transmitted(3, 2, true) // one of them found no room on the relay
+	m.transmitted(0, 0, true) // nothing took it
 	value := func(c interface{ Write(*dto.Metric) error }) float64 {
 		var v dto.Metric
 		if err := c.Write(&v); err != nil {
@@ -256,7 +256,7 @@ func TestFlowMetrics(t *testing.T) {
 		}
 		return v.GetCounter().GetValue()
 	}
-	if value(m.sentBy[flow.Direct]) != 1 || value(m.sentBy[flow.Relay]) != 1 || value(m.sentBy[flow.Both]) != 1 || value(m.again) != 2 {
+	if value(m.sentBy[flow.Direct]) != 2 || value(m.sentBy[flow.Relay]) != 1 || value(m.sentBy[flow.Both]) != 2 || value(m.again) != 4 {
 		t.Error("flows are not counted")
 	}
 }

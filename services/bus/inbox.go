@@ -99,11 +99,27 @@ func (in *inbox) offerFlow(p *post, f *outflow) (taken bool) {
 		in.enqueue(p)
 		return true
 	}
+	in.starve(f)
+	return false
+}
+
+// offerOne is offerFlow that gives how many were taken.
+func (in *inbox) offerOne(p *post, f *outflow) int {
+	if in.offerFlow(p, f) {
+		return 1
+	}
+	return 0
+}
+
+// starve has a flow told once there is room.
+func (in *inbox) starve(f *outflow) {
+	if in.closed {
+		return
+	}
 	if in.hungry == nil {
 		in.hungry = map[*outflow]struct{}{}
 	}
 	in.hungry[f] = struct{}{}
-	return false
 }
 
 // feed gives the flows that wait for room, when half of the queue is free.

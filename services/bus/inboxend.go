@@ -95,10 +95,8 @@ func (in *inbox) leaveAll() []*post {
 // drainQueue empties the queue, and gives the posts that it had.
 func (in *inbox) drainQueue() (all []*post) {
 	for _, i := range in.queue.drain() {
-		for _, p := range i.posts(true) {
-			in.pull(1, p.size, p.cost())
-			all = append(all, p)
-		}
+		in.pull(i.count(), i.size(), i.cost())
+		all = append(all, i.posts(true)...)
 	}
 	return all
 }

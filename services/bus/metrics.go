@@ -100,14 +100,15 @@ func (m *metrics) delivered(c pb.Component, n int) { m.deliveredTo[c].Add(float6
 func (m *metrics) passed(kind string)              { m.passedOn.WithLabelValues(kind).Inc() }
 func (m *metrics) refused(reason string)           { m.refusals.WithLabelValues(reason).Inc() }
 
-// transmitted counts a message of a flow that has been put into the queues of ways.
-func (m *metrics) transmitted(sent flow.Path, again bool) {
-	if sent == 0 {
-		return
-	}
-	m.sentBy[sent].Inc()
+// transmitted counts messages of a flow that have been put into the queues of ways: so many
+// of the first ones into each.
+func (m *metrics) transmitted(direct, relay int, again bool) {
+	both := min(direct, relay)
+	m.sentBy[flow.Both].Add(float64(both))
+	m.sentBy[flow.Direct].Add(float64(direct - both))
+	m.sentBy[flow.Relay].Add(float64(relay - both))
 	if again {
-		m.again.Inc()
+		m.again.Add(float64(max(direct, relay)))
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // openBatches are batches of which something is not settled, by their numbers, which rise.
-// What is settled of one is its beginning. The zero value is empty.
+// Mostly what is settled of one is its beginning. The zero value is empty.
 type openBatches []openBatch
 
 type openBatch struct {
@@ -44,15 +44,22 @@ func (o openBatches) find(number uint64) int {
 	return sort.Search(len(o), func(i int) bool { return o[i].last >= number })
 }
 
-// remove takes posts out, with which what is left of their batch begins.
+// remove takes posts of a batch out, unless they are out.
 func (o *openBatches) remove(p part) {
-	i := o.find(p.first())
-	if i == len(*o) || (*o)[i].of != p.of {
+	i, first, last := o.find(p.first()), p.first(), p.last()
+	if i == len(*o) || (*o)[i].of != p.of || (*o)[i].first > first {
 		return
 	}
 	at := &(*o)[i]
-	if last := p.last(); last < at.last { // there may be no number behind it
-		at.first = max(at.first, last+1) // beside the end of their listener they come out of turn
+	switch before := *at; {
+	case first > at.first:
+		at.last = first - 1
+		if last < before.last {
+			*o = slices.Insert(*o, i+1, openBatch{last + 1, before.last, p.of})
+		}
+		return
+	case last < at.last: // there may be no number behind it
+		at.first = last + 1
 		return
 	}
 	if i == 0 {

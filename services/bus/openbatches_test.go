@@ -26,20 +26,27 @@ func TestABatchWithTheHighestNumber(t *testing.T) {
 }
 
 // Parts may be told out of turn: what the listener has dealt with is settled beside the end
-// of the listener, by which the rest becomes posts.
+// of the listener, by which the rest becomes posts; in another runtime one of them may be
+// refused. They may be told twice, on the streams of a client that has come again.
 func TestPartsAreRemovedOutOfTurn(t *testing.T) {
-	b := &batch{first: 1, places: make([]placed, 8)}
+	before, b, after := &batch{first: 1, places: make([]placed, 4)}, &batch{first: 5, places: make([]placed, 8)}, &batch{first: 13, places: make([]placed, 4)}
 	var o openBatches
-	o.add(b.all())
-	o.remove(part{b, 3, 6})
-	o.remove(part{b, 0, 3})
-	for number := range uint64(10) {
-		if open := o.get(number) != nil; open != (number == 7 || number == 8) {
-			t.Errorf("%d is open: %v", number, open)
+	for _, all := range []*batch{before, b, after} {
+		o.add(all.all())
+	}
+	over := map[uint64]bool{}
+	for _, p := range []part{{b, 3, 5}, {b, 6, 7}, {b, 0, 1}, {b, 0, 1}, {b, 5, 6}, {b, 1, 3}, {after, 0, 4}, {b, 1, 3}, {b, 7, 8}, {b, 7, 8}, {before, 1, 4}} {
+		o.remove(p)
+		for number := p.first(); number <= p.last(); number++ {
+			over[number] = true
+		}
+		for number := range uint64(20) {
+			if open := o.get(number) != nil; open != (number >= 1 && number <= 16 && !over[number]) {
+				t.Errorf("after %d to %d, %d is open: %v", p.first(), p.last(), number, open)
+			}
 		}
 	}
-	o.remove(part{b, 6, 8})
-	if len(o) != 0 {
+	if o.remove(part{before, 0, 1}); len(o) != 0 {
 		t.Errorf("%v is left", o)
 	}
 }

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,8 +34,9 @@ type outflow struct {
 	tails   []byte         // memory for those of transmissions
 	name    codec.FlowName // what all of these begin with; nil before it is needed
 	lane    lane           // of the last post
-	waiting fifo[waiting]
-	blocked map[string]int // of these, by address
+	waiting fifo[held]
+	waits   int            // messages in waiting
+	blocked map[string]int // items of waiting, by address
 	patience,
 	timer *time.Timer
 	due    time.Time // of timer
@@ -71,6 +71,7 @@ func (o *outflow) offer(p *post) (taken bool, err error) {
 	defer o.mu.Unlock()
 	now := time.Now()
 	o.used = now
+	o.lane.be(p.m.From, p.m.To)
 	if o.blocked[p.m.To] == 0 {
 		if o.sender.Post(now, o.item(p)) {
 			return true, nil
@@ -79,31 +80,50 @@ func (o *outflow) offer(p *post) (taken bool, err error) {
 	if p.by == poster(itself{}) { // which cannot be held back
 		return false, o.full(p.m.To)
 	}
+	o.await(item{post: p}, now)
+	return false, nil
+}
+
+// await has something wait for room.
+func (o *outflow) await(i item, now time.Time) {
 	if o.waiting.len() == 0 {
 		o.arm(&o.patience, o.limits().FullTime, o.impatient)
 	}
-	o.waiting.push(waiting{p, now.Add(o.limits().FullTime)})
-	o.blocked[p.m.To]++
-	p.by.charge(p.cost())
-	return false, nil
+	o.waiting.push(held{i, now.Add(o.limits().FullTime)})
+	o.waits += i.count()
+	o.blocked[o.lane.to]++
+	i.by().charge(i.cost())
 }
 
 func (o *outflow) limits() *Limits { return &o.flows.bus.limits }
 
 func (o *outflow) item(p *post) flow.Item {
-	return flow.Item{Address: p.m.To, Lane: o.lane.of(p.m), Size: p.cost(), Value: p}
+	o.lane.be(p.m.From, p.m.To)
+	return flow.Item{Address: o.lane.to, Lane: o.lane.name, Size: p.cost(), Value: p}
+}
+
+// enter takes something into the flow, all of it or what there is room for: that is in.
+// What went in of a batch is not in i any more.
+func (o *outflow) enter(i *item, now time.Time) (in item, all bool) {
+	if i.post != nil {
+		if all = o.sender.Post(now, o.item(i.post)); all {
+			in = *i
+		}
+		return in, all
+	}
+	n := o.sender.PostSeveral(now, i.part.of.item(), i.part.from, i.part.to)
+	return item{part: i.part.cut(n)}, i.part.len() == 0
 }
 
 // lane is the name of the lane from one address to another; most posts have that of the
 // one before.
 type lane struct{ from, to, name string }
 
-func (l *lane) of(m *pb.Message) string {
-	if l.from != m.From || l.to != m.To {
-		l.name = m.From + "\x00" + m.To
-		l.from, l.to = l.name[:len(m.From)], l.name[len(m.From)+1:]
+func (l *lane) be(from, to string) {
+	if l.from != from || l.to != to {
+		l.name = from + "\x00" + to
+		l.from, l.to = l.name[:len(from)], l.name[len(from)+1:]
 	}
-	return l.name
 }
 
 func (o *outflow) full(to string) error {
@@ -122,28 +142,24 @@ func (o *outflow) arm(t **time.Timer, after time.Duration, f func()) {
 }
 
 // admit lets those in that have room now; of an address, none passes another.
-func (o *outflow) admit(now time.Time) (accepted []*post) {
+func (o *outflow) admit(now time.Time) (accepted []item) {
 	for len(o.blocked) == 1 && o.waiting.len() > 0 { // mostly all are for one
-		p := o.waiting.first().post
-		if !o.sender.Post(now, o.item(p)) {
+		var all bool
+		if accepted, all = o.letIn(o.waiting.first(), now, accepted); !all {
 			return accepted
 		}
 		o.waiting.pop()
-		o.leave(p)
-		accepted = append(accepted, p)
 	}
 	if o.waiting.len() == 0 {
 		return accepted
 	}
 	stays := map[string]bool{}
-	var left []waiting
+	var left []held
 	for o.waiting.len() > 0 {
 		w := o.waiting.pop()
-		to := w.post.m.To
-		if !stays[to] {
-			if o.sender.Post(now, o.item(w.post)) {
-				o.leave(w.post)
-				accepted = append(accepted, w.post)
+		if to := w.to(); !stays[to] {
+			var all bool
+			if accepted, all = o.letIn(&w, now, accepted); all {
 				continue
 			}
 			stays[to] = true
@@ -156,12 +172,34 @@ func (o *outflow) admit(now time.Time) (accepted []*post) {
 	return accepted
 }
 
-// leave counts a post that does not wait any more.
-func (o *outflow) leave(p *post) {
-	p.by.charge(-p.cost())
-	if o.blocked[p.m.To]--; o.blocked[p.m.To] == 0 {
-		delete(o.blocked, p.m.To)
+// letIn lets in what there is room for, and adds it to what was accepted.
+func (o *outflow) letIn(w *held, now time.Time, accepted []item) ([]item, bool) {
+	to := w.to()
+	in, all := o.enter(&w.item, now)
+	if in.count() > 0 {
+		o.leave(in, to, all)
+		accepted = append(accepted, in)
 	}
+	return accepted, all
+}
+
+// leave counts what does not wait any more; all says that it is the last of an item.
+func (o *outflow) leave(i item, to string, all bool) {
+	i.by().charge(-i.cost())
+	o.waits -= i.count()
+	if !all {
+		return
+	}
+	if o.blocked[to]--; o.blocked[to] == 0 {
+		delete(o.blocked, to)
+	}
+}
+
+// leaveFirst takes the first out that waits, and gives its posts.
+func (o *outflow) leaveFirst() []*post {
+	first := o.waiting.pop().item
+	o.leave(first, first.to(), true)
+	return first.posts(false)
 }
 
 // impatient refuses what has waited too long.
@@ -170,10 +208,10 @@ func (o *outflow) impatient() {
 	now := time.Now()
 	var verdicts []verdict
 	for o.waiting.len() > 0 && !o.waiting.first().deadline.After(now) {
-		p := o.waiting.pop().post
-		o.leave(p)
-		if done, err := p.decide(o.full(p.m.To)); done {
-			verdicts = append(verdicts, verdict{post: p, err: err})
+		for _, p := range o.leaveFirst() {
+			if done, err := p.decide(o.full(p.m.To)); done {
+				verdicts = append(verdicts, verdict{post: p, err: err})
+			}
 		}
 	}
 	if o.waiting.len() > 0 {
@@ -206,38 +244,51 @@ func (o *outflow) pump() {
 	o.wait(now)
 }
 
-// transmit puts one message into the inboxes of its ways. One that is full tells
-// when it has room again.
+// transmit puts one message, or some of a batch, into the inboxes of its ways. One that is
+// full tells when it has room again.
 func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
-	p := o.transmission(tx)
-	sent := flow.Path(0)
-	for _, way := range []struct {
-		path flow.Path
-		in   *inbox
-	}{{flow.Direct, direct}, {flow.Relay, relay}} {
-		switch {
-		case tx.Path&way.path == 0:
-		case way.in != nil && way.in.offerFlow(p, o):
-			sent |= way.path
-		default:
-			o.sender.Unsent(tx.Sequence, way.path)
+	var put func(*inbox) int
+	if b, ok := tx.Value.(*batch); ok {
+		acks := o.acks(part{b, tx.From, tx.From + 1}.size())
+		put = func(in *inbox) int { return o.pass(tx, acks, in) }
+	} else {
+		p := o.transmission(tx)
+		put = func(in *inbox) int { return in.offerOne(p, o) }
+	}
+	var taken [2]int
+	for i, in := range []*inbox{direct, relay} {
+		path := []flow.Path{flow.Direct, flow.Relay}[i]
+		if tx.Path&path == 0 {
+			continue
+		}
+		if in != nil {
+			taken[i] = put(in)
+		}
+		if n := max(tx.Count, 1); taken[i] < n {
+			o.sender.Unsent(tx.Sequence+uint64(taken[i]), n-taken[i], path) //nolint:gosec // not negative
+		}
+		if q, ok := tx.Value.(*post); ok && taken[i] > 0 {
+			q.trail.paths.Or(uint32(path))
 		}
 	}
-	if q, ok := tx.Value.(*post); ok {
-		q.trail.paths.Or(uint32(sent))
-	}
-	o.flows.bus.metrics.transmitted(sent, tx.Again)
+	o.flows.bus.metrics.transmitted(taken[0], taken[1], tx.Again)
 }
 
-// transmission makes what goes into the inboxes: the bytes of a post as they are, and its
-// place in the flow behind them.
-func (o *outflow) transmission(tx flow.Transmission) *post {
+// made gives a post for a transmission. A few are made together.
+func (o *outflow) made() *post {
 	if len(o.spare) == 0 {
 		o.spare = make([]post, postsTogether)
 	}
 	p := &o.spare[0]
 	o.spare = o.spare[1:]
 	p.by = itself{}
+	return p
+}
+
+// transmission makes what goes into the inboxes: the bytes of a post as they are, and its
+// place in the flow behind them.
+func (o *outflow) transmission(tx flow.Transmission) *post {
+	p := o.made()
 	q, ok := tx.Value.(*post)
 	if !ok {
 		p.m = o.message(tx)
@@ -248,7 +299,7 @@ func (o *outflow) transmission(tx flow.Transmission) *post {
 	if p.m, p.encoded = q.m, q.encoded; p.encoded == nil {
 		p.encoded, _ = codec.Append(nil, q.m) // it has been measured, and nobody changes it
 	}
-	p.tail = o.tail(tx, len(p.encoded))
+	p.tail = o.tail(placeOf(tx, 0, o.acks(len(p.encoded))))
 	p.size = len(p.encoded) + len(p.tail)
 	return p
 }
@@ -256,21 +307,24 @@ func (o *outflow) transmission(tx flow.Transmission) *post {
 // tailsTogether is the memory for tails that is made at once, in bytes.
 const tailsTogether = 2 << 10
 
-// tail encodes the place of a message of so many bytes, with the acks that go along.
-func (o *outflow) tail(tx flow.Transmission, size int) []byte {
+// tail encodes the place of a message.
+func (o *outflow) tail(at codec.FlowPlace) []byte {
+	name := o.flowName()
+	if most := codec.MaxFlow(name); cap(o.tails)-len(o.tails) < most {
+		o.tails = make([]byte, 0, max(tailsTogether, most))
+	}
+	begin := len(o.tails)
+	o.tails = codec.AppendFlow(o.tails, name, at)
+	return o.tails[begin:len(o.tails):len(o.tails)]
+}
+
+func (o *outflow) flowName() codec.FlowName {
 	if o.name == nil {
 		o.name = codec.NewFlowName(&pb.Flow{
 			Runtime: o.flows.bus.runtimeURL, Epoch: o.id.Epoch, Id: o.id.Number, Replica: o.flows.bus.mesh.name(),
 		})
 	}
-	if most := codec.MaxFlow(o.name); cap(o.tails)-len(o.tails) < most {
-		o.tails = make([]byte, 0, max(tailsTogether, most))
-	}
-	begin := len(o.tails)
-	o.tails = codec.AppendFlow(o.tails, o.name, codec.FlowPlace{
-		Sequence: tx.Sequence, Base: tx.Base, After: tx.After, Receiver: tx.Receiver, Acks: o.acks(size),
-	})
-	return o.tails[begin:len(o.tails):len(o.tails)]
+	return o.name
 }
 
 // acks are those that go along with a message of so many bytes.
@@ -315,7 +369,7 @@ func (o *outflow) tick() {
 	o.mu.Lock()
 	now := time.Now()
 	o.due = time.Time{}
-	settled := slices.Clone(o.sender.Tick(now))
+	settled := fates(o.sender.Tick(now))
 	accepted := o.admit(now)
 	o.mu.Unlock()
 	o.carryOut(settled, accepted)
@@ -362,30 +416,32 @@ func (o *outflow) goPlain() {
 }
 
 // plainly gives what went plain, and what has to go so, in order.
-func (o *outflow) plainly() (settled []flow.Settled, left []*post) {
+func (o *outflow) plainly() (settled []fate, left []*post) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.plain = true
+	var went []flow.Settled
 	for _, s := range o.sender.Plain(time.Now()) {
-		if s.Unsent {
-			left = append(left, s.Value.(*post))
-		} else {
-			settled = append(settled, s)
+		switch p, of := settledItem(s); {
+		case !s.Unsent:
+			went = append(went, s)
+		case p != nil:
+			left = append(left, p)
+		default:
+			left = append(left, openSettled(of, s.Ways)...)
 		}
 	}
 	for o.waiting.len() > 0 {
-		p := o.waiting.pop().post
-		o.leave(p)
-		left = append(left, p)
+		left = append(left, o.leaveFirst()...)
 	}
-	return settled, left
+	return fates(went), left
 }
 
 // acked takes an ack of another bus.
 func (o *outflow) acked(a *pb.FlowAck) {
 	o.mu.Lock()
 	now := time.Now()
-	settled := slices.Clone(o.sender.Acked(now, a))
+	settled := fates(o.sender.Acked(now, a))
 	accepted := o.admit(now)
 	o.mu.Unlock()
 	o.carryOut(settled, accepted)
@@ -402,7 +458,7 @@ func (o *outflow) refused(sequence uint64, why *fault.Error) bool {
 		return false
 	}
 	now := time.Now()
-	settled := slices.Clone(o.sender.Refused(now, sequence, int32(why.Code), why.Description)) //nolint:gosec // three digits
+	settled := fates(o.sender.Refused(now, sequence, int32(why.Code), why.Description)) //nolint:gosec // three digits
 	accepted := o.admit(now)
 	o.mu.Unlock()
 	o.carryOut(settled, accepted)
@@ -411,19 +467,24 @@ func (o *outflow) refused(sequence uint64, why *fault.Error) bool {
 }
 
 // carryOut tells the posters.
-func (o *outflow) carryOut(settled []flow.Settled, accepted []*post) {
+func (o *outflow) carryOut(settled []fate, accepted []item) {
 	b := o.flows.bus
-	for _, p := range accepted {
-		if done, err := p.decide(nil); done {
-			b.settle(p, err)
+	for _, i := range accepted {
+		if i.post == nil {
+			b.metrics.tally.messages[outNone].accepted.Add(float64(i.count()))
+		} else if done, err := i.post.decide(nil); done {
+			b.settle(i.post, err)
 		}
 	}
-	done := make([]*post, 0, len(settled))
-	for _, s := range settled {
-		switch p := s.Value.(*post); {
+	var done []*post
+	for _, f := range settled {
+		switch p := f.post; {
+		case p == nil:
+			b.finishPart(f.part, courseOf(f.ways))
+			f.part.of.free(f.count())
 		case !p.dealt():
-		case s.Code >= int32(fault.BadRequest):
-			b.refuseRemotely(p, refuse(reasonRemote, fault.Code(s.Code), "%s", s.Description))
+		case f.why != nil:
+			b.refuseRemotely(p, f.why)
 		default:
 			done = append(done, p)
 		}

@@ -17,8 +17,9 @@ func (s *stream) takeRun(req *codec.Request, run *codec.Run) {
 }
 
 // takeTogether takes a run whose source is approved, and which goes to one listener of
-// this runtime that has room for all of it; false when something of that is not so. What
-// is wrong with a post is found when it is taken by itself.
+// this runtime that has room for all of it, or to another runtime that knows flows; false
+// when something of that is not so. What is wrong with a post is found when it is taken by
+// itself.
 func (s *stream) takeTogether(req *codec.Request, run *codec.Run) bool {
 	b := s.bus
 	if !isBatch(run) || s.origin == nil || s.comp != pb.Component_COMPONENT_APPLICATION ||
@@ -55,7 +56,7 @@ func (t *table) takeTogether(s *stream, req *codec.Request, run *codec.Run) bool
 	defer t.mu.RUnlock()
 	in := t.onlyTaker(run.To)
 	if in == nil {
-		return false
+		return t.takeOut(s, req, run)
 	}
 	n := run.Len()
 	b := s.postedBatch(in.name, req, run)
@@ -117,12 +118,19 @@ func (in *inbox) offerBatch(b *batch) bool {
 // finishParts settles posts of batches that their listener has dealt with.
 func (b *Bus) finishParts(parts []part) {
 	for _, p := range parts {
-		counts := &b.metrics.tally.messages[p.of.course]
-		counts.delivered.Add(float64(p.len()))
-		counts.bytes.Add(float64(p.size()))
-		p.of.by.settledPart(p)
+		if !p.of.passes {
+			b.finishPart(p, p.of.course)
+		}
 		p.of.free(p.len())
 	}
+}
+
+// finishPart settles posts of a batch that were dealt with, and counts them.
+func (b *Bus) finishPart(p part, c course) {
+	counts := &b.metrics.tally.messages[c]
+	counts.delivered.Add(float64(p.len()))
+	counts.bytes.Add(float64(p.size()))
+	p.of.by.settledPart(p)
 }
 
 func (s *stream) takeBatch(b *batch) bool { return s.origin.takeBatch(s, b) }

@@ -61,11 +61,24 @@ func (t *turns) next(quantum int) *account {
 	if t.first == nil {
 		return nil
 	}
-	for t.first.deficit < t.first.first.size {
+	for t.first.deficit < t.first.first.sizeOf(0) {
 		t.first.deficit += quantum
 		t.push(t.pop())
 	}
 	return t.first
+}
+
+// take takes the first n messages at most of the account whose turn it is: as many as it
+// may send before the next one has its turn.
+func (t *turns) take(n, quantum int) int {
+	a := t.first
+	if a.after == nil { // it is the next one, over and over
+		for size := a.first.sum(n); a.deficit < size; {
+			a.deficit += quantum
+		}
+		return n
+	}
+	return min(n, a.first.upTo(a.deficit))
 }
 
 // wait puts a message at the end of its account.
@@ -83,10 +96,18 @@ func (s *Sender) wait(m *message) {
 	}
 }
 
-// start gives the message whose turn it is the next sequence, and returns its
-// position.
-func (s *Sender) start(kind int) int {
+// start gives the message whose turn it is the next sequence, or the first n of several,
+// and returns its position.
+func (s *Sender) start(kind, n int) int {
 	a := s.turns[kind].first
+	if n < a.first.n {
+		rest := s.cut(a.first, n)
+		rest.behind, a.first.behind = a.first.behind, rest
+		if a.last == a.first {
+			a.last = rest
+		}
+		s.waiting++
+	}
 	a.deficit -= a.first.size
 	m := a.pop()
 	s.waiting--
@@ -94,8 +115,8 @@ func (s *Sender) start(kind int) int {
 		s.turns[kind].pop()
 		s.queue(a)
 	}
-	s.sent++
-	m.sequence = s.sent
+	m.sequence = s.sent + 1
+	s.sent += uint64(m.n) //nolint:gosec // not negative
 	pos := s.kept.push(m.sequence, m)
 	s.kept.marks[missing+kind].add(pos)
 	return pos

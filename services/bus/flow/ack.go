@@ -94,10 +94,11 @@ func (s *Sender) dealtUpTo(at time.Duration, a *pb.FlowAck) {
 }
 
 func (s *Sender) refusedByPeer(at time.Duration, r *pb.FlowRefusal) {
-	pos := s.kept.find(r.GetSequence())
-	if pos < 0 || r.GetSequence() > s.sent {
+	pos := s.kept.over(r.GetSequence())
+	if pos < 0 || r.GetSequence() > s.sent || !s.wasSent(pos) {
 		return
 	}
+	pos = s.single(r.GetSequence())
 	s.deal(at, pos, Settled{Code: max(r.GetCode(), 400), Description: r.GetDescription()})
 }
 
@@ -137,8 +138,17 @@ func (s *Sender) each(mark int, first, last uint64, f func(pos int)) {
 	if first > last || in.count == 0 {
 		return
 	}
+	s.cutMarked(in, first)
+	s.cutMarked(in, last+1)
 	for pos := in.next(s.kept.search(first)); pos >= 0 && s.kept.slots[pos].sequence <= last; pos = in.next(pos + 1) {
 		f(pos)
+	}
+}
+
+// cutMarked is cutBefore of what is marked.
+func (s *Sender) cutMarked(in *set, sequence uint64) {
+	if pos := s.kept.over(sequence); pos >= 0 && in.has(pos) {
+		s.cutBefore(sequence)
 	}
 }
 
@@ -149,15 +159,20 @@ func (s *Sender) receive(at time.Duration, pos int) {
 		s.kept.marks[mark].remove(pos)
 	}
 	s.peer.progress, s.laters, s.backoff = at, 0, 0
-	s.arrived(at, m)
+	trip, known := s.arrived(at, m)
 	w := &s.windows[m.kind]
-	w.received(m.size, max(w.trips.queue(at), s.windows[short].trips.queue(at)))
+	for n := range m.n {
+		if known {
+			w.trips.measured(at, trip)
+		}
+		w.received(m.sizeOf(n), max(w.trips.queue(at), s.windows[short].trips.queue(at)))
+	}
 	s.land(m)
 }
 
-// arrived learns of the paths. A message that was sent more than once, or both
-// ways, does not say which transmission it was.
-func (s *Sender) arrived(at time.Duration, m *message) {
+// arrived learns of the paths, and gives the round trip. A message that was sent more
+// than once, or both ways, does not say which transmission it was.
+func (s *Sender) arrived(at time.Duration, m *message) (trip time.Duration, known bool) {
 	for i := range s.transits {
 		t, leg := &s.transits[i], &m.ways[i]
 		if !leg.on {
@@ -167,7 +182,7 @@ func (s *Sender) arrived(at time.Duration, m *message) {
 		if m.tries != 1 || m.underWay() != t.path {
 			continue
 		}
-		s.windows[m.kind].trips.measured(at, at-leg.at)
+		trip, known = at-leg.at, true
 		t.top, t.progress = max(t.top, leg.order), at
 		m.lane.top[i] = max(m.lane.top[i], leg.order)
 		if !m.lane.touched {
@@ -175,4 +190,5 @@ func (s *Sender) arrived(at time.Duration, m *message) {
 			s.touched = append(s.touched, m.lane)
 		}
 	}
+	return trip, known
 }

@@ -38,6 +38,12 @@
 // waits for nothing: what is under way on a way that is gone goes at once by the
 // other, and the receiver puts it in order and takes each once.
 //
+// Several. What is posted together is kept as one, with a sequence for each message, and is
+// sent, acknowledged and settled as one while the same happens to all of it. Where that
+// ends, it is split: at the end of an acknowledgement, of a window, of a turn, of what a way
+// takes; around what is lost or refused. On the ways, and in the order of what is settled,
+// nobody can tell.
+//
 // Turns. What has not been sent waits with others of its address. The addresses take
 // turns by bytes, so that one with megabytes waiting does not hold up the others.
 //
@@ -87,5 +93,6 @@
 // The sizes of both are bounded by Limits, which count at least 256 bytes for
 // each message. A receiver has handed over at most Bytes and Ahead together. Most
 // of it costs the same however much is kept; but a search among messages of which
-// many were settled out of order takes the logarithm of their number.
+// many were settled out of order takes the logarithm of their number. A split costs no
+// more than a message, and there are no more of them than messages.
 package flow

@@ -71,7 +71,17 @@ type Item struct {
 	Value any // not nil
 }
 
-// Transmission is a message to be sent now.
+// Several is the Value of messages that are posted together: they have one address and
+// one lane, and follow each other.
+type Several interface {
+	Len() int
+	// Size is that of the messages from one to before another, as in Item; each counts
+	// for 256 at least.
+	Size(from, to int) int
+}
+
+// Transmission is a message to be sent now, or are several: then Place is that of the
+// first, those behind it have the sequences that follow, and After is for the first alone.
 type Transmission struct {
 	Place
 	Path  Path // the way or ways
@@ -82,12 +92,17 @@ type Transmission struct {
 	// Value is that of the Item. Nil: the message has no body and is of type
 	// `flow`, and the receiver has to be told of the Place alone.
 	Value any
+	// From and Count say which of Several; 0 and 1 of another Value.
+	From, Count int
 }
 
-// Settled is a message that the sender keeps no more.
+// Settled is a message that the sender keeps no more, or are several.
 type Settled struct {
-	Sequence uint64 // 0: it was never sent
+	Sequence uint64 // of the first; 0: it was never sent
 	Value    any
+	// From and Count say which of Several; 0 and 1 of another Value.
+	From, Count int
+	Ways        Path // those that it has been sent
 	// Code is 0 when it has been dealt with, else that of a refusal: 408 when it
 	// was given up, and what became of it is not known.
 	Code        int32

@@ -69,7 +69,7 @@ func seed(often byte, n int) []byte {
 func FuzzSender(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 1, 1, 3, 1, 5, 9, 0, 2, 0, 0, 2, 3, 5})
 	f.Add([]byte{0, 0, 0, 1, 2, 200, 2, 250, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 4, 4, 9, 1})
-	for kind := range byte(7) {
+	for kind := range byte(8) {
 		f.Add(seed(kind, 400))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -92,11 +92,13 @@ func FuzzSender(f *testing.F) {
 }
 
 func hostileEvent(w *world, n *numbers) {
-	switch n.next() % 7 {
+	switch n.next() % 8 {
 	case 0:
 		for range n.next() % 20 {
 			w.post(addresses[n.next()%3], int(n.next()%2000), 0)
 		}
+	case 7:
+		w.postSome(addresses[n.next()%3], int(n.next()%20)+1, int(n.next()%2000), 0)
 	case 1, 2:
 		w.settle(w.sender.Acked(w.now, n.ack()))
 	case 3:
@@ -105,7 +107,7 @@ func hostileEvent(w *world, n *numbers) {
 		b := n.next()
 		w.setPaths(Paths{b&1 != 0, b&2 != 0, b&4 != 0})
 	case 5:
-		w.sender.Unsent(n.next(), Path(n.next()%4))
+		w.sender.Unsent(n.next(), int(n.next()%20), Path(n.next()%4))
 		w.sender.Ready(Both)
 	case 6:
 		w.advance(time.Duration(n.next()%256) * 20 * time.Millisecond)

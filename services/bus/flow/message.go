@@ -1,6 +1,9 @@
 package flow
 
-import "time"
+import (
+	"sort"
+	"time"
+)
 
 // Kinds of messages. Both ways interleave them, so that neither waits for the
 // other: each has a window of its own. A message behind a long one of its lane has
@@ -11,11 +14,15 @@ const (
 	kinds
 )
 
-// message is what a sender keeps of an Item until it is settled.
+// message is what a sender keeps of an Item until it is settled; or messages of a
+// Several that follow each other, as long as the same happens to all of them. Then it
+// is split.
 type message struct {
-	sequence uint64 // 0: it has not been sent, and waits in its account
+	sequence uint64 // of the first; 0: it has not been sent, and waits in its account
 	value    any
-	size     int
+	several  Several // value; nil when that is one message
+	from, n  int     // which of several, and how many
+	size     int     // of all of them
 	kind     int
 	account  *account
 	lane     *lane
@@ -29,12 +36,62 @@ type message struct {
 // leg is the place of a message among those under way on one path.
 type leg struct {
 	on    bool
-	order uint64 // rises with each transmission of the flow
+	order uint64 // of the first; rises with each transmission of the flow
 	at    time.Duration
+	times int // how often it has been sent this way
 	links [2]link
 }
 
 type link struct{ previous, next *message }
+
+func (m *message) count() int { return m.n }
+
+// sizeOf is the size of the n-th of the messages, and sum that of the first n.
+func (m *message) sizeOf(n int) int {
+	if m.several == nil {
+		return m.size
+	}
+	return m.several.Size(m.from+n, m.from+n+1)
+}
+
+func (m *message) sum(n int) int {
+	if n == m.n {
+		return m.size
+	}
+	return m.several.Size(m.from, m.from+n)
+}
+
+// upTo is how many of the first messages have so many bytes at most.
+func (m *message) upTo(bytes int) int {
+	if m.size <= bytes {
+		return m.n
+	}
+	return sort.Search(m.n-1, func(i int) bool { return m.sum(i+1) > bytes })
+}
+
+// cutOff takes all but the first n off.
+func (m *message) cutOff(n int, rest *message) {
+	*rest = *m
+	rest.from, rest.n, rest.size = m.from+n, m.n-n, m.size-m.sum(n)
+	m.n, m.size = n, m.size-rest.size
+	rest.behind = nil
+	for i := range rest.ways {
+		rest.ways[i].order += uint64(n) //nolint:gosec // not negative
+		rest.ways[i].links = [2]link{}
+	}
+}
+
+// sentBy says which ways the message has been sent.
+func (m *message) sentBy() Path {
+	var p Path
+	if m.ways[0].times > 0 {
+		p |= Direct
+	}
+	if m.ways[1].times > 0 {
+		p |= Relay
+	}
+	return p
+}
 
 // underWay says on which ways the message is.
 func (m *message) underWay() Path {

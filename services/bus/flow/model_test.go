@@ -22,6 +22,11 @@ func faults(w *world) map[string]func(*rapid.T) {
 				w.post(who.Draw(t, "to"), size.Draw(t, "size"), code.Draw(t, "code"))
 			}
 		},
+		"post some": func(t *rapid.T) {
+			if len(w.waiting) < 10 {
+				w.postSome(who.Draw(t, "to"), rapid.IntRange(2, 20).Draw(t, "how many"), size.Draw(t, "size"), code.Draw(t, "code"))
+			}
+		},
 		"arrive": func(t *rapid.T) {
 			i := way.Draw(t, "way")
 			for range some.Draw(t, "how many") {
@@ -64,6 +69,7 @@ func faults(w *world) map[string]func(*rapid.T) {
 		},
 		"full": func(t *rapid.T) {
 			w.stuffed = rapid.SampledFrom([]Path{0, Direct, Relay, Both}).Draw(t, "full")
+			w.few = rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "few")
 			w.sender.Ready(Both &^ w.stuffed)
 			w.act()
 		},

@@ -12,7 +12,7 @@ import (
 // time. A refusal by one of two ways decides nothing.
 func (s *Sender) Refused(now time.Time, sequence uint64, code int32, description string) []Settled {
 	s.begin()
-	pos := s.kept.find(sequence)
+	pos := s.kept.over(sequence)
 	if pos < 0 || !s.missing(pos) {
 		return nil
 	}
@@ -20,6 +20,8 @@ func (s *Sender) Refused(now time.Time, sequence uint64, code int32, description
 	if m.tries == 0 || m.underWay() == Both {
 		return nil
 	}
+	pos = s.single(sequence)
+	m = s.kept.slots[pos].item
 	at := s.at(now)
 	if s.final(at, code) {
 		s.settle(m, Settled{Code: code, Description: description})

@@ -18,8 +18,8 @@ func (s *Sender) ways() Path {
 }
 
 // Next says what is to be sent now, and takes it for sent: questions first, then of
-// each kind what is lost and what is new. It is called until it says no, after
-// every other call.
+// each kind what is lost and what is new. Of several it is as many as the window, and the
+// turns of others, allow. It is called until it says no, after every other call.
 func (s *Sender) Next(now time.Time) (Transmission, bool) {
 	at, ways := s.at(now), s.ways()
 	if ways == 0 {
@@ -32,7 +32,7 @@ func (s *Sender) Next(now time.Time) (Transmission, bool) {
 		return t, true
 	}
 	for kind := range kinds {
-		if pos := s.nextOf(kind); pos >= 0 {
+		if pos := s.nextOf(at, kind); pos >= 0 {
 			return s.transmit(at, pos, s.kept.slots[pos].item, ways), true
 		}
 	}
@@ -41,18 +41,27 @@ func (s *Sender) Next(now time.Time) (Transmission, bool) {
 
 // nextOf is the position of what comes next of a kind, or -1: what is to be sent
 // again, in the order of the flow, then what waits in the account whose turn it is.
-func (s *Sender) nextOf(kind int) int {
+func (s *Sender) nextOf(at time.Duration, kind int) int {
 	w := &s.windows[kind]
 	if pos := s.kept.marks[due+kind].next(0); pos >= 0 {
-		if !w.fits(s.kept.slots[pos].item.size) {
+		w.wake(at)
+		n := w.takes(s.kept.slots[pos].item)
+		if n == 0 {
 			return -1
 		}
+		s.split(pos, n)
 		return pos
 	}
-	if a := s.turns[kind].next(s.limits.Short); a == nil || !w.fits(a.first.size) {
+	a := s.turns[kind].next(s.limits.Short)
+	if a == nil {
 		return -1
 	}
-	return s.start(kind)
+	w.wake(at)
+	n := w.takes(a.first)
+	if n == 0 {
+		return -1
+	}
+	return s.start(kind, s.turns[kind].take(n, s.limits.Short))
 }
 
 // nextAlso sends the other way what is under way in doubt.
@@ -72,7 +81,9 @@ func (s *Sender) nextAlso(at time.Duration, ways Path) (Transmission, bool) {
 }
 
 func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Transmission {
-	t := Transmission{Place: s.place(pos, m.sequence), Path: ways, Again: m.tries > 0, Value: m.value}
+	t := Transmission{
+		Place: s.place(pos, m.sequence), Path: ways, Again: m.tries > 0, Value: m.value, From: m.from, Count: m.n,
+	}
 	if m.underWay() == 0 {
 		s.windows[m.kind].sent(at, m.size)
 	}
@@ -83,13 +94,13 @@ func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Tran
 		t.Receiver = s.peer.receiver
 	}
 	m.tries++
-	s.order++
 	for i := range s.transits {
 		if way := &s.transits[i]; ways&way.path != 0 {
 			way.remove(m)
-			way.push(m, s.order, at)
+			way.push(m, s.order+1, at)
 		}
 	}
+	s.order += uint64(m.n) //nolint:gosec // not negative
 	s.kept.marks[due+m.kind].remove(pos)
 	s.kept.marks[also].remove(pos)
 	s.count(t)
@@ -97,35 +108,51 @@ func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Tran
 }
 
 func (s *Sender) count(t Transmission) {
-	s.stats.Sent++
+	s.stats.Sent += uint64(t.Count) //nolint:gosec // not negative
 	if t.Again {
-		s.stats.Again++
+		s.stats.Again += uint64(t.Count) //nolint:gosec // likewise
 	}
 }
 
 // place says where a message stands, and what is gone before it.
 func (s *Sender) place(pos int, sequence uint64) Place {
 	p := Place{Sequence: sequence, Base: s.base()}
-	if p.Base == sequence || pos > 0 && s.kept.kept.has(pos-1) && s.kept.slots[pos-1].sequence == sequence-1 {
+	if p.Base == sequence {
 		return p
 	}
-	before := s.kept.kept.previous(pos - 1)
-	if after := s.kept.slots[before].sequence; after != sequence-1 {
+	if after := s.kept.last(s.kept.kept.previous(pos - 1)); after != sequence-1 {
 		p.After = after
 	}
 	return p
 }
 
-// Unsent says that one of the ways of a transmission could not take it. It is due
-// again, if it is not under way on the other. That way is not used before Ready.
-func (s *Sender) Unsent(sequence uint64, p Path) {
+// Unsent says that one of the ways of a transmission could not take it, or the last n of
+// it. It is due again, if it is not under way on the other. That way is not used before
+// Ready.
+func (s *Sender) Unsent(sequence uint64, n int, p Path) {
 	s.full |= p
-	pos := s.kept.find(sequence)
+	pos := s.kept.over(sequence)
 	if pos < 0 || s.kept.slots[pos].item.underWay()&p == 0 {
 		s.unasked(p)
 		return
 	}
+	end := sequence + uint64(n) //nolint:gosec // not negative
+	s.cutBefore(sequence)
+	s.cutBefore(end)
+	for pos = s.kept.find(sequence); pos >= 0 && s.kept.slots[pos].sequence < end; pos = s.kept.kept.next(pos + 1) {
+		if s.kept.slots[pos].item.underWay()&p != 0 {
+			s.unsent(pos, p)
+		}
+	}
+}
+
+func (s *Sender) unsent(pos int, p Path) {
 	m := s.kept.slots[pos].item
+	for i := range s.transits {
+		if l := &m.ways[i]; l.on && s.transits[i].path&p != 0 {
+			l.times--
+		}
+	}
 	s.unlink(m, p)
 	switch {
 	case m.underWay() == 0:
@@ -211,7 +238,7 @@ func (s *Sender) dropKind(t *transit, kind int) {
 // lost takes a message off a path; when it is on no other, it is due again.
 func (s *Sender) lost(t *transit, m *message) {
 	s.unlink(m, t.path)
-	s.stats.Lost++
+	s.stats.Lost += uint64(m.n) //nolint:gosec // not negative
 	if m.underWay() == 0 {
 		s.again(s.kept.find(m.sequence))
 	}

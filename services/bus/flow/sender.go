@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"sort"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func NewSender(id ID, l Limits) *Sender {
 	return &Sender{
 		id:       id,
 		limits:   l,
-		kept:     line[*message]{marks: make([]set, marks)},
+		kept:     line[*message]{marks: make([]set, marks), span: (*message).count},
 		accounts: map[string]*account{},
 		lanes:    map[string]*lane{},
 		transits: [2]transit{newTransit(0, Direct), newTransit(1, Relay)},
@@ -117,15 +118,71 @@ func (s *Sender) Post(now time.Time, it Item) (ok bool) {
 	if !s.Room(it.Address, it.Size) {
 		return false
 	}
+	m := s.messages.get()
+	m.value, m.n, m.size = it.Value, 1, max(it.Size, overhead)
+	s.enter(now, m, it)
+	return true
+}
+
+// PostSeveral takes messages of a Several, the Value of an Item, from one to before
+// another; as many of the first as there is room for. It says how many.
+func (s *Sender) PostSeveral(now time.Time, it Item, from, to int) (n int) {
+	all := it.Value.(Several)
+	for from < to {
+		k := s.roomFor(it.Address, all, from, to)
+		if k == 0 {
+			return n
+		}
+		m := s.messages.get()
+		m.value, m.several = it.Value, all
+		m.from, m.n = from, s.alike(s.lane(it), all, from, k)
+		m.size = all.Size(from, from+m.n)
+		from, n = from+m.n, n+m.n
+		s.enter(now, m, it)
+	}
+	return n
+}
+
+// roomFor is for how many there is room, or for how many at least.
+func (s *Sender) roomFor(address string, all Several, from, to int) int {
+	free := s.limits.Bytes - s.bytes
+	if a := s.accounts[address]; a != nil {
+		free = (free - a.bytes) / 2
+	} else {
+		free /= 2
+	}
+	if all.Size(from, to) <= free {
+		return to - from
+	}
+	n := sort.Search(to-from-1, func(i int) bool { return all.Size(from, from+i+1) > free })
+	if n == 0 && s.Room(address, all.Size(from, from+1)) {
+		return 1
+	}
+	return n
+}
+
+// alike is how many of the first n are of one kind.
+func (s *Sender) alike(l *lane, all Several, from, n int) int {
+	if l.long > 0 || all.Size(from, from+n) <= s.limits.Short {
+		return n
+	}
+	for i := range n {
+		if all.Size(from+i, from+i+1) > s.limits.Short {
+			return max(i, 1)
+		}
+	}
+	return n
+}
+
+// enter takes what there is room for.
+func (s *Sender) enter(now time.Time, m *message, it Item) {
 	at := s.at(now)
 	if s.Empty() {
 		s.peer.progress, s.peer.heard, s.absent = at, at, never
 	}
-	m := s.messages.get()
-	m.value, m.size, m.since = it.Value, max(it.Size, overhead), at
+	m.since = at
 	s.charge(m, it)
 	s.wait(m)
-	return true
 }
 
 // charge enters a message in its account and its lane.
@@ -140,7 +197,7 @@ func (s *Sender) charge(m *message, it Item) {
 	s.bytes += m.size
 	l := s.lane(it)
 	l.kept++
-	if m.size > s.limits.Short || l.long > 0 {
+	if m.sizeOf(0) > s.limits.Short || l.long > 0 {
 		m.kind = long
 		l.long++
 	}
@@ -173,7 +230,7 @@ func (s *Sender) settle(m *message, how Settled) {
 
 // release gives a message back.
 func (s *Sender) release(m *message, how Settled) {
-	how.Sequence, how.Value = m.sequence, m.value
+	how.Sequence, how.Value, how.From, how.Count, how.Ways = m.sequence, m.value, m.from, m.n, m.sentBy()
 	s.settled = append(s.settled, how)
 	s.bytes -= m.size
 	if m.account.bytes -= m.size; m.account.bytes == 0 {
@@ -188,6 +245,47 @@ func (s *Sender) release(m *message, how Settled) {
 		s.empty.put(m.lane)
 	}
 	s.messages.put(m)
+}
+
+// cut takes all but the first n off what is kept or waits.
+func (s *Sender) cut(m *message, n int) *message {
+	rest := s.messages.get()
+	m.cutOff(n, rest)
+	m.lane.kept++
+	if m.kind == long {
+		m.lane.long++
+	}
+	return rest
+}
+
+// split makes the first n at a position one, and the rest, if there is any, another one.
+func (s *Sender) split(pos, n int) {
+	m := s.kept.slots[pos].item
+	if n >= m.n {
+		return
+	}
+	rest := s.cut(m, n)
+	rest.sequence = m.sequence + uint64(n) //nolint:gosec // not negative
+	for i := range s.transits {
+		s.transits[i].follow(m, rest)
+	}
+	s.kept.split(pos, n, rest)
+}
+
+// cutBefore splits what has both a sequence and the one before it.
+func (s *Sender) cutBefore(sequence uint64) {
+	if pos := s.kept.over(sequence); pos >= 0 {
+		if n := int(sequence - s.kept.slots[pos].sequence); n > 0 { //nolint:gosec // of one item
+			s.split(pos, n)
+		}
+	}
+}
+
+// single is the position of what has one sequence alone, after a split if need be; or -1.
+func (s *Sender) single(sequence uint64) int {
+	s.cutBefore(sequence)
+	s.cutBefore(sequence + 1)
+	return s.kept.find(sequence)
 }
 
 // land takes a message off the ways on which it is.

@@ -106,15 +106,18 @@ func (s *stage) after() {
 // playSender reads
 //
 //	post ADDRESS[/LANE] SIZE...
+//	together ADDRESS[/LANE] SIZE...
 //	paths [direct] [relay] [doubt]
 //	ack RECEIVER received SEQUENCE [RANGE...] dealt SEQUENCE [RANGE...] [refused SEQUENCE CODE]
 //	refused SEQUENCE CODE
-//	full SEQUENCE PATH | ready PATH
+//	full SEQUENCE[-SEQUENCE] PATH | ready PATH
 //	announced | plain
 func (s *stage) playSender(verb string, words []string) {
 	switch verb {
 	case "post":
 		s.post(words[0], words[1:])
+	case "together":
+		s.postTogether(words[0], words[1:])
 	case "paths":
 		all := " " + strings.Join(words, " ") + " "
 		s.sender.SetPaths(s.now, Paths{strings.Contains(all, " direct "), strings.Contains(all, " relay "), strings.Contains(all, " doubt ")})
@@ -127,7 +130,9 @@ func (s *stage) playSender(verb string, words []string) {
 	case "refused":
 		s.settled(s.sender.Refused(s.now, s.number(words[0]), int32(s.number(words[1])), "not relayed"))
 	case "full":
-		s.sender.Unsent(s.number(words[0]), path(words[1]))
+		first, last, _ := strings.Cut(words[0]+"-"+words[0], "-")
+		last, _, _ = strings.Cut(last, "-")
+		s.sender.Unsent(s.number(first), int(s.number(last)-s.number(first))+1, path(words[1])) //nolint:gosec // small
 	case "ready":
 		s.sender.Ready(path(words[0]))
 	case "announced":
@@ -152,9 +157,40 @@ func (s *stage) post(to string, sizes []string) {
 	}
 }
 
+// together are messages of these sizes.
+type together []int
+
+func (t together) Len() int { return len(t) }
+
+func (t together) Size(from, to int) (sum int) {
+	for _, n := range t[from:to] {
+		sum += n
+	}
+	return sum
+}
+
+func (s *stage) postTogether(to string, sizes []string) {
+	address, lane, _ := strings.Cut(to, "/")
+	var all together
+	for _, size := range sizes {
+		all = append(all, int(s.number(size))) //nolint:gosec // small
+	}
+	if n := s.sender.PostSeveral(s.now, Item{Address: address, Lane: lane, Value: all}, 0, len(all)); n < len(all) {
+		s.say("room for %d to %s", n, address)
+	}
+}
+
+// span names messages that have sequences behind each other.
+func span(sequence uint64, count int) string {
+	if count < 2 {
+		return strconv.FormatUint(sequence, 10)
+	}
+	return fmt.Sprintf("%d to %d", sequence, sequence+uint64(count)-1) //nolint:gosec // not negative
+}
+
 func (s *stage) send() {
 	for t, ok := s.sender.Next(s.now); ok; t, ok = s.sender.Next(s.now) {
-		text := "send " + strconv.FormatUint(t.Sequence, 10)
+		text := "send " + span(t.Sequence, t.Count)
 		if t.Value == nil {
 			text = "ask"
 			if t.Sequence > 0 {
@@ -174,9 +210,14 @@ func (s *stage) send() {
 
 func (s *stage) settled(all []Settled) {
 	for _, m := range all {
-		name := strconv.FormatUint(m.Sequence, 10)
-		if m.Sequence == 0 {
+		name := span(m.Sequence, m.Count)
+		switch {
+		case m.Sequence == 0 && m.Count > 1:
+			name = fmt.Sprintf("%d that were never sent: each", m.Count)
+		case m.Sequence == 0:
 			name = "one that was never sent"
+		case m.Count > 1:
+			name += ": each"
 		}
 		switch {
 		case m.Plain && m.Unsent:

@@ -27,6 +27,18 @@ func (c *chain) push(m *message) {
 	c.last = m
 }
 
+// follow puts a message right behind another one.
+func (c *chain) follow(before, m *message) {
+	l := c.of(before)
+	*c.of(m) = link{previous: before, next: l.next}
+	if l.next != nil {
+		c.of(l.next).previous = m
+	} else {
+		c.last = m
+	}
+	l.next = m
+}
+
 func (c *chain) remove(m *message) {
 	l := c.of(m)
 	if l.previous != nil {
@@ -73,12 +85,21 @@ func newTransit(way int, path Path) transit {
 func (t *transit) push(m *message, order uint64, at time.Duration) {
 	l := &m.ways[t.way]
 	l.on, l.order, l.at = true, order, at
+	l.times++
 	u := &t.under[m.kind]
 	if u.first == nil {
 		u.since, u.passed = at, 0
 	}
 	u.push(m)
 	m.lane.under[t.way].push(m)
+}
+
+// follow puts what was cut off a message behind it, where that is.
+func (t *transit) follow(before, m *message) {
+	if before.ways[t.way].on {
+		t.under[m.kind].follow(before, m)
+		m.lane.under[t.way].follow(before, m)
+	}
 }
 
 func (t *transit) remove(m *message) {

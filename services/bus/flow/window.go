@@ -21,16 +21,28 @@ type window struct {
 
 func newWindow(l Limits) window { return window{limits: l, size: l.First} }
 
-// fits says whether so much more may be under way.
-func (w *window) fits(size int) bool { return w.used == 0 || w.used+size <= w.size }
-
-// sent puts bytes under way. After a rest nothing is known of what the path takes.
-func (w *window) sent(at time.Duration, size int) {
+// wake is called before something is sent. After a rest nothing is known of what the path
+// takes.
+func (w *window) wake(at time.Duration) {
 	if w.used == 0 && at-w.rested > w.limits.MaxTimeout {
 		w.size = min(w.size, w.limits.First)
 	}
+}
+
+// sent puts bytes under way.
+func (w *window) sent(at time.Duration, size int) {
+	w.wake(at)
 	w.used += size
 	w.rested = at
+}
+
+// takes is how many of the first of a message fit.
+func (w *window) takes(m *message) int {
+	n := m.upTo(w.size - w.used)
+	if n == 0 && w.used == 0 {
+		return 1
+	}
+	return n
 }
 
 // look finds out whether the window is made use of.

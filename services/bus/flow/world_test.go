@@ -25,6 +25,30 @@ type post struct {
 	size    int
 	code    int32 // with which its listener refuses it
 	halted  int32 // with which a Message Node has
+	ways    Path  // it went in this epoch
+}
+
+// posts are a Several.
+type posts []*post
+
+func (p posts) Len() int { return len(p) }
+
+func (p posts) Size(from, to int) (sum int) {
+	for _, one := range p[from:to] {
+		sum += max(one.size, overhead)
+	}
+	return sum
+}
+
+// of gives some of a Value.
+func of(value any, from, count int) []*post {
+	switch v := value.(type) {
+	case posts:
+		return v[from : from+count]
+	case *post:
+		return []*post{v}
+	}
+	return nil
 }
 
 // lane is one of two of each address.
@@ -62,6 +86,7 @@ type world struct {
 	code    map[int]int32
 	answers map[int]int // settled, how often in this epoch
 	stuffed Path        // ways without room
+	few     int         // of a transmission that a way takes; 0 for all
 
 	// The ways, there and back; index as of transits.
 	there, back [2][]packet
@@ -78,6 +103,7 @@ type world struct {
 	restarts int
 
 	acts     int
+	apart    bool // what could be posted together is posted one by one
 	unknown  bool // whether the peer knows flows is not announced
 	believes bool // whatever is said to be dealt with
 }
@@ -104,7 +130,10 @@ func (w *world) startSender() {
 	w.restarts++
 	w.epoch++
 	w.answers = map[int]int{}
-	w.stuffed = 0
+	w.stuffed, w.few = 0, 0
+	for _, p := range w.unsaid {
+		p.ways = 0
+	}
 	w.sender = NewSender(ID{w.epoch, 7}, w.limits)
 	w.sender.SetPaths(w.now, w.paths)
 	if !w.unknown {
@@ -118,19 +147,43 @@ func (w *world) startSender() {
 func (w *world) offer() {
 	var rest []*post
 	stays := map[string]bool{}
-	for _, p := range w.waiting {
-		room := w.sender.Room(p.address, p.size)
-		if !stays[p.address] {
-			it := Item{Address: p.address, Lane: p.lane(), Size: p.size, Value: p}
-			if ok := w.sender.Post(w.now, it); ok != room {
-				w.fail("room for %d: %t, and then %t", p.number, room, ok)
-			}
+	for all := w.waiting; len(all) > 0; {
+		run := w.run(all)
+		all = all[len(run):]
+		to := run[0].address
+		if !stays[to] {
+			run = run[w.take(run):]
 		}
-		if stays[p.address] = stays[p.address] || !room; stays[p.address] {
-			rest = append(rest, p)
-		}
+		stays[to] = stays[to] || len(run) > 0
+		rest = append(rest, run...)
 	}
 	w.waiting = rest
+}
+
+// run are the first that can be posted together.
+func (w *world) run(all []*post) posts {
+	n := 1
+	for !w.apart && n < len(all) && all[n].lane() == all[0].lane() {
+		n++
+	}
+	return all[:n]
+}
+
+// take posts those of a run that there is room for.
+func (w *world) take(run posts) (n int) {
+	p := run[0]
+	room := w.sender.Room(p.address, p.size)
+	it := Item{Address: p.address, Lane: p.lane(), Size: p.size, Value: p}
+	if len(run) > 1 {
+		it.Value = run
+		n = w.sender.PostSeveral(w.now, it, 0, len(run))
+	} else if w.sender.Post(w.now, it) {
+		n = 1
+	}
+	if room != (n > 0) || n < len(run) && w.sender.Room(p.address, run[n].size) {
+		w.fail("room for %d: %t, and then for %d of %d", p.number, room, n, len(run))
+	}
+	return n
 }
 
 // startReceiver is a new bus on the side that listens.
@@ -149,6 +202,20 @@ func (w *world) post(address string, size int, code int32) {
 	p := &post{number: w.number, address: address, size: size, code: code}
 	w.unsaid = append(w.unsaid, p)
 	w.waiting = append(w.waiting, p)
+	w.act()
+}
+
+// postSome posts some together, of which one is refused with a code.
+func (w *world) postSome(address string, n, size int, code int32) {
+	for i := range n {
+		w.number++
+		p := &post{number: w.number, address: address, size: size + 2*(i%3)}
+		if i == n/2 {
+			p.code = code
+		}
+		w.unsaid = append(w.unsaid, p)
+		w.waiting = append(w.waiting, p)
+	}
 	w.act()
 }
 
@@ -190,19 +257,46 @@ func (w *world) check() {
 }
 
 func (w *world) send(t Transmission) {
-	p, _ := t.Value.(*post)
-	if t.Path&^w.paths.there() != 0 || t.Path == 0 {
-		w.fail("%d goes over %v, and there is %+v", t.Sequence, t.Path, w.paths)
+	all := of(t.Value, t.From, t.Count)
+	if t.Path&^w.paths.there() != 0 || t.Path == 0 || len(all) != t.Count {
+		w.fail("%d of %d goes over %v, and there is %+v", t.Sequence, t.Count, t.Path, w.paths)
 	}
 	for i, path := range []Path{Direct, Relay} {
-		switch {
+		switch taken := w.room(path, t.Count); {
 		case t.Path&path == 0:
-		case w.stuffed&path != 0:
-			w.sender.Unsent(t.Sequence, path)
+		case t.Count == 0 && taken == 0:
+			w.there[i] = append(w.there[i], packet{id: w.sender.ID(), place: t.Place})
 		default:
-			w.there[i] = append(w.there[i], packet{id: w.sender.ID(), place: t.Place, post: p})
+			w.enter(i, t.Place, all[:max(taken, 0)])
+			if taken < t.Count {
+				w.sender.Unsent(t.Sequence+uint64(max(taken, 0)), t.Count-max(taken, 0), path)
+			}
 		}
 	}
+}
+
+// enter puts messages on a way.
+func (w *world) enter(way int, first Place, all []*post) {
+	for i, p := range all {
+		place := first
+		if place.Sequence += uint64(i); i > 0 {
+			place.After = 0
+		}
+		w.there[way] = append(w.there[way], packet{id: w.sender.ID(), place: place, post: p})
+		p.ways |= []Path{Direct, Relay}[way]
+	}
+}
+
+// room is how many of a transmission a way takes; -1 when it does not even take one
+// without a message.
+func (w *world) room(p Path, n int) int {
+	switch {
+	case w.stuffed&p != 0:
+		return -1
+	case w.few > 0 && n > w.few:
+		return w.few
+	}
+	return n
 }
 
 // ack sends an acknowledgement over all the ways that there are.
@@ -300,27 +394,35 @@ func (w *world) listen(address string) {
 // settle takes what the sender gives back.
 func (w *world) settle(settled []Settled) {
 	for _, s := range settled {
-		p := s.Value.(*post)
-		if w.answers[p.number]++; w.answers[p.number] > 1 {
-			w.fail("%d is settled twice", p.number)
+		all := of(s.Value, s.From, s.Count)
+		if len(all) != s.Count || s.Count == 0 {
+			w.fail("%d are settled, and there are %d", s.Count, len(all))
 		}
-		w.code[p.number] = s.Code
-		if s.Plain {
-			w.code[p.number] = gonePlain
+		for _, p := range all {
+			w.settleOne(p, s)
 		}
-		switch {
-		case w.believes:
-		case s.Code == 0 && !s.Plain && !w.dealt[p.number]:
-			w.fail("%d is settled, and nobody has dealt with it", p.number)
-		case s.Code != 0 && s.Code != 408 && s.Code != p.code && s.Code != p.halted:
-			w.fail("%d is refused with %d", p.number, s.Code)
-		}
-		for i := range w.unsaid {
-			if w.unsaid[i] == p {
-				w.unsaid = append(w.unsaid[:i:i], w.unsaid[i+1:]...)
-				break
-			}
-		}
+	}
+}
+
+func (w *world) settleOne(p *post, s Settled) {
+	if w.answers[p.number]++; w.answers[p.number] > 1 {
+		w.fail("%d is settled twice", p.number)
+	}
+	w.code[p.number] = s.Code
+	if s.Plain {
+		w.code[p.number] = gonePlain
+	}
+	switch {
+	case s.Ways != p.ways && !w.believes:
+		w.fail("%d went over %v, and is said to have gone over %v", p.number, p.ways, s.Ways)
+	case w.believes:
+	case s.Code == 0 && !s.Plain && !w.dealt[p.number]:
+		w.fail("%d is settled, and nobody has dealt with it", p.number)
+	case s.Code != 0 && s.Code != 408 && s.Code != p.code && s.Code != p.halted:
+		w.fail("%d is refused with %d", p.number, s.Code)
+	}
+	if i := slices.Index(w.unsaid, p); i >= 0 {
+		w.unsaid = slices.Delete(w.unsaid, i, i+1)
 	}
 }
 
@@ -361,7 +463,7 @@ func (w *world) heal() {
 }
 
 func (w *world) restore() {
-	w.stuffed = 0
+	w.stuffed, w.few = 0, 0
 	w.sender.Ready(Both)
 	w.setPaths(Paths{Direct: true, Relay: true})
 }
@@ -418,6 +520,9 @@ func (w *world) checkSender() {
 	accounts := map[string]int{}
 	for pos := s.kept.kept.next(0); pos >= 0; pos = s.kept.kept.next(pos + 1) {
 		m := s.kept.slots[pos].item
+		if m.several != nil && m.size != m.several.Size(m.from, m.from+m.n) || m.sequence != s.kept.slots[pos].sequence {
+			w.fail("%d at %d of %d has %d bytes", m.sequence, s.kept.slots[pos].sequence, m.n, m.size)
+		}
 		bytes += m.size
 		accounts[m.account.address] += m.size
 		if m.underWay() != 0 {
