@@ -11,7 +11,10 @@ import "time"
 // last one says. It is their turn, nothing waits behind them, and there is room for all. If
 // it is not so, they are to be received one by one.
 func (r *Receiver) Takes(p Place, n, size int) bool {
-	if n <= 0 || p.Sequence == 0 || p.Sequence > highest || highest-p.Sequence < uint64(n-1) || p.Base > p.Sequence || len(r.ahead.stretches) > 0 {
+	if n <= 0 || p.Sequence == 0 || p.Sequence > highest || p.Base > p.Sequence || len(r.ahead.stretches) > 0 {
+		return false
+	}
+	if highest-p.Sequence < uint64(n-1) { //nolint:gosec // not negative
 		return false
 	}
 	after, turn := p.Sequence-1, max(r.expected, p.Base, 1)
