@@ -80,6 +80,7 @@ func (r *Request) beginInbound(ingress, encoded []byte, last **pb.Ingress) bool 
 	run.In.ingress = ingress
 	p, ok := run.readFirst(encoded)
 	if !ok || !run.In.readIngress(last) {
+		*run.In = Inbound{} // Clear does not know of it
 		return false
 	}
 	r.inbounds = r.inbounds[:len(r.inbounds)+1]

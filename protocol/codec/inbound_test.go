@@ -190,3 +190,26 @@ func TestInboundTextsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// Nothing of a frame is kept once it is given back: neither of its runs, nor of what has begun
+// like one.
+func TestClearKeepsNoInbound(t *testing.T) {
+	for name, last := range map[string]*pb.Post{
+		"no flow": inboundWith(2, func(_ *pb.Post, m *pb.Message) { m.Flow = nil }), "an ack": inboundWith(2, func(_ *pb.Post, m *pb.Message) { m.Flow.Acks = []*pb.FlowAck{{}} }),
+		"no ingress": inboundWith(2, func(p *pb.Post, _ *pb.Message) {
+			p.Ingress = &pb.Ingress{}
+			p.Ingress.ProtoReflect().SetUnknown([]byte{0x78, 1})
+		}),
+	} {
+		var m Request
+		if err := takeInto(&m, inboundBytes(t, false, inboundPost(0), inboundPost(1), last)); err != nil {
+			t.Fatal(err)
+		}
+		m.Clear()
+		for i, in := range m.inbounds[:cap(m.inbounds)] {
+			if in != nil && (in.Via != "" || in.Origin != nil || in.name != nil || in.ingress != nil || in.Flow.Runtime != "") {
+				t.Errorf("%s: of message %d there is still %q", name, i, in.name)
+			}
+		}
+	}
+}

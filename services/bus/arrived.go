@@ -108,7 +108,7 @@ func (t *arrived) first(p *post) bool {
 	if before != nil {
 		before.also = append(before.also, p)
 	} else if batch != nil {
-		batch.arrivals.also = append(batch.arrivals.also, p)
+		batch.arrivals.again(p)
 	}
 	t.mu.Unlock()
 	if before == nil && batch == nil {

@@ -26,7 +26,7 @@ type arrivals struct {
 	ingress *pb.Ingress
 	run     *codec.Run // until it is taken
 	talk    *talk
-	also    []*post // the same messages, come again; guarded by arrived.mu
+	also    map[uint64][]*post // the same messages, come again, by number; guarded by arrived.mu
 }
 
 // takeArrived takes a run of messages of a flow together; false when something stands
@@ -77,7 +77,7 @@ func (t *table) takeArrived(s *stream, of *inflow, req *codec.Request, run *code
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	to := t.onlyTaker(run.To)
-	if to == nil {
+	if to == nil || to.stub == run.In.Via { // it does not go back where it came from
 		return false
 	}
 	of.mu.Lock()
@@ -202,7 +202,7 @@ func (t *arrived) overPart(p part) {
 	t.mu.Lock()
 	a.talk.batches.remove(p)
 	t.tidy(a.talk)
-	also := a.leave(p.first(), p.last())
+	also := a.leave(p.first(), p.len())
 	t.mu.Unlock()
 	for _, q := range also {
 		q.end(nil)
@@ -217,24 +217,24 @@ func (t *arrived) opened(p part, posts []*post) {
 	a.talk.batches.remove(p)
 	a.talk.open.insert(posts)
 	for _, one := range posts {
-		one.also = a.leave(one.m.Number, one.m.Number)
+		one.also = a.leave(one.m.Number, 1)
 	}
 }
 
-// leave takes those out that came again, with numbers from first to last.
-func (a *arrivals) leave(first, last uint64) (out []*post) {
-	if len(a.also) == 0 {
-		return nil
+// again notes a post that is one of the messages, come again.
+func (a *arrivals) again(p *post) {
+	if a.also == nil {
+		a.also = map[uint64][]*post{}
 	}
-	stay := a.also[:0]
-	for _, q := range a.also {
-		if n := q.m.Number; first <= n && n <= last {
-			out = append(out, q)
-		} else {
-			stay = append(stay, q)
-		}
+	a.also[p.m.Number] = append(a.also[p.m.Number], p)
+}
+
+// leave takes those out that came again, of n numbers from first on.
+func (a *arrivals) leave(first uint64, n int) (out []*post) {
+	for i := 0; i < n && len(a.also) > 0; i++ {
+		number := first + uint64(i) //nolint:gosec // not negative
+		out = append(out, a.also[number]...)
+		delete(a.also, number)
 	}
-	clear(a.also[len(stay):])
-	a.also = stay
 	return out
 }

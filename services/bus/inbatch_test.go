@@ -301,7 +301,7 @@ type said struct {
 func allSaid(r *flow.Receiver) said {
 	all := said{refused: map[uint64]int32{}}
 	dealt := map[uint64]bool{}
-	for n := 0; n < 2 || n < 20 && all.parts; n++ {
+	for range 20 { // the first begins where the one before has ended, which is for timers to say
 		a := r.Ack(time.Now())
 		all.receiver, all.received, all.beyond = a.Receiver, a.Received, fmt.Sprint(a.ReceivedBeyond)
 		all.parts = all.parts || len(a.DealtBeyond) >= 16 || len(a.Refusals) >= 16

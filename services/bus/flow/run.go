@@ -14,6 +14,9 @@ func (r *Receiver) Takes(p Place, n, size int) bool {
 	if n <= 0 || p.Sequence == 0 || p.Sequence > highest || p.Base > p.Sequence || len(r.ahead.stretches) > 0 {
 		return false
 	}
+	if highest-p.Sequence < uint64(n-1) { //nolint:gosec // not negative
+		return false
+	}
 	after, turn := p.Sequence-1, max(r.expected, p.Base, 1)
 	if p.After > 0 {
 		after = min(after, p.After)

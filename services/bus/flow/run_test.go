@@ -159,6 +159,7 @@ func TestWhatARunIsNot(t *testing.T) {
 	for name, p := range map[string]Place{
 		"no sequence":     {Base: 1},
 		"one beyond all":  {Sequence: highest + 1, Base: 1},
+		"an end beyond":   {Sequence: highest - 2, Base: highest - 2},
 		"a gap":           {Sequence: 6, Base: 1},
 		"what has come":   {Sequence: 4, Base: 1},
 		"a base above it": {Sequence: 5, Base: 6},
