@@ -88,7 +88,15 @@ func (q *queue) advance() {
 		q.bytes -= int(f.size)
 		q.give(q.items.pop())
 	}
-	delete(q.link.queues, q.number)
+	q.tidy()
+}
+
+// tidy forgets a queue that has nothing, not even credit to give: what comes next in it
+// must not overtake that.
+func (q *queue) tidy() {
+	if q.items.len() == 0 && !q.dirty && q.link.queues[q.number] == q {
+		delete(q.link.queues, q.number)
+	}
 }
 
 // give has credit given for one.
@@ -182,8 +190,11 @@ func (l *link) enqueue(d *pb.Delivery, handed bool) (f *fromReplica, offered boo
 	}
 	q := l.queues[number]
 	if q == nil {
-		q = &queue{link: l, number: number, name: d.GetListener(), at: at, since: of.since}
+		q = &queue{link: l, number: number, name: d.GetListener()}
 		l.queues[q.number] = q
+	}
+	if q.items.len() == 0 {
+		q.at, q.since = at, of.since
 	}
 	f = &fromReplica{queue: q, size: uint32(size), since: time.Now()} //nolint:gosec // a message is smaller than 4 GiB
 	f.post = newPost(f, m)

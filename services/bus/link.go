@@ -223,6 +223,7 @@ func (l *link) next() *pb.AttachRequest {
 	for _, q := range l.dirty {
 		l.credits = q.flush(l.credits)
 		q.dirty = false
+		q.tidy()
 	}
 	l.dirty = nil
 	req, f := &pb.AttachRequest{}, frame{}

@@ -74,6 +74,27 @@ func TestADeliveryForAListenerThatHasGoneIsLeftToItsReplica(t *testing.T) {
 	}
 }
 
+// Credit that has not left when the next delivery comes and is refused goes before that:
+// the other replica takes it for the first.
+func TestCreditGoesInOrder(t *testing.T) {
+	l := lone(t, Limits{})
+	l.tell(&pb.ReplicaChange{Address: carol})
+	take := func(n int) *fromReplica {
+		d := &pb.Delivery{Listener: carol, Message: numbered(alice, carol, n), From: &pb.FromQueue{Queue: 1, LeadsTo: carol}}
+		f, _ := l.enqueue(d, false)
+		return f
+	}
+	take(1).settled(nil, nil)
+	take(2).settled(nil, nobodyListens(carol))
+	credits := l.next().GetCredits()
+	if len(credits) != 2 || credits[0].Refused != nil || credits[1].Refused.GetCode() != 404 {
+		t.Errorf("%v", credits)
+	}
+	if len(l.queues) != 0 {
+		t.Errorf("%d queues are kept", len(l.queues))
+	}
+}
+
 // As many clients as there may be do not keep the replicas apart.
 func TestReplicasAreLinkedHoweverManyClientsThereAre(t *testing.T) {
 	c := newCluster(t, Limits{Streams: 1}, 1)
