@@ -146,3 +146,62 @@ func TestALongMessageIsLent(t *testing.T) {
 		}
 	}
 }
+
+// A via that a stub has put in front is not that of a message that says another one in its
+// place, even none.
+func TestAViaInFrontOfAnother(t *testing.T) {
+	for _, via := range []string{"", "other"} {
+		var m Received
+		one := "\x2a\x05first\x0a\x01i\x12\x04type\x2a" + string(rune(len(via))) + via
+		one = "\x0a\x01l\x12" + string(rune(len(one))) + one
+		b := []byte(strings.Repeat("\x1a"+string(rune(len(one)))+one, 30))
+		if err := (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, &m); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range asResponse(&m).Deliveries {
+			if d.Message.Via != via {
+				t.Fatalf("via is %q, want %q", d.Message.Via, via)
+			}
+		}
+	}
+}
+
+// A listener whose name is not UTF-8 is refused, whatever comes behind it.
+func TestReceivedChecksListeners(t *testing.T) {
+	for _, n := range []int{1, 30} {
+		b, err := proto.Marshal(crowd(n, 40))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = []byte(strings.ReplaceAll(string(b), "listener", "listene\xff"))
+		var m Received
+		if err := (GRPC{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, &m); err == nil {
+			t.Errorf("read %v", m.Groups)
+		}
+	}
+}
+
+// However long its messages are, a lot is not a small part of the memory that it keeps: what
+// is under way to a listener is counted by its messages.
+func TestALotKeepsNoMuchLargerFrame(t *testing.T) {
+	m := Received{Lends: func(string) bool { return true }}
+	resp := crowd(1, 3<<10)
+	resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: "other", Message: &pb.Message{Id: "1", To: "other", Body: make([]byte, 900<<10)}})
+	want := knownOf(resp)
+	receive(t, &m, resp)
+	for _, g := range m.Groups {
+		if g.Lot == nil {
+			continue
+		}
+		sum := 0
+		for i := range g.Length {
+			sum += g.Lot.Size(i)
+		}
+		if kept := g.Lot.memory.Len(); kept > 16*sum {
+			t.Errorf("%d messages of %d bytes for %s keep %d", g.Length, sum, g.Listener, kept)
+		}
+	}
+	if got := asResponse(&m); !proto.Equal(got, want) {
+		t.Error("other messages came")
+	}
+}

@@ -145,7 +145,7 @@ func (m *Received) readDelivery(data []byte) error {
 	if name, ok := r.takes(tag(1, bytes)); ok {
 		listener = m.listener(&r, name)
 	}
-	if encoded, ok := r.takes(tag(2, bytes)); ok {
+	if encoded, ok := r.takes(tag(2, bytes)); ok && r.err == nil {
 		r.err = m.message(encoded, d)
 	}
 	if r.done() {

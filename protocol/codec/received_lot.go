@@ -50,10 +50,10 @@ func (m *Received) beginLot(l *Lot, b []byte, at int) bool {
 	k.begin(int(message.to - message.from))
 	l.listener = m.listener(r, b[name.from:name.to])
 	l.more = k.readsHeading(r, &l.head) || via.to > 0
-	if via.to > 0 && l.head.Via != "" {
-		return false
-	}
 	if via.to > 0 {
+		if r.err == nil && says(b[id.to:r.at], tag(5, bytes)) { // which is what is meant, even if it is empty
+			return false
+		}
 		l.head.Via = k.text(k.heading.via, r, b[via.from:via.to])
 	}
 	if r.err != nil || r.odd || len(r.rest) > 0 {
@@ -71,13 +71,23 @@ func (m *Received) beginLot(l *Lot, b []byte, at int) bool {
 	return true
 }
 
+// says tells whether a field is in some that are encoded, even if it is empty.
+func says(fields []byte, t byte) bool {
+	for r := (reader{b: fields}); r.next(); {
+		if r.tag == t {
+			return true
+		}
+	}
+	return false
+}
+
 // endLot hands over the lot that goes on no more, or what is in it, if that is little.
 func (m *Received) endLot(f frame) {
 	l := m.lot
 	m.lot = nil
 	switch {
 	case l == nil:
-	case l.Len() >= lotFrom && l.size >= cap(f.data)/lotShare || l.size >= longFromFrame:
+	case l.keeps(cap(f.data)):
 		f.memory.Ref()
 		l.memory = f.memory
 		m.Groups = append(m.Groups, Group{l.listener, l.Len(), l})
