@@ -1,6 +1,7 @@
 package p2pstub
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -202,7 +203,10 @@ func (p *peer) invite() {
 		} else {
 			_, err = request(ctx, p.stub.bus, p.stub.limits.SetUp, m)
 		}
-		p.tell(answeredBy(err))
+		p.post(func() {
+			p.step(answeredBy(err))
+			p.meet()
+		})
 	})
 }
 
@@ -341,14 +345,21 @@ func (p *peer) leave(ctx context.Context) {
 	}
 }
 
-// sayGoodbye tells the other side that the own object is gone.
+// sayGoodbye tells the other side that the own object is gone: those who follow it, or,
+// where it is not known who does, who was invited as well.
 func (p *peer) sayGoodbye() {
-	if p.reporter != nil {
-		m := p.reporter.Delete(p.reason)
-		m.Id = newID()
-		p.followers.known = true // or there is nobody
-		p.send(p.followers.take(m))
+	if p.reporter == nil {
+		return
 	}
+	m := p.reporter.Delete(p.reason)
+	m.Id = newID()
+	if !p.followers.known && !p.m.refused {
+		early := message.Share(m)
+		early.To = p.invitee
+		p.send(early)
+	}
+	m.To = cmp.Or(p.followers.stub, m.To)
+	p.send(m)
 }
 
 func newID() string { return message.StringID(uuid.NewString()) }
