@@ -1,6 +1,7 @@
 package p2pstub
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -120,7 +121,29 @@ func TestGoodbyeBeforeTheHandlerIsKnown(t *testing.T) {
 	if _, err := a.api.Close(t.Context(), &pb.P2PStubCloseRequest{StubUrl: stub, Reason: "enough"}); err != nil {
 		t.Fatal(err)
 	}
-	b.settled(t, "the handler waits on", b.empty)
+	if _, last := b.await(t, status.Failed); last.Reason != "closed by the other side: enough" {
+		t.Errorf("the handler gives up: %s", last.Reason)
+	}
+}
+
+// A Message Node that is not ours knows the requester's address before anyone is invited.
+func TestRequesterAtAForeignNode(t *testing.T) {
+	w := newWorld()
+	w.foreign = true
+	early := make(chan string, 10)
+	w.meddle = func(m *pb.Message) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if m.Type == message.Create && strings.HasPrefix(m.Source, alice) && !w.asked[m.Source] {
+			early <- m.Source
+		}
+		return false
+	}
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
+	setUp(t, a, b)
+	if len(early) > 0 {
+		t.Errorf("%s is not subscribed", <-early)
+	}
 }
 
 // peerWith is the peer that there is with a runtime.

@@ -192,8 +192,8 @@ func (p *peer) invite() {
 	}
 	p.reporter = reporter
 	p.log.Debug("connection object", "role", "reporter", "object", p.object.url)
-	if !p.object.whole { // the stub's own address is subscribed by the registry
-		p.send(p.subscription(p.stub.runtime.Domain, p.object.url, p.object.url+address.SubscriptionSuffix))
+	if !p.object.whole { // the stub, too: a node of ours has it from the registry by then
+		p.send(p.subscription(p.stub.runtime.Domain, p.object.url, p.object.url+address.SubscriptionSuffix, p.public))
 	}
 	m := reporter.Invite(p.invitee)
 	p.log.Debug("invitation sent", "object", p.object.url, "to", p.invitee, "fast", true)
