@@ -270,6 +270,7 @@ func (p *peer) sendUpdate(m *pb.Message, err error) {
 		p.must("Connection object", err)
 		return
 	}
+	p.meet()
 	if m = p.followers.take(m); m != nil {
 		p.send(m)
 	}
