@@ -23,9 +23,12 @@ const (
 	leastPercent = 50
 )
 
-// firstPercent has the first collection come when the heap is as large as the floor: Go
-// takes four megabytes for what it grows from.
-const firstPercent = heapFloor / (4 << 20) * 100
+// goLeast is how large Go has a heap grow at least, in bytes, with a GOGC of 100; with any
+// other in proportion.
+const goLeast = 4 << 20
+
+// firstPercent has the first collection come when the heap is as large as the floor.
+const firstPercent = heapFloor / goLeast * 100
 
 // growth is by how many bytes a heap of so many, the floor among them, grows before it is
 // collected again.
@@ -37,10 +40,12 @@ func growth(live uint64) uint64 {
 }
 
 // heapPercent is what GOGC is to be for what a collection has found: live bytes, and
-// scanned ones of stacks and globals, by which Go has the heap grow too.
+// scanned ones of stacks and globals, by which Go has the heap grow too. No
+// collection comes before the heap has as much per cent of goLeast, either.
 func heapPercent(live, scanned uint64) int {
 	from := max(live+scanned, 1)
-	return int(growth(from+heapFloor) * 100 / from) //nolint:gosec // from is a mebibyte and more in every process
+	grown := growth(from + heapFloor)
+	return int(min(grown*100/from, (live+grown)*100/goLeast)) //nolint:gosec // some thousands at most
 }
 
 // FitHeap has the garbage collector fit itself to the heap after each collection, unless

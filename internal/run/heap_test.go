@@ -2,6 +2,8 @@ package run
 
 import (
 	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,12 +16,37 @@ func TestHeapPercent(t *testing.T) {
 		live, scanned uint64
 		want          int
 	}{
-		{0, mega, 1700}, {7 * mega, mega, 300}, {16 * mega, 0, 200}, {32 * mega, 0, 150}, {48 * mega, 0, 100},
+		{0, mega, 425}, {7 * mega, mega, 300}, {16 * mega, 0, 200}, {32 * mega, 0, 150}, {48 * mega, 0, 100},
 		{80 * mega, 0, 60}, {160 * mega, 0, 55}, {1 << 40, 0, 50},
 	} {
 		if got := heapPercent(tc.live, tc.scanned); got != tc.want {
 			t.Errorf("%d and %d bytes: %d %%, want %d", tc.live, tc.scanned, got, tc.want)
 		}
+	}
+}
+
+// Go's own rule for the next collection leaves a small heap no more than the floor, too.
+func TestHeapGoal(t *testing.T) {
+	for _, live := range []uint64{0, 1 << 10, 1 << 20, 2 << 20, 3 << 20, 5 << 20, 16 << 20, 100 << 20} {
+		const scanned = 500 << 10
+		percent := heapPercent(live, scanned)
+		goal := max(live+(live+scanned)*uint64(percent)/100, goLeast*uint64(percent)/100)
+		want := live + growth(live+scanned+heapFloor)
+		if goal > want || goal < want*95/100 {
+			t.Errorf("%d bytes: the next collection is at %d, want %d", live, goal, want)
+		}
+	}
+}
+
+// The floor is what this version of Go takes it for.
+func TestGoLeast(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	runtime.GC()
+	debug.SetGCPercent(100_000)
+	goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	if metrics.Read(goal); goal[0].Value.Uint64() < goLeast*1000 {
+		t.Errorf("the next collection is at %d bytes", goal[0].Value.Uint64())
 	}
 }
 

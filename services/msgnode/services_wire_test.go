@@ -62,6 +62,15 @@ func TestAllocation(t *testing.T) {
 			q.must(404, "ping", q.runtime+"/x", a, "")
 			q.must(404, "ping", q.runtime+"/x", a+"/subscription", "")
 		})
+		t.Run("bounds with subscription", func(t *testing.T) {
+			p := dial(t).open()
+			const some = `{"scheme":"connection","subscription":true,"value":{"number":9,"allocationKey":"k"}}`
+			for range 2 {
+				p.must(200, "create", p.runtime+"/r", alloc, some)
+				p.must(429, "create", p.runtime+"/r", alloc, some)
+				p.must(200, "delete", p.runtime+"/r", alloc, `{"resource":"k"}`)
+			}
+		})
 		t.Run("refused", func(t *testing.T) {
 			p := dial(t).open()
 			for body, want := range map[string]int{

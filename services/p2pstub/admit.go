@@ -28,6 +28,7 @@ type standing struct {
 	state   status.State
 	source  string    // the other side's stub, where it has invited
 	object  string    // the other side's object, likewise
+	atStub  bool      // it says so in that: its end comes from the object
 	created time.Time // when it made that
 	stub    string    // the own stub's address
 }

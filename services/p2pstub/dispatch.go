@@ -70,9 +70,13 @@ func (s *Stub) deleted(m *pb.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p := range s.all {
-		if p.now.object == body.Resource {
-			go p.tell(event{kind: deleted, reason: closedByOther(m)}) // ends with the peer
+		if p.now.object != body.Resource {
+			continue
 		}
+		if p.now.atStub && m.From != body.Resource+address.SubscriptionSuffix {
+			return fault.New(fault.Forbidden, "only %s itself tells of its end", body.Resource).In("from")
+		}
+		go p.tell(event{kind: deleted, reason: closedByOther(m)}) // ends with the peer
 	}
 	return nil // what is not there is gone already
 }
@@ -142,6 +146,7 @@ func (s *Stub) forRequester(d *deployed, inv invitation, remote string) error {
 	}
 	again := p.now.object != ""
 	p.now.source, p.now.object, p.now.created = inv.Source, inv.Object.URL, inv.Object.CreatedAt()
+	p.now.atStub = inv.Object.Connection().AtStub
 	p.info.Object = inv.Object.URL
 	s.showSoon(p)
 	s.mu.Unlock()
@@ -187,7 +192,7 @@ func (s *Stub) admitInvitation(d *deployed, inv invitation, remote string) (agai
 	}
 	p.inv, p.heir = inv, heir
 	p.muted = heir && s.peers[remote].url == d.url
-	p.now = standing{role: handler, stub: d.url, source: inv.Source, object: inv.Object.URL, created: created}
+	p.now = standing{role: handler, stub: d.url, source: inv.Source, object: inv.Object.URL, created: created, atStub: inv.Object.Connection().AtStub}
 	p.info.Object = inv.Object.URL
 	switch verdict {
 	case replaces:

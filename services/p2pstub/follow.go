@@ -18,22 +18,30 @@ import (
 // followers are who is told of the own object's changes. A peer's loop has it.
 type followers struct {
 	known bool          // it is known where changes go
+	there bool          // the other side has the object: its stub takes no change before
 	stub  string        // there; empty: to those who have subscribed
-	held  []*pb.Message // until it is known; bounded by the candidates that are found
+	held  []*pb.Message // until then; bounded by the candidates that are found
 }
 
-// meet is told what the other side's object says, once there is one.
-func (f *followers) meet(theirs datasync.Connection, stub string) (due []*pb.Message) {
-	if f.known || theirs.Runtime == "" {
-		return nil
+// meet is told what the other side's object says, once there is one, and whether the
+// other side has the own one.
+func (f *followers) meet(theirs datasync.Connection, stub string, there bool) (due []*pb.Message) {
+	f.there = there
+	if !f.known && theirs.Runtime != "" {
+		f.known = true
+		if theirs.AtStub {
+			f.stub = stub
+		}
 	}
-	f.known = true
-	if theirs.AtStub {
-		f.stub = stub
+	if f.wait() {
+		return nil
 	}
 	due, f.held = f.held, nil
 	return due
 }
+
+// wait tells whether changes have to. Those who subscribe are given the whole object.
+func (f *followers) wait() bool { return !f.known || f.stub != "" && !f.there }
 
 // subscribed is told that somebody has had the whole object, and wants what comes then.
 func (f *followers) subscribed() {
@@ -44,7 +52,7 @@ func (f *followers) subscribed() {
 
 // take gives a change that is to be sent now; nil when it has to wait.
 func (f *followers) take(m *pb.Message) *pb.Message {
-	if !f.known {
+	if f.wait() {
 		f.held = append(f.held, m)
 		return nil
 	}
@@ -54,9 +62,11 @@ func (f *followers) take(m *pb.Message) *pb.Message {
 	return m
 }
 
-// meet sends what has waited for the other side's object.
+// meet sends what has waited for the other side. A handler invites because it has
+// the requester's object.
 func (p *peer) meet() {
-	for _, m := range p.followers.meet(p.theirs(), p.invitee) {
+	there := p.role == requester || p.m.taken || p.m.open
+	for _, m := range p.followers.meet(p.theirs(), p.invitee, there) {
 		p.send(p.followers.take(m))
 	}
 }

@@ -149,6 +149,22 @@ func TestAddressForAConnectionThatIsOver(t *testing.T) {
 	}
 }
 
+// Only the object of a peer of ours tells of its own end.
+func TestStrangersEndAConnection(t *testing.T) {
+	a, b := pair(t)
+	setUp(t, a, b)
+	m := &pb.Message{
+		Id: "1", Type: message.Delete, From: "hyperty-runtime://example/mallory/sm", To: b.handler,
+		Body: message.MarshalBody(map[string]any{"resource": a.peerWith(t, bob).ours()}),
+	}
+	if code := b.ask(t, m); code != fault.Forbidden {
+		t.Errorf("%d", code)
+	}
+	if b.empty() {
+		t.Error("the connection has ended")
+	}
+}
+
 // However many updates come behind a gap, the object is asked for once at a time.
 func TestManyGaps(t *testing.T) {
 	w := newWorld()

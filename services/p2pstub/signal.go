@@ -1,6 +1,7 @@
 package p2pstub
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -191,8 +192,8 @@ func (p *peer) invite() {
 	}
 	p.reporter = reporter
 	p.log.Debug("connection object", "role", "reporter", "object", p.object.url)
-	if !p.object.whole { // the stub's own address is subscribed by the registry
-		p.send(p.subscription(p.stub.runtime.Domain, p.object.url, p.object.url+address.SubscriptionSuffix))
+	if !p.object.whole { // the stub, too: a node of ours has it from the registry by then
+		p.send(p.subscription(p.stub.runtime.Domain, p.object.url, p.object.url+address.SubscriptionSuffix, p.public))
 	}
 	m := reporter.Invite(p.invitee)
 	p.log.Debug("invitation sent", "object", p.object.url, "to", p.invitee, "fast", true)
@@ -202,7 +203,10 @@ func (p *peer) invite() {
 		} else {
 			_, err = request(ctx, p.stub.bus, p.stub.limits.SetUp, m)
 		}
-		p.tell(answeredBy(err))
+		p.post(func() {
+			p.step(answeredBy(err))
+			p.meet()
+		})
 	})
 }
 
@@ -266,6 +270,7 @@ func (p *peer) sendUpdate(m *pb.Message, err error) {
 		p.must("Connection object", err)
 		return
 	}
+	p.meet()
 	if m = p.followers.take(m); m != nil {
 		p.send(m)
 	}
@@ -341,14 +346,21 @@ func (p *peer) leave(ctx context.Context) {
 	}
 }
 
-// sayGoodbye tells the other side that the own object is gone.
+// sayGoodbye tells the other side that the own object is gone: those who follow it, or,
+// where it is not known who does, who was invited as well.
 func (p *peer) sayGoodbye() {
-	if p.reporter != nil {
-		m := p.reporter.Delete(p.reason)
-		m.Id = newID()
-		p.followers.known = true // or there is nobody
-		p.send(p.followers.take(m))
+	if p.reporter == nil {
+		return
 	}
+	m := p.reporter.Delete(p.reason)
+	m.Id = newID()
+	if !p.followers.known && !p.m.refused {
+		early := message.Share(m)
+		early.To = p.invitee
+		p.send(early)
+	}
+	m.To = cmp.Or(p.followers.stub, m.To)
+	p.send(m)
 }
 
 func newID() string { return message.StringID(uuid.NewString()) }

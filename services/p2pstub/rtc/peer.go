@@ -49,6 +49,7 @@ type Events struct {
 
 // Peer is one connection. Its methods are for one goroutine.
 type Peer struct {
+	engine    *Engine
 	pc        *webrtc.PeerConnection
 	tap       *tap
 	socket    Socket
@@ -90,7 +91,7 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 		return nil, fault.New(fault.Internal, "peer connection: %w", err)
 	}
 	p := &Peer{
-		pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates, closing: e.given.Close,
+		engine: e, pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates, closing: e.given.Close,
 		hosts: len(m.GetListenAddresses()), ready: make(chan struct{}),
 	}
 	pc.OnICECandidate(p.candidate)

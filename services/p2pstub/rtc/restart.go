@@ -30,6 +30,7 @@ func (p *Peer) AnswerRestart(ctx context.Context, offer datasync.Description) (d
 
 // anew forgets what belongs to the generation of ICE that is over.
 func (p *Peer) anew() {
+	p.engine.looked.Store(nil) // a path is lost where addresses change
 	hosts := len(p.tap.GetListenAddresses())
 	p.tap.describe("")
 	p.mu.Lock()

@@ -82,6 +82,40 @@ func TestRestart(t *testing.T) {
 	b.Close()
 }
 
+// A restart offers the addresses that there are now, whatever was seen a moment ago.
+func TestRestartLooksForAddresses(t *testing.T) {
+	open := func() *Engine {
+		e, err := Open(Config{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = e.Close() })
+		return e
+	}
+	ea, eb := open(), open()
+	a, b := newEnd(t, ea, true), newEnd(t, eb, false)
+	connect(t, a, b)
+	const gone = "127.0.0.77"
+	for _, e := range []*Engine{ea, eb} {
+		e.looked.Store(&look{time.Now(), e.mux.v6(), []netip.Addr{netip.MustParseAddr(gone)}})
+	}
+	offer, err := a.Restart(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := b.AnswerRestart(t.Context(), offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []datasync.Description{offer, answer} {
+		if strings.Contains(d.SDP, gone) {
+			t.Errorf("the %s has %s", d.Type, gone)
+		}
+	}
+	a.Close()
+	b.Close()
+}
+
 // When ICE has given a generation up, the next one still finds a path.
 func TestRestartAfterLoss(t *testing.T) {
 	open := func() *Engine {
