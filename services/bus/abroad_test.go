@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -114,6 +115,9 @@ func (a *abroad) looks() {
 // carry takes off a stub what it is sent now, but for each n-th, and has it arrive.
 func (a *abroad) carry(way, n int) {
 	for _, resp := range framesOf(a.t, a.stubs[way]) {
+		slices.SortStableFunc(resp.Deliveries, func(a, b *pb.Delivery) int { // which flow's timer is the first may differ
+			return cmp.Compare(a.Message.Flow.GetId(), b.Message.Flow.GetId())
+		})
 		for i, d := range resp.Deliveries {
 			a.came = append(a.came, way_(way)+d.Listener+" "+text(d.Message))
 			if len(d.Message.Flow.GetAcks()) > 0 || n == 0 || i%n > 0 {

@@ -106,6 +106,15 @@ func (b *batch) before(i int) placed {
 	return b.places[i-1]
 }
 
+// sumBefore is before of the sizes alone, which nobody changes: what is settled of a batch is
+// counted while the rest moves (shrink).
+func (b *batch) sumBefore(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return b.places[i-1].sum
+}
+
 // free notes that n posts are settled, or a frame is sent. The last gives the memory back,
 // if it is the batch's.
 func (b *batch) free(n int) {
@@ -141,7 +150,7 @@ type part struct {
 func (p part) len() int { return p.to - p.from }
 
 // size is that of its messages, in bytes.
-func (p part) size() int { return p.of.before(p.to).sum - p.of.before(p.from).sum }
+func (p part) size() int { return p.of.sumBefore(p.to) - p.of.sumBefore(p.from) }
 
 func (p part) cost() int { return p.size() + p.len()*overhead }
 

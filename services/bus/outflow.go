@@ -261,14 +261,16 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 		if tx.Path&path == 0 {
 			continue
 		}
+		q, known := tx.Value.(*post)
+		known = known && q.trail.paths.Or(uint32(path))&uint32(path) == 0 // its response may end it at once
 		if in != nil {
 			taken[i] = put(in)
 		}
 		if n := max(tx.Count, 1); taken[i] < n {
 			o.sender.Unsent(tx.Sequence+uint64(taken[i]), n-taken[i], path) //nolint:gosec // not negative
 		}
-		if q, ok := tx.Value.(*post); ok && taken[i] > 0 {
-			q.trail.paths.Or(uint32(path))
+		if known && taken[i] == 0 {
+			q.trail.paths.And(^uint32(path))
 		}
 	}
 	o.flows.bus.metrics.transmitted(taken[0], taken[1], tx.Again)

@@ -45,18 +45,19 @@ func (s *Sender) slowAt(t *transit, kind int) time.Duration {
 		return never
 	}
 	at := max(u.since, u.first.ways[t.way].at) + s.trip()
-	if kind == long && u.passed < 8*(u.first.size+s.limits.Short) {
+	if kind == long && u.passed < 8*(u.first.sizeOf(0)+s.limits.Short) {
 		at += s.allowance(u.first)
 	}
 	return at
 }
 
-// allowance is how much longer than a short message a message may take.
+// allowance is how much longer than a short message a message may take; of several, the
+// first.
 func (s *Sender) allowance(m *message) time.Duration {
 	if m.kind == short {
 		return 0
 	}
-	return during(m.size, s.limits.Pace)
+	return during(m.sizeOf(0), s.limits.Pace)
 }
 
 // during is how long so many bytes take at a rate a second.

@@ -50,7 +50,7 @@ func event(w *world, n *numbers) {
 		w.advance(12 * time.Millisecond)
 		w.exchange()
 	case 7:
-		w.advance(time.Duration(n.next()*n.next()) * time.Millisecond / 4) //nolint:gosec // small
+		w.advance(time.Duration(n.next()%256*(n.next()%256)) * time.Millisecond / 4) //nolint:gosec // small
 	case 8:
 		b := n.next()
 		w.setPaths(Paths{b&1 != 0, b&2 != 0, b&5 == 5})
@@ -58,7 +58,7 @@ func event(w *world, n *numbers) {
 		w.halt([]int32{403, 404, 429, 503}[n.next()%4])
 	case 10:
 		if q := w.there[way]; len(q) > 0 { // a message is lost, or comes later
-			i := int(n.next()) % len(q) //nolint:gosec // small
+			i := int(n.next()%256) % len(q) //nolint:gosec // small
 			w.there[way] = append(q[:i:i], q[i+1:]...)
 			if n.next()%2 == 0 {
 				w.there[way] = append(w.there[way], q[i])
