@@ -106,3 +106,27 @@ func TestALotIsLeft(t *testing.T) {
 		t.Errorf("%d were handled", handled)
 	}
 }
+
+// What has been dealt with is credited while the next message is handled, however long
+// that takes.
+func TestCreditDoesNotWaitForTheNextHandler(t *testing.T) {
+	for name, options := range map[string][]client.ListenOption{"kept": nil, "borrowed": {client.Borrowed()}} {
+		t.Run(name, func(t *testing.T) {
+			b, fake := setup(t, client.Config{})
+			release := make(chan struct{})
+			a := listening(t, b, fake, "x", func(_ context.Context, m *pb.Message) {
+				if m.Id == "4" || m.Id == "6" {
+					<-release
+				}
+			}, options...)
+			messages := bodied(1, 6, 100)
+			a.send(t, delivery("x", messages[:5]...))
+			a.credited(t, sizeOf(messages[:3]...))
+			a.send(t, delivery("x", messages[5:]...))
+			release <- struct{}{} // one comes alone behind the rest of those before
+			a.credited(t, sizeOf(messages[3:5]...))
+			close(release)
+			a.credited(t, sizeOf(messages[5:]...))
+		})
+	}
+}

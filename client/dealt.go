@@ -1,6 +1,11 @@
 package client
 
-import "strings"
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 // creditStep is how many bytes a listener deals with before it gives credit
 // back, while there is more: less makes more frames, more lets the window run
@@ -8,74 +13,113 @@ import "strings"
 const creditStep = 64 << 10
 
 // dealt is what a listener has dealt with and has given no credit for, by the name that
-// it was delivered under. There is one name, but for ListenAll.
+// it was delivered under. There is one name, but for ListenAll. The goroutine that handles
+// adds; it and the timer give.
 type dealt struct {
+	bytes atomic.Uint32 // of name
+	armed atomic.Bool   // the timer runs
+
+	mu     sync.Mutex
+	epoch  int // the stream that it came on
 	name   string
-	bytes  uint32
 	others map[string]uint32
+	timer  *time.Timer // made when it is needed first
 }
 
-// of has what comes next count for a name.
-func (d *dealt) of(name string) {
+// begin has what comes next count for a stream and a name. It tells how many other names
+// have something.
+func (d *dealt) begin(epoch int, name string) (others int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if epoch != d.epoch { // a new stream has a new window
+		d.bytes.Store(0)
+		clear(d.others)
+		d.epoch = epoch
+	}
 	if name != d.name {
 		d.change(name)
 	}
+	return len(d.others)
 }
 
 func (d *dealt) change(name string) {
-	if d.bytes > 0 {
+	if n := d.bytes.Swap(0); n > 0 {
 		if d.others == nil {
 			d.others = map[string]uint32{}
 		}
-		d.others[d.name] = d.bytes
+		d.others[d.name] = n
 	}
-	d.name, d.bytes = strings.Clone(name), d.others[name] // it shares its text with a whole message
+	d.name = strings.Clone(name) // it shares its text with a whole message
+	d.bytes.Store(d.others[name])
 	delete(d.others, name)
 }
 
-// take gives the sum of the name that was added to last, and forgets it.
-func (d *dealt) take() uint32 {
-	n := d.bytes
-	d.bytes = 0
-	return n
-}
-
-func (d *dealt) clear() {
-	d.bytes = 0
-	clear(d.others)
-}
-
-// begin is for what came together.
-func (l *Listener) begin(r run) {
-	if r.epoch != l.epoch { // a new stream has a new window
-		l.dealt.clear()
-		l.epoch = r.epoch
+// arm has what there is given after a time, unless it has been until then.
+func (d *dealt) arm(after time.Duration, give func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.armed.Swap(true):
+	case d.timer == nil:
+		d.timer = time.AfterFunc(after, give)
+	default:
+		d.timer.Reset(after)
 	}
-	l.dealt.of(r.name)
-	if len(l.dealt.others) > 1024 {
+}
+
+// take gives the sum of the name that was added to last, and those of others, and forgets
+// them.
+func (d *dealt) take() (epoch int, name string, n uint32, others map[string]uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	others, d.others = d.others, nil
+	return d.epoch, d.name, d.bytes.Swap(0), others
+}
+
+// begin is for what came together. What is left of what came before does not wait for its
+// handlers.
+func (l *Listener) begin(r run) {
+	if others := l.dealt.begin(r.epoch, r.name); others > 1024 {
 		l.giveAllBack(false)
+	} else if others > 0 || l.dealt.bytes.Load() > 0 {
+		l.giveSoon()
 	}
 }
 
 // giveBack counts what has been dealt with, as many bytes as came, and tells the bus
-// now and then.
-func (l *Listener) giveBack(bytes int) {
-	l.dealt.bytes += uint32(bytes)                            //nolint:gosec // a message is smaller than 4 GiB
-	if l.dealt.bytes >= uint32(min(creditStep, l.window/2)) { //nolint:gosec // bounded by the caller
-		l.bus.out.credit(l.epoch, l.dealt.name, l.dealt.take(), false)
+// now and then. With more the next message is handled behind it.
+func (l *Listener) giveBack(bytes int, more bool) {
+	n := l.dealt.bytes.Add(uint32(bytes)) //nolint:gosec // a message is smaller than 4 GiB
+	switch {
+	case n >= uint32(min(creditStep, l.window/2)): //nolint:gosec // bounded by the caller
+		l.giveAllBack(false)
+	case more:
+		l.giveSoon()
 	}
+}
+
+// giveSoon has what was dealt with given in Limits.Linger, whatever the handler does.
+func (l *Listener) giveSoon() {
+	if !l.dealt.armed.Load() {
+		l.dealt.arm(l.bus.cfg.Limits.Linger, l.giveLate)
+	}
+}
+
+func (l *Listener) giveLate() {
+	l.dealt.armed.Store(false)
+	l.giveAllBack(false)
 }
 
 // giveAllBack gives credit for all that has been dealt with. With later it may wait for
 // company.
 func (l *Listener) giveAllBack(later bool) {
-	if l.dealt.bytes > 0 {
-		l.bus.out.credit(l.epoch, l.dealt.name, l.dealt.take(), later)
+	epoch, name, n, others := l.dealt.take()
+	if n > 0 {
+		l.bus.out.credit(epoch, name, n, later)
 	}
-	for name, n := range l.dealt.others {
-		l.bus.out.credit(l.epoch, name, n, later)
+	for name, n := range others {
+		l.bus.out.credit(epoch, name, n, later)
 	}
-	clear(l.dealt.others)
 }
 
 // mayLinger tells whether credit may wait for company: something was answered meanwhile,

@@ -10,6 +10,10 @@
 //	bus.Listen(ctx, "hyperty://example.org/t1", func(ctx context.Context, m *peerbusv1.Message) { … })
 //	answer, err := bus.Request(ctx, &peerbusv1.Message{Type: "read", From: …, To: …})
 //
+// From is an address of the runtime: a registered one, or one below its URL; others are
+// refused with 403. A refusal that comes after Send or Post have returned is a response to
+// From, so a program that wants to hear of it sends from an address that it listens to.
+//
 // A handler may keep its messages. One that keeps none listens with Borrowed, which makes
 // less garbage: a message and its body are valid until the handler returns.
 //
@@ -43,8 +47,10 @@
 // for the outcome of the repeated post, until its context ends. A call that gives
 // up after its message has left does not take it back.
 //
-// A listener gives credit as its handler returns, in the order of the deliveries;
-// that settles them. What was answered may wait for it a little (credit.go). What comes again, since a bus was killed between the two, is
+// A listener gives credit in the order of the deliveries, which settles them: when its
+// handler has returned and nothing more is there, for each 64 KiB, and otherwise within
+// Limits.Linger. What has no credit yet when a process is killed comes again to the one
+// in its place. What comes again to this one, since a bus was killed between the two, is
 // known by its origin and number (package protocol/once) and not handled again. It
 // is marked as it enters the listener's queue, which outlives the stream; and
 // credit is given for it in its turn, when the first of the two has been handled.

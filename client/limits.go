@@ -23,11 +23,12 @@ type Limits struct {
 	// Calls is how many calls may wait for their outcome. Default 65,536: more
 	// means that the bus does not answer.
 	Calls int
-	// Linger is how long the credit for messages may wait for a frame to go along with
-	// when something was answered while they were handled. Default 5 ms: some requests
-	// one after the other, and half of what an acknowledgement between two buses waits
-	// for more to say. A message that is posted with Delivered, and answered as well,
-	// takes that much longer at most.
+	// Linger is how long the credit for messages may wait: for a frame to go along with,
+	// when something was answered while they were handled, or for that of more messages
+	// that are being handled. Default 5 ms: some requests one after the other, and half of
+	// what an acknowledgement between two buses waits for more to say. A message that is
+	// posted with Delivered takes that much longer at most, and twice that when it is
+	// answered as well.
 	Linger time.Duration
 	// Rest is how long a listener's goroutine waits for the next message before it ends,
 	// or up to twice as long; what comes then starts another one. Default 1 s: a goroutine

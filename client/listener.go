@@ -42,8 +42,7 @@ type Listener struct {
 	running bool // a goroutine looks after the queue
 
 	// owned by the goroutine that runs
-	dealt   dealt
-	epoch   int    // the stream that it came on
+	dealt   dealt  // has a mutex of its own
 	answers uint64 // of the attachment, before what has been dealt with
 	opener  codec.Opener
 	opened  codec.Delivered // a message of a lot
@@ -211,7 +210,7 @@ func (l *Listener) handleAll(ctx context.Context, batch *inbox) bool {
 			continue
 		}
 		for i := range all[:r.length] {
-			if !l.one(ctx, r.name, &all[i]) {
+			if !l.one(ctx, r.name, &all[i], i+1 < r.length) {
 				return false
 			}
 		}
@@ -225,15 +224,16 @@ func (l *Listener) workLot(ctx context.Context, r run) bool {
 	defer r.lot.Free()
 	for i := range r.lot.Len() {
 		l.opened = codec.Delivered{Carried: codec.Bare(l.opener.Message(r.lot, i)), Size: r.lot.Size(i)}
-		if !l.one(ctx, r.name, &l.opened) {
+		if !l.one(ctx, r.name, &l.opened, i+1 < r.lot.Len()) {
 			return false
 		}
 	}
 	return true
 }
 
-// one handles a message; one that has been taken before is empty.
-func (l *Listener) one(ctx context.Context, name string, d *codec.Delivered) bool {
+// one handles a message, with more of its run behind it; one that has been taken before
+// is empty.
+func (l *Listener) one(ctx context.Context, name string, d *codec.Delivered, more bool) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -243,6 +243,6 @@ func (l *Listener) one(ctx context.Context, name string, d *codec.Delivered) boo
 	if l.abandoned {
 		return false
 	}
-	l.giveBack(d.Size)
+	l.giveBack(d.Size, more)
 	return true
 }
