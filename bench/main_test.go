@@ -73,7 +73,7 @@ func TestCases(t *testing.T) {
 }
 
 func TestTheListIsChosen(t *testing.T) {
-	s, err := parse([]string{"-run", "^bus-nats"})
+	s, err := parse([]string{"-run", "^bus-nats-[0-9]*$"})
 	if err != nil {
 		t.Fatal(err)
 	}
