@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -88,13 +87,7 @@ func TestACrowdSeesNoBatches(t *testing.T) {
 		for i, a := range acts {
 			a.does(one)
 			a.does(other)
-			got, want := reflect.ValueOf(one.look()), reflect.ValueOf(other.look())
-			for f := range got.NumField() {
-				if a, b := fmt.Sprint(got.Field(f)), fmt.Sprint(want.Field(f)); a != b {
-					differs += fmt.Sprintf("\n%s in batches %v\none by one %v", got.Type().Field(f).Name, a, b)
-				}
-			}
-			if differs != "" {
+			if differs = unlike(one.look(), other.look()); differs != "" {
 				differs = fmt.Sprintf("after %v:%s", acts[:i+1], differs)
 				break
 			}

@@ -2,17 +2,14 @@ package bus
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/services/bus/flow"
 )
 
@@ -83,32 +80,6 @@ func (f *foe) messages(all []stretch) (made []*pb.Message) {
 	return made
 }
 
-func (s *shore) arriveAs(way int, messages []*pb.Message, carried bool) {
-	ingress := &pb.Ingress{}
-	if way == overDirect {
-		ingress.RemoteRuntimeUrl = remote
-	}
-	for some := range slices.Chunk(messages, 64) {
-		var b []byte
-		req := &pb.AttachRequest{}
-		for _, m := range some {
-			m = proto.CloneOf(m)
-			if carried {
-				encoded, _ := proto.Marshal(m)
-				c := codec.NewCarried(codec.Whole(m, encoded), shoreWays[way], ingress)
-				b, _ = c.Append(codec.AppendHead(b, codec.Head{}, c.Size()))
-				continue
-			}
-			m.Via = shoreWays[way]
-			req.Posts = append(req.Posts, &pb.Post{Message: m, Ingress: ingress})
-		}
-		if !carried {
-			b, _ = proto.Marshal(req)
-		}
-		takeBytes(s.t, s.stubs[way], b, s.batches)
-	}
-}
-
 func anyFoeAct(t *rapid.T, f *foe) shoreAct {
 	if rapid.IntRange(0, 2).Draw(t, "comes") == 0 {
 		return anyPlainAct(t)
@@ -116,7 +87,7 @@ func anyFoeAct(t *rapid.T, f *foe) shoreAct {
 	way, carried := rapid.IntRange(0, 1).Draw(t, "way"), rapid.Bool().Draw(t, "carried")
 	all := rapid.SliceOfN(rapid.Custom(anyStretch), 1, 6).Draw(t, "stretches")
 	m := f.messages(all)
-	return shoreAct{fmt.Sprintf("come over %d (carried: %v) %+v\n", way, carried, all), func(s *shore) { s.arriveAs(way, m, carried) }}
+	return shoreAct{fmt.Sprintf("come over %d (carried: %v) %+v\n", way, carried, all), func(s *shore) { s.arrive(way, stubFrames(way, m, carried)) }}
 }
 
 func anyPlainAct(t *rapid.T) shoreAct {
@@ -125,16 +96,9 @@ func anyPlainAct(t *rapid.T) shoreAct {
 	is := func(name string, does func(*shore)) shoreAct { return shoreAct{name, does} }
 	switch rapid.IntRange(0, 6).Draw(t, "act") {
 	case 0, 1, 2:
-		return is(fmt.Sprintf("credit of %d for %s", 97*n, place), func(s *shore) {
-			for _, m := range s.members {
-				m.credit(&pb.Credit{Listener: place, Bytes: uint32(97 * n)}) //nolint:gosec // small
-			}
-		})
+		return credits(97*n, place)
 	case 3:
-		return is(fmt.Sprintf("listener %d comes again", who), func(s *shore) {
-			s.cutOff(s.members[who].stream)
-			s.attach(s.members[who])
-		})
+		return comesAgain(who)
 	case 4:
 		return is(fmt.Sprintf("listener %d goes for some time", who), func(s *shore) {
 			m := s.members[who]

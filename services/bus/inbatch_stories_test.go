@@ -54,16 +54,9 @@ func anyShoreAct(t *rapid.T) shoreAct {
 	case 8:
 		return is(fmt.Sprint("the other bus was started anew, over ", way), func(s *shore) { s.again(way, true, carried) })
 	case 9, 10, 11:
-		return is(fmt.Sprintf("credit of %d for %s", 97*n, place), func(s *shore) {
-			for _, m := range s.members {
-				m.credit(&pb.Credit{Listener: place, Bytes: uint32(97 * n)}) //nolint:gosec // small
-			}
-		})
+		return credits(97*n, place)
 	case 12:
-		return is(fmt.Sprintf("listener %d comes again", who), func(s *shore) {
-			s.cutOff(s.members[who].stream)
-			s.attach(s.members[who])
-		})
+		return comesAgain(who)
 	case 13:
 		return is("a listener goes while some come, and is back: "+what, func(s *shore) {
 			m := s.members[who]
@@ -124,6 +117,23 @@ func TestMessagesInBatchesAreLikeSingleOnes(t *testing.T) {
 	if batched == 0 {
 		t.Error("nothing was taken in batches")
 	}
+}
+
+// credits has all listeners of a place give credit.
+func credits(bytes int, place string) shoreAct {
+	return shoreAct{fmt.Sprintf("credit of %d for %s", bytes, place), func(s *shore) {
+		for _, m := range s.members {
+			m.credit(&pb.Credit{Listener: place, Bytes: uint32(bytes)}) //nolint:gosec // small
+		}
+	}}
+}
+
+// comesAgain cuts a listener off, which is back at once.
+func comesAgain(who int) shoreAct {
+	return shoreAct{fmt.Sprintf("listener %d comes again", who), func(s *shore) {
+		s.cutOff(s.members[who].stream)
+		s.attach(s.members[who])
+	}}
 }
 
 // compareShores tells where it makes a difference that there are batches, and how many

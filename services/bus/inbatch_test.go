@@ -161,8 +161,20 @@ func oddly(m *pb.Message, how int) {
 	}
 }
 
-// frames are messages as a stub posts them.
-func (s *shore) frames(way int, messages []*pb.Message, carried bool) (frames [][]byte) {
+// frames are messages of the story's flow as a stub posts them.
+func (s *shore) frames(way int, messages []*pb.Message, carried bool) [][]byte {
+	placed := make([]*pb.Message, 0, len(messages))
+	for _, one := range messages {
+		m := proto.CloneOf(one)
+		m.Flow = &pb.Flow{Runtime: remote, Epoch: s.epoch, Id: 77, Sequence: one.Flow.Sequence, Base: s.base, Receiver: one.Flow.Receiver}
+		placed = append(placed, m)
+	}
+	return stubFrames(way, placed, carried)
+}
+
+// stubFrames are messages as the stub of a way posts them: carried, with what the stub has
+// to say in front of their bytes, or as anybody encodes them.
+func stubFrames(way int, messages []*pb.Message, carried bool) (frames [][]byte) {
 	ingress := &pb.Ingress{}
 	if way == overDirect {
 		ingress.RemoteRuntimeUrl = remote
@@ -170,15 +182,14 @@ func (s *shore) frames(way int, messages []*pb.Message, carried bool) (frames []
 	for some := range slices.Chunk(messages, 64) {
 		req := &pb.AttachRequest{}
 		var b []byte
-		for _, one := range some {
-			m := proto.CloneOf(one)
-			m.Flow = &pb.Flow{Runtime: remote, Epoch: s.epoch, Id: 77, Sequence: one.Flow.Sequence, Base: s.base, Receiver: one.Flow.Receiver}
+		for _, m := range some {
 			if carried {
 				encoded, _ := proto.Marshal(m)
 				c := codec.NewCarried(codec.Whole(m, encoded), shoreWays[way], ingress)
 				b, _ = c.Append(codec.AppendHead(b, codec.Head{}, c.Size()))
 				continue
 			}
+			m = proto.CloneOf(m)
 			m.Via = shoreWays[way]
 			req.Posts = append(req.Posts, &pb.Post{Message: m, Ingress: ingress})
 		}

@@ -110,14 +110,7 @@ func TestNobodyAbroadSeesBatches(t *testing.T) {
 		for i, act := range acts {
 			act.does(one)
 			act.does(other)
-			got, want := reflect.ValueOf(one.look()), reflect.ValueOf(other.look())
-			for f := range got.NumField() {
-				if a, b := fmt.Sprint(got.Field(f)), fmt.Sprint(want.Field(f)); a != b {
-					a, b = around(a, b), around(b, a)
-					differs += fmt.Sprintf("\n%s in batches %s\none by one %s", got.Type().Field(f).Name, a, b)
-				}
-			}
-			if differs != "" {
+			if differs = unlike(one.look(), other.look()); differs != "" {
 				differs = fmt.Sprintf("after %v:%s", acts[:i+1], differs)
 				break
 			}
@@ -126,6 +119,18 @@ func TestNobodyAbroadSeesBatches(t *testing.T) {
 		other.end()
 		return differs
 	}, Limits{}, Limits{Flow: flow.Limits{Bytes: 20_000}}, Limits{Flow: flow.Limits{First: 2000, Least: 500, Short: 600}})
+}
+
+// unlike tells in what two looks at the same thing differ: with batches, and without.
+func unlike(batches, single any) (differs string) {
+	got, want := reflect.ValueOf(batches), reflect.ValueOf(single)
+	for f := range got.NumField() {
+		if a, b := fmt.Sprint(got.Field(f)), fmt.Sprint(want.Field(f)); a != b {
+			a, b = around(a, b), around(b, a)
+			differs += fmt.Sprintf("\n%s in batches %s\none by one %s", got.Type().Field(f).Name, a, b)
+		}
+	}
+	return differs
 }
 
 // around is the part of a text where another one begins to differ.
