@@ -147,16 +147,6 @@ func (t *arrived) end(p *post, err error) (also []*post) {
 	return also
 }
 
-// open is how many posts are not settled.
-func (t *arrived) open() (n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, of := range t.talks {
-		n += len(of.open.places) - of.open.holes + len(of.odd) + of.batches.posts()
-	}
-	return n
-}
-
 func (t *talk) empty() bool { return len(t.open.places)+len(t.odd)+len(t.batches) == 0 }
 
 // below tells whether all numbers that are open are below one, but for odd ones.

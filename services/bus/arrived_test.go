@@ -119,3 +119,21 @@ func TestArrivedAgainWithoutItsMark(t *testing.T) {
 		}
 	}
 }
+
+// open is how many posts are not settled.
+func (t *arrived) open() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, of := range t.talks {
+		n += len(of.open.places) - of.open.holes + len(of.odd) + of.batches.posts()
+	}
+	return n
+}
+
+// posts is how many posts are in it.
+func (o openBatches) posts() (n int) {
+	for i := range o {
+		n += int(o[i].last - o[i].first + 1) //nolint:gosec // at most a frame
+	}
+	return n
+}

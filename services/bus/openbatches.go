@@ -28,14 +28,6 @@ func (o openBatches) get(number uint64) *batch {
 // below tells whether all numbers of it are below one.
 func (o openBatches) below(number uint64) bool { return len(o) == 0 || o[len(o)-1].last < number }
 
-// posts is how many posts are in it.
-func (o openBatches) posts() (n int) {
-	for i := range o {
-		n += int(o[i].last - o[i].first + 1) //nolint:gosec // at most a frame
-	}
-	return n
-}
-
 // find gives the place of the first one that ends with a number or behind it.
 func (o openBatches) find(number uint64) int {
 	if len(o) > 0 && number <= o[0].last {
