@@ -52,7 +52,7 @@ func TestSizes(t *testing.T) {
 		"body":     {Body: large, Resource: &pb.Resource{Content: []byte{1}}},
 		"resource": {Body: []byte("{}"), Resource: &pb.Resource{Content: large}},
 	} {
-		if f := fault.From(message.CheckSize(m)); f == nil || f.Code != fault.TooLarge || f.Field != field {
+		if f := fault.From(message.LargerThan(m)); f == nil || f.Code != fault.TooLarge || f.Field != field {
 			t.Errorf("%s: %+v", field, f)
 		}
 	}
