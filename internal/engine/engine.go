@@ -107,6 +107,9 @@ func (e *Engine) connect(ctx context.Context, cfg Config) error {
 	if e.js, err = jetstream.New(e.conn); err != nil {
 		return fault.New(fault.Unavailable, "JetStream: %w", err)
 	}
+	if e.embedded != nil {
+		return nil // it has started with JetStream
+	}
 	err = e.insist(ctx, "JetStream", func(ctx context.Context) error {
 		_, err := e.js.AccountInfo(ctx)
 		return err
@@ -176,7 +179,7 @@ func (e *Engine) JetStream() jetstream.JetStream { return e.js }
 func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv jetstream.KeyValue, err error) {
 	for _, cfg.Replicas = range e.replicas {
 		err = e.insist(ctx, "bucket "+cfg.Bucket, func(ctx context.Context) (err error) {
-			kv, err = e.js.CreateOrUpdateKeyValue(ctx, cfg)
+			kv, err = e.bucket(ctx, cfg)
 			return err
 		})
 		if !notClustered(err) {
@@ -187,6 +190,16 @@ func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv j
 		return nil, fault.New(fault.Unavailable, "bucket %s with %d replicas: %w", cfg.Bucket, cfg.Replicas, err)
 	}
 	return kv, nil
+}
+
+// bucket makes one that is not there, or is as it should be: that is one question of the
+// server. One that was made otherwise is changed.
+func (e *Engine) bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	kv, err := e.js.CreateKeyValue(ctx, cfg)
+	if errors.Is(err, jetstream.ErrBucketExists) {
+		return e.js.UpdateKeyValue(ctx, cfg)
+	}
+	return kv, err
 }
 
 // Close ends the connection, and the embedded server when all its files are

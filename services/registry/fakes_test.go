@@ -117,6 +117,18 @@ func (w *world) saw(what string) {
 	})
 }
 
+// times tells how often something has happened.
+func (w *world) times(what string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.history {
+		if l == what {
+			n++
+		}
+	}
+	return n
+}
+
 // order checks that what begins so happened in this order.
 func (w *world) order(prefixes ...string) {
 	w.t.Helper()
@@ -325,6 +337,7 @@ func (s nodeServer) Watch(_ *pb.NodeStubWatchRequest, stream grpc.ServerStreamin
 	ch <- &pb.NodeStubWatchResponse{Snapshot: true}
 	s.w.mu.Lock()
 	s.w.nodes[ch] = struct{}{}
+	s.w.noteLocked("watch nodestub")
 	s.w.mu.Unlock()
 	defer func() {
 		s.w.mu.Lock()
@@ -340,6 +353,15 @@ func (s nodeServer) Watch(_ *pb.NodeStubWatchRequest, stream grpc.ServerStreamin
 		case <-stream.Context().Done():
 			return nil
 		}
+	}
+}
+
+// tellNodes is what the Message Node stub says to those who watch it.
+func (w *world) tellNodes(r *pb.NodeStubWatchResponse) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ch := range w.nodes {
+		ch <- r
 	}
 }
 

@@ -79,6 +79,7 @@ type Registry struct {
 	parts    map[string]*pb.ComponentStatus
 	saving   bool                       // places are being written to the store
 	sessions map[string]*pb.NodeSession // by domain, as the Message Node stub says
+	owing    bool                       // subscriptions, once the own session is live
 
 	wantedNodes map[string]struct{} // domains whose stub is missed, and could not be deployed yet
 
@@ -144,13 +145,10 @@ func newRegistry(cfg Config, m *metrics) (*Registry, error) {
 
 // Run reads the store, and works until ctx is done. It is called once.
 func (r *Registry) Run(ctx context.Context) error {
-	if r.load(ctx) != nil {
-		return nil // told to stop
-	}
 	return run.All(ctx,
 		r.bus.Run,
 		func(ctx context.Context) error {
-			return r.lanes.run(ctx, func() { close(r.loaded) })
+			return r.lanes.run(ctx, func() { r.begin(ctx) })
 		},
 		r.afterLoad(r.listen),
 		r.afterLoad(r.watchP2P),
@@ -181,6 +179,17 @@ func (r *Registry) afterLoad(part run.Func) run.Func {
 			return nil
 		}
 		return part(ctx)
+	}
+}
+
+// begin reads the store. The session with the runtime's own Message Node, which needs
+// nothing of it, comes up meanwhile.
+func (r *Registry) begin(ctx context.Context) {
+	r.mu.Lock()
+	r.wantNodeLocked(r.known.domain)
+	r.mu.Unlock()
+	if r.load(ctx) == nil {
+		close(r.loaded)
 	}
 }
 

@@ -127,19 +127,11 @@ func TestStart(t *testing.T) {
 	if !strings.HasPrefix(h, runtimeA+"/p2phandler/") {
 		t.Errorf("the handler is %s", h)
 	}
-	subscribe := func(source string, addresses ...string) string {
-		return fmt.Sprintf(`subscribe %s/ua -> domain://msg-node.a.example/sm {"resources":["%s"],"source":"%s"}`,
-			runtimeA, strings.Join(addresses, `","`), source)
-	}
-	w.saw(subscribe(h, h))
-	w.saw(subscribe(runtimeA, runtimeA+"/bus", runtimeA+"/registry"))
-	w.mu.Lock()
-	for ch := range w.nodes {
-		ch <- &pb.NodeStubWatchResponse{Renewed: []string{"b.example"}}
-		ch <- &pb.NodeStubWatchResponse{Renewed: []string{"a.example"}}
-	}
-	w.mu.Unlock()
-	w.saw(subscribe(h, h)) // again, since the session is a new one
+	w.saw("deploy node a.example")
+	w.saw("watch nodestub")
+	w.tellNodes(sessionOf("a.example", "a.example"))
+	w.saw(subscription(h, h))
+	w.saw(subscription(runtimeA, runtimeA+"/bus", runtimeA+"/registry"))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var info *pb.GetRuntimeResponse
@@ -151,6 +143,41 @@ func TestStart(t *testing.T) {
 	}
 	if info.P2PHandlerUrl != h || info.Domain != "a.example" || info.Components[2].Name != "p2pstub" {
 		t.Errorf("%v", info)
+	}
+}
+
+// subscription is what a registry sends for a source.
+func subscription(source string, addresses ...string) string {
+	return fmt.Sprintf(`subscribe %s/ua -> domain://msg-node.a.example/sm {"resources":["%s"],"source":"%s"}`,
+		runtimeA, strings.Join(addresses, `","`), source)
+}
+
+// sessionOf says that the session of a domain is live, and which have begun anew.
+func sessionOf(domain string, renewed ...string) *pb.NodeStubWatchResponse {
+	return &pb.NodeStubWatchResponse{Sessions: []*pb.NodeSession{{Domain: domain, State: sessionLive}}, Renewed: renewed}
+}
+
+// TestSubscribesOnceASession: each thing that is said calls for one subscription or none.
+func TestSubscribesOnceASession(t *testing.T) {
+	w := newWorld(t)
+	w.start(openEngine(t), nil)
+	w.saw("watch p2pstub")
+	w.tell(&pb.P2PStubWatchResponse{Snapshot: true})
+	h := w.handlerOf()
+	own := subscription(runtimeA, runtimeA+"/bus", runtimeA+"/registry")
+	w.saw("watch nodestub")
+	for n, said := range [][]*pb.NodeStubWatchResponse{
+		{sessionOf("b.example", "b.example"), sessionOf("a.example")}, // it may be one of before
+		{sessionOf("a.example"), sessionOf("b.example", "b.example"), sessionOf("a.example", "a.example")},
+	} {
+		for _, s := range said {
+			w.tellNodes(s)
+		}
+		w.saw(subscription(h, h))
+		w.saw(own)
+		if got := w.times(own); got != n+1 {
+			t.Errorf("%d subscriptions, want %d", got, n+1)
+		}
 	}
 }
 

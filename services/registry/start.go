@@ -54,10 +54,9 @@ func (r *Registry) renewLater() {
 	}
 }
 
-// keepSubscribed makes this runtime's addresses known to its own Message Node: at
-// the start, and whenever that one has a new session (wire contract, section 7).
+// keepSubscribed makes this runtime's addresses known to its own Message Node whenever
+// that has a new session, the first one among them (wire contract, section 7).
 func (r *Registry) keepSubscribed(ctx context.Context) error {
-	r.renewLater()
 	for {
 		select {
 		case <-r.renew:

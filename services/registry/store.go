@@ -78,14 +78,18 @@ type savedPlace struct {
 }
 
 // load reads everything back, once a term has begun: what was written before that is
-// there when the store shows it. A replica of NATS that lags behind may do so late.
+// there when the store shows it. A replica of NATS that lags behind may do so late. A
+// store that had nothing before the term is not asked.
 func (s *store) load(ctx context.Context) (*saved, error) {
+	all := &saved{places: map[string]savedPlace{}}
+	if s.revision == 1 {
+		return all, nil
+	}
 	w, err := s.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "reading the store: %w", err)
 	}
 	defer func() { _ = w.Stop() }()
-	all := &saved{places: map[string]savedPlace{}}
 	for {
 		select {
 		case entry, open := <-w.Updates():

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -265,12 +266,20 @@ func (r *Registry) takeSessions(resp *pb.NodeStubWatchResponse) {
 			}
 		}
 	}
-	for _, domain := range resp.Renewed {
-		if domain == r.known.domain {
-			r.renewLater()
-		}
-	}
-	if resp.Snapshot {
+	r.oweSubscriptionsLocked(resp)
+}
+
+// sessionLive is the state of a session that works, in the words of the Message Node stub.
+const sessionLive = "live"
+
+// oweSubscriptionsLocked has everything subscribed again at our own node when that has a
+// new session, and when its session is live of which this registry does not know what
+// went before.
+func (r *Registry) oweSubscriptionsLocked(resp *pb.NodeStubWatchResponse) {
+	own := r.known.domain
+	r.owing = r.owing || resp.Snapshot
+	if slices.Contains(resp.Renewed, own) || r.owing && r.sessions[own].GetState() == sessionLive {
+		r.owing = false
 		r.renewLater()
 	}
 }
