@@ -36,7 +36,7 @@ type process struct {
 	base     *slog.Logger // of which each service has its own
 	log      *slog.Logger // of what is no service's
 	security rpc.Security
-	metrics  *prometheus.Registry
+	metrics  *metrics
 	tracer   *tracing.Tracer // nil: there are no spans
 	tree     run.Tree
 	replicas int // of a bucket of NATS; 0: what the NATS there is has by default
@@ -48,7 +48,7 @@ type process struct {
 }
 
 func newProcess(log *slog.Logger, mode string, security rpc.Security) *process {
-	p := &process{base: log, security: security, metrics: prometheus.NewRegistry()}
+	p := &process{base: log, security: security, metrics: newMetrics()}
 	p.log = p.named(mode)
 	p.metrics.MustRegister(buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return p

@@ -28,8 +28,8 @@ const (
 	directionOut = "out"
 )
 
-// statuses are those that are counted by themselves. Their series are there from the
-// start, so that a rate misses none.
+// statuses are those that are counted by themselves. Their series are all there when one
+// is, so that a rate misses none.
 var statuses = []int{
 	http.StatusSwitchingProtocols, http.StatusOK, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
 	http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusConflict, http.StatusRequestEntityTooLarge,
@@ -39,13 +39,28 @@ var statuses = []int{
 // otherStatus is the label of all others.
 const otherStatus = "other"
 
-// begin makes the series of a route.
-func (m *metrics) begin(route string) {
-	for _, status := range statuses {
-		m.requests.WithLabelValues(route, statusLabel(status))
+// begin makes the series of all routes.
+func (m *metrics) begin() {
+	for _, route := range m.routes {
+		for _, status := range statuses {
+			m.requests.WithLabelValues(route, statusLabel(status))
+		}
+		m.requests.WithLabelValues(route, otherStatus)
+		m.duration.WithLabelValues(route)
 	}
-	m.requests.WithLabelValues(route, otherStatus)
-	m.duration.WithLabelValues(route)
+}
+
+// begun is a collector whose series begin when they are collected first: those of routes
+// are hundreds.
+type begun struct {
+	prometheus.Collector
+	begin func()
+}
+
+// Collect is of prometheus.Collector.
+func (b begun) Collect(ch chan<- prometheus.Metric) {
+	b.begin()
+	b.Collector.Collect(ch)
 }
 
 func statusLabel(status int) string {

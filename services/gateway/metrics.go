@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ type metrics struct {
 	events   *prometheus.CounterVec   // kind
 	gaps     prometheus.Counter
 	bytes    *prometheus.CounterVec // direction
+	routes   []string               // that are counted
 }
 
 func newMetrics() *metrics {
@@ -46,7 +48,8 @@ func (m *metrics) register(r prometheus.Registerer, g *Gateway) error {
 	}
 	m.bytes.WithLabelValues(directionIn)
 	m.bytes.WithLabelValues(directionOut)
-	all := []prometheus.Collector{m.requests, m.duration, m.events, m.gaps, m.bytes}
+	begin := sync.OnceFunc(m.begin)
+	all := []prometheus.Collector{begun{m.requests, begin}, begun{m.duration, begin}, m.events, m.gaps, m.bytes}
 	for _, s := range []struct {
 		name, help string
 		size       func() int
@@ -78,7 +81,7 @@ const routeNone = "none"
 
 // count counts the requests of a route.
 func (m *metrics) count(route string, next http.HandlerFunc) http.HandlerFunc {
-	m.begin(route)
+	m.routes = append(m.routes, route)
 	in, out := m.bytes.WithLabelValues(directionIn), m.bytes.WithLabelValues(directionOut)
 	return func(w http.ResponseWriter, r *http.Request) {
 		started, seen := time.Now(), &statusWriter{ResponseWriter: w, code: http.StatusOK, written: out}

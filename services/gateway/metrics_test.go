@@ -47,7 +47,7 @@ func TestRequestsAreCounted(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, "too many")
 	})
-	if got := series(t, m.requests); len(got) != len(statuses)+1 || got["429 POST /x"] != 0 {
+	if got := series(t, begun{m.requests, m.begin}); len(got) != len(statuses)+1 || got["429 POST /x"] != 0 {
 		t.Errorf("at the start: %v", got)
 	}
 	h(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/x?address=hyperty://a/b", strings.NewReader("hello")))
