@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ const (
 
 // execute is main with everything it touches given to it.
 func execute(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
-	root := newRoot(environ)
+	root := newRoot(environ, args...)
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -80,9 +81,10 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// newRoot makes the tree of commands. Every command's flags are filled from
-// the environment, the settings file and the context before it runs.
-func newRoot(environ []string) *cobra.Command {
+// newRoot makes the tree of commands: those that are needed for args (commandsFor), all
+// without them. Every command's flags are filled from the environment, the settings file
+// and the context before it runs.
+func newRoot(environ []string, args ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "peerbus",
 		Short:         "Delivers messages between runtimes, directly whenever it can",
@@ -103,21 +105,17 @@ func newRoot(environ []string) *cobra.Command {
 		&cobra.Group{ID: groupServices, Title: "Services:"},
 		&cobra.Group{ID: groupClient, Title: "Commands for a running runtime:"},
 	)
-	root.AddCommand(
-		runtimeCommand(), msgnodeCommand(), registryCommand(), busCommand(), p2pstubCommand(), nodestubCommand(), gatewayCommand(),
-		postCommand(), requestCommand(), listenCommand(), replyCommand(),
-		hypertiesCommand(), connectionsCommand(), resolveCommand(), pingCommand(), traceCommand(), benchCommand(), statusCommand(), doctorCommand(),
-		contextCommand(environ), demoCommand(), versionCommand(),
-	)
+	root.AddCommand(commandsFor(args, environ)...)
 	addCompletion(root, environ)
 	walk(root, func(c *cobra.Command) {
 		if c != root {
 			c.Args = usage(c.Args)
 		}
 	})
+	whole := sync.OnceValue(func() *cobra.Command { return newRoot(nil) })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		err := config.Load(cmd.Flags(), environ, config.Rules{
-			Known:     func(name string) bool { return knownFlag(root, name) },
+			Known:     func(name string) bool { return knownFlag(whole(), name) },
 			StandsFor: map[string][]string{flagAddr: {flagBusAddr, flagRegistryAddr}},
 			Below:     func() (string, map[string]string, error) { return contextOf(cmd.Flags(), environ) },
 		})
@@ -127,6 +125,31 @@ func newRoot(environ []string) *cobra.Command {
 		return checkAddresses(cmd.Flags())
 	}
 	return root
+}
+
+// services are the commands of processes that stay.
+var services = map[string]func() *cobra.Command{
+	"runtime": runtimeCommand, "msgnode": msgnodeCommand, "registry": registryCommand, "bus": busCommand,
+	"p2pstub": p2pstubCommand, "nodestub": nodestubCommand, "gateway": gatewayCommand,
+}
+
+// commandsFor are all commands. A service is alone: it would keep the others, with some
+// hundred flags, as long as it runs.
+func commandsFor(args, environ []string) []*cobra.Command {
+	if len(args) > 0 {
+		if service := services[args[0]]; service != nil {
+			return []*cobra.Command{service()}
+		}
+	}
+	all := []*cobra.Command{
+		postCommand(), requestCommand(), listenCommand(), replyCommand(),
+		hypertiesCommand(), connectionsCommand(), resolveCommand(), pingCommand(), traceCommand(), benchCommand(), statusCommand(), doctorCommand(),
+		contextCommand(environ), demoCommand(), versionCommand(),
+	}
+	for _, service := range services {
+		all = append(all, service())
+	}
+	return all
 }
 
 // knownFlag tells whether any command has a flag.
