@@ -23,6 +23,9 @@ func (h *heading) take(r *reader, m *pb.Message) bool {
 	if n == 0 || len(r.b)-r.at < n || string(r.b[r.at:][:n]) != string(h.encoded) {
 		return false
 	}
+	if (&reader{b: r.b, at: r.at + n}).atHeading() {
+		return false // it goes on
+	}
 	r.at += n
 	m.Type, m.From, m.To = h.kind, h.from, h.to
 	if h.more {

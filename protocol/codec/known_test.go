@@ -58,6 +58,25 @@ func TestWhatIsKnownIsShared(t *testing.T) {
 	}
 }
 
+// A heading that another one begins with is not that one: what follows it is known too.
+func TestAHeadingThatGoesOn(t *testing.T) {
+	more := usualMessage()
+	more.Via = "hyperty-runtime://b.example/stub"
+	for name, k := range readers() {
+		var via [2]string
+		for i, want := range []*pb.Message{usualMessage(), more, more} {
+			var m pb.Message
+			if err := readMessage(encoded(t, want), &m, k); err != nil || !proto.Equal(&m, want) {
+				t.Fatalf("%s: %v\nread %v\nwant %v", name, err, &m, want)
+			}
+			via[i%2] = m.Via // the last two
+		}
+		if via[0] == "" || unsafe.StringData(via[0]) != unsafe.StringData(via[1]) {
+			t.Errorf("%s: of two messages with a heading that begins as one before them the rest of it should be shared", name)
+		}
+	}
+}
+
 // A message keeps no long one with it for the texts that both have.
 func TestWhatALongMessageSaysIsNotKnown(t *testing.T) {
 	long := usualMessage()

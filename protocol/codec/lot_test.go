@@ -84,6 +84,22 @@ func TestLot(t *testing.T) {
 	}
 }
 
+// A lot follows a message whose heading is the beginning of its own.
+func TestALotWhoseHeadingGoesOn(t *testing.T) {
+	var m Received
+	brief := crowd(1, 40)
+	brief.Deliveries[0].Message.Via, brief.Deliveries[0].Message.P2P = "", false
+	given(t, &m, brief)
+	resp := crowd(30, 40)
+	given(t, &m, resp)
+	if len(m.Groups) != 1 || m.Groups[0].Lot == nil || m.Groups[0].Length != 30 {
+		t.Fatalf("groups are %v", m.Groups)
+	}
+	if got := (&Opener{}).Message(m.Groups[0].Lot, 1); !proto.Equal(got, resp.Deliveries[1].Message) {
+		t.Errorf("read %v", got)
+	}
+}
+
 // Of a message that is taken out there is nothing, but its size.
 func TestDropFromALot(t *testing.T) {
 	var m Received
