@@ -169,15 +169,24 @@ func Refuse(req *pb.Message, err error) *pb.Message {
 }
 
 func answerBody(code fault.Code, fields any) []byte {
-	object := map[string]json.RawMessage{}
-	if fields != nil {
-		if raw, err := json.Marshal(fields); err == nil {
-			_ = json.Unmarshal(raw, &object) // what is no object adds no field
-		}
+	object := objectOf(fields)
+	if len(object) == 0 {
+		return append(strconv.AppendInt([]byte(codeBegins), int64(code), 10), '}')
 	}
 	object["code"] = json.RawMessage(strconv.Itoa(int(code)))
 	body, _ := json.Marshal(object) // raw messages that came out of Marshal
 	return body
+}
+
+// objectOf gives the fields of what marshals to an object; of all else there are none.
+func objectOf(fields any) (object map[string]json.RawMessage) {
+	if fields == nil {
+		return nil
+	}
+	if raw, err := json.Marshal(fields); err == nil {
+		_ = json.Unmarshal(raw, &object)
+	}
+	return object
 }
 
 // MarshalBody encodes a body that this program builds. It panics on a value
@@ -206,6 +215,9 @@ func UnmarshalBody(m *pb.Message, v any) error {
 // taken for 200, as older peers leave it out. A code of 400 and above comes as
 // the error too.
 func Result(m *pb.Message) (fault.Code, error) {
+	if code, ok := goodCode(m.GetBody()); ok {
+		return code, nil
+	}
 	var body struct {
 		Code        json.Number `json:"code"`
 		Description string      `json:"description"`
@@ -226,4 +238,24 @@ func Result(m *pb.Message) (fault.Code, error) {
 		description = body.Desc
 	}
 	return code, fault.New(code, "%s", description)
+}
+
+// codeBegins is what a body begins with that has a code and nothing else.
+const codeBegins = `{"code":`
+
+// goodCode reads the code of such a body, which most responses have, if it is one of 100 to
+// 399. It is on the way of each request.
+func goodCode(body []byte) (fault.Code, bool) {
+	const length = len(codeBegins) + len("200}")
+	if len(body) != length || string(body[:len(codeBegins)]) != codeBegins || body[length-1] != '}' {
+		return 0, false
+	}
+	code := 0
+	for _, digit := range body[len(codeBegins) : length-1] {
+		if digit < '0' || digit > '9' {
+			return 0, false
+		}
+		code = 10*code + int(digit-'0')
+	}
+	return fault.Code(code), code >= 100 && code < 400
 }

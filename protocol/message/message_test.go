@@ -111,6 +111,24 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
+// A response without fields has a code alone, and it is read as any other one.
+func TestAPlainAnswer(t *testing.T) {
+	req := &pb.Message{Id: `"x"`, Type: "create", From: "a", To: "b"}
+	for _, fields := range []any{nil, map[string]any(nil), struct{}{}, "no object"} {
+		if res := message.Answer(req, 200, fields); string(res.Body) != `{"code":200}` {
+			t.Errorf("%T: %s", fields, res.Body)
+		}
+	}
+	for body, want := range map[string]fault.Code{
+		`{"code":200}`: 200, `{"code":100}`: 100, `{"code":399}`: 399, `{"code":403}`: 403, `{"code":000}`: 400, `{"code":20x}`: 400,
+		`{"code":2e2}`: 200, `{"code":200]`: 400, `{"code":099}`: 400, `{"code":200 }`: 200, `{"kode":183}`: 200,
+	} {
+		if code, err := message.Result(&pb.Message{Body: []byte(body)}); code != want || err == nil != (want < 400) {
+			t.Errorf("%s: %d, %v, want %d", body, code, err, want)
+		}
+	}
+}
+
 func TestResultOfOlderPeers(t *testing.T) {
 	for body, want := range map[string]fault.Code{
 		``: 200, `{}`: 200, `{"code":"404","desc":"x"}`: 404, `{"code":183}`: 183, `{"code":503}`: 503,
