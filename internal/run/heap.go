@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
+	"time"
 )
 
 // heapFloor is what the heap of a process of peerbus is taken to have besides what it
@@ -21,6 +23,14 @@ const (
 	garbage = 48 << 20
 	// leastPercent is the least that the heap grows between two collections.
 	leastPercent = 50
+)
+
+// A heap that is collected again within hurried has all the garbage it may have from then
+// on, until it is collected no more often than once in calm: a data channel makes some
+// hundred megabytes a second of it.
+const (
+	hurried = 100 * time.Millisecond
+	calm    = time.Second
 )
 
 // goLeast is how large Go has a heap grow at least, in bytes, with a GOGC of 100; with any
@@ -42,9 +52,12 @@ func growth(live uint64) uint64 {
 // heapPercent is what GOGC is to be for what a collection has found: live bytes, and
 // scanned ones of stacks and globals, by which Go has the heap grow too. No
 // collection comes before the heap has as much per cent of goLeast, either.
-func heapPercent(live, scanned uint64) int {
+func heapPercent(live, scanned uint64, busy bool) int {
 	from := max(live+scanned, 1)
 	grown := growth(from + heapFloor)
+	if busy {
+		grown = max(grown, garbage)
+	}
 	return int(min(grown*100/from, (live+grown)*100/goLeast)) //nolint:gosec // some thousands at most
 }
 
@@ -55,13 +68,17 @@ func FitHeap() {
 		return
 	}
 	debug.SetGCPercent(firstPercent)
-	f := &fitting{percent: firstPercent, found: found, set: func(percent int) { debug.SetGCPercent(percent) }}
+	f := &fitting{percent: firstPercent, last: time.Now(), now: time.Now, found: found, set: func(percent int) { debug.SetGCPercent(percent) }}
 	f.arm()
 }
 
-// fitting is the state of FitHeap. Only its cleanups use it, one after another.
+// fitting is the state of FitHeap, for its cleanups, one after another.
 type fitting struct {
+	mu      sync.Mutex
 	percent int
+	last    time.Time // of a collection
+	busy    bool      // the heap is collected often
+	now     func() time.Time
 	found   func() (live, scanned uint64)
 	set     func(percent int)
 }
@@ -71,10 +88,16 @@ func (f *fitting) arm() {
 	runtime.AddCleanup(&struct{ _ [32]byte }{}, func(f *fitting) { f.look() }, f)
 }
 
-// look sets what has changed by a sixteenth and more: to set it stops the program for
-// some microseconds.
+// look has the percentage follow what a collection has found. It sets what has changed by a
+// sixteenth and more: to set it stops the program for some microseconds.
 func (f *fitting) look() {
-	want := heapPercent(f.found())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	since := now.Sub(f.last)
+	f.last, f.busy = now, since < hurried || f.busy && since < calm
+	live, scanned := f.found()
+	want := heapPercent(live, scanned, f.busy)
 	if off := max(want-f.percent, f.percent-want); off > f.percent/16 {
 		f.percent = want
 		f.set(want)

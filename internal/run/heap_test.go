@@ -14,13 +14,15 @@ func TestHeapPercent(t *testing.T) {
 	const mega = 1 << 20
 	for _, tc := range []struct {
 		live, scanned uint64
-		want          int
+		want, busy    int
 	}{
-		{0, mega, 425}, {7 * mega, mega, 300}, {16 * mega, 0, 200}, {32 * mega, 0, 150}, {48 * mega, 0, 100},
-		{80 * mega, 0, 60}, {160 * mega, 0, 55}, {1 << 40, 0, 50},
+		{0, mega, 425, 1200}, {7 * mega, mega, 300, 600}, {16 * mega, 0, 200, 300}, {32 * mega, 0, 150, 150}, {48 * mega, 0, 100, 100},
+		{80 * mega, 0, 60, 60}, {160 * mega, 0, 55, 55}, {1 << 40, 0, 50, 50},
 	} {
-		if got := heapPercent(tc.live, tc.scanned); got != tc.want {
-			t.Errorf("%d and %d bytes: %d %%, want %d", tc.live, tc.scanned, got, tc.want)
+		for busy, want := range map[bool]int{false: tc.want, true: tc.busy} {
+			if got := heapPercent(tc.live, tc.scanned, busy); got != want {
+				t.Errorf("%d and %d bytes, busy %t: %d %%, want %d", tc.live, tc.scanned, busy, got, want)
+			}
 		}
 	}
 }
@@ -29,7 +31,7 @@ func TestHeapPercent(t *testing.T) {
 func TestHeapGoal(t *testing.T) {
 	for _, live := range []uint64{0, 1 << 10, 1 << 20, 2 << 20, 3 << 20, 5 << 20, 16 << 20, 100 << 20} {
 		const scanned = 500 << 10
-		percent := heapPercent(live, scanned)
+		percent := heapPercent(live, scanned, false)
 		goal := max(live+(live+scanned)*uint64(percent)/100, goLeast*uint64(percent)/100)
 		want := live + growth(live+scanned+heapFloor)
 		if goal > want || goal < want*95/100 {
@@ -54,7 +56,7 @@ func TestGoLeast(t *testing.T) {
 func TestFitting(t *testing.T) {
 	var live atomic.Uint64
 	set := make(chan int)
-	f := &fitting{percent: firstPercent, found: func() (uint64, uint64) { return live.Load(), 0 }, set: func(percent int) {
+	f := &fitting{percent: firstPercent, now: atEase(), found: func() (uint64, uint64) { return live.Load(), 0 }, set: func(percent int) {
 		select {
 		case set <- percent:
 		case <-t.Context().Done():
@@ -76,7 +78,7 @@ func TestFitting(t *testing.T) {
 func TestFittingIsNotHasty(t *testing.T) {
 	var live uint64
 	sets := 0
-	f := &fitting{percent: 200, found: func() (uint64, uint64) { return live, 0 }, set: func(int) { sets++ }}
+	f := &fitting{percent: 200, now: atEase(), found: func() (uint64, uint64) { return live, 0 }, set: func(int) { sets++ }}
 	for _, live = range []uint64{16 << 20, 16<<20 + 1<<18, 16<<20 - 1<<18} {
 		f.look()
 	}
@@ -87,6 +89,28 @@ func TestFittingIsNotHasty(t *testing.T) {
 	if f.look(); sets != 1 {
 		t.Errorf("set %d times", sets)
 	}
+}
+
+// A heap that is collected in a hurry has more room, until it is collected rarely.
+func TestFittingOfABusyHeap(t *testing.T) {
+	var now time.Time
+	f := &fitting{percent: firstPercent, now: func() time.Time { return now }, found: func() (uint64, uint64) { return 16 << 20, 0 }}
+	f.set = func(int) {}
+	for i, one := range []struct {
+		after time.Duration
+		want  int
+	}{{time.Hour, 200}, {hurried, 200}, {hurried / 2, 300}, {calm / 2, 300}, {calm, 200}, {calm / 2, 200}} {
+		now = now.Add(one.after)
+		if f.look(); f.percent != one.want {
+			t.Errorf("collection %d: %d %%, want %d", i, f.percent, one.want)
+		}
+	}
+}
+
+// atEase is a clock for a heap that is collected rarely.
+func atEase() func() time.Time {
+	var now time.Time
+	return func() time.Time { now = now.Add(calm); return now }
 }
 
 // collectUntil collects until something is set: what looks at a collection may not be
