@@ -15,6 +15,7 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -328,6 +329,26 @@ func TestCreditOfWhatIsAnsweredGoesAlong(t *testing.T) {
 	}
 }
 
+// So does that for what a stub has passed on, whatever is posted then.
+func TestCreditOfWhatIsPassedOnGoesAlong(t *testing.T) {
+	b, fake := setup(t, client.Config{Limits: client.Limits{Linger: time.Hour}})
+	passed := make(chan struct{})
+	a := welcomed(t, fake, func() error {
+		_, err := b.ListenCarried(t.Context(), "x", func(context.Context, codec.Carried) { passed <- struct{}{} })
+		return err
+	})
+	for number, credited := uint64(1), false; !credited; number++ {
+		a.send(t, delivery("x", numbered("x", number)))
+		<-passed
+		sendAll(t, b, "y")
+		req := a.next(t, func(*pb.AttachRequest) bool { return true })
+		if len(req.Posts) != 1 {
+			t.Fatalf("%v came instead of a post", req)
+		}
+		credited = len(req.Credits) > 0 // mostly it is the second
+	}
+}
+
 // What is not settled is bounded. One receiver that does not settle leaves room
 // for the others.
 func TestWhatIsKeptIsBounded(t *testing.T) {
@@ -366,11 +387,17 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 // listening adds a listener on an attachment, whose welcome it answers.
 func listening(t *testing.T, b *client.Bus, fake *fakeBus, address string, h client.Handler, opts ...client.ListenOption) *attachment {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
+	return welcomed(t, fake, func() error {
 		_, err := b.Listen(t.Context(), address, h, opts...)
-		done <- err
-	}()
+		return err
+	})
+}
+
+// welcomed has something listen, and answers the welcome of the attachment.
+func welcomed(t *testing.T, fake *fakeBus, listen func() error) *attachment {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- listen() }()
 	a := <-fake.attached
 	welcomed := make(chan struct{})
 	go func() {

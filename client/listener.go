@@ -27,6 +27,7 @@ type Listener struct {
 	leadsTo string
 	window  int
 	led     bool // another component leads the address here; the bus is not told
+	carries bool // what it gets is passed on
 	handle  func(ctx context.Context, name string, d *codec.Delivered)
 
 	placed  bool  // the stream that is up has been told; guarded by bus.mu

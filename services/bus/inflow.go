@@ -284,10 +284,13 @@ func (in *inflow) plan(now time.Time) {
 	}
 	if in.due.IsZero() || at.Before(in.due) {
 		in.due = at
-		if in.timer == nil {
-			in.timer = time.AfterFunc(at.Sub(now), in.ack)
-		} else {
-			in.timer.Reset(at.Sub(now))
+		switch after := at.Sub(now); {
+		case after <= 0:
+			go in.ack() // a timer wakes the thread that waits for the network, too
+		case in.timer == nil:
+			in.timer = time.AfterFunc(after, in.ack)
+		default:
+			in.timer.Reset(after)
 		}
 	}
 }
