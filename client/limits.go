@@ -24,11 +24,11 @@ type Limits struct {
 	// means that the bus does not answer.
 	Calls int
 	// Linger is how long the credit for messages may wait: for a frame to go along with,
-	// when something was answered while they were handled, or for that of more messages
-	// that are being handled. Default 5 ms: some requests one after the other, and half of
-	// what an acknowledgement between two buses waits for more to say. A message that is
-	// posted with Delivered takes that much longer at most, and twice that when it is
-	// answered as well.
+	// when something was answered while they were handled or they have been passed on, or
+	// for that of more messages that are being handled. Default 5 ms: some requests one
+	// after the other, and half of what an acknowledgement between two buses waits for more
+	// to say. A message that is posted with Delivered takes that much longer at most, and
+	// twice that when it is answered as well.
 	Linger time.Duration
 	// Rest is how long a listener's goroutine waits for the next message before it ends,
 	// or up to twice as long; what comes then starts another one. Default 1 s: a goroutine
