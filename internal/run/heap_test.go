@@ -19,8 +19,25 @@ func TestHeapPercent(t *testing.T) {
 		{0, mega, 425}, {7 * mega, mega, 300}, {16 * mega, 0, 200}, {32 * mega, 0, 150}, {48 * mega, 0, 100},
 		{80 * mega, 0, 60}, {160 * mega, 0, 55}, {1 << 40, 0, 50},
 	} {
-		if got := heapPercent(tc.live, tc.scanned); got != tc.want {
+		if got := heapPercent(heap{live: tc.live, scanned: tc.scanned}, busy); got != tc.want {
 			t.Errorf("%d and %d bytes: %d %%, want %d", tc.live, tc.scanned, got, tc.want)
+		}
+	}
+}
+
+// busy is more than any process allocates.
+const busy = 1 << 50
+
+// A heap grows by what is allocated in a while, but not by less than the floor, nor less
+// than a share of what it has.
+func TestGrowthByPace(t *testing.T) {
+	const mega = 1 << 20
+	for _, tc := range []struct{ live, allocated, want uint64 }{
+		{17 * mega, 0, 16 * mega}, {17 * mega, busy, 17 * mega}, {100 * mega, 0, 16 * mega}, {100 * mega, 20 * mega, 20 * mega},
+		{100 * mega, busy, 50 * mega}, {400 * mega, 20 * mega, 48 * mega}, {400 * mega, 100 * mega, 100 * mega},
+	} {
+		if got := growth(tc.live, tc.allocated); got != tc.want {
+			t.Errorf("%d bytes, %d in a while: %d, want %d", tc.live, tc.allocated, got, tc.want)
 		}
 	}
 }
@@ -29,9 +46,9 @@ func TestHeapPercent(t *testing.T) {
 func TestHeapGoal(t *testing.T) {
 	for _, live := range []uint64{0, 1 << 10, 1 << 20, 2 << 20, 3 << 20, 5 << 20, 16 << 20, 100 << 20} {
 		const scanned = 500 << 10
-		percent := heapPercent(live, scanned)
+		percent := heapPercent(heap{live: live, scanned: scanned}, busy)
 		goal := max(live+(live+scanned)*uint64(percent)/100, goLeast*uint64(percent)/100)
-		want := live + growth(live+scanned+heapFloor)
+		want := live + growth(live+scanned+heapFloor, busy)
 		if goal > want || goal < want*95/100 {
 			t.Errorf("%d bytes: the next collection is at %d, want %d", live, goal, want)
 		}
@@ -52,9 +69,10 @@ func TestGoLeast(t *testing.T) {
 
 // Each collection looks at the heap, and what has changed is set.
 func TestFitting(t *testing.T) {
-	var live atomic.Uint64
+	var live, allocated atomic.Uint64
 	set := make(chan int)
-	f := &fitting{percent: firstPercent, found: func() (uint64, uint64) { return live.Load(), 0 }, set: func(percent int) {
+	found := func() heap { return heap{live: live.Load(), allocated: allocated.Add(busy)} }
+	f := &fitting{percent: firstPercent, at: time.Now(), found: found, set: func(percent int) {
 		select {
 		case set <- percent:
 		case <-t.Context().Done():
@@ -64,7 +82,7 @@ func TestFitting(t *testing.T) {
 	for _, one := range []struct {
 		live uint64
 		want int
-	}{{1 << 40, leastPercent}, {80 << 20, 60}, {16 << 20, 200}} {
+	}{{1 << 40, busyPercent}, {80 << 20, 60}, {16 << 20, 200}} {
 		live.Store(one.live)
 		if got := collectUntil(set); got != one.want {
 			t.Errorf("%d bytes: %d %%, want %d", one.live, got, one.want)
@@ -74,9 +92,13 @@ func TestFitting(t *testing.T) {
 
 // What has hardly changed is left as it is.
 func TestFittingIsNotHasty(t *testing.T) {
-	var live uint64
+	var live, allocated uint64
 	sets := 0
-	f := &fitting{percent: 200, found: func() (uint64, uint64) { return live, 0 }, set: func(int) { sets++ }}
+	found := func() heap {
+		allocated += busy
+		return heap{live: live, allocated: allocated}
+	}
+	f := &fitting{percent: 200, at: time.Now(), found: found, set: func(int) { sets++ }}
 	for _, live = range []uint64{16 << 20, 16<<20 + 1<<18, 16<<20 - 1<<18} {
 		f.look()
 	}
