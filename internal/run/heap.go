@@ -24,7 +24,7 @@ const (
 	// busyPercent is the least that the heap of a busy process grows between two collections.
 	busyPercent = 50
 	// calmPercent is the least that any heap does, and heapFloor is.
-	calmPercent = 12
+	calmPercent = 25
 	// calm is how long a process is to go without a collection that is not busy. One of
 	// 250 MB takes some 200 ms of CPU time.
 	calm = 2 * time.Second

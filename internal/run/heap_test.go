@@ -33,8 +33,8 @@ const busy = 1 << 50
 func TestGrowthByPace(t *testing.T) {
 	const mega = 1 << 20
 	for _, tc := range []struct{ live, allocated, want uint64 }{
-		{17 * mega, 0, 16 * mega}, {17 * mega, busy, 17 * mega}, {100 * mega, 0, 16 * mega}, {100 * mega, 20 * mega, 20 * mega},
-		{100 * mega, busy, 50 * mega}, {400 * mega, 20 * mega, 48 * mega}, {400 * mega, 100 * mega, 100 * mega},
+		{17 * mega, 0, 16 * mega}, {17 * mega, busy, 17 * mega}, {100 * mega, 0, 25 * mega}, {100 * mega, 30 * mega, 30 * mega},
+		{100 * mega, busy, 50 * mega}, {400 * mega, 20 * mega, 100 * mega}, {400 * mega, 150 * mega, 150 * mega},
 	} {
 		if got := growth(tc.live, tc.allocated); got != tc.want {
 			t.Errorf("%d bytes, %d in a while: %d, want %d", tc.live, tc.allocated, got, tc.want)

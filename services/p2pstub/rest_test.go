@@ -89,18 +89,7 @@ func TestPathIsCutInARest(t *testing.T) {
 	limits.Rest = 100 * time.Millisecond
 	a, b, l := linked(t, limits, nil)
 	setUp(t, a, b)
-	a.stub.mu.Lock()
-	u := a.stub.peers[bob].pulse.Load()
-	a.stub.mu.Unlock()
-	late, look := time.After(patience), time.NewTicker(10*time.Millisecond)
-	defer look.Stop()
-	for !u.resting.Load() {
-		select {
-		case <-look.C:
-		case <-late:
-			t.Fatal("it does not rest")
-		}
-	}
+	soon(t, "it does not rest", a.peerOf(bob).pulse.Load().resting.Load)
 	l.cut.Store(true)
 	if _, last := a.await(t, status.Disconnected); !strings.HasPrefix(last.Reason, "quiet for 4s") {
 		t.Errorf("reason %q", last.Reason)
