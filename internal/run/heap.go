@@ -15,18 +15,18 @@ const heapFloor = 16 << 20
 
 // A heap that is large need not double: of a process with thousands of sessions or
 // connections, most is what they keep, and as much again for garbage would be memory that
-// nothing uses. How much less it grows is a matter of how fast garbage comes: what comes
-// slowly is collected every seldom, and costs little.
+// nothing uses. How much less it grows is a matter of how fast garbage comes: where that is
+// slow, collections are rare however little the heap grows.
 const (
 	// garbage is how many bytes of it the heap of a busy process may have before it is
 	// collected, above the floor, until half of the heap is more.
 	garbage = 48 << 20
 	// busyPercent is the least that the heap of a busy process grows between two collections.
 	busyPercent = 50
-	// calmPercent is the least that any heap does, and heapFloor is.
+	// calmPercent is the least that any heap grows, unless heapFloor is more.
 	calmPercent = 25
-	// calm is how long a process is to go without a collection that is not busy. One of
-	// 250 MB takes some 200 ms of CPU time.
+	// calm is how long a process goes without a collection, as long as its garbage is
+	// within these bounds.
 	calm = 2 * time.Second
 )
 
