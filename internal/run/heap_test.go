@@ -9,20 +9,36 @@ import (
 	"time"
 )
 
-// A heap is collected when it has doubled, the floor counted, and a large one earlier.
+// A heap of a busy process grows by as much as it may, and a large one by half.
 func TestHeapPercent(t *testing.T) {
 	const mega = 1 << 20
 	for _, tc := range []struct {
 		live, scanned uint64
-		want, busy    int
+		want          int
 	}{
-		{0, mega, 425, 1200}, {7 * mega, mega, 300, 600}, {16 * mega, 0, 200, 300}, {32 * mega, 0, 150, 150}, {48 * mega, 0, 100, 100},
-		{80 * mega, 0, 60, 60}, {160 * mega, 0, 55, 55}, {1 << 40, 0, 50, 50},
+		{0, mega, 1200}, {7 * mega, mega, 600}, {16 * mega, 0, 300}, {32 * mega, 0, 150}, {48 * mega, 0, 100},
+		{80 * mega, 0, 60}, {160 * mega, 0, 55}, {1 << 40, 0, 50},
 	} {
-		for busy, want := range map[bool]int{false: tc.want, true: tc.busy} {
-			if got := heapPercent(tc.live, tc.scanned, busy); got != want {
-				t.Errorf("%d and %d bytes, busy %t: %d %%, want %d", tc.live, tc.scanned, busy, got, want)
-			}
+		if got := heapPercent(heap{live: tc.live, scanned: tc.scanned}, busy); got != tc.want {
+			t.Errorf("%d and %d bytes: %d %%, want %d", tc.live, tc.scanned, got, tc.want)
+		}
+	}
+}
+
+// busy is more than any process allocates.
+const busy = 1 << 50
+
+// A heap grows by what is allocated in a while, but not by less than the floor, nor less
+// than a share of what it has.
+func TestGrowthByPace(t *testing.T) {
+	const mega = 1 << 20
+	for _, tc := range []struct{ live, allocated, want uint64 }{
+		{17 * mega, 0, 16 * mega}, {17 * mega, 200 * mega, 17 * mega}, {17 * mega, 600 * mega, 30 * mega}, {17 * mega, busy, 48 * mega},
+		{100 * mega, 0, 25 * mega}, {100 * mega, 30 * mega, 30 * mega},
+		{100 * mega, busy, 50 * mega}, {400 * mega, 20 * mega, 100 * mega}, {400 * mega, 150 * mega, 150 * mega},
+	} {
+		if got := growth(tc.live, tc.allocated); got != tc.want {
+			t.Errorf("%d bytes, %d in a while: %d, want %d", tc.live, tc.allocated, got, tc.want)
 		}
 	}
 }
@@ -31,9 +47,9 @@ func TestHeapPercent(t *testing.T) {
 func TestHeapGoal(t *testing.T) {
 	for _, live := range []uint64{0, 1 << 10, 1 << 20, 2 << 20, 3 << 20, 5 << 20, 16 << 20, 100 << 20} {
 		const scanned = 500 << 10
-		percent := heapPercent(live, scanned, false)
+		percent := heapPercent(heap{live: live, scanned: scanned}, busy)
 		goal := max(live+(live+scanned)*uint64(percent)/100, goLeast*uint64(percent)/100)
-		want := live + growth(live+scanned+heapFloor)
+		want := live + growth(live+scanned+heapFloor, busy)
 		if goal > want || goal < want*95/100 {
 			t.Errorf("%d bytes: the next collection is at %d, want %d", live, goal, want)
 		}
@@ -54,9 +70,10 @@ func TestGoLeast(t *testing.T) {
 
 // Each collection looks at the heap, and what has changed is set.
 func TestFitting(t *testing.T) {
-	var live atomic.Uint64
+	var live, allocated atomic.Uint64
 	set := make(chan int)
-	f := &fitting{percent: firstPercent, now: atEase(), found: func() (uint64, uint64) { return live.Load(), 0 }, set: func(percent int) {
+	found := func() heap { return heap{live: live.Load(), allocated: allocated.Add(busy)} }
+	f := &fitting{percent: firstPercent, at: time.Now(), found: found, set: func(percent int) {
 		select {
 		case set <- percent:
 		case <-t.Context().Done():
@@ -66,7 +83,7 @@ func TestFitting(t *testing.T) {
 	for _, one := range []struct {
 		live uint64
 		want int
-	}{{1 << 40, leastPercent}, {80 << 20, 60}, {16 << 20, 200}} {
+	}{{1 << 40, busyPercent}, {80 << 20, 60}, {16 << 20, 300}} {
 		live.Store(one.live)
 		if got := collectUntil(set); got != one.want {
 			t.Errorf("%d bytes: %d %%, want %d", one.live, got, one.want)
@@ -76,9 +93,13 @@ func TestFitting(t *testing.T) {
 
 // What has hardly changed is left as it is.
 func TestFittingIsNotHasty(t *testing.T) {
-	var live uint64
+	var live, allocated uint64
 	sets := 0
-	f := &fitting{percent: 200, now: atEase(), found: func() (uint64, uint64) { return live, 0 }, set: func(int) { sets++ }}
+	found := func() heap {
+		allocated += busy
+		return heap{live: live, allocated: allocated}
+	}
+	f := &fitting{percent: 300, at: time.Now(), found: found, set: func(int) { sets++ }}
 	for _, live = range []uint64{16 << 20, 16<<20 + 1<<18, 16<<20 - 1<<18} {
 		f.look()
 	}
@@ -89,28 +110,6 @@ func TestFittingIsNotHasty(t *testing.T) {
 	if f.look(); sets != 1 {
 		t.Errorf("set %d times", sets)
 	}
-}
-
-// A heap that is collected in a hurry has more room, until it is collected rarely.
-func TestFittingOfABusyHeap(t *testing.T) {
-	var now time.Time
-	f := &fitting{percent: firstPercent, now: func() time.Time { return now }, found: func() (uint64, uint64) { return 16 << 20, 0 }}
-	f.set = func(int) {}
-	for i, one := range []struct {
-		after time.Duration
-		want  int
-	}{{time.Hour, 200}, {hurried, 200}, {hurried / 2, 300}, {calm / 2, 300}, {calm, 200}, {calm / 2, 200}} {
-		now = now.Add(one.after)
-		if f.look(); f.percent != one.want {
-			t.Errorf("collection %d: %d %%, want %d", i, f.percent, one.want)
-		}
-	}
-}
-
-// atEase is a clock for a heap that is collected rarely.
-func atEase() func() time.Time {
-	var now time.Time
-	return func() time.Time { now = now.Add(calm); return now }
 }
 
 // collectUntil collects until something is set: what looks at a collection may not be

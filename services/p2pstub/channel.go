@@ -29,6 +29,7 @@ type channel struct {
 	limits  Limits
 	sent    counters
 	wake    chan struct{} // there is something to pump
+	rouse   func()        // has who pumps look at that, who may sleep
 
 	mu     sync.Mutex
 	enc    framing.Encoder
@@ -59,10 +60,10 @@ func (m *metrics) countersOf(direction, framing string) counters {
 	return counters{m.messages.WithLabelValues(direction, framing), m.bytes.WithLabelValues(direction, framing)}
 }
 
-func newChannel(raw outgoing, name string, sequels bool, l Limits, m *metrics) (*channel, framing.Decoder) {
+func newChannel(raw outgoing, name string, sequels bool, l Limits, m *metrics, rouse func()) (*channel, framing.Decoder) {
 	enc, dec := framing.New(name, framing.Options{Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: sequels})
 	c := &channel{
-		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), enc: enc,
+		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), rouse: rouse, enc: enc,
 		pace: newPace(l.LowWater, l.HighWater),
 	}
 	raw.OnLow(c.pace.low(), c.signal)
@@ -72,6 +73,7 @@ func newChannel(raw outgoing, name string, sequels bool, l Limits, m *metrics) (
 func (c *channel) signal() {
 	select {
 	case c.wake <- struct{}{}:
+		c.rouse()
 	default:
 	}
 }

@@ -129,5 +129,6 @@ func (s *Stub) add(p *peer) {
 	if p.role == handler {
 		s.invited++
 	}
-	s.work.Go(p.run)
+	s.work.Add(1) // until it is released
+	go p.run()
 }

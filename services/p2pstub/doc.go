@@ -37,10 +37,11 @@
 // # Who owns what
 //
 //	Stub ── stubs, peers, mini bus, watchers (one mutex, no I/O under it)
-//	 ├── peer ── a loop: machine, Connection objects, rtc.Peer, writing
+//	 ├── peer ── a loop, which sleeps in a rest (sleep.go): machine, Connection objects,
+//	 │    │       rtc.Peer, writing
 //	 │    ├── reader ── one goroutine while the data channel is open
-//	 │    └── pulse ── two: it sends heartbeats and keeps the path's health; and it
-//	 │                 answers those of the other side
+//	 │    └── pulse ── a timer, which sends heartbeats and keeps the path's health; and a
+//	 │                 goroutine, which answers those of the other side
 //	 ├── network ── a goroutine: looks whether this machine's addresses change
 //	 ├── addresses ── a loop: allocates Connection objects ahead, frees them
 //	 └── client.Bus ── a goroutine a listener; a p2p connection URL is one

@@ -30,8 +30,8 @@ type Limits struct {
 	// works, and short against what a person waits.
 	Quiet time.Duration
 	// Rest is after how long without data a connection leaves its heartbeats to ICE's
-	// checks, and may be quiet three times as long; where nothing is heard of those it
-	// beats a third as often. Default 5 s: of many connections most are idle, and one of
+	// checks, and may be quiet four times as long; where nothing is heard of those it
+	// beats a fourth as often. Default 5 s: of many connections most are idle, and one of
 	// them is to cost what ICE alone does.
 	Rest time.Duration
 	// Restart is how long each try to restart ICE has before the next one, or the

@@ -37,6 +37,8 @@ type peer struct {
 	why      string
 	inbox    chan func()
 	done     chan struct{} // closed: the machine is over, nothing is taken any more
+	sleep    sync.Mutex    // guards asleep alone
+	asleep   bool          // the loop has no goroutine (sleep.go)
 	ctx      context.Context
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // reader and requests of this peer
@@ -55,6 +57,7 @@ type peer struct {
 	follows     bool            // its changes have been subscribed
 	followers   followers       // of the own one
 	wake        <-chan struct{} // of the channel
+	deadline    *time.Timer     // of the set-up
 	heart       *rtc.Channel    // for heartbeats, until it is used
 	said        *pb.Message     // the last word about a restart of ICE
 	regenerated time.Time       // when ICE was begun anew last
@@ -97,6 +100,7 @@ func (p *peer) live() bool { return p.now.state == status.Live }
 func (p *peer) post(f func()) {
 	select {
 	case p.inbox <- f:
+		p.rouse()
 	case <-p.done:
 	}
 }
@@ -104,22 +108,30 @@ func (p *peer) post(f func()) {
 // tell posts an event.
 func (p *peer) tell(e event) { p.post(func() { p.step(e) }) }
 
-// run is the loop.
+// run waits until the peer may begin, and begins.
 func (p *peer) run() {
-	defer p.release()
 	if p.first != nil {
 		p.first.tell(event{kind: displaced, reason: p.why})
 		<-p.first.done
 		p.first = nil // else each would keep all that were before it
 		if !p.stub.isCurrent(p) {
-			return // another has taken its place: it need not begin
+			p.release() // another has taken its place: it need not begin
+			return
 		}
 	}
-	deadline := time.NewTimer(p.stub.limits.SetUp)
-	defer deadline.Stop()
+	limit := p.stub.limits.SetUp
+	p.deadline = time.AfterFunc(limit, func() { p.tell(event{kind: overdue, limit: limit}) })
 	p.start()
+	p.loop()
+}
+
+// loop takes what comes, until the machine is over, or the peer sleeps.
+func (p *peer) loop() {
 	for !p.m.over {
 		p.clock.set(p.m)
+		if p.sleeps() {
+			return
+		}
 		select {
 		case f := <-p.inbox:
 			f()
@@ -130,10 +142,9 @@ func (p *peer) run() {
 			}
 		case <-p.clock.tick():
 			p.tick()
-		case <-deadline.C:
-			p.step(event{kind: overdue, limit: p.stub.limits.SetUp})
 		}
 	}
+	p.release()
 }
 
 // start makes the peer connection, and begins.
@@ -215,14 +226,18 @@ func (p *peer) opened(raw *rtc.Channel) {
 	if p.m.over {
 		return
 	}
+	p.deadline.Stop()
 	name, theirs := framing.Rethink, p.theirs()
 	if theirs.Announces(framing.PeerBus) {
 		name = framing.PeerBus
 	}
-	c, decoder := newChannel(raw, name, theirs.Sequels, p.stub.limits, p.stub.metrics)
+	c, decoder := newChannel(raw, name, theirs.Sequels, p.stub.limits, p.stub.metrics, p.rouse)
 	c.flow = message.Announces(theirs.Flow)
 	reader := raw.NewReader(largestPacket(name))
-	u := newPulse(p, theirs.Heartbeat, reader.Rest)
+	u := newPulse(p, theirs.Heartbeat, func() {
+		reader.Rest()
+		p.post(func() {}) // the loop looks whether it may sleep
+	})
 	p.wake = c.wake
 	p.pulse.Store(u)
 	p.out.Store(c)
@@ -235,7 +250,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 		}
 	}
 	p.work.Go(func() { p.read(reader, c, u, decoder) })
-	p.work.Go(func() { u.run(p.ctx) })
+	u.signal()
 	p.startHeart()
 }
 
@@ -273,9 +288,16 @@ func (p *peer) listening(url string, on bool) {
 
 // release lets go of everything, once the machine is over.
 func (p *peer) release() {
+	defer p.stub.work.Done()
 	close(p.done)
 	p.cancel()
 	p.clock.stop()
+	if p.deadline != nil {
+		p.deadline.Stop()
+	}
+	if u := p.pulse.Load(); u != nil {
+		u.stop()
+	}
 	p.sayGoodbye()
 	p.closeChannel()
 	if p.rtc != nil && !p.rtc.Close() {

@@ -69,7 +69,7 @@ func TestPhases(t *testing.T) {
 func TestQueuesAreMeasured(t *testing.T) {
 	s, raw := still(), &drained{}
 	p := s.peerOf(requester, "r")
-	c, _ := newChannel(raw, framing.PeerBus, true, DefaultLimits(), newMetrics(prometheus.NewRegistry()))
+	c, _ := newChannel(raw, framing.PeerBus, true, DefaultLimits(), newMetrics(prometheus.NewRegistry()), func() {})
 	p.out.Store(c)
 	s.all[p] = true
 	if s.queued() != 0 || s.buffered() != 0 {

@@ -1,7 +1,7 @@
 package p2pstub
 
 import (
-	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,17 +18,18 @@ import (
 //	│ kind  │ number        │   number: of the heartbeat, big endian
 //	└───────┴───────────────┘
 //
-// Three goroutines have to do with it, none of which waits for the bus or for data:
-// its own, which alone touches the health; the reader of heartbeats, which answers
-// each at once; and the reader of data, for which anything that comes is a sign of
-// life.
+// Three have to do with it, none of which waits for the bus or for data: its turns, one
+// at a time, which alone touch the health; the reader of heartbeats, which answers each
+// at once; and the reader of data, for which anything that comes is a sign of life. A
+// turn has a goroutine only while it lasts: of thousands of connections most are idle.
 type pulse struct {
 	peer     *peer
 	conn     *rtc.Peer
 	answers  bool // the other side answers heartbeats
 	began    time.Time
-	onRest   func() // a rest begins
-	wake     chan struct{}
+	onRest   func()                      // a rest begins
+	timer    *time.Timer                 // of the next turn
+	woken    atomic.Bool                 // something was signalled since the last turn began
 	channel  atomic.Pointer[rtc.Channel] // for heartbeats, once it is open
 	heardAt  atomic.Int64                // since began
 	beatenAt atomic.Int64                // since began: the other side's last heartbeat
@@ -38,7 +39,10 @@ type pulse struct {
 	heardAny atomic.Bool
 	timed    atomic.Bool // a heartbeat of ours was answered
 
-	// Owned by its goroutine.
+	turning sync.Mutex // held by a turn
+
+	// Owned by the turns.
+	over     bool
 	health   health
 	nextBeat time.Time
 	left     int       // heartbeats left out since the last one
@@ -78,10 +82,12 @@ const (
 
 func newPulse(p *peer, answers bool, onRest func()) *pulse {
 	now := time.Now()
-	return &pulse{
-		peer: p, conn: p.rtc, answers: answers, onRest: onRest, began: now, nextBeat: now, wake: make(chan struct{}, 1),
+	u := &pulse{
+		peer: p, conn: p.rtc, answers: answers, onRest: onRest, began: now, nextBeat: now,
 		health: health{beat: p.stub.limits.Heartbeat, quiet: p.stub.limits.Quiet},
 	}
+	u.timer = time.AfterFunc(math.MaxInt64, u.turn)
+	return u
 }
 
 // heard notes a sign of life.
@@ -119,11 +125,18 @@ func (u *pulse) lastHeard() time.Time {
 
 func (u *pulse) at(of *atomic.Int64) time.Time { return u.began.Add(time.Duration(of.Load())) }
 
+// signal has a turn come at once. The first one begins the pulse.
 func (u *pulse) signal() {
-	select {
-	case u.wake <- struct{}{}:
-	default:
-	}
+	u.woken.Store(true)
+	u.timer.Reset(0)
+}
+
+// stop ends it, once a turn that is under way is over.
+func (u *pulse) stop() {
+	u.turning.Lock()
+	defer u.turning.Unlock()
+	u.over = true
+	u.timer.Stop()
 }
 
 // lose takes the news that ICE has lost the path.
@@ -143,31 +156,30 @@ func (u *pulse) moved() {
 	u.signal()
 }
 
-// run watches until ctx is done.
-func (u *pulse) run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-u.wake:
-		case <-ctx.Done():
-			return
+// turn looks at what has come, sends what is due, and says when the next one comes.
+func (u *pulse) turn() {
+	u.turning.Lock()
+	defer u.turning.Unlock()
+	if u.over {
+		return
+	}
+	u.woken.Store(false)
+	now := time.Now()
+	u.rest(now)
+	if !now.Before(u.nextBeat) {
+		u.beatOrNot(now)
+		u.wear(now)
+	}
+	next := u.nextBeat
+	if u.answers {
+		u.look(now)
+		if at := u.health.next(now, u.lastHeard()); !at.IsZero() && at.Before(next) {
+			next = at
 		}
-		now := time.Now()
-		u.rest(now)
-		if !now.Before(u.nextBeat) {
-			u.beatOrNot(now)
-			u.wear(now)
-		}
-		next := u.nextBeat
-		if u.answers {
-			u.look(now)
-			if at := u.health.next(now, u.lastHeard()); !at.IsZero() && at.Before(next) {
-				next = at
-			}
-		}
-		timer.Reset(max(time.Until(u.together(next)), 0))
+	}
+	u.timer.Reset(max(time.Until(u.together(next)), 0))
+	if u.woken.Load() { // the signal's own Reset may have come before that one
+		u.timer.Reset(0)
 	}
 }
 

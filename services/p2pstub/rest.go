@@ -4,9 +4,9 @@ import "time"
 
 // A connection over which no data goes rests: it sends no heartbeats as long as ICE's
 // own checks, or the other side's heartbeats, tell that there is a path, and gives that
-// slowSteps times as long. As soon as data goes, either way, it beats at once, and as
-// often as before.
-const slowSteps = 3
+// slowSteps times as long: ICE is silent for up to 4 s after anything else has gone. As
+// soon as data goes, either way, it beats at once, and as often as before.
+const slowSteps = 4
 
 // used notes that data goes.
 func (u *pulse) used() { u.usedThen(int64(time.Since(u.began))) }

@@ -13,9 +13,10 @@ func TestRest(t *testing.T) {
 	limits := Limits{Heartbeat: time.Second, Quiet: 4 * time.Second, Rest: 10 * time.Second}
 	began := time.Now()
 	u := &pulse{
-		peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: began, onRest: func() {}, wake: make(chan struct{}, 1),
+		peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: began, onRest: func() {}, timer: time.AfterFunc(time.Hour, func() {}),
 		health: health{beat: limits.Heartbeat, quiet: limits.Quiet},
 	}
+	defer u.timer.Stop()
 	at := func(d time.Duration) time.Time { return began.Add(d) }
 	if u.rest(at(9 * time.Second)); u.resting.Load() {
 		t.Fatal("it rests early")
@@ -26,13 +27,11 @@ func TestRest(t *testing.T) {
 	}
 	u.health.state = fine
 	u.rest(at(11 * time.Second))
-	if !u.resting.Load() || u.health.beat != 3*time.Second || u.health.quiet != 12*time.Second {
+	if !u.resting.Load() || u.health.beat != 4*time.Second || u.health.quiet != 16*time.Second {
 		t.Fatalf("rests %v, %+v", u.resting.Load(), u.health)
 	}
 	u.usedThen(int64(12 * time.Second))
-	select {
-	case <-u.wake:
-	default:
+	if !u.woken.Load() {
 		t.Fatal("it sleeps on while data goes")
 	}
 	u.rest(at(12 * time.Second))
@@ -90,20 +89,9 @@ func TestPathIsCutInARest(t *testing.T) {
 	limits.Rest = 100 * time.Millisecond
 	a, b, l := linked(t, limits, nil)
 	setUp(t, a, b)
-	a.stub.mu.Lock()
-	u := a.stub.peers[bob].pulse.Load()
-	a.stub.mu.Unlock()
-	late, look := time.After(patience), time.NewTicker(10*time.Millisecond)
-	defer look.Stop()
-	for !u.resting.Load() {
-		select {
-		case <-look.C:
-		case <-late:
-			t.Fatal("it does not rest")
-		}
-	}
+	soon(t, "it does not rest", a.peerOf(bob).pulse.Load().resting.Load)
 	l.cut.Store(true)
-	if _, last := a.await(t, status.Disconnected); !strings.HasPrefix(last.Reason, "quiet for 3s") {
+	if _, last := a.await(t, status.Disconnected); !strings.HasPrefix(last.Reason, "quiet for 4s") {
 		t.Errorf("reason %q", last.Reason)
 	}
 }

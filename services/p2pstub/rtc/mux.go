@@ -227,8 +227,11 @@ func (m *mux) arrived(all [][]byte, from netip.AddrPort) {
 			data = append(data, one)
 			continue
 		}
-		m.answered(one, from)
 		c, to := m.receiver(one, from)
+		if !to.proven && !isRequest(one) {
+			m.answered(one, from)
+			c, to = m.receiver(one, from)
+		}
 		if c == nil || !to.proven && isRequest(one) && m.waits(c, one, from) {
 			continue
 		}
@@ -334,10 +337,7 @@ func (s *session) first(from netip.Addr) *muxConn {
 // sent notes where a connection sends to, and its STUN requests.
 func (m *mux) sent(t *tap, s *session, b []byte, to netip.AddrPort) {
 	request := isSTUN(b) && isRequest(b)
-	m.mu.RLock()
-	known := s.remotes[to].addr != nil
-	m.mu.RUnlock()
-	if known && !request {
+	if !request && m.knows(s, to) {
 		return
 	}
 	m.mu.Lock()
@@ -360,6 +360,13 @@ func (m *mux) sent(t *tap, s *session, b []byte, to netip.AddrPort) {
 			s.nominated = to
 		}
 	}
+}
+
+// knows tells whether a connection has sent to an address before.
+func (m *mux) knows(s *session, to netip.AddrPort) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return s.remotes[to].addr != nil
 }
 
 // interfaceIPs are the addresses of this machine that another can use; those of
