@@ -26,7 +26,7 @@ func main() {
 
 func execute(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == worker.Word {
-		return work(args[1:])
+		return worker.Work(roles, args)
 	}
 	s, err := parse(args)
 	if err != nil {

@@ -47,7 +47,7 @@ func TestSettingsNameWhatIsWrong(t *testing.T) {
 
 func TestWhatCannotBeMeasured(t *testing.T) {
 	for args, want := range map[string]string{
-		"-bin nowhere": "make build", "-bin . -run nothing": "no case matches", "-from nowhere": "nowhere", "worker": "for this program alone",
+		"-bin nowhere": "make build", "-bin . -run nothing": "no case matches", "-from nowhere": "nowhere", "worker": "for the program bench alone",
 	} {
 		if err := execute(t.Context(), strings.Fields(args)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", args, err)

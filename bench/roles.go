@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"os"
 
 	"github.com/peerbus/peerbus/bench/baseline"
 	"github.com/peerbus/peerbus/bench/internal/worker"
 	"github.com/peerbus/peerbus/bench/ours"
-	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/run"
 )
 
@@ -29,7 +27,6 @@ var roles = map[string]worker.Role{
 	ours.SetUpRole:         worker.As(ours.NewSetUp),
 	baseline.PionSetUpRole: worker.As(baseline.NewPionSetUp),
 	baseline.PionHeldRole:  worker.As(baseline.NewPionHeld),
-	baseline.EmptyRole:     worker.As(baseline.NewEmpty),
 }
 
 // fitted is a role whose heap is as that of the program peerbus.
@@ -38,14 +35,4 @@ func fitted(r worker.Role) worker.Role {
 		run.FitHeap()
 		return r(ctx, config)
 	}
-}
-
-// work is a worker until the standard input ends. An interrupt at the terminal is for
-// the parent alone.
-func work(args []string) error {
-	const words = 2
-	if len(args) != words || roles[args[0]] == nil {
-		return fault.New(fault.BadRequest, "%s is for this program alone", worker.Word)
-	}
-	return worker.Serve(context.Background(), roles[args[0]], json.RawMessage(args[1]), os.Stdin, os.Stdout)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/bench/drive"
+	"github.com/peerbus/peerbus/bench/internal/server"
 	"github.com/peerbus/peerbus/bench/internal/worker"
 	"github.com/peerbus/peerbus/internal/local"
 )
@@ -41,7 +42,7 @@ func NATSListeners(ctx context.Context, n int) (*drive.Way, error) {
 	}
 	url := "nats://" + addr[0]
 	return way(ctx,
-		start{NATSRole, NATSConfig{Addr: addr[0]}},
+		start{NATSRole, server.NATSConfig{Addr: addr[0]}},
 		start{NATSEndRole, NATSEndConfig{URL: url, Own: "b", To: "a", Listeners: n}},
 		start{NATSEndRole, NATSEndConfig{URL: url, Own: "a", To: "b", Listeners: n}},
 	)

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/peerbus/peerbus/bench/baseline"
@@ -24,12 +25,16 @@ func idle() []Case {
 			if err != nil {
 				return nil, err
 			}
+			empty, err := baseline.BuildEmpty(ctx)
+			if err != nil {
+				return nil, errors.Join(err, starter.Close())
+			}
 			alone := drive.Solitude{Lasts: lasts, Start: starter.Start}
 			return &Comparison{
 				Ours:     alone,
 				Profile:  alone.Profile,
-				Baseline: drive.Solitude{Lasts: lasts, Start: baseline.Empty},
-				closers:  []func() error{starter.Close},
+				Baseline: drive.Solitude{Lasts: lasts, Start: empty.Start},
+				closers:  []func() error{starter.Close, empty.Close},
 			}, nil
 		},
 	}}

@@ -4,11 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // Client calls a worker. Its methods may be called by several goroutines.
@@ -106,13 +105,13 @@ func (c *Client) await(ctx context.Context, id int, waits chan answer) (json.Raw
 	case a := <-waits: // its last words
 		return result(a)
 	default:
-		return nil, fault.New(fault.Unavailable, "the process has ended")
+		return nil, errors.New("the process has ended")
 	}
 }
 
 func result(a answer) (json.RawMessage, error) {
 	if a.Error != "" {
-		return nil, fault.New(fault.Internal, "%s", a.Error)
+		return nil, errors.New(a.Error)
 	}
 	return a.Result, nil
 }

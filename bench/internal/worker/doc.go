@@ -1,4 +1,5 @@
-// Package worker runs parts of this program as processes of their own, and calls them.
+// Package worker runs parts of this program as processes of their own, and calls them. It
+// imports the standard library alone, as it is in a program whose memory is measured.
 //
 //	bench ── bench worker ROLE CONFIG
 //	  │  stdin   {"id":1,"do":"send","args":{…}}      a call

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Word is the first argument of this program when it is a worker. The second one is
+// Word is the first argument of a program when it is a worker. The second one is
 // the role, the third one the configuration.
 const Word = "worker"
 
@@ -25,16 +25,21 @@ type Process struct {
 // Start runs this program in a role, and waits until it is ready. inside is put before
 // the command line, such as `ip netns exec NAME`; it may be nil.
 func Start(ctx context.Context, role string, config any, inside ...string) (*Process, error) {
-	raw, err := json.Marshal(config)
-	if err != nil {
-		return nil, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	line := append(append([]string{}, inside...), self, Word, role, string(raw))
-	cmd := exec.Command(line[0], line[1:]...) //nolint:gosec // it is this program
+	return StartProgram(ctx, self, role, config, inside...)
+}
+
+// StartProgram is Start with another program, which calls Work.
+func StartProgram(ctx context.Context, program, role string, config any, inside ...string) (*Process, error) {
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
+	line := append(append([]string{}, inside...), program, Word, role, string(raw))
+	cmd := exec.Command(line[0], line[1:]...) //nolint:gosec // a program of ours
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

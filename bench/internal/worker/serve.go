@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"sync"
-
-	"github.com/peerbus/peerbus/internal/fault"
 )
 
 // Op is what a worker can be called for.
@@ -46,10 +46,18 @@ func decode(raw json.RawMessage, into any) error {
 	if len(raw) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fault.New(fault.BadRequest, "%w", err)
+	return json.Unmarshal(raw, into)
+}
+
+// Work is the main function of a worker with one of these roles, by the arguments of its
+// process. An interrupt at the terminal is for the parent alone.
+func Work(roles map[string]Role, args []string) error {
+	const words = 3
+	if len(args) != words || args[0] != Word || roles[args[1]] == nil {
+		return fmt.Errorf("%s is for the program bench alone", Word)
 	}
-	return nil
+	signal.Ignore(os.Interrupt)
+	return Serve(context.Background(), roles[args[1]], json.RawMessage(args[2]), os.Stdin, os.Stdout)
 }
 
 // Serve runs a role until in ends. The calls under way then are cut off.
@@ -87,7 +95,7 @@ type server struct {
 func (s *server) call(ctx context.Context, ops Ops, c call) {
 	op, ok := ops[c.Do]
 	if !ok {
-		s.answer(c.ID, nil, fault.New(fault.NotFound, "there is no call %q", c.Do))
+		s.answer(c.ID, nil, fmt.Errorf("there is no call %q", c.Do))
 		return
 	}
 	result, err := op(ctx, c.Args)
