@@ -8,6 +8,17 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
+// FrameLimit is up to how many bytes a message of that size may be added to a frame that has
+// others. Short ones fill 16 KiB, which gRPC sends in one piece, and reads without putting
+// it together. Long ones come in several pieces anyway, and some share a frame, as one is
+// much work for gRPC and wakes up five goroutines.
+func FrameLimit(size int) int {
+	if size < longFrom {
+		return 16 << 10
+	}
+	return 60 << 10
+}
+
 // frame is the bytes of a frame that is read. Unless it is lent, whoever reads it may
 // keep it.
 type frame struct {
