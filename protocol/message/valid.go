@@ -138,28 +138,34 @@ func isPlain(s string) bool {
 	return true
 }
 
-// marks finds what is not plain in the first eight bytes: the highest bit of a byte is set if that is
+// marks finds what is not plain in eight bytes: the highest bit of a byte is set if that is
 // a control character, a quote, a backslash or no ASCII. It may be set above such a one too,
 // and says nothing there.
-func marks(b []byte) uint64 {
+func marks(x uint64) uint64 {
 	const ones = 0x0101010101010101
-	x := binary.LittleEndian.Uint64(b)
 	return x | (x - ones*' ') | (x ^ (ones * '"') - ones) | (x ^ (ones * '\\') - ones)
 }
 
 const marked = 0x8080808080808080
 
+// word gives the first eight bytes.
+func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+
 // skipPlain skips bytes that are plain, of which there may be none.
 func skipPlain(b []byte, at int) int {
 	for ; len(b)-at >= 32; at += 32 {
-		if w := b[at : at+32 : at+32]; (marks(w)|marks(w[8:])|marks(w[16:])|marks(w[24:]))&marked != 0 {
+		if w := b[at : at+32 : at+32]; (marks(word(w))|marks(word(w[8:]))|marks(word(w[16:]))|marks(word(w[24:])))&marked != 0 {
 			break
 		}
 	}
 	for ; len(b)-at >= 8; at += 8 {
-		if m := marks(b[at:]) & marked; m != 0 {
+		if m := marks(word(b[at:])) & marked; m != 0 {
 			return at + bits.TrailingZeros64(m)/8
 		}
+	}
+	if len(b) >= 8 { // the last word, with zeros in place of what has been looked at
+		rest := word(b[len(b)-8:]) >> (8 * (8 - (len(b) - at)))
+		return at + bits.TrailingZeros64(marks(rest)&marked)/8
 	}
 	for at < len(b) && plain[b[at]] {
 		at++
