@@ -89,3 +89,41 @@ func TestEachLongPostHasAPiece(t *testing.T) {
 		t.Errorf("%d pieces are used again, want 3 of 4", pool.back)
 	}
 }
+
+// scribbles writes over the memory that it is given back.
+type scribbles struct{ mem.BufferPool }
+
+func (s scribbles) Put(b *[]byte) {
+	clear((*b)[:cap(*b)])
+	s.BufferPool.Put(b)
+}
+
+// A piece stays as long as its posts are used, plain ones and those of a flow.
+func TestPiecesAreKept(t *testing.T) {
+	before := Buffers
+	defer func() { Buffers = before }()
+	Buffers = scribbles{Buffers}
+	for _, sizes := range [][]int{{9000, 9000, 9000}, {10, 11000, 10, 11000, 10}, {6000, 6000, 9000, 10, 10}} {
+		plain, flow := &pb.AttachRequest{}, &pb.AttachRequest{Posts: inboundPosts(uint64(len(sizes)))}
+		for i, size := range sizes {
+			p := plainPost(uint64(i)+1, "b") //nolint:gosec // a place
+			plain.Posts = append(plain.Posts, p)
+			p.Message.Body = make([]byte, size)
+			flow.Posts[i].Message.Body = p.Message.Body
+		}
+		for b, want := range map[string]*pb.AttachRequest{
+			string(asPosted(t, plain)): plain, string(inboundBytes(t, true, flow.Posts...)): flow, string(inboundBytes(t, false, flow.Posts...)): flow,
+		} {
+			m := Request{Room: 40}
+			if err := (GRPC{}).Unmarshal(inFrames([]byte(b)), &m); err != nil {
+				t.Fatal(err)
+			}
+			if len(m.Runs) < 3 {
+				t.Errorf("%v: %d runs", sizes, len(m.Runs))
+			}
+			if got := opened(&m); !proto.Equal(got, want) {
+				t.Errorf("%v: another request was read", sizes)
+			}
+		}
+	}
+}

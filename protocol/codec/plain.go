@@ -102,17 +102,19 @@ func plainParts(data []byte) (number uint64, encoded []byte) {
 	return number, encoded
 }
 
-// lastRun is the run that goes on, if the next post belongs to it; nil when there is none.
+// lastRun is the run that goes on, if the next post belongs to it; nil when there is none, as
+// at the beginning of a piece: each has runs of its own, which keep it.
 func (r *Request) lastRun() *Run {
-	if len(r.Runs) == 0 {
+	n := len(r.Runs)
+	if n == 0 || r.Runs[n-1].piece != len(r.pieces)-1 {
 		return nil
 	}
-	return &r.Runs[len(r.Runs)-1]
+	return &r.Runs[n-1]
 }
 
 // goesOn tells whether the next post is one of the run: rest is what follows its id.
 func (run *Run) goesOn(r *Request, number uint64, rest []byte) bool {
-	return run.In == nil && run.piece == len(r.pieces)-1 && number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && //nolint:gosec // not negative
+	return run.In == nil && number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && //nolint:gosec // not negative
 		run.Len() < runPosts && run.size < runBytes &&
 		len(rest) >= len(run.block) && string(rest[:len(run.block)]) == string(run.block)
 }
