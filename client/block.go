@@ -36,11 +36,17 @@ type post struct {
 // blockPosts is how many posts share a block at most: the bits of its marks.
 const blockPosts = 64
 
+// longPosts is how many posts share the block of one that takes most of a usual one.
+const longPosts = 4
+
 // newBlock makes one for a post whose content has so many bytes, and has that number, and
-// for some more behind it, unless it is long.
+// for some more behind it.
 func newBlock(number uint64, size int) *block {
-	b := codec.Buffers.Get(max(codec.FullFrame, codec.MaxHead+size))
-	return &block{first: number, posts: make([]post, 0, blockPosts), data: (*b)[:0], memory: mem.NewBuffer(b, codec.Buffers)}
+	b, posts := codec.Buffers.Get(max(codec.FullFrame, codec.MaxHead+size)), blockPosts
+	if size > codec.FullFrame/2 {
+		posts = longPosts
+	}
+	return &block{first: number, posts: make([]post, 0, posts), data: (*b)[:0], memory: mem.NewBuffer(b, codec.Buffers)}
 }
 
 // takes tells whether a post whose content has so many bytes may be its next one.

@@ -93,7 +93,8 @@ func (m *model) end(over func(*modelPost) bool) {
 func (m *model) frame() (n int) {
 	bytes := 0
 	for _, p := range m.queued[:min(len(m.queued), message.MaxFrames)] {
-		if bytes += p.size() - recordCost; n > 0 && bytes > frameBytes {
+		size := p.size() - recordCost
+		if bytes += size; n > 0 && bytes > codec.FrameLimit(size) {
 			break
 		}
 		n++

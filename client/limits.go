@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/protocol/codec"
+)
 
 // Limits bound an attachment.
 type Limits struct {
@@ -84,5 +88,5 @@ func (l Limits) orDefaults() Limits {
 	return l
 }
 
-// Bounds of a frame: many small messages share one, a long one goes alone.
-const frameBytes = 16 << 10
+// frameBytes bounds a frame of short messages; of long ones it has more (codec.FrameLimit).
+const frameBytes = codec.FrameBytes

@@ -46,7 +46,7 @@ type Listener struct {
 	dealt   dealt  // has a mutex of its own
 	answers uint64 // of the attachment, before what has been dealt with
 	opener  codec.Opener
-	opened  codec.Delivered // a message of a lot
+	opened  codec.Delivered // a message of a lot; nothing else
 	// abandoned: the last message was not dealt with, and no other will be.
 	abandoned bool
 }
@@ -224,7 +224,7 @@ func (l *Listener) handleAll(ctx context.Context, batch *inbox) bool {
 func (l *Listener) workLot(ctx context.Context, r run) bool {
 	defer r.lot.Free()
 	for i := range r.lot.Len() {
-		l.opened = codec.Delivered{Carried: codec.Bare(l.opener.Message(r.lot, i)), Size: r.lot.Size(i)}
+		l.opener.Deliver(r.lot, i, &l.opened)
 		if !l.one(ctx, r.name, &l.opened, i+1 < r.lot.Len()) {
 			return false
 		}

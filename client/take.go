@@ -17,7 +17,7 @@ func (l *ledger) take(f *frame, now time.Time) {
 		b, i := l.first()
 		n := l.alike(b, i, message.MaxFrames-posts, frameBytes-bytes)
 		size := len(b.bytes(i, n))
-		if posts > 0 && bytes+size > frameBytes {
+		if posts > 0 && bytes+size > codec.FrameLimit(size/n) {
 			break
 		}
 		l.write(f, b, i, n, now)

@@ -26,7 +26,7 @@ import (
 // Bounds of every server and connection.
 const (
 	// MaxFrame is the largest gRPC frame in bytes: a frame holds one message of
-	// the largest size, or a batch that stops growing at 16 KiB, and some room
+	// the largest size, or a batch that stops growing at 60 KiB, and some room
 	// for the fields around it.
 	MaxFrame = message.MaxSize + 256<<10
 	// StreamWindow and ConnWindow are how many bytes may be under way on a stream and

@@ -18,10 +18,10 @@ type Request struct {
 	// Room is for what is appended to a message.
 	Room int
 
-	posts []*pb.Post // empty ones, but for Posts
-	arena arena
-	known known
-	frame gathered // in which Runs are, if there are any
+	posts  []*pb.Post // empty ones, but for Posts
+	arena  arena
+	known  known
+	pieces []gathered // of the frame; those in which Runs are
 
 	plain    []Plain    // of Runs
 	inbounds []*Inbound // likewise
@@ -84,20 +84,23 @@ func (r *Request) Clear() {
 	r.clearPlain()
 	*r = Request{
 		Runs: r.Runs, Encoded: encoded, Room: r.Room,
-		posts: posts, arena: r.arena, known: r.known, plain: r.plain, inbounds: r.inbounds,
+		posts: posts, arena: r.arena, known: r.known, pieces: r.pieces, plain: r.plain, inbounds: r.inbounds,
 	}
 }
 
 // message reads the message of the last post, and keeps its bytes.
 func (r *Request) message(data []byte) (*pb.Message, error) {
-	m, b := r.own(data)
+	m, b := r.own(r.piece(), data)
 	r.Encoded[len(r.Posts)-1] = b
 	return m, readMessage(b, m, &r.known)
 }
 
-// own gives an empty message, and its bytes, with room behind.
-func (r *Request) own(data []byte) (*pb.Message, []byte) {
-	b := r.frame.take(data, r.Room)
+// piece is the one that is read.
+func (r *Request) piece() *gathered { return &r.pieces[len(r.pieces)-1] }
+
+// own gives an empty message, and its bytes, with room behind: a piece has them.
+func (r *Request) own(in *gathered, data []byte) (*pb.Message, []byte) {
+	b := in.take(data, r.Room)
 	if b == nil {
 		b = r.arena.clone(data, r.Room)
 	}
@@ -107,10 +110,27 @@ func (r *Request) own(data []byte) (*pb.Message, []byte) {
 // unmarshal reads a frame that gRPC has.
 func (r *Request) unmarshal(data mem.BufferSlice) error {
 	r.Clear()
-	r.frame = gather(data, r.Room)
-	err := readAttached(r.frame.data, r)
-	if len(r.Runs) == 0 {
-		r.frame.free()
+	ends := pieces(data)
+	if len(ends) < 2 {
+		return r.readPiece(gather(data, r.Room))
+	}
+	from := data.Reader()
+	defer from.Close() //nolint:errcheck // there is none
+	for at := 0; len(ends) > 0; at, ends = ends[0], ends[1:] {
+		if err := r.readPiece(gatherPiece(from, ends[0]-at, r.Room)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readPiece reads the next piece of a frame, or the only one.
+func (r *Request) readPiece(piece gathered) error {
+	before := len(r.Runs)
+	r.pieces = append(r.pieces, piece)
+	err := readAttached(piece.data, r)
+	if len(r.Runs) == before {
+		r.piece().free()
 	}
 	return err
 }

@@ -87,14 +87,14 @@ func TestALongMessageKeepsItsFrame(t *testing.T) {
 		b := asPosted(t, c.req)
 		got := &Request{Room: room}
 		f := gather(mem.BufferSlice{mem.SliceBuffer(b[:len(b)/2]), mem.SliceBuffer(b[len(b)/2:])}, room)
-		got.frame = f
+		got.pieces = []gathered{f}
 		if err := readAttached(f.data, got); err != nil {
 			t.Fatal(err)
 		}
 		if kept := within(got.Encoded[0], f.data); kept != c.kept {
 			t.Errorf("%s: it keeps its frame: %t, want %t", name, kept, c.kept)
 		}
-		if got.frame.memory != nil {
+		if got.pieces[0].memory != nil {
 			clear(f.data)
 		}
 		if !proto.Equal(&got.AttachRequest, c.req) {

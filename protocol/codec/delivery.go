@@ -5,24 +5,24 @@ package codec
 // there, or there is too much else. What is before it in the frame is written over, and is
 // to be done with.
 func (r *Request) InPlace(run *Run, listener string, origin []byte) (memory *[]byte, delivery []byte) {
-	plain := r.plain[run.from].Encoded
-	if run.Len() != 1 || !r.frame.holds(plain, r.Room) || OriginSize(origin, run.First) > r.Room {
+	plain, in := r.plain[run.from].Encoded, &r.pieces[run.piece]
+	if run.Len() != 1 || !in.holds(plain, r.Room) || OriginSize(origin, run.First) > r.Room {
 		return nil, nil
 	}
 	var space [front]byte
 	head := appendDeliveryHead(space[:0], listener, len(plain)+OriginSize(origin, run.First))
-	end := r.frame.front + len(r.frame.data)
+	end := in.front + len(in.data)
 	from := end - len(plain) - len(head)
 	if from < 0 {
 		return nil, nil
 	}
-	copy((*r.frame.memory)[from:], head)
-	delivery = AppendOrigin((*r.frame.memory)[from:end], origin, run.First)
-	return r.frame.memory, delivery
+	copy((*in.memory)[from:], head)
+	delivery = AppendOrigin((*in.memory)[from:end], origin, run.First)
+	return in.memory, delivery
 }
 
-// Give gives the memory of the frame away.
-func (r *Request) Give() { r.frame.memory = nil }
+// Give gives the memory away that InPlace gave.
+func (r *Request) Give(run *Run) { r.pieces[run.piece].memory = nil }
 
 // AppendDelivery appends a delivery to an AttachResponse, for a listener of that name: of
 // a plain message, with whose post it is and which one.

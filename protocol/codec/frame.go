@@ -8,6 +8,25 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
+// Bounds of a frame between a client and its bus, in bytes. Short messages fill 16 KiB, which
+// gRPC sends in one piece, and reads without putting it together. Long ones come in several
+// pieces anyway, and share a frame, since each frame is much work for gRPC and wakes up a
+// handful of goroutines. With what is around them they fit into 64 KiB, which is what gRPC
+// lets wait of a stream.
+const (
+	FrameBytes = 16 << 10
+	longFrame  = 60 << 10
+)
+
+// FrameLimit is up to how many bytes a message of so many bytes may be added to a frame that
+// has others.
+func FrameLimit(size int) int {
+	if size < longFrom {
+		return FrameBytes
+	}
+	return longFrame
+}
+
 // frame is the bytes of a frame that is read. Unless it is lent, whoever reads it may
 // keep it.
 type frame struct {

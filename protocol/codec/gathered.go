@@ -1,6 +1,11 @@
 package codec
 
-import "google.golang.org/grpc/mem"
+import (
+	"encoding/binary"
+	"io"
+
+	"google.golang.org/grpc/mem"
+)
 
 // gathered is a frame that a bus reads, in one piece. What came in several, as gRPC reads
 // it from 16 KiB on, is in memory of ours, where a message that is most of it can stay:
@@ -27,10 +32,67 @@ func gather(parts mem.BufferSlice, room int) gathered {
 		b := joined(parts, size, room)
 		return gathered{data: b, memory: &b}
 	}
+	f := newGathered(size, room)
+	parts.CopyTo(f.data)
+	return f
+}
+
+// newGathered gives memory of Buffers for a frame, or a piece of one.
+func newGathered(size, room int) gathered {
 	memory := Buffers.Get(front + size + room)
-	data := (*memory)[front : front+size : front+size+room]
-	parts.CopyTo(data)
-	return gathered{data: data, memory: memory, front: front}
+	return gathered{data: (*memory)[front : front+size : front+size+room], memory: memory, front: front}
+}
+
+// gatherPiece is gather of the next bytes of a frame.
+func gatherPiece(from *mem.Reader, size, room int) gathered {
+	f := newGathered(size, room)
+	_, _ = io.ReadFull(from, f.data) // they are there
+	return f
+}
+
+// pieces gives where the pieces end in which a frame is put together that has more than one
+// long message (FrameLimit): each of those is one, and so is what is short between them. None
+// for any other frame, or one with a field that is not as all encoders have it.
+func pieces(data mem.BufferSlice) (ends []int) {
+	size := data.Len()
+	if len(data) == 1 || size <= FullFrame {
+		return nil
+	}
+	r := data.Reader()
+	defer r.Close() //nolint:errcheck // there is none
+	for last := 0; r.Remaining() > 0; {
+		at := size - r.Remaining()
+		if !skipField(r) {
+			return nil
+		}
+		end := size - r.Remaining()
+		switch long := end-at >= longFrom; {
+		case end-at > longestPlain:
+			return nil
+		case long && at > last:
+			ends = append(ends, at, end)
+		case long || r.Remaining() == 0:
+			ends = append(ends, end)
+		default:
+			continue
+		}
+		last = end
+	}
+	return ends
+}
+
+// skipField skips a field of bytes; false when that is not what comes.
+func skipField(r *mem.Reader) bool {
+	t, err := r.ReadByte()
+	if err != nil || t >= 0x80 || t&7 != bytes {
+		return false
+	}
+	size, err := binary.ReadUvarint(r)
+	if err != nil || size > uint64(r.Remaining()) { //nolint:gosec // not negative
+		return false
+	}
+	_, err = r.Discard(int(size)) //nolint:gosec // bounded above
+	return err == nil
 }
 
 // free gives the memory back, unless it was taken.

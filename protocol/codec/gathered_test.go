@@ -63,7 +63,7 @@ func TestInPlace(t *testing.T) {
 // Memory that was given away is not used again, and all other is.
 func TestTheMemoryOfAFrame(t *testing.T) {
 	for name, does := range map[string]func(m *Request){
-		"given": func(m *Request) { m.Give() }, "opened": func(m *Request) { m.Open(&m.Runs[0], 0) }, "left": func(*Request) {},
+		"given": func(m *Request) { m.Give(&m.Runs[0]) }, "opened": func(m *Request) { m.Open(&m.Runs[0], 0) }, "left": func(*Request) {},
 	} {
 		pool := &counts{BufferPool: Buffers}
 		before := Buffers

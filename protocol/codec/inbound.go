@@ -76,7 +76,8 @@ func (run *Run) goesOnInbound(r *Request, ingress, encoded []byte) bool {
 
 // beginInbound begins a run with a message.
 func (r *Request) beginInbound(ingress, encoded []byte, last **pb.Ingress) bool {
-	run := Run{In: r.inbound(), Before: len(r.Posts), from: len(r.plain), to: len(r.plain)}
+	run := r.newRun()
+	run.In = r.inbound()
 	run.In.ingress = ingress
 	p, ok := run.readFirst(encoded)
 	if !ok || !run.In.readIngress(last) {

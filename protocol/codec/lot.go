@@ -114,6 +114,10 @@ func (o *Opener) Message(l *Lot, i int) *pb.Message {
 	return l.open(e, &o.arena)
 }
 
+// Deliver makes a message of a lot what is delivered. What it overwrites was of a lot too, or
+// is zero.
+func (o *Opener) Deliver(l *Lot, i int, d *Delivered) { d.head, d.Size = o.Message(l, i), l.Size(i) }
+
 // lend makes a message whose texts may be kept: nobody expects a string to change, and a
 // copy of the message shares them.
 func (l *Lot) lend(e *entry, a *arena) *pb.Message {

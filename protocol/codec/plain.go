@@ -31,6 +31,7 @@ type Run struct {
 
 	block    []byte // type, from and to, encoded
 	from, to int    // of Request.plain
+	piece    int    // of Request.pieces, which they are in
 	size     int    // of the messages
 }
 
@@ -50,7 +51,7 @@ func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 // call ends the use of the post, but not of its message.
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	p := &r.plain[run.from+i]
-	m, b := r.own(p.Encoded)
+	m, b := r.own(&r.pieces[run.piece], p.Encoded)
 	_ = readMessage(b, m, &r.known) // it has been read before
 	r.opened.Message = m
 	if run.In != nil {
@@ -74,8 +75,14 @@ func (r *Request) readPlain(data []byte) bool {
 	if run := r.lastRun(); run != nil && run.goesOn(r, number, rest) {
 		return r.add(run, id, rest[len(run.block):], encoded)
 	}
-	run := Run{First: number, Before: len(r.Posts), from: len(r.plain), to: len(r.plain)}
+	run := r.newRun()
+	run.First = number
 	return run.begin(rest) && r.add(&run, id, rest[len(run.block):], encoded)
+}
+
+// newRun gives a run that is to begin behind those that are there.
+func (r *Request) newRun() Run {
+	return Run{Before: len(r.Posts), from: len(r.plain), to: len(r.plain), piece: len(r.pieces) - 1}
 }
 
 // plainParts are number and message of a post that has nothing else, in this order or the
@@ -95,12 +102,14 @@ func plainParts(data []byte) (number uint64, encoded []byte) {
 	return number, encoded
 }
 
-// lastRun is the run that goes on, if the next post belongs to it; nil when there is none.
+// lastRun is the run that goes on, if the next post belongs to it; nil when there is none, as
+// at the beginning of a piece: each has runs of its own, which keep it.
 func (r *Request) lastRun() *Run {
-	if len(r.Runs) == 0 {
+	n := len(r.Runs)
+	if n == 0 || r.Runs[n-1].piece != len(r.pieces)-1 {
 		return nil
 	}
-	return &r.Runs[len(r.Runs)-1]
+	return &r.Runs[n-1]
 }
 
 // goesOn tells whether the next post is one of the run: rest is what follows its id.
@@ -159,7 +168,10 @@ func (r *Request) clearPlain() {
 	if cap(r.plain) > keptPlain {
 		r.Runs, r.plain = nil, nil
 	}
-	r.frame.free()
+	for i := range r.pieces {
+		r.pieces[i].free()
+	}
+	r.pieces = r.pieces[:0]
 }
 
 // field reads a field of bytes, as every encoder has it, which is not empty, and gives

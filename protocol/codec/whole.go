@@ -9,14 +9,14 @@ import (
 )
 
 // keptFrom is the size in bytes from which a frame has bytes that its message may
-// keep: it is one message, as batches stop growing there, and has to be copied
-// together anyway, as gRPC reads in such pieces.
+// keep, if it is one message: it has to be copied together anyway, as gRPC reads in such
+// pieces.
 const keptFrom = 16 << 10
 
 // whole gives a frame in one piece. If it is for the most part one message, which may keep
 // it then, there is room behind it for so many bytes; else it is lent, until free is freed.
 func whole(data mem.BufferSlice, room int) (f frame, free mem.Buffer) {
-	if size := data.Len(); size >= keptFrom && (size > 2*keptFrom || isOne(data, size)) {
+	if size := data.Len(); size >= keptFrom && isOne(data, size) {
 		return frame{data: joined(data, size, room)}, mem.SliceBuffer(nil)
 	}
 	return lentWhole(data)

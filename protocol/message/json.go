@@ -180,10 +180,7 @@ func cutField(object []byte, name string) []byte {
 	return append(out, trimSpace(object[start:])...)
 }
 
-func trimSpace(b []byte) []byte {
-	c := checker{b: b}
-	return b[c.space():]
-}
+func trimSpace(b []byte) []byte { return b[skipSpace(b, 0):] }
 
 // AppendJSON writes a message as JSON behind dst: id, type, from, to and the
 // body with the routing fields in it, and flow and trace where there are such. A resource

@@ -2,6 +2,8 @@ package message
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -10,96 +12,112 @@ import (
 const maxDepth = 10_000
 
 // validJSON tells whether b is one JSON text (RFC 8259) in UTF-8: json.Valid and
-// utf8.Valid in one pass, in less than half of their time. Every message is looked at where it
-// comes in.
+// utf8.Valid in one pass, in less than a third of their time. Every message is looked at
+// where it comes in.
 func validJSON(b []byte) bool {
-	c := checker{b: b}
-	return c.value(0) && c.space() == len(b)
+	at := skipValue(b, 0, 0)
+	return at != wrong && skipSpace(b, at) == len(b)
 }
 
-// checker goes through a JSON text. at is in it, or beyond its end when it has ended too
-// early.
-type checker struct {
-	b  []byte
-	at int
-}
+// The functions that skip something begin at a place of a text, and give the place behind
+// it; wrong if it is not there, or not whole.
+const wrong = -1
 
-// space skips white space, and gives the place behind it.
-func (c *checker) space() int {
-	for c.at < len(c.b) && (c.b[c.at] == ' ' || c.b[c.at] == '\n' || c.b[c.at] == '\t' || c.b[c.at] == '\r') {
-		c.at++
+// skipSpace skips white space, of which there may be none.
+func skipSpace(b []byte, at int) int {
+	for at < len(b) && b[at] <= ' ' && (b[at] == ' ' || b[at] == '\n' || b[at] == '\t' || b[at] == '\r') {
+		at++
 	}
-	return c.at
+	return at
 }
 
-// peek gives the next byte; 0 at the end, which is nowhere valid.
-func (c *checker) peek() byte {
-	if c.at < len(c.b) {
-		return c.b[c.at]
+// skipMark skips white space and a byte.
+func skipMark(b []byte, at int, mark byte) int {
+	if at = skipSpace(b, at); at == len(b) || b[at] != mark {
+		return wrong
 	}
-	return 0
+	return at + 1
 }
 
-// take skips the next byte, if it is this one.
-func (c *checker) take(b byte) bool {
-	if c.peek() != b {
-		return false
+// skipValue skips a value that is in so many arrays and objects, and the white space before
+// it.
+func skipValue(b []byte, at, depth int) int {
+	if at = skipSpace(b, at); at == len(b) {
+		return wrong
 	}
-	c.at++
-	return true
-}
-
-// value skips a value and the white space before it.
-func (c *checker) value(depth int) bool {
-	c.space()
-	switch c.peek() {
+	switch b[at] {
 	case '"':
-		return c.text()
+		return skipText(b, at+1)
 	case '{':
-		return depth < maxDepth && c.list('}', func() bool { return c.member(depth + 1) })
+		return skipObject(b, at+1, depth+1)
 	case '[':
-		return depth < maxDepth && c.list(']', func() bool { return c.value(depth + 1) })
+		return skipArray(b, at+1, depth+1)
 	case 't':
-		return c.word("true")
+		return skipWord(b, at, "true")
 	case 'f':
-		return c.word("false")
+		return skipWord(b, at, "false")
 	case 'n':
-		return c.word("null")
+		return skipWord(b, at, "null")
 	}
-	return c.number()
+	return skipNumber(b, at)
 }
 
-// list skips what stands between brackets, with commas between.
-func (c *checker) list(end byte, one func() bool) bool {
-	c.at++
-	if c.space(); c.take(end) {
-		return true
+// skipObject skips an object behind its bracket.
+func skipObject(b []byte, at, depth int) int {
+	if depth > maxDepth {
+		return wrong
 	}
-	for one() {
-		if c.space(); c.take(end) {
-			return true
+	if end := skipMark(b, at, '}'); end != wrong {
+		return end
+	}
+	for {
+		if at = skipMark(b, at, '"'); at == wrong {
+			return wrong
 		}
-		if !c.take(',') {
-			return false
+		if at = skipText(b, at); at == wrong {
+			return wrong
+		}
+		if at = skipMark(b, at, ':'); at == wrong {
+			return wrong
+		}
+		if at = skipValue(b, at, depth); at == wrong {
+			return wrong
+		}
+		if end := skipMark(b, at, '}'); end != wrong {
+			return end
+		}
+		if at = skipMark(b, at, ','); at == wrong {
+			return wrong
 		}
 	}
-	return false
 }
 
-func (c *checker) member(depth int) bool {
-	if c.space(); c.peek() != '"' || !c.text() {
-		return false
+// skipArray skips an array behind its bracket.
+func skipArray(b []byte, at, depth int) int {
+	if depth > maxDepth {
+		return wrong
 	}
-	c.space()
-	return c.take(':') && c.value(depth)
+	if end := skipMark(b, at, ']'); end != wrong {
+		return end
+	}
+	for {
+		if at = skipValue(b, at, depth); at == wrong {
+			return wrong
+		}
+		if end := skipMark(b, at, ']'); end != wrong {
+			return end
+		}
+		if at = skipMark(b, at, ','); at == wrong {
+			return wrong
+		}
+	}
 }
 
-func (c *checker) word(w string) bool {
-	if len(c.b)-c.at < len(w) || string(c.b[c.at:c.at+len(w)]) != w {
-		return false
+func skipWord(b []byte, at int, word string) int {
+	if len(b)-at < len(word) || string(b[at:at+len(word)]) != word {
+		return wrong
 	}
-	c.at += len(w)
-	return true
+	return at + len(word)
 }
 
 // plain are the bytes that stand for themselves in a string, and are all of a character.
@@ -120,64 +138,80 @@ func isPlain(s string) bool {
 	return true
 }
 
-// allPlain tells whether eight bytes are plain. In each byte of what it puts together the
-// highest bit is set if that is a control character, a quote, a backslash or no ASCII.
-func allPlain(x uint64) bool {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	quote, backslash := x^(ones*'"'), x^(ones*'\\')
-	return (x|(x-ones*' ')|(quote-ones)|(backslash-ones))&high == 0
+// marks finds what is not plain in eight bytes: the highest bit of a byte is set if that is
+// a control character, a quote, a backslash or no ASCII. It may be set above such a one too,
+// and says nothing there.
+func marks(x uint64) uint64 {
+	const ones = 0x0101010101010101
+	return x | (x - ones*' ') | (x ^ (ones * '"') - ones) | (x ^ (ones * '\\') - ones)
 }
 
-// text skips a string. Its first quote is there.
-func (c *checker) text() bool {
-	b, at := c.b, c.at+1
+const marked = 0x8080808080808080
+
+// word gives the first eight bytes.
+func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+
+// skipPlain skips bytes that are plain, of which there may be none.
+func skipPlain(b []byte, at int) int {
+	for ; len(b)-at >= 32; at += 32 {
+		if w := b[at : at+32 : at+32]; (marks(word(w))|marks(word(w[8:]))|marks(word(w[16:]))|marks(word(w[24:])))&marked != 0 {
+			break
+		}
+	}
+	for ; len(b)-at >= 8; at += 8 {
+		if m := marks(word(b[at:])) & marked; m != 0 {
+			return at + bits.TrailingZeros64(m)/8
+		}
+	}
+	if len(b) >= 8 { // the last word, with zeros in place of what has been looked at
+		rest := word(b[len(b)-8:]) >> (8 * (8 - (len(b) - at)))
+		return at + bits.TrailingZeros64(marks(rest)&marked)/8
+	}
+	for at < len(b) && plain[b[at]] {
+		at++
+	}
+	return at
+}
+
+// skipText skips a string behind its first quote.
+func skipText(b []byte, at int) int {
 	for {
-		for len(b)-at >= 8 && allPlain(binary.LittleEndian.Uint64(b[at:])) {
-			at += 8
+		if at = skipPlain(b, at); at == len(b) {
+			return wrong
 		}
-		for at < len(b) && plain[b[at]] {
-			at++
-		}
-		switch {
-		case at == len(b):
-			return false
-		case b[at] == '"':
-			c.at = at + 1
-			return true
-		case b[at] == '\\':
-			c.at = at
-			if !c.escape() {
-				return false
+		switch c := b[at]; {
+		case c == '"':
+			return at + 1
+		case c == '\\':
+			if at = skipEscape(b, at+1); at == wrong {
+				return wrong
 			}
-			at = c.at
-		default: // a control character is none that may stand there
+		case c < ' ':
+			return wrong
+		default:
 			r, size := utf8.DecodeRune(b[at:])
-			if r < ' ' || r == utf8.RuneError && size == 1 {
-				return false
+			if r == utf8.RuneError && size == 1 {
+				return wrong
 			}
 			at += size
 		}
 	}
 }
 
-// escape skips a backslash and what belongs to it.
-func (c *checker) escape() bool {
-	c.at++
-	switch c.peek() {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		c.at++
-		return true
-	case 'u':
-		c.at++
-		for range 4 {
-			if !isHexDigit(c.peek()) {
-				return false
-			}
-			c.at++
-		}
-		return true
+// skipEscape skips what belongs to a backslash before it.
+func skipEscape(b []byte, at int) int {
+	if at == len(b) {
+		return wrong
 	}
-	return false
+	switch b[at] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return at + 1
+	case 'u':
+		if len(b)-at >= 5 && isHexDigit(b[at+1]) && isHexDigit(b[at+2]) && isHexDigit(b[at+3]) && isHexDigit(b[at+4]) {
+			return at + 5
+		}
+	}
+	return wrong
 }
 
 func isHexDigit(b byte) bool {
@@ -186,29 +220,41 @@ func isHexDigit(b byte) bool {
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
-// number skips a number.
-func (c *checker) number() bool {
-	c.take('-')
-	if !c.take('0') && !c.digits() {
-		return false
+// skipNumber skips a number.
+func skipNumber(b []byte, at int) int {
+	at = skipOne(b, at, "-")
+	if whole := skipOne(b, at, "0"); whole > at {
+		at = whole
+	} else if at = skipDigits(b, at); at == wrong {
+		return wrong
 	}
-	if c.take('.') && !c.digits() {
-		return false
+	if point := skipOne(b, at, "."); point > at {
+		if at = skipDigits(b, point); at == wrong {
+			return wrong
+		}
 	}
-	if !c.take('e') && !c.take('E') {
-		return true
+	if e := skipOne(b, at, "eE"); e > at {
+		return skipDigits(b, skipOne(b, e, "+-"))
 	}
-	if !c.take('+') {
-		c.take('-')
-	}
-	return c.digits()
+	return at
 }
 
-// digits skips one or more.
-func (c *checker) digits() bool {
-	from := c.at
-	for isDigit(c.peek()) {
-		c.at++
+// skipOne skips a byte, if it is one of these.
+func skipOne(b []byte, at int, these string) int {
+	if at < len(b) && strings.IndexByte(these, b[at]) >= 0 {
+		return at + 1
 	}
-	return c.at > from
+	return at
+}
+
+// skipDigits skips one or more.
+func skipDigits(b []byte, at int) int {
+	from := at
+	for at < len(b) && isDigit(b[at]) {
+		at++
+	}
+	if at == from {
+		return wrong
+	}
+	return at
 }

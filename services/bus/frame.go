@@ -98,7 +98,7 @@ func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
 		in := *s.ready.first()
 		if in.queue.len() > 0 {
 			size := in.queue.first().firstSize() + len(in.name)
-			if bytes > 0 && bytes+size > frameBytes {
+			if bytes > 0 && bytes+size > codec.FrameLimit(size) {
 				break
 			}
 			bytes += in.send(&t, frameBytes-bytes)

@@ -386,17 +386,14 @@ func TestFramesAreBatches(t *testing.T) {
 			t.Errorf("a frame of %d, want %d", len(f.GetDeliveries()), want)
 		}
 	}
-	large := func(n int) {
-		m := numbered(alice, carol, n)
-		m.Resource = &pb.Resource{Content: make([]byte, frameBytes)}
+	for i, size := range []int{7 << 10, 7 << 10, 7 << 10, 20 << 10, 20 << 10, 20 << 10, 7 << 10, 70 << 10} {
+		m := numbered(alice, carol, i)
+		m.Resource = &pb.Resource{Content: make([]byte, size)}
 		a.bus.post(newPost(a.by, m))
 	}
-	a.post(carol)
-	large(1)
-	large(2)
-	for range 3 {
-		if f, _ := s.take(); len(f.GetDeliveries()) != 1 {
-			t.Errorf("a frame of %d", len(f.GetDeliveries()))
+	for i, want := range []int{2, 3, 1, 1, 1} { // 7 7, 7 20 20, 20, 7, 70
+		if f, _ := s.take(); len(f.GetDeliveries()) != want {
+			t.Errorf("frame %d of long messages has %d, want %d", i, len(f.GetDeliveries()), want)
 		}
 	}
 	if f, _ := s.take(); f != nil {

@@ -3,6 +3,7 @@ package bus
 import (
 	"time"
 
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/services/bus/flow"
 )
@@ -252,9 +253,8 @@ func (l Limits) orDefaults() Limits {
 	return l
 }
 
-// Bounds of a frame, as the client has them: small messages share one, a long
-// one goes alone.
-const frameBytes = 16 << 10
+// frameBytes bounds a frame of short messages; of long ones it has more (codec.FrameLimit).
+const frameBytes = codec.FrameBytes
 
 // overhead is what a waiting message costs besides its encoded bytes, so that
 // tiny ones are bounded too.

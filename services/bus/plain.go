@@ -66,7 +66,7 @@ func (t *table) takeTogether(s *stream, req *codec.Request, run *codec.Run) bool
 		return false
 	}
 	if lent {
-		req.Give()
+		req.Give(run)
 	}
 	s.metrics.postedBy[s.comp].Add(float64(n))
 	return true
