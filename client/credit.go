@@ -18,23 +18,23 @@ type late struct {
 	armed bool
 }
 
-// credit queues the credit for deliveries of the stream that epoch counts. With later it
-// may wait for company.
-func (o *outbox) credit(epoch int, listener string, bytes uint32, later bool) {
-	w, frame := o.addCredit(epoch, listener, bytes, later)
+// credit queues the credit for deliveries of the stream that epoch counts. It may wait for
+// company as long as that of the listener is less than so many bytes.
+func (o *outbox) credit(epoch int, listener string, bytes, wait uint32) {
+	w, frame := o.addCredit(epoch, listener, bytes, wait)
 	if frame != nil {
 		o.write(w, frame)
 	}
 }
 
-func (o *outbox) addCredit(epoch int, listener string, bytes uint32, later bool) (w *writer, frame *codec.Encoded) {
+func (o *outbox) addCredit(epoch int, listener string, bytes, wait uint32) (w *writer, frame *codec.Encoded) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if epoch != o.epoch {
 		return nil, nil
 	}
 	o.credits[listener] += bytes
-	if !later {
+	if o.credits[listener] >= wait {
 		o.urgent = true
 		return o.atOnce()
 	}

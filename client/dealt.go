@@ -91,12 +91,15 @@ func (l *Listener) begin(r run) {
 func (l *Listener) giveBack(bytes int, more bool) {
 	n := l.dealt.bytes.Add(uint32(bytes)) //nolint:gosec // a message is smaller than 4 GiB
 	switch {
-	case n >= uint32(min(creditStep, l.window/2)): //nolint:gosec // bounded by the caller
+	case n >= l.creditStep():
 		l.giveAllBack(false)
 	case more:
 		l.giveSoon()
 	}
 }
+
+// creditStep is how many bytes are dealt with before credit is given for them at once.
+func (l *Listener) creditStep() uint32 { return uint32(min(creditStep, l.window/2)) } //nolint:gosec // bounded by the caller
 
 // giveSoon has what was dealt with given in Limits.Linger, whatever the handler does.
 func (l *Listener) giveSoon() {
@@ -111,25 +114,26 @@ func (l *Listener) giveLate() {
 }
 
 // giveAllBack gives credit for all that has been dealt with. With later it may wait for
-// company.
+// company, as long as it is little.
 func (l *Listener) giveAllBack(later bool) {
+	var wait uint32
+	if later {
+		wait = l.creditStep()
+	}
 	epoch, name, n, others := l.dealt.take()
 	if n > 0 {
-		l.bus.out.credit(epoch, name, n, later)
+		l.bus.out.credit(epoch, name, n, wait)
 	}
 	for name, n := range others {
-		l.bus.out.credit(epoch, name, n, later)
+		l.bus.out.credit(epoch, name, n, wait)
 	}
 }
 
 // mayLinger tells whether credit may wait for company: something was answered meanwhile,
-// which is mostly what was dealt with. What a stub passes on settles nothing by that: the
+// which is mostly what was dealt with; or all of it was passed on in flows, of which the
 // other runtime's bus says what has arrived.
 func (l *Listener) mayLinger() bool {
-	if l.carries {
-		return true
-	}
-	before := l.answers
-	l.answers = l.bus.out.answers.Load()
-	return l.answers != before
+	before, settles := l.answers, l.settles
+	l.answers, l.settles = l.bus.out.answers.Load(), false
+	return l.answers != before || !settles
 }

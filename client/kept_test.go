@@ -329,16 +329,14 @@ func TestCreditOfWhatIsAnsweredGoesAlong(t *testing.T) {
 	}
 }
 
-// So does that for what a stub has passed on, whatever is posted then.
+// So does that for what a stub has passed on in a flow, whatever is posted then.
 func TestCreditOfWhatIsPassedOnGoesAlong(t *testing.T) {
 	b, fake := setup(t, client.Config{Limits: client.Limits{Linger: time.Hour}})
-	passed := make(chan struct{})
-	a := welcomed(t, fake, func() error {
-		_, err := b.ListenCarried(t.Context(), "x", func(context.Context, codec.Carried) { passed <- struct{}{} })
-		return err
-	})
+	a, passed := passing(t, b, fake)
 	for number, credited := uint64(1), false; !credited; number++ {
-		a.send(t, delivery("x", numbered("x", number)))
+		m := numbered("x", number)
+		m.Flow = &pb.Flow{Runtime: "other", Sequence: number}
+		a.send(t, delivery("x", m))
 		<-passed
 		sendAll(t, b, "y")
 		req := a.next(t, func(*pb.AttachRequest) bool { return true })
@@ -347,6 +345,25 @@ func TestCreditOfWhatIsPassedOnGoesAlong(t *testing.T) {
 		}
 		credited = len(req.Credits) > 0 // mostly it is the second
 	}
+}
+
+// Without a flow it is what settles the message.
+func TestCreditOfWhatIsPassedOnWithoutAFlow(t *testing.T) {
+	b, fake := setup(t, client.Config{Limits: client.Limits{Linger: time.Hour}})
+	a, passed := passing(t, b, fake)
+	a.send(t, delivery("x", numbered("x", 1)))
+	<-passed
+	a.credited(t, sizeOf(numbered("x", 1)))
+}
+
+// passing adds a listener that passes messages on, and tells of each.
+func passing(t *testing.T, b *client.Bus, fake *fakeBus) (a *attachment, passed chan struct{}) {
+	t.Helper()
+	passed = make(chan struct{})
+	return welcomed(t, fake, func() error {
+		_, err := b.ListenCarried(t.Context(), "x", func(context.Context, codec.Carried) { passed <- struct{}{} })
+		return err
+	}), passed
 }
 
 // What is not settled is bounded. One receiver that does not settle leaves room

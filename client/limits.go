@@ -28,7 +28,7 @@ type Limits struct {
 	// means that the bus does not answer.
 	Calls int
 	// Linger is how long the credit for messages may wait: for a frame to go along with,
-	// when something was answered while they were handled or they have been passed on, or
+	// when something was answered while they were handled or they went on in flows, or
 	// for that of more messages that are being handled. Default 5 ms: some requests one
 	// after the other, and half of what an acknowledgement between two buses waits for more
 	// to say. A message that is posted with Delivered takes that much longer at most, and

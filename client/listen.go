@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"slices"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -24,8 +23,9 @@ func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...Lis
 // ListenCarried is Listen for a stub, which passes messages on: h gets each with its
 // bytes, where they are known.
 func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.Context, codec.Carried), opts ...ListenOption) (*Listener, error) {
-	handle := func(ctx context.Context, _ string, d *codec.Delivered) { h(ctx, d.Carried) }
-	return b.listen(ctx, address, handle, append(slices.Clip(opts), func(l *Listener) { l.carries = true }))
+	return b.listen(ctx, address, func(ctx context.Context, _ string, d *codec.Delivered) {
+		h(ctx, d.Carried)
+	}, opts)
 }
 
 // ListenAll calls h for each message that is led to this attachment under a

@@ -27,7 +27,6 @@ type Listener struct {
 	leadsTo string
 	window  int
 	led     bool // another component leads the address here; the bus is not told
-	carries bool // what it gets is passed on
 	handle  func(ctx context.Context, name string, d *codec.Delivered)
 
 	placed  bool  // the stream that is up has been told; guarded by bus.mu
@@ -45,6 +44,7 @@ type Listener struct {
 	// owned by the goroutine that runs
 	dealt   dealt  // has a mutex of its own
 	answers uint64 // of the attachment, before what has been dealt with
+	settles bool   // credit for what has been dealt with settles some of it: it is in no flow
 	opener  codec.Opener
 	opened  codec.Delivered // a message of a lot; nothing else
 	// abandoned: the last message was not dealt with, and no other will be.
@@ -244,6 +244,7 @@ func (l *Listener) one(ctx context.Context, name string, d *codec.Delivered, mor
 	if l.abandoned {
 		return false
 	}
+	l.settles = l.settles || d.Head().GetFlow() == nil
 	l.giveBack(d.Size, more)
 	return true
 }

@@ -237,7 +237,13 @@ func TestListenerChangesGoWithPosts(t *testing.T) {
 	})
 }
 
-func lateCredit(o *outbox, bytes uint32, later bool) { o.credit(o.epoch, "x", bytes, later) }
+func lateCredit(o *outbox, bytes uint32, later bool) {
+	wait := uint32(0)
+	if later {
+		wait = 100
+	}
+	o.credit(o.epoch, "x", bytes, wait)
+}
 
 func TestCreditGoesAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -278,6 +284,21 @@ func TestCreditWaitsNoLongerThanLinger(t *testing.T) {
 		o.write(w, o.take(w))
 		if last := s.frames[len(s.frames)-1]; len(last.Credits) != 1 || last.Credits[0].Bytes != 20 {
 			t.Errorf("written is %v", last)
+		}
+	})
+}
+
+// Credit that waits is never much of a window.
+func TestCreditThatIsTooMuchToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s, _ := opened(t)
+		for range 3 {
+			if lateCredit(o, 40, true); len(s.frames) > 0 {
+				break
+			}
+		}
+		if len(s.frames) != 1 || s.frames[0].Credits[0].Bytes != 120 {
+			t.Errorf("written are %v", s.frames)
 		}
 	})
 }
