@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"log/slog"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -11,6 +12,7 @@ import (
 // node is the Message Node stub of one domain.
 type node struct {
 	deployed bool
+	lost     bool          // the Message Node stub that had it was restarted, and is to be told again
 	done     chan struct{} // closed when the deployment that is under way has ended
 	err      error         // why it failed; set before done is closed
 }
@@ -103,12 +105,27 @@ func (r *Registry) callDeploy(ctx context.Context, domain string) error {
 	return err
 }
 
-// redeployNode tells a Message Node stub that was restarted what it had. Routes
+// redeployLostLocked tells a Message Node stub that was restarted what it had. Routes
 // that lead there stay as they are; its next Watch shows what is still missing.
-func (r *Registry) redeployNode(ctx context.Context, domain string) {
-	if err := r.callDeploy(ctx, domain); err != nil && ctx.Err() == nil {
-		r.log.Warn("a Message Node stub is not deployed again", "domain", domain, "error", err)
+// What fails is logged at the level failed, and tried again with the next tick.
+func (r *Registry) redeployLostLocked(failed slog.Level) {
+	for domain, n := range r.nodes {
+		if n.lost {
+			n.lost = false
+			r.lanes.spawn(func(ctx context.Context) { r.redeployNode(ctx, domain, n, failed) })
+		}
 	}
+}
+
+func (r *Registry) redeployNode(ctx context.Context, domain string, n *node, failed slog.Level) {
+	err := r.callDeploy(ctx, domain)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	r.log.Log(ctx, failed, "a Message Node stub cannot be deployed again yet", "domain", domain, "error", err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n.lost = true
 }
 
 // haveNode waits until the stub of a domain is deployed, within DeployWait.

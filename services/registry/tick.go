@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -55,5 +56,6 @@ func (r *Registry) tick() {
 	r.stalePeersLocked(again)
 	r.rerouteLocked(again)
 	r.deployWantedLocked()
+	r.redeployLostLocked(slog.LevelDebug) // the snapshot has warned already
 	r.savePlacesLocked()
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -261,10 +262,9 @@ func (r *Registry) takeSessions(resp *pb.NodeStubWatchResponse) {
 	}
 	if resp.Snapshot {
 		for domain, n := range r.nodes {
-			if n.deployed && r.sessions[domain] == nil {
-				r.lanes.spawn(func(ctx context.Context) { r.redeployNode(ctx, domain) })
-			}
+			n.lost = n.deployed && r.sessions[domain] == nil
 		}
+		r.redeployLostLocked(slog.LevelWarn)
 	}
 	r.oweSubscriptionsLocked(resp)
 }
