@@ -39,13 +39,19 @@ var statuses = []int{
 // otherStatus is the label of all others.
 const otherStatus = "other"
 
-// begin makes the series of all routes.
-func (m *metrics) begin() {
+// beginRequests makes the series of all routes.
+func (m *metrics) beginRequests() {
 	for _, route := range m.routes {
 		for _, status := range statuses {
 			m.requests.WithLabelValues(route, statusLabel(status))
 		}
 		m.requests.WithLabelValues(route, otherStatus)
+	}
+}
+
+// beginDurations makes those of their durations.
+func (m *metrics) beginDurations() {
+	for _, route := range m.routes {
 		m.duration.WithLabelValues(route)
 	}
 }

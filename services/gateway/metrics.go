@@ -48,8 +48,10 @@ func (m *metrics) register(r prometheus.Registerer, g *Gateway) error {
 	}
 	m.bytes.WithLabelValues(directionIn)
 	m.bytes.WithLabelValues(directionOut)
-	begin := sync.OnceFunc(m.begin)
-	all := []prometheus.Collector{begun{m.requests, begin}, begun{m.duration, begin}, m.events, m.gaps, m.bytes}
+	all := []prometheus.Collector{
+		begun{m.requests, sync.OnceFunc(m.beginRequests)}, begun{m.duration, sync.OnceFunc(m.beginDurations)},
+		m.events, m.gaps, m.bytes,
+	}
 	for _, s := range []struct {
 		name, help string
 		size       func() int
