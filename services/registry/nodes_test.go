@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
@@ -35,5 +36,50 @@ func TestWhatIsNotDeployedAgainIsTriedAgain(t *testing.T) {
 	defer r.mu.Unlock()
 	if r.nodes["b.example"].lost {
 		t.Error("it is tried still")
+	}
+}
+
+// TestSubscribesOnceASession: each thing that is said calls for one subscription or none.
+func TestSubscribesOnceASession(t *testing.T) {
+	conn, stop := newWorld(t).serve()
+	defer stop()
+	r, err := New(Config{
+		RuntimeURL: runtimeA, P2PStub: pb.NewP2PStubClient(conn), NodeStub: pb.NewNodeStubClient(conn), Bus: conn,
+		Engine: &engine.Engine{}, Log: testLog(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const a, b = "a.example", "b.example"
+	snapshot := func(of *pb.NodeStubWatchResponse) *pb.NodeStubWatchResponse {
+		of.Snapshot = true
+		return of
+	}
+	for n, step := range []struct {
+		said *pb.NodeStubWatchResponse
+		want int
+	}{
+		{snapshot(&pb.NodeStubWatchResponse{}), 0},
+		{sessionOf(b, b), 0},
+		{&pb.NodeStubWatchResponse{Sessions: []*pb.NodeSession{{Domain: a, State: "opening"}}}, 0},
+		{sessionOf(a), 1}, // it may be one of before
+		{sessionOf(a), 0},
+		{sessionOf(b, b), 0},
+		{sessionOf(a, a), 1},
+		{sessionOf(a), 0},
+		{snapshot(sessionOf(a)), 1}, // what went before was not heard
+		{sessionOf(a), 0},
+		{snapshot(sessionOf(b)), 0},
+		{sessionOf(a, a), 1},
+		{sessionOf(a), 0},
+	} {
+		r.takeSessions(step.said)
+		if got := len(r.renew); got != step.want {
+			t.Errorf("%d: %d subscriptions, want %d: %v", n, got, step.want, step.said)
+		}
+		select {
+		case <-r.renew:
+		default:
+		}
 	}
 }
