@@ -54,6 +54,34 @@ func TestBucketSurvivesARestart(t *testing.T) {
 	}
 }
 
+// A bucket that another version made with other settings gets those of this one.
+func TestBucketGetsItsSettings(t *testing.T) {
+	e := open(t, "")
+	defer e.Close()
+	kv, err := e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.PutString(t.Context(), "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // changed, and then as it should be
+		if kv, err = e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b", History: 1, LimitMarkerTTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		is, err := kv.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is.History() != 1 || is.LimitMarkerTTL() != time.Hour {
+			t.Errorf("history %d, marks of deletions for %v", is.History(), is.LimitMarkerTTL())
+		}
+		if entry, err := kv.Get(t.Context(), "k"); err != nil || string(entry.Value()) != "v" {
+			t.Errorf("what it had: %v, %v", entry, err)
+		}
+	}
+}
+
 func TestDirectoryBelongsToOne(t *testing.T) {
 	dir := t.TempDir()
 	e := open(t, dir)
