@@ -117,18 +117,6 @@ func (w *world) saw(what string) {
 	})
 }
 
-// times tells how often something has happened.
-func (w *world) times(what string) (n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, l := range w.history {
-		if l == what {
-			n++
-		}
-	}
-	return n
-}
-
 // order checks that what begins so happened in this order.
 func (w *world) order(prefixes ...string) {
 	w.t.Helper()
