@@ -222,7 +222,10 @@ func (l *Listener) handleAll(ctx context.Context, batch *inbox) bool {
 
 // workLot is work of messages that are in a lot.
 func (l *Listener) workLot(ctx context.Context, r run) bool {
-	defer r.lot.Free()
+	defer func() {
+		l.opened = codec.Delivered{}
+		r.lot.Free()
+	}()
 	for i := range r.lot.Len() {
 		l.opener.Deliver(r.lot, i, &l.opened)
 		if !l.one(ctx, r.name, &l.opened, i+1 < r.lot.Len()) {

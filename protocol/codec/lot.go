@@ -54,15 +54,19 @@ const (
 	lotFrom       = 4
 	longFromFrame = 2 << 10
 	// lotShare is of which part of its frame's memory a lot is at least: it keeps all of it.
-	// lotShareLong is that of one of longFromFrame bytes: of a usual frame it is more anyway.
-	lotShare, lotShareLong = 4, 16
+	// Of a usual frame's, longFromFrame bytes are enough.
+	lotShare   = 4
+	usualFrame = 32 << 10
 )
 
 var lots = sync.Pool{New: func() any { return &Lot{entries: make([]entry, 0, lotEntries)} }}
 
 // keeps tells whether it is enough to keep the memory of its frame, of so many bytes.
 func (l *Lot) keeps(memory int) bool {
-	return l.Len() >= lotFrom && l.size >= memory/lotShare || l.size >= max(longFromFrame, memory/lotShareLong)
+	if l.size < memory/lotShare && memory > usualFrame {
+		return false
+	}
+	return l.size >= longFromFrame || l.Len() >= lotFrom && l.size >= memory/lotShare
 }
 
 // Len is how many messages it has.

@@ -172,7 +172,13 @@ func (r *Request) clearPlain() {
 		r.pieces[i].free()
 	}
 	r.pieces = r.pieces[:0]
+	if cap(r.pieces) > keptPieces {
+		r.pieces = nil
+	}
 }
+
+// keptPieces is for how many pieces a stream keeps the place: most frames have a few.
+const keptPieces = 64
 
 // field reads a field of bytes, as every encoder has it, which is not empty, and gives
 // what follows. For anything else nil, and all of b.

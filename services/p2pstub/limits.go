@@ -57,7 +57,7 @@ type Limits struct {
 	// sides lead it elsewhere at once.
 	Linger time.Duration
 	// Inbox is how many events may wait for a peer's loop before who posts one
-	// waits. Default 256: a set-up has some tens.
+	// waits. Default 64: a set-up has some tens.
 	Inbox int
 	// Candidates is how many of the other side's candidates are tried. Default
 	// 64: several interfaces with several servers each.

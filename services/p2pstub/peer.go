@@ -236,7 +236,11 @@ func (p *peer) opened(raw *rtc.Channel) {
 	reader := raw.NewReader(largestPacket(name))
 	u := newPulse(p, theirs.Heartbeat, func() {
 		reader.Rest()
-		p.post(func() {}) // the loop looks whether it may sleep
+		select {
+		case p.inbox <- func() {}: // the loop looks whether it may sleep
+			p.rouse()
+		default: // it does so anyway
+		}
 	})
 	p.wake = c.wake
 	p.pulse.Store(u)

@@ -127,8 +127,9 @@ func (u *pulse) at(of *atomic.Int64) time.Time { return u.began.Add(time.Duratio
 
 // signal has a turn come at once. The first one begins the pulse.
 func (u *pulse) signal() {
-	u.woken.Store(true)
-	u.timer.Reset(0)
+	if u.woken.CompareAndSwap(false, true) { // else one waits: for a turn that is under way
+		u.timer.Reset(0)
+	}
 }
 
 // stop ends it, once a turn that is under way is over.
