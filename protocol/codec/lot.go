@@ -145,7 +145,7 @@ func (l *Lot) open(e *entry, a *arena) *pb.Message {
 
 func (l *Lot) id(e *entry, a *arena) string { return lentText(a.clone(l.at(e.id), 0)) }
 
-// at gives what is at a place, which cannot be appended to there; nil for nowhere.
+// at gives what is at a place, which cannot be appended to there; nil where that is nowhere.
 func (l *Lot) at(p place) []byte {
 	if p == (place{}) {
 		return nil

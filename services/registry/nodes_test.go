@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -81,5 +83,31 @@ func TestSubscribesOnceASession(t *testing.T) {
 		case <-r.renew:
 		default:
 		}
+	}
+}
+
+// subscription is what a registry sends for a source.
+func subscription(source string, addresses ...string) string {
+	return fmt.Sprintf(`subscribe %s/ua -> domain://msg-node.a.example/sm {"resources":["%s"],"source":"%s"}`,
+		runtimeA, strings.Join(addresses, `","`), source)
+}
+
+// sessionOf says that the session of a domain is live, and which have begun anew.
+func sessionOf(domain string, renewed ...string) *pb.NodeStubWatchResponse {
+	return &pb.NodeStubWatchResponse{Sessions: []*pb.NodeSession{{Domain: domain, State: sessionLive}}, Renewed: renewed}
+}
+
+// A session that may be one of before is subscribed for, and one that begins anew is again.
+func TestSubscribesForASession(t *testing.T) {
+	w := newWorld(t)
+	w.start(openEngine(t), nil)
+	w.saw("watch p2pstub")
+	w.tell(&pb.P2PStubWatchResponse{Snapshot: true})
+	h := w.handlerOf()
+	w.saw("watch nodestub")
+	for _, said := range []*pb.NodeStubWatchResponse{sessionOf("a.example"), sessionOf("a.example", "a.example")} {
+		w.tellNodes(said)
+		w.saw(subscription(h, h))
+		w.saw(subscription(runtimeA, runtimeA+"/bus", runtimeA+"/registry"))
 	}
 }
