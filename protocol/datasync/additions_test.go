@@ -15,7 +15,7 @@ func TestAdditionsTravel(t *testing.T) {
 	mid, index := "0", uint16(0)
 	own := datasync.Connection{
 		Runtime: "hyperty-runtime://a/1", Owner: "o", Description: &datasync.Description{SDP: "v=0", Type: "offer"},
-		Framing: []string{"peerbus.v1"}, Sequels: true, Flow: []string{"peerbus.v1"}, Heartbeat: true, Early: true, Replaces: "connection://a/0",
+		Framing: []string{"peerbus.v1"}, Sequels: true, Packet: 33_600, Flow: []string{"peerbus.v1"}, Heartbeat: true, Early: true, Replaces: "connection://a/0",
 	}
 	r, err := datasync.NewReporter(datasync.Object{URL: "connection://a/1", Reporter: "r"}, own, time.Unix(0, 0))
 	if err != nil {
@@ -52,7 +52,7 @@ func TestAdditionsTravel(t *testing.T) {
 // Nonsense in their place is passed over, and the rest is taken.
 func TestAdditionsOfAnotherForm(t *testing.T) {
 	inv, err := datasync.ParseInvitation(&pb.Message{From: "connection://a/1/subscription", Body: []byte(`{"source":"s","value":{"data":{
-		"runtimeURL":"r","flow":3,"sequels":{},"heartbeat":"yes","early":1,"replaces":[],"restart":-1,
+		"runtimeURL":"r","flow":3,"sequels":{},"packet":"long","heartbeat":"yes","early":1,"replaces":[],"restart":-1,
 		"connectionDescription":{"sdp":"v=0","type":"offer","generation":"x"}}}}`)})
 	if err != nil {
 		t.Fatal(err)

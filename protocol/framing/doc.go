@@ -7,7 +7,7 @@
 //	peerbus.v1   ┌──────────────┐ ┌──────┐ ┌───────────────────┐ ┌──────┐
 //	             │ Frame: m1 m2 │ │ m3.0 │ │ Frame: m4 m5 m6   │ │ m3.1 │ …
 //	             └──────────────┘ └──────┘ └───────────────────┘ └──────┘
-//	             small messages share a packet of some 16 KiB; a long one is
+//	             small messages share a packet of some 16 or 32 KiB; a long one is
 //	             cut up, and the pieces of several take turns with the rest;
 //	             m2 leaves out what it has in common with m1 (sequel.go)
 //
@@ -22,8 +22,9 @@
 //
 // Invariants:
 //   - messages with the same from and to come out in the order they went in;
-//   - no packet is larger than Limits.Packet, but for a text packet of the
-//     older framing, which is bounded by Limits.Text;
+//   - no packet is larger than Limits.Packet and Headroom, but for a text packet of the
+//     older framing, which is bounded by Limits.Text, and one for a peer that takes longer
+//     ones (Options.Packet), which is at most LongPacket;
 //   - whatever comes in, a Decoder holds at most Limits.Reassembly bytes in at
 //     most Limits.Transfers transfers. When a peer opens more, the transfer that
 //     has been still for longest is given up, so that truncated ones cannot fill

@@ -33,6 +33,9 @@ type Encoder interface {
 	// Next gives the next packet, whose data is valid until the next call, and
 	// false when there is none.
 	Next() (Packet, bool)
+	// Lengthen says whether packets may be as long as the peer takes, on a path so fast that
+	// nothing waits long behind one. They may not before it is called.
+	Lengthen(yes bool)
 	// Pending is how many bytes of messages were added and have not left.
 	Pending() int
 	// Stop drops a message that the peer does not want any more.
@@ -105,6 +108,9 @@ type Options struct {
 	Limits Limits
 	// Sequels says that the peer takes them (peerbus.v1 alone).
 	Sequels bool
+	// Packet is the longest packet that the peer says to take, in bytes (peerbus.v1 alone); 0
+	// where it says none. More than LongPacket counts as that.
+	Packet int
 	// Now is for the sending time that older peers want; nil takes time.Now.
 	Now func() time.Time
 	// UUID names a message of the older framing; nil draws one of 12 characters.
@@ -116,7 +122,7 @@ type Options struct {
 func New(name string, o Options) (Encoder, Decoder) {
 	o.Limits = o.Limits.orDefaults()
 	if name == PeerBus {
-		return newPeerBusEncoder(o.Limits, o.Sequels), newPeerBusDecoder(o.Limits)
+		return newPeerBusEncoder(o), newPeerBusDecoder(o.Limits)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

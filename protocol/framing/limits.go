@@ -5,9 +5,9 @@ import "github.com/peerbus/peerbus/protocol/message"
 // Limits bound one channel's Encoder and Decoder. Zero fields take the
 // defaults.
 type Limits struct {
-	// Packet is the largest packet in bytes; with peerbus.v1, Headroom more. Default
-	// 16 KiB: what every WebRTC implementation takes, and long enough that its cost per
-	// byte is low.
+	// Packet is the largest packet in bytes; with peerbus.v1, Headroom more, or LongPacket.
+	// Default 16 KiB: what every WebRTC implementation takes, and long enough that its cost
+	// per byte is low.
 	Packet int
 	// Whole is how many bytes the messages of a packet with sequels have at most.
 	// Default 8 times Packet: messages of a few bytes between long addresses become as
@@ -30,9 +30,19 @@ type Limits struct {
 	Interleaved int
 }
 
+// datagram is how many bytes of a packet pion's SCTP sends in one datagram. Nearly all that
+// a packet costs is its datagrams, however little is in the last one: so packets that are
+// full are about as long as some whole ones.
+const datagram = 1200
+
 // Headroom is for what stands around a body that fills a packet, in bytes: it need not
-// be cut.
-const Headroom = 512
+// be cut. Both together are 14 datagrams.
+const Headroom = 14*datagram - 16<<10
+
+// LongPacket is the largest packet of peerbus.v1, in bytes, to a peer that has announced that
+// it takes those, over a path that is fast: 28 datagrams, so that most packets waste little of
+// their last one. Longer ones cost no less, and hold up what comes behind them.
+const LongPacket = 28 * datagram
 
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {

@@ -47,6 +47,8 @@ type outbound struct {
 
 type peerBusEncoder struct {
 	limits    Limits
+	longest   int      // bytes of a packet
+	packet    int      // bytes of one now
 	sequels   *sequels // nil: the peer does not take them
 	short     []shortMessage
 	long      []*outbound // the first Limits.Interleaved take turns
@@ -61,13 +63,22 @@ type peerBusEncoder struct {
 	buf       []byte
 }
 
-func newPeerBusEncoder(l Limits, withSequels bool) *peerBusEncoder {
+func newPeerBusEncoder(o Options) *peerBusEncoder {
+	l := o.Limits
 	l.Packet += Headroom
-	e := &peerBusEncoder{limits: l, lanes: map[lane]*outbound{}}
-	if withSequels {
+	e := &peerBusEncoder{
+		limits: l, packet: l.Packet, longest: max(l.Packet, min(o.Packet, LongPacket)), lanes: map[lane]*outbound{},
+	}
+	if o.Sequels {
 		e.sequels = &sequels{}
 	}
 	return e
+}
+
+func (e *peerBusEncoder) Lengthen(yes bool) {
+	if e.packet = e.limits.Packet; yes {
+		e.packet = e.longest
+	}
 }
 
 func (e *peerBusEncoder) Pending() int { return e.pending }
@@ -121,7 +132,7 @@ func (e *peerBusEncoder) Next() (Packet, bool) {
 }
 
 // pieceSize is how much of a message a fragment carries.
-func (e *peerBusEncoder) pieceSize() int { return e.limits.Packet - fragmentOverhead }
+func (e *peerBusEncoder) pieceSize() int { return e.packet - fragmentOverhead }
 
 // overtakes tells whether the next piece of a long message would complete it
 // before a short message that was there first.
@@ -143,7 +154,7 @@ func (e *peerBusEncoder) frame() Packet {
 		if whole += s.size; at > 0 && whole > e.limits.Whole {
 			break
 		}
-		if b = e.entry(b, s, n); at > 0 && len(b) > e.limits.Packet {
+		if b = e.entry(b, s, n); at > 0 && len(b) > e.packet {
 			b = b[:at]
 			break
 		}

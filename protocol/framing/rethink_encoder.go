@@ -167,6 +167,8 @@ func (e *rethinkEncoder) Stop(c Cancel) {
 
 func (e *rethinkEncoder) Tell(Cancel) {}
 
+func (e *rethinkEncoder) Lengthen(bool) {}
+
 func (e *rethinkEncoder) Drain() []*pb.Message {
 	var out []*pb.Message
 	for _, l := range e.queue {

@@ -10,6 +10,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/framing"
 )
 
@@ -60,8 +61,10 @@ func (m *metrics) countersOf(direction, framing string) counters {
 	return counters{m.messages.WithLabelValues(direction, framing), m.bytes.WithLabelValues(direction, framing)}
 }
 
-func newChannel(raw outgoing, name string, sequels bool, l Limits, m *metrics, rouse func()) (*channel, framing.Decoder) {
-	enc, dec := framing.New(name, framing.Options{Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: sequels})
+func newChannel(raw outgoing, name string, theirs datasync.Connection, l Limits, m *metrics, rouse func()) (*channel, framing.Decoder) {
+	enc, dec := framing.New(name, framing.Options{
+		Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: theirs.Sequels, Packet: theirs.Packet,
+	})
 	c := &channel{
 		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), rouse: rouse, enc: enc,
 		pace: newPace(l.LowWater, l.HighWater),
@@ -148,6 +151,7 @@ func (c *channel) mayWrite() bool {
 	defer c.mu.Unlock()
 	if c.pace.look(time.Now(), c.written, c.raw.Buffered()) {
 		c.raw.SetLow(c.pace.low())
+		c.enc.Lengthen(c.pace.fast())
 	}
 	return c.raw.Buffered() < c.pace.high // looked at after SetLow: nobody says that it is low already
 }

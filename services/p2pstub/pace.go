@@ -29,6 +29,13 @@ func newPace(lowest, highest int) pace {
 // low is when writing goes on after a full buffer.
 func (p *pace) low() int { return p.high / 4 }
 
+// fast tells whether a long packet is out in a thirtieth of a second: what comes behind it,
+// heartbeats among it, does not wait long.
+func (p *pace) fast() bool { return p.high >= fastHigh }
+
+// fastHigh is high on a path that takes a MiB a second.
+const fastHigh = 256 << 10
+
 // look takes in how many bytes have been written in all and how many of them are
 // buffered; it tells whether high has changed.
 func (p *pace) look(now time.Time, written uint64, buffered int) (changed bool) {

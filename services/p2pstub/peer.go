@@ -231,7 +231,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 	if theirs.Announces(framing.PeerBus) {
 		name = framing.PeerBus
 	}
-	c, decoder := newChannel(raw, name, theirs.Sequels, p.stub.limits, p.stub.metrics, p.rouse)
+	c, decoder := newChannel(raw, name, theirs, p.stub.limits, p.stub.metrics, p.rouse)
 	c.flow = message.Announces(theirs.Flow)
 	reader := raw.NewReader(largestPacket(name))
 	u := newPulse(p, theirs.Heartbeat, func() {

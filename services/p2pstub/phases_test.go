@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
@@ -69,7 +70,7 @@ func TestPhases(t *testing.T) {
 func TestQueuesAreMeasured(t *testing.T) {
 	s, raw := still(), &drained{}
 	p := s.peerOf(requester, "r")
-	c, _ := newChannel(raw, framing.PeerBus, true, DefaultLimits(), newMetrics(prometheus.NewRegistry()), func() {})
+	c, _ := newChannel(raw, framing.PeerBus, datasync.Connection{Sequels: true}, DefaultLimits(), newMetrics(prometheus.NewRegistry()), func() {})
 	p.out.Store(c)
 	s.all[p] = true
 	if s.queued() != 0 || s.buffered() != 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/protocol/status"
@@ -132,7 +133,7 @@ func (d *drained) MaxMessage() int            { return 1 << 16 }
 // Nobody says that the buffer is low when it is so already.
 func TestBufferIsLowBeforeItIsAskedFor(t *testing.T) {
 	raw := &drained{buffered: 10 << 20}
-	c, _ := newChannel(raw, framing.PeerBus, true, DefaultLimits(), newMetrics(prometheus.NewRegistry()), func() {})
+	c, _ := newChannel(raw, framing.PeerBus, datasync.Connection{Sequels: true}, DefaultLimits(), newMetrics(prometheus.NewRegistry()), func() {})
 	raw.buffered = 10 << 20
 	c.pace.begin(time.Now().Add(-time.Minute), 0, 11<<20) // slow: less will be buffered
 	if err := c.send(t.Context(), codec.Bare(text(1, "a", "b", "x"))); err != nil {

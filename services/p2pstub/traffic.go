@@ -20,7 +20,7 @@ import (
 // largestPacket is what a framing has, in bytes, and a little more.
 func largestPacket(name string) int {
 	if name == framing.PeerBus {
-		return framing.DefaultLimits().Packet + 1024
+		return framing.LongPacket + 1024
 	}
 	return framing.DefaultLimits().Text + 1
 }
