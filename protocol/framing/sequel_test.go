@@ -290,3 +290,44 @@ func TestSequelsKeepWhatIsNotKnown(t *testing.T) {
 		t.Run(name, func(t *testing.T) { sameMessages(t, []*pb.Message{&want, &want}, decode(t, d, packets(e))) })
 	}
 }
+
+// Packets are longer for a peer that takes such, and only where the path is said to be fast.
+func TestLongPackets(t *testing.T) {
+	usual := framing.DefaultLimits().Packet + framing.Headroom
+	for name, tc := range map[string]struct {
+		takes    int
+		lengthen bool
+		longest  int
+	}{
+		"it says nothing":    {0, true, usual},
+		"it takes long ones": {framing.LongPacket, true, framing.LongPacket},
+		"the path is slow":   {framing.LongPacket, false, usual},
+		"it takes some":      {20_000, true, 20_000},
+		"it takes any":       {1 << 30, true, framing.LongPacket},
+		"it takes nonsense":  {-1, true, usual},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := withSequels()
+			o.Packet = tc.takes
+			e, d := framing.New(framing.PeerBus, o)
+			in := append(inFlow(2000), binaryMsg(1, 100_000))
+			for _, m := range in {
+				if err := e.Add(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e.Lengthen(tc.lengthen)
+			longest := 0
+			ps := packets(e)
+			for _, p := range ps {
+				longest = max(longest, len(p.Data))
+			}
+			if longest > tc.longest || longest < tc.longest-100 {
+				t.Errorf("the longest packet has %d bytes, want up to %d", longest, tc.longest)
+			}
+			if out := decode(t, d, ps); len(out) != len(in) {
+				t.Errorf("%d messages of %d", len(out), len(in))
+			}
+		})
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/datasync"
+	"github.com/peerbus/peerbus/protocol/framing"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/protocol/status"
 )
@@ -150,5 +151,13 @@ func TestAnswersThatWereNotAskedFor(t *testing.T) {
 	defer u.mu.Unlock()
 	if u.smoothed < time.Second {
 		t.Errorf("%v", u.smoothed)
+	}
+}
+
+// What is announced is read.
+func TestAnnouncedPacketsAreRead(t *testing.T) {
+	p := &peer{stub: &Stub{}}
+	if says, reads := p.data(datasync.Description{}).Packet, largestPacket(framing.PeerBus); says == 0 || says > reads {
+		t.Errorf("packets of %d bytes are announced, of %d are read", says, reads)
 	}
 }

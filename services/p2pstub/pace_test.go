@@ -1,8 +1,15 @@
 package p2pstub
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/datasync"
+	"github.com/peerbus/peerbus/protocol/framing"
 )
 
 // drain lets a path of a rate take what is buffered, as a loop that writes whenever
@@ -44,5 +51,33 @@ func TestPaceOfAQuietSender(t *testing.T) {
 	drain(&p, 40_000_000, 10, 5*time.Second)
 	if p.high != 1<<20 {
 		t.Errorf("high is %d", p.high)
+	}
+}
+
+// On a path that turns out to be fast, to a peer that takes them, packets become long.
+func TestPacketsOfAFastPath(t *testing.T) {
+	for _, takes := range []int{0, framing.LongPacket} {
+		raw := &drained{}
+		c, _ := newChannel(raw, framing.PeerBus, datasync.Connection{Sequels: true, Packet: takes}, DefaultLimits(), newMetrics(prometheus.NewRegistry()), func() {})
+		body := strings.Repeat("x", 1000)
+		pump := func() (longest int) {
+			for i := range 100 {
+				if err := c.send(t.Context(), codec.Bare(text(i, "a", "b", body))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			raw.longest = 0
+			if err := c.pump(); err != nil {
+				t.Fatal(err)
+			}
+			return raw.longest
+		}
+		if n := pump(); n > 14*1200 {
+			t.Errorf("a packet has %d bytes, before it is known how fast the path is", n)
+		}
+		c.pace.begin(time.Now().Add(-time.Minute), 0, 0) // it took all that there was
+		if n := pump(); n > 14*1200 != (takes > 0) {
+			t.Errorf("a packet has %d bytes, for a peer that takes %d", n, takes)
+		}
 	}
 }

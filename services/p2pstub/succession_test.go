@@ -122,13 +122,17 @@ func TestLastRecord(t *testing.T) {
 // drained is a data channel whose buffer runs dry just before it is told what is low.
 type drained struct {
 	buffered, written int
+	longest           int // bytes of a packet
 }
 
-func (d *drained) Write(framing.Packet) error { d.written++; return nil }
-func (d *drained) Buffered() int              { return d.buffered }
-func (d *drained) SetLow(int)                 { d.buffered = 0 }
-func (d *drained) OnLow(int, func())          {}
-func (d *drained) MaxMessage() int            { return 1 << 16 }
+func (d *drained) Write(p framing.Packet) error {
+	d.written, d.longest = d.written+1, max(d.longest, len(p.Data))
+	return nil
+}
+func (d *drained) Buffered() int     { return d.buffered }
+func (d *drained) SetLow(int)        { d.buffered = 0 }
+func (d *drained) OnLow(int, func()) {}
+func (d *drained) MaxMessage() int   { return 1 << 16 }
 
 // Nobody says that the buffer is low when it is so already.
 func TestBufferIsLowBeforeItIsAskedFor(t *testing.T) {

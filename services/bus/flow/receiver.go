@@ -39,7 +39,7 @@ func NewReceiver(self uint64, l Limits) *Receiver {
 		self:   self,
 		limits: l.OrDefaults(),
 		given:  line[given]{marks: make([]set, 1)},
-		say:    say{due: never},
+		say:    say{due: never, calm: never},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 // come with what does not fit into one.
 type say struct {
 	due   time.Duration // never: there is nothing to say
+	calm  time.Duration // when it is, if nothing has come by then; or never
 	last  time.Duration // when one was made
 	said  bool          // there was one
 	along bool          // it went along with a message
@@ -23,7 +24,7 @@ type say struct {
 
 // heard has what has been received acknowledged soon.
 func (r *Receiver) heard(at time.Duration, size int) {
-	r.say.bytes += size
+	r.say.bytes, r.say.calm = r.say.bytes+size, never
 	if r.say.bytes >= r.limits.AckBytes {
 		r.say.due = min(r.say.due, at)
 		return
@@ -31,12 +32,17 @@ func (r *Receiver) heard(at time.Duration, size int) {
 	r.say.due = min(r.say.due, at+r.limits.AckDelay)
 }
 
-// dealt has what has been dealt with told: at once, if it was the last one.
+// dealt has what has been dealt with told: at once, if it was the last one. Where much has
+// come lately more is likely to come, and it is the last one once there has been a pause.
 func (r *Receiver) dealt(at time.Duration) {
 	r.say.rounds = 2
-	if r.undealt() == 0 {
+	switch {
+	case r.undealt() > 0:
+	case r.say.bytes < r.limits.Short:
 		r.urgent(at)
 		return
+	default:
+		r.say.calm = at + r.limits.AckDelay/8
 	}
 	r.say.due = min(r.say.due, at+r.limits.AckDelay)
 }
@@ -59,7 +65,7 @@ func (r *Receiver) AckDue() (time.Time, bool) {
 	if r.say.due == never {
 		return time.Time{}, false
 	}
-	return r.origin.Add(r.say.due), true
+	return r.origin.Add(min(r.say.due, r.say.calm)), true
 }
 
 // Along is Ack when there is something to say: for a message that goes the other way
@@ -88,7 +94,7 @@ func (r *Receiver) Ack(now time.Time) *pb.FlowAck {
 		a.Dealt = r.given.slots[first].sequence - 1
 		r.sayGiven(a, first)
 	}
-	r.say.last, r.say.said, r.say.along, r.say.bytes, r.say.due = at, true, false, 0, never
+	r.say = say{last: at, said: true, due: never, calm: never, turn: r.say.turn, rounds: r.say.rounds}
 	if r.given.kept.count == 0 {
 		r.say.rounds = 0
 	}
