@@ -119,7 +119,7 @@ func (r *Receiver) take(at time.Duration, p Place, size int, value any) bool {
 		}
 		r.ahead.pass(p.Sequence)
 		r.give(p.Sequence, size, value)
-		r.heard(at, size)
+		r.heard(at, 1, size)
 		return true
 	}
 	if r.ahead.bytes+size > r.limits.Ahead {
@@ -129,7 +129,7 @@ func (r *Receiver) take(at time.Duration, p Place, size int, value any) bool {
 	if fresh || !ok {
 		r.urgent(at)
 	}
-	r.heard(at, size)
+	r.heard(at, 1, size)
 	return ok
 }
 

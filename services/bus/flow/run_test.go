@@ -177,3 +177,46 @@ func TestWhatARunIsNot(t *testing.T) {
 		}
 	}
 }
+
+// That the last message has been dealt with is said at once, but in a busy flow only when
+// nothing more comes for a while. A large one does not make it busy, nor do many small ones.
+func TestLastOfABusyFlow(t *testing.T) {
+	for _, tc := range []struct {
+		n, size int
+		busy    bool
+	}{{40, 1 << 10, true}, {1, 100 << 10, false}, {40, 300, false}} {
+		now := time.Unix(1_000_000, 0)
+		r := NewReceiver(1, Limits{})
+		r.Receive(now, Place{Sequence: 1, Base: 1}, tc.size, "first")
+		r.Ack(now)
+		now = now.Add(5 * time.Millisecond)
+		last := uint64(tc.n) + 1 //nolint:gosec // few
+		for i := uint64(2); i <= last; i++ {
+			r.Receive(now, Place{Sequence: i, Base: 1}, tc.size, "more")
+		}
+		pause := time.Duration(0)
+		if tc.busy {
+			pause = 1250 * time.Microsecond
+		}
+		due := func(when time.Time) {
+			t.Helper()
+			if at, ok := r.AckDue(); !ok || !at.Equal(when) {
+				t.Errorf("%d messages of %d bytes: said at %v, want %v", tc.n, tc.size, at, when)
+			}
+		}
+		r.DealtRun(now, 1, last)
+		due(now.Add(pause))
+		if !tc.busy {
+			continue
+		}
+		later := now.Add(time.Millisecond)
+		r.Receive(later, Place{Sequence: last + 1, Base: 1}, tc.size, "not the last")
+		due(now.Add(10 * time.Millisecond))
+		r.Dealt(later, last+1, 0, "")
+		due(later.Add(pause))
+		r.Ack(later)
+		if at, ok := r.AckDue(); ok {
+			t.Errorf("there is more to say, at %v", at)
+		}
+	}
+}

@@ -15,16 +15,17 @@ type say struct {
 	last  time.Duration // when one was made
 	said  bool          // there was one
 	along bool          // it went along with a message
-	bytes int           // received since then
+	// messages and their bytes, received since then
+	messages, bytes int
 	// turn is the sequence from which on the next one goes through what is given,
 	// and rounds how often it has to begin anew before everything has been said.
 	turn   uint64
 	rounds int
 }
 
-// heard has what has been received acknowledged soon.
-func (r *Receiver) heard(at time.Duration, size int) {
-	r.say.bytes, r.say.calm = r.say.bytes+size, never
+// heard has n messages that have been received acknowledged soon.
+func (r *Receiver) heard(at time.Duration, n, size int) {
+	r.say.messages, r.say.bytes, r.say.calm = r.say.messages+n, r.say.bytes+size, never
 	if r.say.bytes >= r.limits.AckBytes {
 		r.say.due = min(r.say.due, at)
 		return
@@ -32,13 +33,21 @@ func (r *Receiver) heard(at time.Duration, size int) {
 	r.say.due = min(r.say.due, at+r.limits.AckDelay)
 }
 
-// dealt has what has been dealt with told: at once, if it was the last one. Where much has
-// come lately more is likely to come, and it is the last one once there has been a pause.
+// busyFrom is how many messages make a flow a busy one.
+const busyFrom = 16
+
+// busy tells whether so much has come since the last acknowledgement that more is likely to.
+func (r *Receiver) busy() bool {
+	return r.say.messages >= busyFrom && r.say.bytes >= r.limits.Short
+}
+
+// dealt has what has been dealt with told: at once, if it was the last one. In a busy flow it
+// is that once there has been a pause.
 func (r *Receiver) dealt(at time.Duration) {
 	r.say.rounds = 2
 	switch {
 	case r.undealt() > 0:
-	case r.say.bytes < r.limits.Short:
+	case !r.busy():
 		r.urgent(at)
 		return
 	default:
