@@ -411,7 +411,7 @@ func both(t *testing.T, test func(t *testing.T, b *bed, dial func(t *testing.T) 
 
 // relay has the node itself send a message.
 func (b *bed) relay(m *pb.Message) error {
-	return b.node.relay([]received{{Carried: codec.Bare(m)}}, "", b.node.wayTo(m.To)).at(0)
+	return b.node.relay([]received{{Carried: codec.Bare(m)}}, "", b.node.wayTo(m)).at(0)
 }
 
 // silence lets nothing of others out to a peer, as if its client took nothing,

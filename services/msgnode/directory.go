@@ -208,6 +208,21 @@ func (d *directory) holders(dst []Session, to string) []Session {
 	return dst
 }
 
+// around appends the session of the runtime that an address is below to dst, if it has
+// announced flows: its bus is the other end of a flow, and knows what there is below its
+// URL without a subscription of each address. Stubs and connections are its own matter.
+// Nobody else could subscribe the address (mayHold).
+func (d *directory) around(dst []Session, to string) []Session {
+	u, err := address.Parse(to)
+	if err != nil || u.Kind != address.Runtime || u.Text == u.Runtime {
+		return dst
+	}
+	if s := d.sessions[u.Runtime]; s.Flow {
+		dst = append(dst, s)
+	}
+	return dst
+}
+
 // addressed gives the session whose own address it is; the zero one when it is
 // another address.
 func (d *directory) addressed(to string) Session {

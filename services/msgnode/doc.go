@@ -47,11 +47,13 @@
 //
 // # Flows
 //
-// The node carries the fields of flows and does not look at them, but for three
+// The node carries the fields of flows and does not look at them, but for four
 // things. A message in a flow of another runtime than the session's is refused
 // (403). A session that has not announced flows with its open or re-open (body
-// `flow`) gets neither `flow` nor the message's key. And a refusal names the place
-// of the message that it refuses.
+// `flow`) gets neither `flow` nor the message's key. A refusal names the place
+// of the message that it refuses. And what nobody holds below the URL of a runtime
+// that has announced flows goes to its session, if it is of a flow or a response: its
+// bus says whether anybody listens.
 //
 // # State
 //

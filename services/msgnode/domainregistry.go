@@ -264,7 +264,7 @@ func (n *Node) publishStatus(url string, before, after Entry) {
 		From: address.DomainRegistry(n.domain), To: address.Registration(url),
 		Body: message.MarshalBody(map[string]string{"value": after.status(), "attribute": "status"}),
 	}
-	way := n.wayTo(m.To)
+	way := n.wayTo(m)
 	if way.err != nil {
 		return // nobody wants to know
 	}

@@ -85,7 +85,8 @@ func (n *Node) firstOf(in []received) *pb.Message {
 
 // haveOneWay compares all that the steps look at.
 func haveOneWay(a, b *pb.Message) bool {
-	return a == b || a.From == b.From && a.To == b.To && (a.Flow == nil) == (b.Flow == nil) && a.Flow.GetRuntime() == b.Flow.GetRuntime()
+	return a == b || a.From == b.From && a.To == b.To && message.IsResponse(a) == message.IsResponse(b) &&
+		(a.Flow == nil) == (b.Flow == nil) && a.Flow.GetRuntime() == b.Flow.GetRuntime()
 }
 
 // handle takes messages through the pipeline. It tells whether the socket goes on.
@@ -174,23 +175,30 @@ func (n *Node) decide(ctx context.Context, x *exchange) error {
 		}
 		return nil
 	}
-	x.way = n.wayTo(x.m.To)
+	x.way = n.wayTo(x.m)
 	if fault.CodeOf(x.way.err) == fault.NotFound {
 		ctx, cancel := context.WithTimeout(ctx, n.limits.StoreTimeout)
 		defer cancel()
 		if err := apart(func() error { return n.state.fresh(ctx) }); err != nil {
 			return err
 		}
-		x.way = n.wayTo(x.m.To)
+		x.way = n.wayTo(x.m)
 	}
 	return x.way.err
 }
 
-func (n *Node) wayTo(to string) decision {
+// wayTo finds those who hold the address of a message. What nobody holds goes to the
+// runtime that it is below, if that is of a flow or a response: a request without a
+// flow is answered 404 (wire contract, section 3).
+func (n *Node) wayTo(m *pb.Message) decision {
 	var few [8]Session
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return decide(to, n.directory.holders(few[:0], to), n.replica, n.mail.used)
+	holders := n.directory.holders(few[:0], m.To)
+	if len(holders) == 0 && (m.Flow != nil || message.IsResponse(m)) {
+		holders = n.directory.around(few[:0], m.To)
+	}
+	return decide(m.To, holders, n.replica, n.mail.used)
 }
 
 // deliver lets the service answer, or hands the messages on, of which each may be refused

@@ -268,7 +268,9 @@ func rawStream(t *testing.T, b *bed, open string) pb.MessageNode_ConnectClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	stream, err := pb.NewMessageNodeClient(conn).Connect(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	stream, err := pb.NewMessageNodeClient(conn).Connect(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
