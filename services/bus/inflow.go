@@ -273,6 +273,7 @@ func (in *inflow) dealtAll(posts []*post) {
 	in.plan(now)
 }
 
+// planNow is plan for who does not hold the mutex.
 func (in *inflow) planNow(now time.Time) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
