@@ -177,6 +177,7 @@ func (f *flows) data(p *post) {
 		in.handOn(d)
 	}
 	clear(in.turn)
+	in.planNow(now) // a timer that wakes a thread does not hold up what is handed on
 }
 
 // receive puts what is in order by now into turn.
@@ -199,7 +200,6 @@ func (in *inflow) receive(p *post, now time.Time) {
 	turn, _ := in.receiver.Receive(now, place, p.cost(), value)
 	in.turn = append(in.turn, turn...)
 	in.count()
-	in.plan(now)
 }
 
 // hasRoom tells whether a flow may hold a message of so many bytes, once it has others
@@ -270,6 +270,13 @@ func (in *inflow) dealtAll(posts []*post) {
 		in.receiver.Dealt(now, p.by.(*arrival).sequence, int32(fault.OK), "")
 	}
 	in.count()
+	in.plan(now)
+}
+
+// planNow is plan for who does not hold the mutex.
+func (in *inflow) planNow(now time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	in.plan(now)
 }
 

@@ -345,7 +345,7 @@ func (t *settling) add(first, last uint64, bytes int, s *stream) {
 	switch {
 	case t.count >= settleMany, t.bytes >= settleBytes:
 		s.signal()
-	case before > 0:
+	case before > 0, s.outcomes.len() > 0: // an outcome goes at once, and these with it
 	case t.timer == nil:
 		t.timer = time.AfterFunc(settleSoon, s.signal)
 	default:

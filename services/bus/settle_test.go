@@ -214,3 +214,40 @@ func TestWhatWasTakenBeforeMayBeRefused(t *testing.T) {
 		t.Errorf("%t, %v", done, err)
 	}
 }
+
+// What is settled goes with the outcome that is to be sent anyhow, and needs no timer;
+// without one it has its own time.
+func TestWhatIsSettledGoesWithAnOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{})
+		defer a.bus.origins.end()
+		s := a.begin(t, "x")
+		tell(s)
+		settled := func(first, last uint64) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.settling.add(first, last, 10, s)
+		}
+		s.outcome(&pb.Outcome{Sequence: 7, Code: int32(fault.OK)}, nil)
+		settled(1, 2)
+		settled(3, 3)
+		if s.settling.timer != nil {
+			t.Error("a timer is set for what goes with an outcome")
+		}
+		if f, _ := s.take(); len(f.Outcomes) != 1 || len(f.Settled) != 1 || f.Settled[0].Last != 3 {
+			t.Errorf("the frame has %v, and settles %v", f.Outcomes, f.Settled)
+		}
+		settled(4, 4)
+		for len(s.wake) > 0 {
+			<-s.wake
+		}
+		time.Sleep(settleSoon)
+		synctest.Wait()
+		if len(s.wake) == 0 {
+			t.Fatal("what is settled by itself is not told")
+		}
+		if f, _ := s.take(); len(f.Settled) != 1 || f.Settled[0].First != 4 {
+			t.Errorf("the frame settles %v", f.Settled)
+		}
+	})
+}
