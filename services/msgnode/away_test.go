@@ -191,7 +191,7 @@ func (l *lines) count(text string) int {
 func TestWhatIsNotNotedIsToldOnce(t *testing.T) {
 	log := &lines{Handler: slog.DiscardHandler, seen: map[string]int{}}
 	n := startNATS(t)
-	b := n.replica(logged(log), limited(func(l *Limits) { l.StoreTimeout, l.StorePatience = 100*time.Millisecond, 50*time.Millisecond }))
+	b := n.replica(logged(log), limited(func(l *Limits) { l.StoreTimeout, l.StorePatience = time.Second/2, 50*time.Millisecond }))
 	p := b.dial(t, "grpc").open()
 	b.until(t, http.StatusOK)
 	b.node.mu.Lock()
@@ -199,7 +199,7 @@ func TestWhatIsNotNotedIsToldOnce(t *testing.T) {
 	b.node.mu.Unlock()
 	due := []event{{kind: evLost, runtime: s.Runtime, socket: s.Socket, now: b.node.now()}}
 	n.stop()
-	for range 3 {
+	for range 2 {
 		b.node.sweepSessions(t.Context(), due)
 		b.node.sweepFailing.Store(b.node.sweepFails.Load())
 	}
