@@ -109,7 +109,7 @@ type Options struct {
 	// Sequels says that the peer takes them (peerbus.v1 alone).
 	Sequels bool
 	// Packet is the longest packet that the peer says to take, in bytes (peerbus.v1 alone); 0
-	// where it says none. More than LongPacket counts as that.
+	// where it says none, or fewer than every reader takes. More than LongPacket counts as that.
 	Packet int
 	// Now is for the sending time that older peers want; nil takes time.Now.
 	Now func() time.Time

@@ -2,6 +2,7 @@ package framing
 
 import (
 	"slices"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -60,7 +61,7 @@ type peerBusEncoder struct {
 	sent      uint64 // of these
 	cancelled []uint64
 	pending   int
-	buf       []byte
+	memory    *[]byte // of packets, for the next one; nil while there is none to make
 }
 
 func newPeerBusEncoder(o Options) *peerBusEncoder {
@@ -118,6 +119,7 @@ func entrySize(size int) int {
 
 func (e *peerBusEncoder) Next() (Packet, bool) {
 	if len(e.short) == 0 && len(e.long) == 0 && len(e.cancelled) == 0 {
+		e.rest()
 		return Packet{}, false
 	}
 	if len(e.cancelled) == 0 && len(e.long) > 0 && (e.fragment || len(e.short) == 0) {
@@ -131,6 +133,29 @@ func (e *peerBusEncoder) Next() (Packet, bool) {
 	return e.frame(), true
 }
 
+// packetMemory is for the packets of all encoders: one that has nothing to send has none.
+var packetMemory = sync.Pool{New: func() any { return new([]byte) }}
+
+// begin gives memory for a packet, in place of the one before.
+func (e *peerBusEncoder) begin() []byte {
+	if e.memory == nil {
+		e.memory, _ = packetMemory.Get().(*[]byte)
+	}
+	return (*e.memory)[:0]
+}
+
+func (e *peerBusEncoder) made(b []byte) Packet {
+	*e.memory = b
+	return Packet{Data: b}
+}
+
+func (e *peerBusEncoder) rest() {
+	if e.memory != nil {
+		packetMemory.Put(e.memory)
+		e.memory = nil
+	}
+}
+
 // pieceSize is how much of a message a fragment carries.
 func (e *peerBusEncoder) pieceSize() int { return e.packet - fragmentOverhead }
 
@@ -142,7 +167,7 @@ func (e *peerBusEncoder) overtakes(o *outbound) bool {
 
 // frame fills a packet with small messages.
 func (e *peerBusEncoder) frame() Packet {
-	b := e.buf[:0]
+	b := e.begin()
 	for _, n := range e.cancelled {
 		b = protowire.AppendTag(b, frameCancelled, protowire.VarintType)
 		b = protowire.AppendVarint(b, n)
@@ -164,8 +189,7 @@ func (e *peerBusEncoder) frame() Packet {
 	e.sent += uint64(n) //nolint:gosec // counts are positive
 	clear(e.short[:n])
 	e.short = e.short[n:]
-	e.buf = b
-	return Packet{Data: b}
+	return e.made(b)
 }
 
 // entry appends a message that is the n-th of its packet.
@@ -206,15 +230,14 @@ func (e *peerBusEncoder) piece(o *outbound) Packet {
 		}
 	}
 	end := min(o.offset+e.pieceSize(), len(o.data))
-	b := appendFragment(e.buf[:0], o, o.data[o.offset:end])
-	e.buf = b
+	b := appendFragment(e.begin(), o, o.data[o.offset:end])
 	o.offset = end
 	if end == len(o.data) {
 		e.finish(e.turn)
 	} else {
 		e.turn++
 	}
-	return Packet{Data: b}
+	return e.made(b)
 }
 
 // appendFragment appends a pb.Frame with a pb.Fragment.

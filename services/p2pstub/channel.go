@@ -63,7 +63,7 @@ func (m *metrics) countersOf(direction, framing string) counters {
 
 func newChannel(raw outgoing, name string, theirs datasync.Connection, l Limits, m *metrics, rouse func()) (*channel, framing.Decoder) {
 	enc, dec := framing.New(name, framing.Options{
-		Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: theirs.Sequels, Packet: theirs.Packet,
+		Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: theirs.Sequels, Packet: min(theirs.Packet, raw.MaxMessage()),
 	})
 	c := &channel{
 		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), rouse: rouse, enc: enc,
@@ -151,8 +151,8 @@ func (c *channel) mayWrite() bool {
 	defer c.mu.Unlock()
 	if c.pace.look(time.Now(), c.written, c.raw.Buffered()) {
 		c.raw.SetLow(c.pace.low())
-		c.enc.Lengthen(c.pace.fast())
 	}
+	c.enc.Lengthen(c.pace.fast())
 	return c.raw.Buffered() < c.pace.high // looked at after SetLow: nobody says that it is low already
 }
 

@@ -29,12 +29,11 @@ func newPace(lowest, highest int) pace {
 // low is when writing goes on after a full buffer.
 func (p *pace) low() int { return p.high / 4 }
 
-// fast tells whether a long packet is out in a thirtieth of a second: what comes behind it,
-// heartbeats among it, does not wait long.
-func (p *pace) fast() bool { return p.high >= fastHigh }
+// fast tells whether the path is known to have a long packet out in a thirtieth of a second:
+// what comes behind it, heartbeats among it, does not wait long.
+func (p *pace) fast() bool { return p.rate >= fastRate }
 
-// fastHigh is high on a path that takes a MiB a second.
-const fastHigh = 256 << 10
+const fastRate = 1 << 20 // bytes a second
 
 // look takes in how many bytes have been written in all and how many of them are
 // buffered; it tells whether high has changed.

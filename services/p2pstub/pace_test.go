@@ -52,6 +52,9 @@ func TestPaceOfAQuietSender(t *testing.T) {
 	if p.high != 1<<20 {
 		t.Errorf("high is %d", p.high)
 	}
+	if p.fast() {
+		t.Errorf("a path of which only %.0f bytes a second are known is fast", p.rate)
+	}
 }
 
 // On a path that turns out to be fast, to a peer that takes them, packets become long.
@@ -75,7 +78,8 @@ func TestPacketsOfAFastPath(t *testing.T) {
 		if n := pump(); n > 14*1200 {
 			t.Errorf("a packet has %d bytes, before it is known how fast the path is", n)
 		}
-		c.pace.begin(time.Now().Add(-time.Minute), 0, 0) // it took all that there was
+		c.written, c.consumed = c.written+100<<20, c.consumed+100<<20
+		c.pace.begin(time.Now().Add(-time.Second), 0, 0) // it took all that there was
 		if n := pump(); n > 14*1200 != (takes > 0) {
 			t.Errorf("a packet has %d bytes, for a peer that takes %d", n, takes)
 		}

@@ -39,7 +39,7 @@ func NewReceiver(self uint64, l Limits) *Receiver {
 		self:   self,
 		limits: l.OrDefaults(),
 		given:  line[given]{marks: make([]set, 1)},
-		say:    say{due: never, calm: never},
+		say:    say{due: never},
 	}
 }
 
@@ -119,7 +119,7 @@ func (r *Receiver) take(at time.Duration, p Place, size int, value any) bool {
 		}
 		r.ahead.pass(p.Sequence)
 		r.give(p.Sequence, size, value)
-		r.heard(at, 1, size)
+		r.heard(at, size)
 		return true
 	}
 	if r.ahead.bytes+size > r.limits.Ahead {
@@ -129,7 +129,7 @@ func (r *Receiver) take(at time.Duration, p Place, size int, value any) bool {
 	if fresh || !ok {
 		r.urgent(at)
 	}
-	r.heard(at, 1, size)
+	r.heard(at, size)
 	return ok
 }
 

@@ -37,7 +37,7 @@ func (r *Receiver) ReceiveRun(now time.Time, p Place, sizes []int) {
 	}
 	r.backlog += sum
 	r.expected = p.Sequence + uint64(len(sizes))
-	r.heard(at, len(sizes), sum)
+	r.heard(at, sum)
 }
 
 // DealtRun is Dealt of messages from first to last, by their listener.

@@ -11,21 +11,19 @@ import (
 // come with what does not fit into one.
 type say struct {
 	due   time.Duration // never: there is nothing to say
-	calm  time.Duration // when it is, if nothing has come by then; or never
 	last  time.Duration // when one was made
 	said  bool          // there was one
 	along bool          // it went along with a message
-	// messages and their bytes, received since then
-	messages, bytes int
+	bytes int           // received since then
 	// turn is the sequence from which on the next one goes through what is given,
 	// and rounds how often it has to begin anew before everything has been said.
 	turn   uint64
 	rounds int
 }
 
-// heard has n messages that have been received acknowledged soon.
-func (r *Receiver) heard(at time.Duration, n, size int) {
-	r.say.messages, r.say.bytes, r.say.calm = r.say.messages+n, r.say.bytes+size, never
+// heard has what has been received acknowledged soon.
+func (r *Receiver) heard(at time.Duration, size int) {
+	r.say.bytes += size
 	if r.say.bytes >= r.limits.AckBytes {
 		r.say.due = min(r.say.due, at)
 		return
@@ -33,25 +31,12 @@ func (r *Receiver) heard(at time.Duration, n, size int) {
 	r.say.due = min(r.say.due, at+r.limits.AckDelay)
 }
 
-// busyFrom is how many messages make a flow a busy one.
-const busyFrom = 16
-
-// busy tells whether so much has come since the last acknowledgement that more is likely to.
-func (r *Receiver) busy() bool {
-	return r.say.messages >= busyFrom && r.say.bytes >= r.limits.Short
-}
-
-// dealt has what has been dealt with told: at once, if it was the last one. In a busy flow it
-// is that once there has been a pause.
+// dealt has what has been dealt with told: at once, if it was the last one.
 func (r *Receiver) dealt(at time.Duration) {
 	r.say.rounds = 2
-	switch {
-	case r.undealt() > 0:
-	case !r.busy():
+	if r.undealt() == 0 {
 		r.urgent(at)
 		return
-	default:
-		r.say.calm = at + r.limits.AckDelay/8
 	}
 	r.say.due = min(r.say.due, at+r.limits.AckDelay)
 }
@@ -74,7 +59,7 @@ func (r *Receiver) AckDue() (time.Time, bool) {
 	if r.say.due == never {
 		return time.Time{}, false
 	}
-	return r.origin.Add(min(r.say.due, r.say.calm)), true
+	return r.origin.Add(r.say.due), true
 }
 
 // Along is Ack when there is something to say: for a message that goes the other way
@@ -103,7 +88,7 @@ func (r *Receiver) Ack(now time.Time) *pb.FlowAck {
 		a.Dealt = r.given.slots[first].sequence - 1
 		r.sayGiven(a, first)
 	}
-	r.say = say{last: at, said: true, due: never, calm: never, turn: r.say.turn, rounds: r.say.rounds}
+	r.say.last, r.say.said, r.say.along, r.say.bytes, r.say.due = at, true, false, 0, never
 	if r.given.kept.count == 0 {
 		r.say.rounds = 0
 	}
