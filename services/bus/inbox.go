@@ -39,7 +39,6 @@ type inbox struct {
 	queue    fifo[item]
 	bytes    int // in queue
 	messages int // in queue
-	out      int // messages that have left queue
 	overflow fifo[held]
 	outside  int         // messages in overflow
 	timer    *time.Timer // for the first of overflow; nil before it is needed
@@ -154,7 +153,6 @@ func (in *inbox) push(i item) {
 func (in *inbox) pull(n, size, cost int) {
 	in.bytes -= size
 	in.messages -= n
-	in.out += n
 	in.stream.queued -= cost
 }
 

@@ -28,16 +28,15 @@ type outflow struct {
 	verdict atomic.Int32                  // on a provisional one
 	known   atomic.Bool                   // its runtime is known, and knows flows
 
-	mu       sync.Mutex
-	sender   *flow.Sender
-	spare    []post         // transmissions that are made
-	tails    []byte         // memory for those of transmissions
-	name     codec.FlowName // what all of these begin with; nil before it is needed
-	lane     lane           // of the last post
-	waiting  fifo[held]
-	waits    int               // messages in waiting
-	blocked  map[string]int    // items of waiting, by address
-	standing [2]fifo[standing] // of a provisional one, by way: what may not have left yet
+	mu      sync.Mutex
+	sender  *flow.Sender
+	spare   []post         // transmissions that are made
+	tails   []byte         // memory for those of transmissions
+	name    codec.FlowName // what all of these begin with; nil before it is needed
+	lane    lane           // of the last post
+	waiting fifo[held]
+	waits   int            // messages in waiting
+	blocked map[string]int // items of waiting, by address
 	patience,
 	timer *time.Timer
 	due    time.Time // of timer
@@ -258,7 +257,7 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 	}
 	var taken [2]int
 	for i, in := range []*inbox{direct, relay} {
-		path := paths[i]
+		path := []flow.Path{flow.Direct, flow.Relay}[i]
 		if tx.Path&path == 0 {
 			continue
 		}
@@ -266,9 +265,6 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 		known = known && q.trail.paths.Or(uint32(path))&uint32(path) == 0 // its response may end it at once
 		if in != nil {
 			taken[i] = put(in)
-		}
-		if taken[i] > 0 && !o.sender.Announced() {
-			o.standing[i].push(standingIn(in, tx.Sequence, taken[i]))
 		}
 		if n := max(tx.Count, 1); taken[i] < n {
 			o.sender.Unsent(tx.Sequence+uint64(taken[i]), n-taken[i], path) //nolint:gosec // not negative
@@ -278,52 +274,6 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 		}
 	}
 	o.flows.bus.metrics.transmitted(taken[0], taken[1], tx.Again)
-}
-
-// paths are the ways, as standing and the inboxes of a transmission have them.
-var paths = [...]flow.Path{flow.Direct, flow.Relay}
-
-// standing are the last messages that were in an inbox when they were put there.
-type standing struct {
-	in       *inbox
-	sequence uint64 // of the first
-	n        int
-	out      int // of the inbox, once the last has left it
-}
-
-// standingIn notes what has been put into an inbox. What came behind it meanwhile makes it
-// look as if it stood there for longer.
-func standingIn(in *inbox, sequence uint64, n int) standing {
-	in.stream.mu.Lock()
-	defer in.stream.mu.Unlock()
-	return standing{in, sequence, n, in.out + in.messages}
-}
-
-// left is how many have left the inbox, or are lost with it.
-func (s *standing) left() int {
-	s.in.stream.mu.Lock()
-	defer s.in.stream.mu.Unlock()
-	if s.in.closed {
-		return s.n
-	}
-	return min(max(s.n-(s.out-s.in.out), 0), s.n)
-}
-
-// stand tells the sender of a provisional flow what still stands in an inbox: its peer
-// cannot have said anything about that.
-func (o *outflow) stand(now time.Time) {
-	for i := range o.standing {
-		all := &o.standing[i]
-		for all.len() > 0 {
-			first := all.first()
-			n := first.left()
-			if n < first.n && !o.sender.Announced() {
-				o.sender.Stands(now, first.sequence+uint64(n), paths[i]) //nolint:gosec // not negative
-				break
-			}
-			all.pop()
-		}
-	}
 }
 
 // made gives a post for a transmission. A few are made together.
@@ -421,7 +371,6 @@ func (o *outflow) tick() {
 	o.mu.Lock()
 	now := time.Now()
 	o.due = time.Time{}
-	o.stand(now)
 	settled := fates(o.sender.Tick(now))
 	accepted := o.admit(now)
 	o.mu.Unlock()

@@ -389,13 +389,6 @@ func anyStraitAct(t *rapid.T) straitAct {
 	return is(fmt.Sprintf("%d ms", n*n), func(*strait) { time.Sleep(time.Duration(n*n) * time.Millisecond); synctest.Wait() })
 }
 
-// decided are limits of a bus that takes nothing for plain because nothing is heard of it:
-// that may be lost.
-func decided(l Limits) Limits {
-	l.Flow.Undecided = time.Hour
-	return l
-}
-
 // Over two buses with batches in both, none is lost, comes twice or out of turn, whatever
 // the ways between them do; and each is settled.
 func TestBatchesFromBusToBus(t *testing.T) {

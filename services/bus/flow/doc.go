@@ -66,8 +66,7 @@
 //
 // A peer that may not know flows gets each message once. The first acknowledgement,
 // or the look-up of its runtime (Announce, Plain), tells; when nothing does, a
-// message is taken for a plain one Limits.Undecided after it was sent, or was last seen
-// to stand in the queue of its way (Stands).
+// message is taken for a plain one after Limits.Undecided.
 //
 // Gaps. Sequences for which nothing comes any more are passed: what is below the
 // base of any message; and what lies between a message and its After, the one that

@@ -50,7 +50,7 @@ type Limits struct {
 	// 75 s: longer than a Message Node keeps what comes for an absent runtime.
 	Patience time.Duration
 	// Undecided is how long an acknowledgement is waited for from a peer that is
-	// not known to know flows; then a message that has left is taken for a plain one. 5 s.
+	// not known to know flows; then a message is taken for a plain one. 5 s.
 	Undecided time.Duration
 	// AbsentTime is how long a peer that knows flows may be unknown to a Message
 	// Node (404), as while it moves to another session. 5 s.

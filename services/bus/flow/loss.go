@@ -133,23 +133,6 @@ func (s *Sender) listen(at time.Duration) {
 	}
 }
 
-// Stands says that what was sent by a path has not left yet, from a sequence on: a peer
-// that is not known to know flows has Limits.Undecided from now on to say something about it.
-func (s *Sender) Stands(now time.Time, sequence uint64, p Path) {
-	at := s.at(now)
-	s.cutBefore(sequence)
-	for i := range s.transits {
-		if s.transits[i].path != p {
-			continue
-		}
-		for kind := range kinds {
-			for m := s.transits[i].under[kind].last; m != nil && m.sequence >= sequence; m = m.ways[i].links[ofKind].previous {
-				m.ways[i].at = at
-			}
-		}
-	}
-}
-
 // nothingHeard takes for plain what a peer that is not known to know flows has
 // said nothing about.
 func (s *Sender) nothingHeard(at time.Duration, t *transit, kind int) {

@@ -111,7 +111,6 @@ func (s *stage) after() {
 //	ack RECEIVER received SEQUENCE [RANGE...] dealt SEQUENCE [RANGE...] [refused SEQUENCE CODE]
 //	refused SEQUENCE CODE
 //	full SEQUENCE[-SEQUENCE] PATH | ready PATH
-//	stands SEQUENCE PATH
 //	announced | plain
 func (s *stage) playSender(verb string, words []string) {
 	switch verb {
@@ -136,8 +135,6 @@ func (s *stage) playSender(verb string, words []string) {
 		s.sender.Unsent(s.number(first), int(s.number(last)-s.number(first))+1, path(words[1])) //nolint:gosec // small
 	case "ready":
 		s.sender.Ready(path(words[0]))
-	case "stands":
-		s.sender.Stands(s.now, s.number(words[0]), path(words[1]))
 	case "announced":
 		s.sender.Announce(s.now)
 	case "plain":
