@@ -11,7 +11,7 @@ import (
 
 func TestAround(t *testing.T) {
 	d := newDirectory()
-	for _, runtime := range []string{"hyperty-runtime://d/r", "hyperty-runtime://d/r1", "runtime://d/r", "hyperty-runtime://e/r"} {
+	for _, runtime := range []string{"hyperty-runtime://d/r", "hyperty-runtime://d/own", "hyperty-runtime://d/r1", "runtime://d/r", "hyperty-runtime://e/r"} {
 		d.sessions[runtime] = Session{Runtime: runtime, Token: "t", Flow: true}
 	}
 	d.sessions["hyperty-runtime://d/plain"] = Session{Runtime: "hyperty-runtime://d/plain", Token: "t"}
@@ -29,12 +29,13 @@ func TestAround(t *testing.T) {
 		"hyperty-runtime://d/r/p2pconnection/1":  "",
 		"hyperty-runtime://d/r/protostub/e":      "",
 		"hyperty://d/r/x":                        "",
+		"hyperty-runtime://d/own/x":              "", // it comes from there
 		"publisher":                              "",
 		"":                                       "",
 		strings.Repeat("x", 3000):                "",
 	} {
 		var got string
-		for _, s := range d.around(nil, to) {
+		for _, s := range d.around(nil, to, "hyperty-runtime://d/own") {
 			got += s.Runtime
 		}
 		if got != want {

@@ -210,11 +210,11 @@ func (d *directory) holders(dst []Session, to string) []Session {
 
 // around appends the session of the runtime that an address is below to dst, if it has
 // announced flows: its bus is the other end of a flow, and knows what there is below its
-// URL without a subscription of each address. Stubs and connections are its own matter.
-// Nobody else could subscribe the address (mayHold).
-func (d *directory) around(dst []Session, to string) []Session {
+// URL without a subscription of each address. Stubs and connections are its own matter, and
+// so is a flow that begins at that runtime. Nobody else could subscribe the address (mayHold).
+func (d *directory) around(dst []Session, to, flow string) []Session {
 	u, err := address.Parse(to)
-	if err != nil || u.Kind != address.Runtime || u.Text == u.Runtime {
+	if err != nil || u.Kind != address.Runtime || u.Text == u.Runtime || u.Runtime == flow {
 		return dst
 	}
 	if s := d.sessions[u.Runtime]; s.Flow {

@@ -85,8 +85,9 @@ func (n *Node) firstOf(in []received) *pb.Message {
 
 // haveOneWay compares all that the steps look at.
 func haveOneWay(a, b *pb.Message) bool {
-	return a == b || a.From == b.From && a.To == b.To && message.IsResponse(a) == message.IsResponse(b) &&
-		(a.Flow == nil) == (b.Flow == nil) && a.Flow.GetRuntime() == b.Flow.GetRuntime()
+	return a == b || a.From == b.From && a.To == b.To &&
+		(a.Flow == nil) == (b.Flow == nil) && a.Flow.GetRuntime() == b.Flow.GetRuntime() &&
+		(a.Flow != nil || message.IsResponse(a) == message.IsResponse(b))
 }
 
 // handle takes messages through the pipeline. It tells whether the socket goes on.
@@ -196,7 +197,7 @@ func (n *Node) wayTo(m *pb.Message) decision {
 	defer n.mu.RUnlock()
 	holders := n.directory.holders(few[:0], m.To)
 	if len(holders) == 0 && (m.Flow != nil || message.IsResponse(m)) {
-		holders = n.directory.around(few[:0], m.To)
+		holders = n.directory.around(few[:0], m.To, m.Flow.GetRuntime())
 	}
 	return decide(m.To, holders, n.replica, n.mail.used)
 }
