@@ -10,10 +10,11 @@ import (
 
 // block is posts whose numbers follow each other, and their bytes, as they go to the bus:
 //
-//	posts   │ 7            │ 8            │ 9            │      where each ends
-//	data    │ head content │ head content │ head content │
+//	posts   │ 7            │ 8      │ 9      │ 10           │      where each ends
+//	data    │ head content │ sequel │ sequel │ head content │
 //
-// Each is behind a head that has its number and nothing else, as most have. So those that
+// Whole ones are behind a head that has their number and nothing else, as most have. One
+// that is like the one before but for id and body is its sequel. So those that
 // stand side by side go into a frame in one piece, and to forget them is to set bits.
 //
 // gRPC reads from the memory, which is used again once the block and gRPC have let go of it.
@@ -23,6 +24,8 @@ type block struct {
 	data   []byte
 	gone   uint64     // bit by bit, the posts that are over
 	own    uint64     // those that get a head of their own when they are written
+	whole  uint64     // those that are no sequels
+	open   uint64     // the row of the last one (codec.Content.Row)
 	mixed  bool       // they are for several receivers
 	memory mem.Buffer // that data is in; nil once the block is over
 }
@@ -56,9 +59,18 @@ func (b *block) takes(number uint64, size int) bool {
 
 // add encodes a post as the next one, and gives how many bytes it has.
 func (b *block) add(c *codec.Content, h codec.Head) (bytes int, err error) {
-	data, err := c.Append(codec.AppendHead(b.data, h, c.Size()))
+	data, row := b.data, c.Row()
+	sequel := row != 0 && row == b.open && h.Number > 0
+	if sequel {
+		data, err = c.AppendSequel(data)
+	} else {
+		data, err = c.Append(codec.AppendHead(data, h, c.Size()))
+	}
 	if err != nil {
 		return 0, err
+	}
+	if b.open = row; !sequel {
+		b.whole |= 1 << len(b.posts)
 	}
 	bytes = len(data) - len(b.data)
 	b.data = data
@@ -86,7 +98,7 @@ func (b *block) empty() bool { return b.gone == upTo(len(b.posts)) }
 
 // sparse tells whether most of its memory is of posts that are gone.
 func (b *block) sparse() bool {
-	_, size := b.count(upTo(len(b.posts)) &^ b.gone)
+	_, size := b.count(b.needed())
 	return size < cap(b.data)/2
 }
 
@@ -112,9 +124,55 @@ func (b *block) from(i int) int32 {
 // bytes gives those of some posts, one of them at least, which stand side by side.
 func (b *block) bytes(i, n int) []byte { return b.data[b.from(i):b.posts[i+n-1].end] }
 
-// row is how many posts from i on are there and need no other head.
-func (b *block) row(i int) int {
-	return min(len(b.posts)-i, bits.TrailingZeros64((b.gone|b.own)>>i))
+// row is how many posts from i on are there and need no other head, and can be written at
+// once: sequels of the first, or whole ones.
+func (b *block) row(i int, sequels bool) int {
+	n := min(len(b.posts)-i, bits.TrailingZeros64((b.gone|b.own)>>i))
+	whole := b.whole >> i
+	followed := ^whole >> 1 & upTo(len(b.posts)-1-i) // by a sequel
+	if !sequels {
+		followed = 0
+	}
+	if alone := bits.TrailingZeros64(^(whole &^ followed)); alone > 0 {
+		return min(n, alone)
+	}
+	if !sequels {
+		return min(n, 1)
+	}
+	return min(n, 1+bits.TrailingZeros64(whole>>1))
+}
+
+// sizeInFrame is what those of a row take of a frame at most, in bytes.
+func (b *block) sizeInFrame(i, n int) int {
+	size := len(b.bytes(i, n))
+	if !b.isWhole(i) {
+		size += codec.MaxHead + len(b.heading(i).Front)
+	}
+	return size
+}
+
+// isWhole tells whether a post is no sequel.
+func (b *block) isWhole(i int) bool { return b.whole>>i&1 == 1 }
+
+// leader is the place of the post that a sequel follows, behind others.
+func (b *block) leader(i int) int { return bits.Len64(b.whole&upTo(i)) - 1 }
+
+// heading is that of the row of a sequel.
+func (b *block) heading(i int) codec.Heading {
+	return codec.HeadingOf(codec.CutHead(b.bytes(b.leader(i), 1)))
+}
+
+// needed are the posts that are there, and those that lead them.
+func (b *block) needed() uint64 {
+	there := upTo(len(b.posts)) &^ b.gone
+	all := there
+	for sequels := there &^ b.whole; sequels != 0; {
+		leader := b.leader(bits.TrailingZeros64(sequels))
+		all |= 1 << leader
+		next := b.whole &^ upTo(leader+1)
+		sequels &^= upTo(bits.TrailingZeros64(next))
+	}
+	return all
 }
 
 // upTo gives the bits of the first n posts, between those of some.
@@ -132,14 +190,14 @@ func (b *block) count(marked uint64) (posts, bytes int) {
 	return posts, bytes
 }
 
-// shrink keeps the memory of the posts that are there.
+// shrink keeps the memory of the posts that are there, and of those that lead them.
 func (b *block) shrink() {
-	there := upTo(len(b.posts)) &^ b.gone
-	_, size := b.count(there)
-	first, end := bits.TrailingZeros64(there), bits.Len64(there)
+	needed := b.needed()
+	_, size := b.count(needed)
+	first, end := bits.TrailingZeros64(needed), bits.Len64(needed)
 	posts, data := make([]post, 0, end-first), make([]byte, 0, size)
 	for i := first; i < end; i++ {
-		if there>>i&1 == 1 {
+		if needed>>i&1 == 1 {
 			data = append(data, b.bytes(i, 1)...)
 		}
 		posts = append(posts, post{int32(len(data)), b.posts[i].receiver}) //nolint:gosec // as post says
@@ -147,6 +205,6 @@ func (b *block) shrink() {
 	b.memory.Free()
 	*b = block{
 		first: b.number(first), posts: posts, data: data, memory: mem.SliceBuffer(data),
-		gone: b.gone >> first & upTo(len(posts)), own: b.own >> first, mixed: b.mixed,
+		gone: b.gone >> first & upTo(len(posts)), own: b.own >> first, whole: b.whole >> first & upTo(len(posts)), mixed: b.mixed,
 	}
 }

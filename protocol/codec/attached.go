@@ -26,6 +26,7 @@ type Request struct {
 	plain    []Plain    // of Runs
 	inbounds []*Inbound // likewise
 	opened   pb.Post
+	opening  []byte // the message of one that was opened
 }
 
 // Listened is a Response for a Listen call, which has deliveries alone.
@@ -84,7 +85,7 @@ func (r *Request) Clear() {
 	r.clearPlain()
 	*r = Request{
 		Runs: r.Runs, Encoded: encoded, Room: r.Room,
-		posts: posts, arena: r.arena, known: r.known, pieces: r.pieces, plain: r.plain, inbounds: r.inbounds,
+		posts: posts, arena: r.arena, known: r.known, pieces: r.pieces, plain: r.plain, inbounds: r.inbounds, opening: r.opening,
 	}
 }
 
@@ -163,6 +164,9 @@ func readAttached(data []byte, m *Request) error {
 func (r *Request) readPost(data []byte, ingress **pb.Ingress) error {
 	p := r.next()
 	odd, err := readPost(r, data, p, ingress)
+	if err == nil && len(p.Sequels) > 0 {
+		err = errSequels
+	}
 	if odd {
 		r.Encoded[len(r.Posts)-1] = nil
 	}

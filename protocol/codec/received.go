@@ -152,8 +152,15 @@ func (m *Received) readDelivery(data []byte) error {
 		m.count(listener)
 		return nil
 	}
+	others := 0
 	for r.next() {
 		switch {
+		case r.tag == tag(9, bytes):
+			others++
+			d = m.next()
+			r.err = m.readSequel(r.long, d)
+		case others > 0:
+			r.err = errSequels
 		case r.tag == tag(1, bytes):
 			listener = m.listener(&r, r.long)
 		case r.tag == tag(2, bytes) && d.Size == 0 && d.head == nil && d.Encoded == nil:
@@ -171,7 +178,39 @@ func (m *Received) readDelivery(data []byte) error {
 			listener, *d = whole.Listener, Delivered{Carried: Bare(whole.Message), Size: Size(whole.Message)}
 		}
 	}
+	for ; others > 0; others-- {
+		m.count(listener)
+	}
 	m.count(listener)
+	return r.err
+}
+
+// readSequel reads a message that is as the one before in all but id, body and number.
+func (m *Received) readSequel(data []byte, d *Delivered) error {
+	before, r := m.Deliveries[len(m.Deliveries)-2].head, reader{b: data}
+	if before == nil || before.Flow != nil || before.Resource != nil || before.Trace != nil || HasUnknown(before) {
+		return errSequels
+	}
+	d.head = m.arena.message(len(data))
+	h := d.head
+	h.Type, h.From, h.To, h.Origin, h.Number = before.Type, before.From, before.To, before.Origin, before.Number+1
+	copyMore(h, before)
+	for last := byte(0); r.next(); last = r.tag {
+		switch {
+		case r.tag <= last:
+			return errSequels
+		case r.tag == tag(1, bytes):
+			h.Id = m.known.new(&r, r.long)
+		case r.tag == tag(10, bytes):
+			h.Body = m.known.own(r.long)
+		default:
+			return errSequels
+		}
+	}
+	if r.err == nil && !r.done() {
+		r.err = errSequels
+	}
+	d.Size = Size(h)
 	return r.err
 }
 

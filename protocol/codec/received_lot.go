@@ -3,13 +3,37 @@ package codec
 // intoLot takes a delivery, which is at a place of the frame, into a lot; false when it is
 // to be read by itself.
 func (m *Received) intoLot(f frame, from, to int) bool {
+	first := firstEnd(f.data[:to], from)
+	if !m.firstIntoLot(f, from, first, first < to) {
+		return false
+	}
+	for at := first; at < to; {
+		if at = m.lot.follow(f.data[:to], at); at < 0 {
+			m.lot = nil
+			return false
+		}
+	}
+	return true
+}
+
+// firstEnd is where the message of a delivery ends, or else the delivery.
+func firstEnd(b []byte, at int) int {
+	name := placeOf(b, at, tag(1, bytes))
+	if message := placeOf(b, max(at, int(name.to)), tag(2, bytes)); message.to > 0 {
+		return int(message.to)
+	}
+	return len(b)
+}
+
+// firstIntoLot is intoLot of the message of a delivery, which has sequels or not.
+func (m *Received) firstIntoLot(f frame, from, to int, sequels bool) bool {
 	if m.lot != nil {
 		if m.lot.add(f.data[:to], from) {
 			return true
 		}
 		m.endLot(f)
 	}
-	if m.Whole || !f.lent || f.memory == nil || to-from < longFromFrame && !isFollowed(f.data, from, to) {
+	if m.Whole || !f.lent || f.memory == nil || !sequels && to-from < longFromFrame && !isFollowed(f.data, from, to) {
 		return false
 	}
 	l, _ := lots.Get().(*Lot)

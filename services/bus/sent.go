@@ -78,25 +78,25 @@ func (in *inbox) send(t *taking, room int) (bytes int) {
 // sendPart takes posts of the batch that is the first in the queue: as many as fit, at
 // least one.
 func (in *inbox) sendPart(t *taking, room int) (bytes int) {
-	first := in.queue.first()
-	from := first.part.of.before(first.part.from).sum
-	n := 0
-	for most := min(first.part.len(), message.MaxFrames-t.frame.messages); n < most && in.underWay+bytes < in.window; n++ {
-		next := first.part.of.places[first.part.from+n].sum - from
-		if n > 0 && next+(n+1)*len(in.name) > room {
+	first := &in.queue.first().part
+	n, size := 0, 0
+	for most := min(first.len(), message.MaxFrames-t.frame.messages); n < most && in.underWay+size < in.window; n++ {
+		next := part{first.of, first.from, first.from + n + 1}
+		inFrame := next.sizeInFrame(in)
+		if n > 0 && inFrame > room {
 			break
 		}
-		bytes = next
+		size, bytes = next.size(), inFrame
 	}
-	p := first.part.cut(n)
-	if first.part.len() == 0 {
+	p := first.cut(n)
+	if first.len() == 0 {
 		in.queue.pop()
 	}
-	in.pull(n, bytes, p.cost())
-	in.underWay += bytes
+	in.pull(n, size, p.cost())
+	in.underWay += size
 	in.sent.push(handed{item: item{part: p}})
-	t.frame.addPart(p)
-	return bytes + n*len(in.name)
+	t.frame.addPart(p, in)
+	return bytes
 }
 
 // sendPost puts a post into the frame. A listener that gives no credit has dealt with it
