@@ -157,6 +157,11 @@ func readAttached(data []byte, m *Request) error {
 	if r.odd { // all was read anew, and what was read before is in the posts that are kept
 		m.Encoded, m.posts = make([][]byte, len(m.Posts)), nil
 		m.Runs, m.plain, m.inbounds = nil, nil, nil
+		for _, p := range m.Posts {
+			if err == nil && len(p.GetSequels()) > 0 {
+				err = errSequels
+			}
+		}
 	}
 	return err
 }

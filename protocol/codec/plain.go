@@ -181,6 +181,9 @@ func plainParts(data []byte) (number uint64, encoded, sequels []byte) {
 		encoded, data = field(data, tag(2, bytes))
 		number, data = numberField(data, tag(6, varint))
 	}
+	if len(data) > 0 && data[0] != tag(9, bytes) {
+		return 0, nil, nil
+	}
 	return number, encoded, data
 }
 

@@ -1,26 +1,26 @@
 package codec
 
 // intoLot takes a delivery, which is at a place of the frame, into a lot; false when it is
-// to be read by itself.
-func (m *Received) intoLot(f frame, from, to int) bool {
+// to be read by itself. It fails when its sequels are not as they may be.
+func (m *Received) intoLot(f frame, from, to int) (bool, error) {
 	first := firstEnd(f.data[:to], from)
 	if !m.firstIntoLot(f, from, first, first < to) {
-		return false
+		return false, nil
 	}
-	for at := first; at < to; {
-		if at = m.lot.follow(f.data[:to], at); at < 0 {
-			m.lot = nil
-			return false
+	for first < to {
+		if first = m.lot.follow(f.data[:to], first); first < 0 {
+			return false, errSequels
 		}
 	}
-	return true
+	return true, nil
 }
 
-// firstEnd is where the message of a delivery ends, or else the delivery.
+// firstEnd is where the sequels of a delivery begin, or else where it ends.
 func firstEnd(b []byte, at int) int {
 	name := placeOf(b, at, tag(1, bytes))
-	if message := placeOf(b, max(at, int(name.to)), tag(2, bytes)); message.to > 0 {
-		return int(message.to)
+	message := placeOf(b, max(at, int(name.to)), tag(2, bytes))
+	if end := int(message.to); end > 0 && end < len(b) && b[end] == tag(9, bytes) {
+		return end
 	}
 	return len(b)
 }

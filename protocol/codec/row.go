@@ -45,15 +45,13 @@ func (h *Heading) ContentSize(sequel []byte) int { return sizeWith(h.size(sequel
 // AppendDelivery appends a delivery to an AttachResponse, for a listener of that name: of the
 // message that a sequel is of. So many bytes of other sequels are to follow.
 func (h *Heading) AppendDelivery(frame []byte, listener string, sequel []byte, number uint64, others int) []byte {
-	size := h.size(sequel, number)
-	frame = appendLength(frame, 3, sizeText(listener)+sizeWith(size)+others)
-	frame = appendText(frame, 1, listener)
-	return h.AppendMessage(appendLength(frame, 2, size), sequel, number)
+	frame = appendDeliveryHead(frame, listener, h.size(sequel, number), others)
+	return h.AppendMessage(frame, sequel, number)
 }
 
 // FrontSize is more than AppendDelivery appends besides id and body.
 func (h *Heading) FrontSize(listener string) int {
-	return len(listener) + len(h.Front) + len(h.Back) + maxVarint64 + 1 + 3*(1+maxVarint32)
+	return maxDeliveryHead(listener) + len(h.Front) + len(h.Back) + 1 + maxVarint64
 }
 
 // AppendSequel appends a message as one that follows another one of the row.

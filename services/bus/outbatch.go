@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"math"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -30,7 +31,7 @@ type outgoingBatch struct {
 func (s *stream) outBatch(req *codec.Request, run *codec.Run) *batch {
 	b, id := newBatch(run.Len(), run.First), s.origin.id
 	b.by, b.burst = s, &s.burst
-	bytes := b.room(run.Size() + run.Len()*codec.MaxDelivery("", id))
+	bytes := b.room(run.Size() + run.Len()*codec.OriginSize(id, math.MaxUint64))
 	posts := req.Plain(run)
 	for i := range posts {
 		bytes = codec.AppendOrigin(run.AppendMessage(bytes, &posts[i]), id, run.First+uint64(i)) //nolint:gosec // not negative
