@@ -9,7 +9,7 @@ import (
 )
 
 // most bounds the bytes that take copies into a frame.
-func (l *ledger) most() int { return min(l.queued+l.waiting*codec.MaxHeading, codec.FullFrame) }
+func (l *ledger) most() int { return min(l.queued, codec.FullFrame) }
 
 // take writes the next frame's worth of posts into a frame.
 func (l *ledger) take(f *frame, now time.Time) {
@@ -58,16 +58,15 @@ func (l *ledger) again(b *block, i int) bool { return b.number(i) <= l.written }
 
 // write writes posts of a block that are alike.
 func (l *ledger) write(f *frame, b *block, i, n int, now time.Time) {
-	bytes := b.bytes(i, n)
 	if plain := b.own>>i&1 == 0 && !l.again(b, i); plain && b.isWhole(i) && (n == 1 || b.isWhole(i+1)) {
-		f.add(bytes, b.memory)
+		f.add(b.bytes(i, n), b.memory)
 	} else {
 		l.writeRow(f, b, i, n, now)
 	}
 	last := b.number(i + n - 1)
 	l.written, l.next = max(l.written, last), last+1
 	l.waiting -= n
-	l.queued -= len(bytes) + n*recordCost
+	l.queued -= b.size(i, n) + n*recordCost
 	if !l.keep {
 		l.remove(b, upTo(n)<<i)
 	}

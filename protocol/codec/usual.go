@@ -16,9 +16,6 @@ type Usual struct {
 // maxUsual bounds the bytes of the texts.
 const maxUsual = 1 << 10
 
-// MaxHeading bounds what a post has in front of the id and the body that its sequel has.
-const MaxHeading = maxUsual + MaxHead
-
 func (u *Usual) is(m *pb.Message) bool {
 	return string(u.to) == m.To && string(u.from) == m.From && string(u.kind) == m.Type && isPlain(m)
 }
