@@ -128,10 +128,10 @@ func (r *Request) readSequels(number uint64, data []byte) bool {
 				return false
 			}
 		}
-		if id == nil || len(body) > 0 || len(own) > longestPlain || !utf8.Valid(id) {
+		if number++; number == 0 || id == nil || len(body) > 0 || len(own) > longestPlain || !utf8.Valid(id) {
 			return false
 		}
-		if number++; run.full() {
+		if run.full() {
 			run = r.goOn(run, number)
 		}
 		run.push(r, p)

@@ -177,16 +177,13 @@ func (p part) encoded() []byte {
 	return p.of.bytes[p.of.before(p.from).end:p.of.before(p.to).end]
 }
 
-// sizeInFrame is what it takes at most of a frame for a listener, in bytes.
+// sizeInFrame is what it takes of a frame for a listener, in bytes; of whole messages about
+// that, as of posts.
 func (p part) sizeInFrame(to *inbox) int {
-	n, of := p.of.before(p.to).end-p.of.before(p.from).end, p.of
-	switch {
-	case !of.inRow():
-		return n
-	case to.stream.sequels:
-		return n + of.row.FrontSize(to.name)
+	if p.of.inRow() && to.stream.sequels {
+		return len(p.encoded()) + p.of.row.FrontSize(to.name)
 	}
-	return n + p.len()*of.row.FrontSize(to.name)
+	return p.size() + p.len()*len(to.name)
 }
 
 // upTo takes the first posts off whose messages have so many bytes at most, and gives how
