@@ -1204,7 +1204,8 @@ func (x *FromQueue) GetAwaited() bool {
 }
 
 // Credit returns the window of a listener: bytes of deliveries (encoded
-// messages) that it has dealt with, in their order. It settles them.
+// messages, of a sequel those of the whole one) that it has dealt with, in their order. It
+// settles them.
 type Credit struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Listener string                 `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
