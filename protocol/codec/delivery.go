@@ -30,7 +30,11 @@ func appendDeliveryHead(frame []byte, listener string, size, sequels int) []byte
 	return appendLength(appendText(frame, 1, listener), 2, size)
 }
 
-// maxDeliveryHead bounds what appendDeliveryHead appends.
-func maxDeliveryHead(listener string) int { return len(listener) + 3*(1+maxVarint32) }
+// MaxDelivery bounds what a delivery has besides what its message has in common with others,
+// and id and body.
+func MaxDelivery(listener string) int {
+	const lengths, number = 5 * (1 + maxVarint32), 1 + maxVarint64
+	return len(listener) + lengths + number
+}
 
 const maxVarint32, maxVarint64 = 5, 10

@@ -49,7 +49,7 @@ func AppendPassing(frame []byte, listener string, encoded []byte, name FlowName,
 
 // MaxPassing bounds what AppendPassing appends to the bytes of a message, without acks.
 func MaxPassing(listener string, name FlowName) int {
-	return maxDeliveryHead(listener) + MaxFlow(name)
+	return MaxDelivery(listener) + MaxFlow(name)
 }
 
 // SizeOfAcks is how many bytes acks add to a flow.

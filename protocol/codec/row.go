@@ -49,9 +49,17 @@ func (h *Heading) AppendDelivery(frame []byte, listener string, sequel []byte, n
 	return h.AppendMessage(frame, sequel, number)
 }
 
+// AppendWhole is AppendDelivery of a message without sequels.
+func (h *Heading) AppendWhole(frame []byte, listener string, p *Plain, number uint64) []byte {
+	frame = appendDeliveryHead(frame, listener, h.Size(p, number), 0)
+	frame = append(appendBytes(frame, 1, p.ID), h.Front...)
+	frame = append(appendBytes(frame, 10, p.Body), h.Back...)
+	return appendNumber(frame, 13, number)
+}
+
 // FrontSize is more than AppendDelivery appends besides id and body.
 func (h *Heading) FrontSize(listener string) int {
-	return maxDeliveryHead(listener) + len(h.Front) + len(h.Back) + 1 + maxVarint64
+	return MaxDelivery(listener) + len(h.Front) + len(h.Back)
 }
 
 // AppendSequel appends a message as one that follows another one of the row.

@@ -263,6 +263,10 @@ func checksRow(t interface{ Fatalf(string, ...any) }, m *Request, run *Run, orig
 			t.Fatalf("a delivery has %d bytes in front, and not %d at most", len(frame), most)
 		}
 		d := &pb.Delivery{Listener: "l", Message: &want}
+		single, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.AttachResponse{Deliveries: []*pb.Delivery{d}})
+		if got := h.AppendWhole(nil, "l", &posts[i], number); err != nil || string(got) != string(single) || len(got) > h.FrontSize("l")+len(posts[i].ID)+len(posts[i].Body) {
+			t.Fatalf("%v: delivered %x, want %x", err, got, single)
+		}
 		for j := i + 1; j < len(posts); j++ {
 			d.Sequels = append(d.Sequels, &pb.Message{Id: string(posts[j].ID), Body: posts[j].Body})
 		}

@@ -85,26 +85,37 @@ func (s *stream) postedBatch(listener string, req *codec.Request, run *codec.Run
 		b.places = append(b.places, placed{len(b.bytes), run.Size() + codec.OriginSize(id, run.First)})
 		return b
 	}
-	b.takeRow(req, run, id)
+	b.takeRun(listener, req, run, id)
 	return b
 }
 
-// takeRow takes the messages of a run, of posts with whose they are.
-func (b *batch) takeRow(req *codec.Request, run *codec.Run, origin []byte) {
-	size, posts := run.MaxHeading(origin), req.Plain(run)
+// takeRun takes the messages of a run, of posts with whose they are, as a row. Long ones are
+// whole deliveries, for a listener of that name, which gRPC reads where they are.
+func (b *batch) takeRun(listener string, req *codec.Request, run *codec.Run, origin []byte) {
+	posts, long := req.Plain(run), run.Size() >= batchLong*run.Len()
+	heading := run.MaxHeading(origin)
+	size, each := heading, codec.MaxSequel
+	if long {
+		each = heading + codec.MaxDelivery(listener)
+	}
 	for i := range posts {
-		size += codec.MaxSequel + len(posts[i].ID) + len(posts[i].Body)
+		size += each + len(posts[i].ID) + len(posts[i].Body)
 	}
 	bytes, row := run.AppendHeading(b.room(size), origin)
-	b.row = row
-	begin := len(bytes)
-	sum := 0
+	begin, sum := len(bytes), 0
 	for i := range posts {
-		bytes = codec.AppendSequel(bytes, &posts[i])
-		sum += b.row.Size(&posts[i], b.first+uint64(i)) //nolint:gosec // not negative
+		number := b.first + uint64(i) //nolint:gosec // not negative
+		if long {
+			bytes = row.AppendWhole(bytes, listener, &posts[i], number)
+		} else {
+			bytes = codec.AppendSequel(bytes, &posts[i])
+		}
+		sum += row.Size(&posts[i], number)
 		b.places = append(b.places, placed{len(bytes) - begin, sum})
 	}
-	b.bytes = bytes[begin:]
+	if b.bytes = bytes[begin:]; !long {
+		b.row = row
+	}
 }
 
 // inRow tells whether its bytes are those of sequels.
@@ -198,6 +209,9 @@ func (p part) upTo(bytes int) (n int) {
 	}
 	return n
 }
+
+// head are its first n posts.
+func (p part) head(n int) part { return part{p.of, p.from, p.from + n} }
 
 // cut takes n posts off its beginning.
 func (p *part) cut(n int) part {

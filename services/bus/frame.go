@@ -29,7 +29,9 @@ func (f *outgoing) clear() {
 		}
 	}
 	clear(f.Encoded)
-	f.messages, f.fronts = 0, f.fronts[:0]
+	if f.messages, f.fronts = 0, f.fronts[:0]; cap(f.fronts) > frameBytes {
+		f.fronts = nil
+	}
 	deliveries, encoded := f.Deliveries[:0], f.Encoded[:0]
 	f.AttachResponse.Reset()
 	f.Deliveries, f.Encoded = deliveries, encoded

@@ -86,7 +86,7 @@ func (t *table) takeArrived(s *stream, of *inflow, req *codec.Request, run *code
 	if sizes == nil {
 		return false
 	}
-	b := arrivedBatch(s, of, req, run)
+	b := arrivedBatch(s, of, to.name, req, run)
 	if !to.offerArrived(b) {
 		b.free(run.Len())
 		return false
@@ -116,15 +116,15 @@ func (in *inflow) take(req *codec.Request, run *codec.Run) (p flow.Place, sizes 
 	return p, in.sizes
 }
 
-// arrivedBatch makes a batch of the messages of a run.
-func arrivedBatch(s *stream, of *inflow, req *codec.Request, run *codec.Run) *batch {
+// arrivedBatch makes a batch of the messages of a run, for a listener of that name.
+func arrivedBatch(s *stream, of *inflow, listener string, req *codec.Request, run *codec.Run) *batch {
 	b := newBatch(run.Len(), run.First)
 	b.arrivals = arrivals{arrival: arrival{of, run.In.Flow.Sequence, s.comp}, ingress: run.In.Ingress, run: run}
 	b.by, b.burst, b.course = &b.arrivals, &s.burst, inDirect
 	if s.comp == pb.Component_COMPONENT_NODE_STUB {
 		b.course = inRelay
 	}
-	b.takeRow(req, run, nil)
+	b.takeRun(listener, req, run, nil)
 	return b
 }
 

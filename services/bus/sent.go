@@ -79,24 +79,31 @@ func (in *inbox) send(t *taking, room int) (bytes int) {
 // least one.
 func (in *inbox) sendPart(t *taking, room int) (bytes int) {
 	first := &in.queue.first().part
-	n, size := 0, 0
-	for most := min(first.len(), message.MaxFrames-t.frame.messages); n < most && in.underWay+size < in.window; n++ {
-		next := part{first.of, first.from, first.from + n + 1}
-		inFrame := next.sizeInFrame(in)
-		if n > 0 && inFrame > room {
-			break
-		}
-		size, bytes = next.size(), inFrame
-	}
-	p := first.cut(n)
+	p := first.cut(in.sendable(*first, message.MaxFrames-t.frame.messages, room))
 	if first.len() == 0 {
 		in.queue.pop()
 	}
-	in.pull(n, size, p.cost())
-	in.underWay += size
+	in.pull(p.len(), p.size(), p.cost())
+	in.underWay += p.size()
 	in.sent.push(handed{item: item{part: p}})
 	t.frame.addPart(p, in)
-	return bytes
+	return p.sizeInFrame(in)
+}
+
+// sendable is how many of the first posts of a batch may be sent now in a frame with room for so
+// many messages, and bytes: one at least. It is mostly all of them.
+func (in *inbox) sendable(p part, most, room int) int {
+	n := min(p.len(), most)
+	fits := func(n int) bool {
+		return in.underWay+p.head(n-1).size() < in.window && p.head(n).sizeInFrame(in) <= room
+	}
+	if n == 1 || fits(n) {
+		return n
+	}
+	for n = 1; fits(n + 1); n++ {
+		continue
+	}
+	return n
 }
 
 // sendPost puts a post into the frame. A listener that gives no credit has dealt with it
