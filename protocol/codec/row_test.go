@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -130,6 +131,7 @@ func TestSequelsAreChecked(t *testing.T) {
 		"a wait":            func(p *pb.Post) { p.Wait = pb.Wait_WAIT_RESPONSE },
 		"no number":         func(p *pb.Post) { p.Number = 0 },
 		"again":             func(p *pb.Post) { p.Again = true },
+		"past all numbers":  func(p *pb.Post) { p.Number = math.MaxUint64 - 2 },
 		"an ingress":        func(p *pb.Post) { p.Ingress = &pb.Ingress{} },
 		"no message":        func(p *pb.Post) { p.Message = nil },
 		"via":               func(p *pb.Post) { p.Message.Via = "x" },
@@ -365,6 +367,29 @@ func anyRows(t *rapid.T) *pb.AttachResponse {
 		resp.Deliveries = append(resp.Deliveries, d)
 	}
 	return resp
+}
+
+// A row that fills a frame is a lot, also for who keeps messages, and not memory of its own as
+// one long message is.
+func TestALongRowIsALot(t *testing.T) {
+	row := rowOf(1, 400)
+	row.Message.Origin, row.Message.Number = []byte("o"), 1
+	b, err := proto.Marshal(&pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "l", Message: row.Message, Sequels: row.Sequels}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(b) < keptFrom {
+		b = append(b, b...)
+	}
+	var m Received
+	if err := (GRPC{}).Unmarshal(inFrames(b), &m); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range m.Groups {
+		if g.Lot == nil {
+			t.Errorf("%d messages are in no lot", g.Length)
+		}
+	}
 }
 
 // However a row is encoded, it is refused or read as package proto reads it.
