@@ -82,6 +82,9 @@ func (r *Request) Clear() {
 	if len(posts) > keptPosts {
 		posts, encoded = nil, nil
 	}
+	if cap(r.opening) > FullFrame {
+		r.opening = nil
+	}
 	r.clearPlain()
 	*r = Request{
 		Runs: r.Runs, Encoded: encoded, Room: r.Room,

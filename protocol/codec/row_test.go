@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,9 @@ import (
 
 // follows is a message that says what a sequel does, behind another one; false if it says more.
 func follows(before, sequel *pb.Message) (*pb.Message, bool) {
+	if before == nil {
+		return nil, false
+	}
 	one := proto.CloneOf(before)
 	one.Id, one.Body = sequel.GetId(), sequel.GetBody()
 	return one, sequel.GetId() != "" && proto.Equal(sequel, &pb.Message{Id: sequel.GetId(), Body: sequel.GetBody()})
@@ -63,7 +67,7 @@ func unrolledResponse(r *pb.AttachResponse) (*pb.AttachResponse, bool) {
 		all.Deliveries = append(all.Deliveries, one)
 		for _, s := range d.Sequels {
 			m, ok := follows(one.Message, s)
-			if !ok || one.Message == nil || m.Flow != nil || m.Trace != nil || m.Resource != nil || HasUnknown(m) {
+			if !ok || m.Flow != nil || m.Trace != nil || m.Resource != nil || HasUnknown(m) {
 				return nil, false
 			}
 			m.Number++
@@ -372,14 +376,11 @@ func anyRows(t *rapid.T) *pb.AttachResponse {
 // A row that fills a frame is a lot, also for who keeps messages, and not memory of its own as
 // one long message is.
 func TestALongRowIsALot(t *testing.T) {
-	row := rowOf(1, 400)
+	row := rowOf(1, 1200)
 	row.Message.Origin, row.Message.Number = []byte("o"), 1
 	b, err := proto.Marshal(&pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "l", Message: row.Message, Sequels: row.Sequels}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for len(b) < keptFrom {
-		b = append(b, b...)
+	if err != nil || len(b) < keptFrom {
+		t.Fatal(err, len(b))
 	}
 	var m Received
 	if err := (GRPC{}).Unmarshal(inFrames(b), &m); err != nil {
@@ -432,6 +433,9 @@ func fuzzDelivery(t *testing.T, b []byte) {
 	var resp pb.AttachResponse
 	var m Received
 	wrong, err := proto.Unmarshal(b, &resp), GRPC{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, &m)
+	if slices.ContainsFunc(resp.Deliveries, func(d *pb.Delivery) bool { return len(d.ProtoReflect().GetUnknown()) > 0 }) {
+		return // what a later version says beside sequels may be refused
+	}
 	want, ok := unrolledResponse(&resp)
 	if err == nil && (wrong != nil || !ok || !proto.Equal(asResponse(&m), knownOf(want))) {
 		t.Fatalf("read %v\nwant %v, %v", asResponse(&m), want, wrong)
