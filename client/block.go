@@ -10,10 +10,11 @@ import (
 
 // block is posts whose numbers follow each other, and their bytes, as they go to the bus:
 //
-//	posts   │ 7            │ 8            │ 9            │      where each ends
-//	data    │ head content │ head content │ head content │
+//	posts   │ 7            │ 8      │ 9      │ 10           │      where each ends
+//	data    │ head content │ sequel │ sequel │ head content │
 //
-// Each is behind a head that has its number and nothing else, as most have. So those that
+// Whole ones are behind a head that has their number and nothing else, as most have. One
+// that is like the one before but for id and body is its sequel. So those that
 // stand side by side go into a frame in one piece, and to forget them is to set bits.
 //
 // gRPC reads from the memory, which is used again once the block and gRPC have let go of it.
@@ -23,6 +24,8 @@ type block struct {
 	data   []byte
 	gone   uint64     // bit by bit, the posts that are over
 	own    uint64     // those that get a head of their own when they are written
+	whole  uint64     // those that are no sequels
+	open   uint64     // the row of the last one (codec.Content.Row)
 	mixed  bool       // they are for several receivers
 	memory mem.Buffer // that data is in; nil once the block is over
 }
@@ -30,6 +33,7 @@ type block struct {
 // post is one of a block.
 type post struct {
 	end      int32 // of its bytes in data; a post is smaller than 2 GiB
+	sum      int32 // of the sizes of the posts up to it, all of them whole
 	receiver int32 // of a ledger that keeps
 }
 
@@ -54,16 +58,25 @@ func (b *block) takes(number uint64, size int) bool {
 	return len(b.posts) < cap(b.posts) && b.number(len(b.posts)) == number && len(b.data)+codec.MaxHead+size <= cap(b.data)
 }
 
-// add encodes a post as the next one, and gives how many bytes it has.
-func (b *block) add(c *codec.Content, h codec.Head) (bytes int, err error) {
-	data, err := c.Append(codec.AppendHead(b.data, h, c.Size()))
+// add encodes a post as the next one, and gives how many bytes it has, whole.
+func (b *block) add(c *codec.Content, h codec.Head) (size int, err error) {
+	data, row := b.data, c.Row()
+	sequel := row != 0 && row == b.open && h.Number > 0
+	if sequel {
+		data, err = c.AppendSequel(data)
+	} else {
+		data, err = c.Append(codec.AppendHead(data, h, c.Size()))
+	}
 	if err != nil {
 		return 0, err
 	}
-	bytes = len(data) - len(b.data)
+	if b.open = row; !sequel {
+		b.whole |= 1 << len(b.posts)
+	}
+	size = h.PostSize(c.Size())
 	b.data = data
-	b.posts = append(b.posts, post{end: int32(len(data))}) //nolint:gosec // as post says
-	return bytes, nil
+	b.posts = append(b.posts, post{end: int32(len(data)), sum: b.sum(len(b.posts)) + int32(size)}) //nolint:gosec // as post says
+	return size, nil
 }
 
 // to notes the receiver of the last post.
@@ -112,41 +125,96 @@ func (b *block) from(i int) int32 {
 // bytes gives those of some posts, one of them at least, which stand side by side.
 func (b *block) bytes(i, n int) []byte { return b.data[b.from(i):b.posts[i+n-1].end] }
 
-// row is how many posts from i on are there and need no other head.
-func (b *block) row(i int) int {
-	return min(len(b.posts)-i, bits.TrailingZeros64((b.gone|b.own)>>i))
+// sum is that of the sizes of the first posts.
+func (b *block) sum(n int) int32 {
+	if n == 0 {
+		return 0
+	}
+	return b.posts[n-1].sum
+}
+
+// size is that of some posts, if all were whole.
+func (b *block) size(i, n int) int { return int(b.sum(i+n) - b.sum(i)) }
+
+// row is how many posts from i on are there and need no other head, and can be written at
+// once: sequels of the first, or whole ones.
+func (b *block) row(i int, sequels bool) int {
+	n := min(len(b.posts)-i, bits.TrailingZeros64((b.gone|b.own)>>i))
+	whole := b.whole >> i
+	followed := ^whole >> 1 & upTo(len(b.posts)-1-i) // by a sequel
+	if !sequels {
+		followed = 0
+	}
+	if alone := bits.TrailingZeros64(^(whole &^ followed)); alone > 0 {
+		return min(n, alone)
+	}
+	if !sequels {
+		return min(n, 1)
+	}
+	return min(n, 1+bits.TrailingZeros64(whole>>1))
+}
+
+// sizeInFrame is what those of a row take of a frame, in bytes.
+func (b *block) sizeInFrame(i, n int) int { return b.size(i, 1) + int(b.from(i+n)-b.from(i+1)) }
+
+// isWhole tells whether a post is no sequel.
+func (b *block) isWhole(i int) bool { return b.whole>>i&1 == 1 }
+
+// leader is the place of the first post of the row that one is in.
+func (b *block) leader(i int) int { return bits.Len64(b.whole&upTo(i+1)) - 1 }
+
+// heading is that of the row of a sequel.
+func (b *block) heading(i int) codec.Heading {
+	return codec.HeadingOf(codec.CutHead(b.bytes(b.leader(i), 1)))
 }
 
 // upTo gives the bits of the first n posts, between those of some.
 func upTo(n int) uint64 { return 1<<n - 1 } // all of them, if n is 64
 
-// count gives the number of posts that are marked, and of their bytes.
-func (b *block) count(marked uint64) (posts, bytes int) {
+// count gives the number of posts that are marked, and their size.
+func (b *block) count(marked uint64) (posts, size int) {
 	for marked != 0 {
 		i := bits.TrailingZeros64(marked)
 		n := bits.TrailingZeros64(^(marked >> i))
 		posts += n
-		bytes += len(b.bytes(i, n))
+		size += b.size(i, n)
 		marked &^= upTo(n) << i
 	}
-	return posts, bytes
+	return posts, size
 }
 
-// shrink keeps the memory of the posts that are there.
+// shrink keeps the memory of the posts that are there. The first of a row is whole then.
 func (b *block) shrink() {
 	there := upTo(len(b.posts)) &^ b.gone
 	_, size := b.count(there)
 	first, end := bits.TrailingZeros64(there), bits.Len64(there)
-	posts, data := make([]post, 0, end-first), make([]byte, 0, size)
-	for i := first; i < end; i++ {
-		if there>>i&1 == 1 {
+	posts, data, whole := make([]post, 0, end-first), make([]byte, 0, size), uint64(0)
+	for i, leader := first, -1; i < end; i++ {
+		switch {
+		case there>>i&1 == 0:
+		case b.leader(i) == leader:
 			data = append(data, b.bytes(i, 1)...)
+		default:
+			leader = b.leader(i)
+			whole |= 1 << (i - first)
+			data = b.appendWhole(data, i)
 		}
-		posts = append(posts, post{int32(len(data)), b.posts[i].receiver}) //nolint:gosec // as post says
+		posts = append(posts, post{int32(len(data)), b.sum(i+1) - b.sum(first), b.posts[i].receiver}) //nolint:gosec // as post says
 	}
 	b.memory.Free()
 	*b = block{
 		first: b.number(first), posts: posts, data: data, memory: mem.SliceBuffer(data),
-		gone: b.gone >> first & upTo(len(posts)), own: b.own >> first, mixed: b.mixed,
+		gone: b.gone >> first & upTo(len(posts)), own: b.own >> first, whole: whole, mixed: b.mixed,
 	}
+}
+
+// appendWhole appends a post, whole.
+func (b *block) appendWhole(data []byte, i int) []byte {
+	bytes := b.bytes(i, 1)
+	if b.isWhole(i) {
+		return append(data, bytes...)
+	}
+	heading := b.heading(i)
+	data = codec.AppendHead(data, codec.Head{Number: b.number(i)}, heading.ContentSize(bytes))
+	return heading.AppendContent(data, bytes)
 }

@@ -12,17 +12,18 @@ import (
 // mem.BufferPool of its array: what gRPC has of it is counted until it is written.
 type frame struct {
 	codec.Encoded
-	held  *atomic.Int64 // bytes that gRPC has
-	array mem.Buffer
-	b     []byte // of the array
-	from  int    // of b: up to there it is in parts
+	sequels bool          // the bus takes them
+	held    *atomic.Int64 // bytes that gRPC has
+	array   mem.Buffer
+	b       []byte // of the array
+	from    int    // of b: up to there it is in parts
 }
 
 // newFrame makes one for size bytes at most, besides those that gRPC reads where they are.
-func newFrame(size int, held *atomic.Int64) *frame {
+func newFrame(size int, w *writer) *frame {
 	b := codec.Buffers.Get(size)
-	held.Add(int64(len(*b)))
-	f := &frame{held: held, b: (*b)[:0]}
+	w.held.Add(int64(len(*b)))
+	f := &frame{sequels: w.sequels, held: &w.held, b: (*b)[:0]}
 	f.array = mem.NewBuffer(b, f)
 	return f
 }

@@ -41,7 +41,7 @@ type ledger struct {
 	waiting int             // posts that wait for the stream
 	queued  int             // bytes of them
 	held    int             // bytes of all that is not gone
-	bytes   int             // of it, those of posts
+	bytes   int             // of it, those of posts, if all were whole
 	memory  int             // bytes of the memory that they are in
 
 	receivers receivers
@@ -128,13 +128,13 @@ func (l *ledger) room(p *posting, outbox int) bool {
 func (l *ledger) add(p *posting) error {
 	number := l.number + 1
 	b := l.open(number, p.content.Size())
-	bytes, err := b.add(&p.content, l.plain(number))
+	size, err := b.add(&p.content, l.plain(number))
 	if err != nil {
 		return err
 	}
 	l.number, p.number = number, number
-	l.bytes += bytes
-	size := bytes + recordCost
+	l.bytes += size
+	size += recordCost
 	l.waiting++
 	l.queued += size
 	l.held += size

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 
 // postTo makes a post with a body of so many bytes.
 func postTo(to string, body int) *posting {
-	return &posting{content: codec.NewContent(&pb.Message{To: to, Body: make([]byte, body)}, nil)}
+	return &posting{content: codec.NewContent(&pb.Message{Type: "event", From: "me", To: to, Body: make([]byte, body)}, nil)}
 }
 
 func measure(t testing.TB, l *ledger, p *posting) *posting {
@@ -39,33 +38,53 @@ func add(t testing.TB, l *ledger, p *posting) {
 	}
 }
 
-// taken gives the posts of the next frame, as the bus reads them.
+// taken gives the posts of the next frame, as a bus reads them that takes sequels.
 func taken(t testing.TB, l *ledger) []*pb.Post {
 	t.Helper()
-	return takenAt(t, l, time.Time{})
+	posts, _ := takenAt(t, l, true, time.Time{})
+	return posts
 }
 
-func takenAt(t testing.TB, l *ledger, now time.Time) []*pb.Post {
+// takenAt also gives the frame.
+func takenAt(t testing.TB, l *ledger, sequels bool, now time.Time) ([]*pb.Post, *pb.AttachRequest) {
 	t.Helper()
-	var held atomic.Int64
-	posts := l.waiting
-	f := newFrame(l.most(), &held)
+	w := writer{sequels: sequels}
+	n := l.waiting
+	f := newFrame(l.most(), &w)
 	l.take(f, now)
-	posts -= l.waiting
+	n -= l.waiting
 	encoded := f.encoded()
 	var req pb.AttachRequest
 	if err := proto.Unmarshal(encoded.Parts.Materialize(), &req); err != nil {
 		t.Fatal(err)
 	}
 	encoded.Parts.Free()
-	if len(req.Posts) != posts || held.Load() != 0 {
-		t.Fatalf("%d posts, not %d; %d bytes are held", len(req.Posts), posts, held.Load())
+	posts := unrolled(&req)
+	if len(posts) != n || w.held.Load() != 0 || !sequels && len(req.Posts) != n {
+		t.Fatalf("%d posts in %d, not %d; %d bytes are held", len(posts), len(req.Posts), n, w.held.Load())
 	}
-	return req.Posts
+	return posts, &req
 }
 
-// model is a ledger that keeps, as plain lists.
+// unrolled are the posts of a frame as such without sequels.
+func unrolled(req *pb.AttachRequest) (all []*pb.Post) {
+	for _, p := range req.Posts {
+		sequels := p.Sequels
+		p = proto.CloneOf(p)
+		p.Sequels = nil
+		all = append(all, p)
+		for i, s := range sequels {
+			m := proto.CloneOf(p.Message)
+			m.Id, m.Body = s.Id, s.Body
+			all = append(all, &pb.Post{Number: p.Number + 1 + uint64(i), Message: m}) //nolint:gosec // a place
+		}
+	}
+	return all
+}
+
+// model is a ledger that keeps, as plain lists. Its bus takes sequels or not.
 type model struct {
+	sequels      bool
 	number       uint64
 	kept, queued []*modelPost // not gone; queued is the rest of kept that waits
 }
@@ -89,7 +108,7 @@ func (m *model) end(over func(*modelPost) bool) {
 	m.kept, m.queued = m.without(m.kept, over), m.without(m.queued, over)
 }
 
-// frame is how many of those that wait go into the next frame.
+// frame is how many of those that wait go into the next frame, without sequels.
 func (m *model) frame() (n int) {
 	bytes := 0
 	for _, p := range m.queued[:min(len(m.queued), message.MaxFrames)] {
@@ -100,6 +119,14 @@ func (m *model) frame() (n int) {
 		n++
 	}
 	return n
+}
+
+// longest is the size of the longest of so many that wait.
+func (m *model) longest(n int) (size int) {
+	for _, p := range m.queued[:n] {
+		size = max(size, p.size())
+	}
+	return size
 }
 
 // step does one random thing to both, and tells what it was.
@@ -119,13 +146,16 @@ func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 		return "add"
 	case n < 6:
 		want := m.frame()
-		got := taken(t, l)
-		if len(got) != want {
-			t.Fatalf("%d taken, want %d", len(got), want)
+		got, req := takenAt(t, l, m.sequels, time.Time{})
+		if m.sequels && len(got) > want {
+			want = len(got)
+		}
+		if longest := m.longest(want); len(got) != want || want > message.MaxFrames || want > 1 && proto.Size(req) > codec.FrameLimit(longest)+want*codec.MaxHead {
+			t.Fatalf("%d taken in %d bytes, want %d", len(got), proto.Size(req), want)
 		}
 		for i, p := range got {
 			of := m.queued[i]
-			if p.Number != of.number || p.Sequence != of.sequence || p.Again != of.written || p.Message.To != of.content.To() || len(p.Message.Body) != of.body {
+			if p.Number != of.number || p.Sequence != of.sequence || p.Again != of.written || p.Message.To != of.content.To() || p.Message.From != "me" || p.Message.Id == "" || len(p.Message.Body) != of.body {
 				t.Errorf("taken %d, again %t, for %s, with %d bytes", p.Number, p.Again, p.Message.To, len(p.Message.Body))
 			}
 			of.written = true
@@ -200,7 +230,7 @@ func (m *model) check(t *testing.T, l *ledger, after string) {
 func TestLedgerIsLikeAModel(t *testing.T) {
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		l, m := newLedger(true, 1<<20, time.Time{}), &model{}
+		l, m := newLedger(true, 1<<20, time.Time{}), &model{sequels: seed%3 > 0}
 		for range 400 {
 			m.check(t, l, m.step(t, l, r))
 			if t.Failed() {
@@ -224,7 +254,7 @@ func TestAPostThatIsAwaited(t *testing.T) {
 		{time.Second, &pb.Post{Sequence: 7, Wait: pb.Wait_WAIT_RESPONSE, Timeout: durationpb.New(9 * time.Second)}},
 		{time.Minute, &pb.Post{Sequence: 7, Wait: pb.Wait_WAIT_RESPONSE, Timeout: durationpb.New(time.Millisecond), Again: true}},
 	} {
-		got := takenAt(t, l, now.Add(tc.after))
+		got, _ := takenAt(t, l, true, now.Add(tc.after))
 		if tc.want.Number = 1; len(got) != 1 || got[0].Message.To != "a" {
 			t.Fatalf("taken %v", got)
 		}
@@ -333,7 +363,7 @@ func BenchmarkLedger(b *testing.B) {
 	l := newLedger(true, 16<<20, time.Time{})
 	m := &pb.Message{Type: "event", From: "hyperty://example.org/1", To: "hyperty://example.org/2", Body: make([]byte, 64)}
 	now := time.Now()
-	var held atomic.Int64
+	w := writer{sequels: true}
 	b.ReportAllocs()
 	for i := range b.N {
 		p := posting{content: codec.NewContent(m, nil)}
@@ -347,7 +377,7 @@ func BenchmarkLedger(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i%32 == 31 {
-			f := newFrame(l.most(), &held)
+			f := newFrame(l.most(), &w)
 			l.take(f, now)
 			f.encoded().Parts.Free()
 			l.settle(l.number-31, l.number)

@@ -142,7 +142,7 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 	for listener := range o.credits {
 		size += codec.MaxCredit(listener)
 	}
-	f := newFrame(size, &w.held)
+	f := newFrame(size, w)
 	f.b = append(f.b, changes...)
 	if len(o.listeners) == 0 { // a post is behind the changes that were before it
 		o.posts.take(f, now)

@@ -66,7 +66,7 @@ func (l *ledger) release(b *block, posts uint64, bytes int) {
 	}
 	for ; posts != 0; posts &= posts - 1 {
 		i := bits.TrailingZeros64(posts)
-		l.receivers.remove(b.posts[i].receiver, len(b.bytes(i, 1))+recordCost)
+		l.receivers.remove(b.posts[i].receiver, b.size(i, 1)+recordCost)
 	}
 }
 

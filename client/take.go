@@ -15,8 +15,8 @@ func (l *ledger) most() int { return min(l.queued, codec.FullFrame) }
 func (l *ledger) take(f *frame, now time.Time) {
 	for posts, bytes := 0, 0; l.waiting > 0 && posts < message.MaxFrames; {
 		b, i := l.first()
-		n := l.alike(b, i, message.MaxFrames-posts, frameBytes-bytes)
-		size := len(b.bytes(i, n))
+		n := l.alike(b, i, f.sequels, message.MaxFrames-posts, frameBytes-bytes)
+		size := b.sizeInFrame(i, n)
 		if posts > 0 && bytes+size > codec.FrameLimit(size/n) {
 			break
 		}
@@ -42,12 +42,12 @@ func (l *ledger) first() (b *block, i int) {
 
 // alike gives how many posts from one on can be written at once, in so many bytes; it
 // is one at least.
-func (l *ledger) alike(b *block, i, most, bytes int) int {
-	n := min(b.row(i), most)
+func (l *ledger) alike(b *block, i int, sequels bool, most, bytes int) int {
+	n := min(b.row(i, sequels), most)
 	if l.again(b, i) {
 		n = 1
 	}
-	for n > 1 && len(b.bytes(i, n)) > bytes {
+	for n > 1 && b.sizeInFrame(i, n) > bytes {
 		n--
 	}
 	return max(n, 1)
@@ -58,21 +58,35 @@ func (l *ledger) again(b *block, i int) bool { return b.number(i) <= l.written }
 
 // write writes posts of a block that are alike.
 func (l *ledger) write(f *frame, b *block, i, n int, now time.Time) {
-	bytes, own := b.bytes(i, n), b.own>>i&1 == 1
-	if own || l.again(b, i) {
-		content := codec.CutHead(bytes)
-		f.head(l.head(b.number(i), now), len(content))
-		f.add(content, b.memory)
+	if plain := b.own>>i&1 == 0 && !l.again(b, i); plain && b.isWhole(i) && (n == 1 || b.isWhole(i+1)) {
+		f.add(b.bytes(i, n), b.memory)
 	} else {
-		f.add(bytes, b.memory)
+		l.writeRow(f, b, i, n, now)
 	}
 	last := b.number(i + n - 1)
 	l.written, l.next = max(l.written, last), last+1
 	l.waiting -= n
-	l.queued -= len(bytes) + n*recordCost
+	l.queued -= b.size(i, n) + n*recordCost
 	if !l.keep {
 		l.remove(b, upTo(n)<<i)
 	}
+}
+
+// writeRow writes a post, and others that are its sequels.
+func (l *ledger) writeRow(f *frame, b *block, i, n int, now time.Time) {
+	first, sequels := b.bytes(i, 1), b.bytes(i, n)
+	sequels = sequels[len(first):]
+	head := l.head(b.number(i), now)
+	if b.isWhole(i) {
+		content := codec.CutHead(first)
+		f.head(head, len(content)+len(sequels))
+		f.add(content, b.memory)
+	} else {
+		heading := b.heading(i)
+		f.head(head, heading.ContentSize(first)+len(sequels))
+		f.b = heading.AppendContent(f.b, first)
+	}
+	f.add(sequels, b.memory)
 }
 
 // head makes that of a post which is written again, or which somebody waits for.

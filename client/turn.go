@@ -11,8 +11,9 @@ import (
 
 // writer is the way to the bus of one stream.
 type writer struct {
-	stream grpc.ClientStream
-	held   atomic.Int64 // bytes of frames that gRPC has not written yet
+	stream  grpc.ClientStream
+	sequels bool         // the bus takes them
+	held    atomic.Int64 // bytes of frames that gRPC has not written yet
 }
 
 // turn is whose turn it is to write.

@@ -26,6 +26,7 @@ type Request struct {
 	plain    []Plain    // of Runs
 	inbounds []*Inbound // likewise
 	opened   pb.Post
+	opening  []byte // the message of one that was opened
 }
 
 // Listened is a Response for a Listen call, which has deliveries alone.
@@ -81,10 +82,13 @@ func (r *Request) Clear() {
 	if len(posts) > keptPosts {
 		posts, encoded = nil, nil
 	}
+	if cap(r.opening) > FullFrame {
+		r.opening = nil
+	}
 	r.clearPlain()
 	*r = Request{
 		Runs: r.Runs, Encoded: encoded, Room: r.Room,
-		posts: posts, arena: r.arena, known: r.known, pieces: r.pieces, plain: r.plain, inbounds: r.inbounds,
+		posts: posts, arena: r.arena, known: r.known, pieces: r.pieces, plain: r.plain, inbounds: r.inbounds, opening: r.opening,
 	}
 }
 
@@ -156,6 +160,11 @@ func readAttached(data []byte, m *Request) error {
 	if r.odd { // all was read anew, and what was read before is in the posts that are kept
 		m.Encoded, m.posts = make([][]byte, len(m.Posts)), nil
 		m.Runs, m.plain, m.inbounds = nil, nil, nil
+		for _, p := range m.Posts {
+			if err == nil && len(p.GetSequels()) > 0 {
+				err = errSequels
+			}
+		}
 	}
 	return err
 }
@@ -163,6 +172,9 @@ func readAttached(data []byte, m *Request) error {
 func (r *Request) readPost(data []byte, ingress **pb.Ingress) error {
 	p := r.next()
 	odd, err := readPost(r, data, p, ingress)
+	if err == nil && len(p.Sequels) > 0 {
+		err = errSequels
+	}
 	if odd {
 		r.Encoded[len(r.Posts)-1] = nil
 	}

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -36,7 +37,7 @@ func TestARequestThatIsUsedAgain(t *testing.T) {
 // What a bus reads is what package proto reads, whatever was read before; and the bytes
 // that go on are those of the message.
 func FuzzRequest(f *testing.F) {
-	full, err := proto.Marshal(filled(&pb.AttachRequest{}))
+	full, err := proto.Marshal(filledRequest())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -57,6 +58,9 @@ func FuzzRequest(f *testing.F) {
 		for _, b := range [][]byte{one, other, one} {
 			var want pb.AttachRequest
 			wrong, err := proto.Unmarshal(b, &want), takeInto(&got, b)
+			if slices.ContainsFunc(want.Posts, func(p *pb.Post) bool { return len(p.GetSequels()) > 0 }) {
+				return // FuzzRows is of these
+			}
 			if (err == nil) != (wrong == nil) {
 				t.Fatalf("%v, want %v", err, wrong)
 			}
@@ -81,27 +85,23 @@ func goesOnInRuns(t *testing.T, m *Request) {
 			arrives(t, m, run)
 			continue
 		}
-		for n, plain := range m.Plain(run) {
+		posts := m.Plain(run)
+		for n := range posts {
+			plain := &posts[n]
+			encoded := run.AppendMessage(nil, plain)
 			var one pb.Message
-			if err := proto.Unmarshal(plain.Encoded, &one); err != nil {
+			if err := proto.Unmarshal(encoded, &one); err != nil {
 				t.Fatal(err)
 			}
 			own, err := Append(nil, &one)
-			if err != nil || string(own) != string(plain.Encoded) {
-				t.Fatalf("%v: a plain post goes on as %x, is %x", err, plain.Encoded, own)
+			if err != nil || string(own) != string(encoded) || run.MessageSize(plain) != len(own) {
+				t.Fatalf("%v: a plain post goes on as %x, is %x", err, encoded, own)
 			}
 			if one.Id != string(plain.ID) || string(one.Body) != string(plain.Body) || one.Type != run.Type || one.From != run.From || one.To != run.To {
 				t.Fatalf("a plain post is taken for %q %q, is %v", plain.ID, plain.Body, &one)
 			}
-			number := run.First + uint64(n) //nolint:gosec // not negative
-			frame := AppendDelivery(nil, "l", plain.Encoded, []byte("o"), number)
-			want := &pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "l", Message: &one}}}
-			one.Origin, one.Number = []byte("o"), number
-			var got pb.AttachResponse
-			if err := proto.Unmarshal(frame, &got); err != nil || !proto.Equal(&got, want) {
-				t.Fatalf("%v: delivered %v, want %v", err, &got, want)
-			}
 		}
+		checksRow(t, m, run, []byte("o"))
 	}
 }
 

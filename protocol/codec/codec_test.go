@@ -35,6 +35,24 @@ func filled(m proto.Message) proto.Message {
 	return m
 }
 
+// filledRequest is filled, without sequels, which few messages may have.
+func filledRequest() *pb.AttachRequest {
+	full, _ := filled(&pb.AttachRequest{}).(*pb.AttachRequest)
+	for _, p := range full.Posts {
+		p.Sequels = nil
+	}
+	return full
+}
+
+// filledResponse is likewise.
+func filledResponse() *pb.AttachResponse {
+	full, _ := filled(&pb.AttachResponse{}).(*pb.AttachResponse)
+	for _, d := range full.Deliveries {
+		d.Sequels = nil
+	}
+	return full
+}
+
 func fill(m protoreflect.Message, seed int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {

@@ -23,6 +23,9 @@
 // What one message says before its body is mostly what the one before it says: the bytes
 // are compared, and not read (known).
 //
+// Between a client and its bus, what follows a message that it is alike to is its sequel, and
+// says id and body alone (Heading).
+//
 // Of a packet whose messages are alike one is decoded, and the others are bytes (UnmarshalPacket).
 //
 // A client encodes a post as it is posted (Content), and makes frames of such bytes

@@ -37,19 +37,19 @@ func AppendFlow(encoded []byte, name FlowName, at FlowPlace) []byte {
 	return appendFlow(encoded, name, &at, acks, at.size(name, acks))
 }
 
-// AppendPassing is AppendDelivery of a message in a flow. It also gives the size of the
-// message.
+// AppendPassing appends a delivery to an AttachResponse, for a listener of that name: of a
+// message in a flow. It also gives the size of the message.
 func AppendPassing(frame []byte, listener string, encoded []byte, name FlowName, at FlowPlace) ([]byte, int) {
 	acks := at.acks()
 	flow := at.size(name, acks)
 	size := len(encoded) + sizeWith(flow)
-	frame = append(appendDeliveryHead(frame, listener, size), encoded...)
+	frame = append(appendDeliveryHead(frame, listener, size, 0), encoded...)
 	return appendFlow(frame, name, &at, acks, flow), size
 }
 
 // MaxPassing bounds what AppendPassing appends to the bytes of a message, without acks.
 func MaxPassing(listener string, name FlowName) int {
-	return MaxDelivery(listener, nil) + MaxFlow(name)
+	return MaxDelivery(listener) + MaxFlow(name)
 }
 
 // SizeOfAcks is how many bytes acks add to a flow.

@@ -49,7 +49,7 @@ func TestInPlace(t *testing.T) {
 			t.Fatalf("%s: %d runs", name, len(m.Runs))
 		}
 		run := &m.Runs[0]
-		want := AppendDelivery(nil, c.listener, m.Plain(run)[0].Encoded, origin, 7)
+		want := delivered(t, c.listener, m.Plain(run)[0].Encoded, origin, 7)
 		memory, got := m.InPlace(run, c.listener, origin)
 		if (memory != nil) != c.place || c.place && string(got) != string(want) {
 			t.Errorf("%s: in place: %t, with the bytes of a copy: %t", name, memory != nil, string(got) == string(want))

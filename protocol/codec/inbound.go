@@ -184,21 +184,3 @@ func (in *Inbound) readIngress(last **pb.Ingress) bool {
 	*last = in.Ingress
 	return true
 }
-
-// ArrivedSize is the size in bytes of a message of a run once it has left its flow.
-func (run *Run) ArrivedSize(p *Plain, number uint64) int {
-	return sizeLong(len(p.ID)) + len(run.In.via) + len(run.block) + sizeLong(len(p.Body)) + len(run.In.origin) + sizeNumber(number)
-}
-
-// AppendArrived appends a delivery to an AttachResponse, for a listener of that name: of a
-// message of a run, with its number, without its flow. Its fields are in their order.
-func (run *Run) AppendArrived(frame []byte, listener string, p *Plain, number uint64) []byte {
-	size := run.ArrivedSize(p, number)
-	frame = appendLength(frame, 3, sizeText(listener)+sizeWith(size))
-	frame = appendText(frame, 1, listener)
-	frame = appendLength(frame, 2, size)
-	frame = appendBytes(frame, 1, p.ID)
-	frame = append(append(frame, run.block...), run.In.via...)
-	frame = appendBytes(frame, 10, p.Body)
-	return appendNumber(append(frame, run.In.origin...), 13, number)
-}

@@ -159,19 +159,8 @@ func arrives(t *testing.T, m *Request, run *Run) {
 		if !proto.Equal(&one, want) || flow.Base > in.Flow.Base || in.Flow.Base > in.Flow.Sequence {
 			t.Fatalf("a message is taken for %v (base %d), is %v", want, in.Flow.Base, &one)
 		}
-		frame := run.AppendArrived(nil, "l", &plain, number)
-		if most := len(plain.Encoded) + MaxDelivery("l", nil); len(frame) > most {
-			t.Fatalf("%d bytes, want %d at most", len(frame), most)
-		}
-		one.Flow = nil
-		if size := run.ArrivedSize(&plain, number); size != Size(&one) {
-			t.Fatalf("its size is said to be %d, is %d", size, Size(&one))
-		}
-		delivered, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.AttachResponse{Deliveries: []*pb.Delivery{{Listener: "l", Message: &one}}})
-		if err != nil || string(frame) != string(delivered) {
-			t.Fatalf("%v: delivered %x, want %x", err, frame, delivered)
-		}
 	}
+	checksRow(t, m, run, nil)
 }
 
 // A message of a flow with a text that is not UTF-8 is refused like any other.

@@ -131,16 +131,21 @@ func (l *Lot) lend(e *entry, a *arena) *pb.Message {
 
 // open makes a message that may be kept.
 func (l *Lot) open(e *entry, a *arena) *pb.Message {
-	m, h := a.message(int(e.size)), &l.head
+	m := a.message(int(e.size))
 	m.Id = l.id(e, a)
-	m.Type, m.From, m.To, m.Origin, m.Number = h.Type, h.From, h.To, h.Origin, e.number
+	m.Type, m.From, m.To, m.Origin, m.Number = l.head.Type, l.head.From, l.head.To, l.head.Origin, e.number
 	if e.body != (place{}) {
 		m.Body = a.clone(l.at(e.body), 0)
 	}
 	if l.more {
-		m.Via, m.Source, m.P2P, m.P2PHandler, m.P2PRequester = h.Via, h.Source, h.P2P, h.P2PHandler, h.P2PRequester
+		copyMore(m, &l.head)
 	}
 	return m
+}
+
+// copyMore copies what a heading says besides type, from and to.
+func copyMore(m, h *pb.Message) {
+	m.Via, m.Source, m.P2P, m.P2PHandler, m.P2PRequester = h.Via, h.Source, h.P2P, h.P2PHandler, h.P2PRequester
 }
 
 func (l *Lot) id(e *entry, a *arena) string { return lentText(a.clone(l.at(e.id), 0)) }
@@ -183,6 +188,28 @@ func (l *Lot) add(b []byte, at int) bool {
 	l.entries = append(l.entries, e)
 	l.size += int(e.size)
 	return true
+}
+
+// follow adds a sequel that begins at a place, and gives where it ends; -1 when it is not as
+// it must be.
+func (l *Lot) follow(b []byte, at int) int {
+	sequel := placeOf(b, at, tag(9, bytes))
+	own := b[:sequel.to]
+	e := entry{id: placeOf(own, int(sequel.from), tag(1, bytes)), number: l.entries[len(l.entries)-1].number + 1}
+	if e.id.from == e.id.to || !utf8.Valid(b[e.id.from:e.id.to]) {
+		return -1
+	}
+	end := e.id.to
+	if e.body = placeOf(own, int(end), tag(10, bytes)); e.body.to > 0 {
+		end = e.body.to
+	}
+	if end != sequel.to {
+		return -1
+	}
+	e.size = sequel.to - sequel.from + int32(len(l.alike.via)+len(l.alike.heading)+len(l.alike.origin)+sizeNumber(e.number)) //nolint:gosec // a frame is smaller than 2 GiB
+	l.entries = append(l.entries, e)
+	l.size += int(e.size)
+	return int(end)
 }
 
 // skipAlike gives what follows some bytes, if they are there.

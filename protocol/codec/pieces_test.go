@@ -78,7 +78,7 @@ func TestEachLongPostHasAPiece(t *testing.T) {
 	}
 	for i := range m.Runs {
 		run := &m.Runs[i]
-		want := AppendDelivery(nil, "b", m.Plain(run)[0].Encoded, origin, run.First)
+		want := delivered(t, "b", m.Plain(run)[0].Encoded, origin, run.First)
 		memory, got := m.InPlace(run, "b", origin)
 		if long := i != 1; (memory != nil) != long || long && string(got) != string(want) {
 			t.Errorf("post %d: in place: %t, with the bytes of a copy: %t", i, memory != nil, string(got) == string(want))

@@ -36,7 +36,12 @@ type Run struct {
 }
 
 // Plain is a post of a run. Its bytes are the frame's: they are valid until Clear.
-type Plain struct{ ID, Body, Encoded []byte }
+type Plain struct {
+	ID, Body []byte
+	// Encoded is the message, or what is in the frame of a sequel.
+	Encoded []byte
+	sequel  bool
+}
 
 // Len is how many posts a run has.
 func (run *Run) Len() int { return run.to - run.from }
@@ -51,7 +56,7 @@ func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 // call ends the use of the post, but not of its message.
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	p := &r.plain[run.from+i]
-	m, b := r.own(&r.pieces[run.piece], p.Encoded)
+	m, b := r.own(&r.pieces[run.piece], r.whole(run, p))
 	_ = readMessage(b, m, &r.known) // it has been read before
 	r.opened.Message = m
 	if run.In != nil {
@@ -62,9 +67,89 @@ func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	return &r.opened, b
 }
 
-// readPlain takes a post that is plain; false for any other one.
+// whole are the bytes of a message, until the next call.
+func (r *Request) whole(run *Run, p *Plain) []byte {
+	if !p.sequel {
+		return p.Encoded
+	}
+	r.opening = run.AppendMessage(r.opening[:0], p)
+	return r.opening
+}
+
+// AppendMessage appends the message of a post.
+func (run *Run) AppendMessage(b []byte, p *Plain) []byte {
+	if !p.sequel {
+		return append(b, p.Encoded...)
+	}
+	return (&Heading{Front: run.block}).AppendMessage(b, p.Encoded, 0)
+}
+
+// AppendHeading appends what its messages have in common: of posts with whose they are, of
+// messages of a flow without that. b has room for MaxHeading bytes, which the heading uses.
+func (run *Run) AppendHeading(b, origin []byte) ([]byte, Heading) {
+	from := len(b)
+	b = append(b, run.block...)
+	if run.In != nil {
+		b = append(b, run.In.via...)
+	}
+	front := len(b)
+	if run.In != nil {
+		b = append(b, run.In.origin...)
+	} else {
+		b = AppendOrigin(b, origin, 0)
+	}
+	return b, Heading{Front: b[from:front:front], Back: b[front:len(b):len(b)]}
+}
+
+// MaxHeading bounds what AppendHeading appends.
+func (run *Run) MaxHeading(origin []byte) int {
+	if run.In != nil {
+		return len(run.block) + len(run.In.via) + len(run.In.origin)
+	}
+	return len(run.block) + OriginSize(origin, 0)
+}
+
+// readPlain takes a post that is plain, with its sequels; false for any other one, or for one
+// with sequels that are not as they must be.
 func (r *Request) readPlain(data []byte) bool {
-	number, encoded := plainParts(data)
+	number, encoded, sequels := plainParts(data)
+	return r.readFirst(number, encoded) && (len(sequels) == 0 || r.readSequels(number, sequels))
+}
+
+// readSequels takes those of the post that was taken last.
+func (r *Request) readSequels(number uint64, data []byte) bool {
+	run := r.lastRun()
+	for len(data) > 0 {
+		own, rest := field(data, tag(9, bytes))
+		id, body := field(own, tag(1, bytes))
+		p := Plain{ID: id, Encoded: data[:len(data)-len(rest)], sequel: true}
+		if len(body) > 0 {
+			if p.Body, body = field(body, tag(10, bytes)); p.Body == nil {
+				return false
+			}
+		}
+		if number++; number == 0 || id == nil || len(body) > 0 || len(own) > longestPlain || !utf8.Valid(id) {
+			return false
+		}
+		if run.full() {
+			run = r.goOn(run, number)
+		}
+		run.push(r, p)
+		data = rest
+	}
+	return true
+}
+
+// goOn begins another run behind one that is full.
+func (r *Request) goOn(run *Run, number uint64) *Run {
+	next := r.newRun()
+	next.Type, next.From, next.To, next.block, next.First = run.Type, run.From, run.To, run.block, number
+	r.Runs = append(r.Runs, next)
+	return r.lastRun()
+}
+
+// readFirst takes a post of a number and a message.
+func (r *Request) readFirst(number uint64, encoded []byte) bool {
 	if number == 0 || len(encoded) == 0 || len(encoded) > longestPlain {
 		return false
 	}
@@ -85,9 +170,9 @@ func (r *Request) newRun() Run {
 	return Run{Before: len(r.Posts), from: len(r.plain), to: len(r.plain), piece: len(r.pieces) - 1}
 }
 
-// plainParts are number and message of a post that has nothing else, in this order or the
-// other one.
-func plainParts(data []byte) (number uint64, encoded []byte) {
+// plainParts are number and message of a post, in this order or the other one, and what is
+// behind them: nothing else but sequels, which are at the end.
+func plainParts(data []byte) (number uint64, encoded, sequels []byte) {
 	if number, data = numberField(data, tag(6, varint)); number > 0 {
 		all := data
 		encoded, data = field(data, tag(2, bytes))
@@ -96,10 +181,10 @@ func plainParts(data []byte) (number uint64, encoded []byte) {
 		encoded, data = field(data, tag(2, bytes))
 		number, data = numberField(data, tag(6, varint))
 	}
-	if len(data) > 0 {
-		return 0, nil
+	if len(data) > 0 && data[0] != tag(9, bytes) {
+		return 0, nil, nil
 	}
-	return number, encoded
+	return number, encoded, data
 }
 
 // lastRun is the run that goes on, if the next post belongs to it; nil when there is none, as
@@ -115,9 +200,11 @@ func (r *Request) lastRun() *Run {
 // goesOn tells whether the next post is one of the run: rest is what follows its id.
 func (run *Run) goesOn(r *Request, number uint64, rest []byte) bool {
 	return run.In == nil && number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && //nolint:gosec // not negative
-		run.Len() < runPosts && run.size < runBytes &&
+		!run.full() &&
 		len(rest) >= len(run.block) && string(rest[:len(run.block)]) == string(run.block)
 }
+
+func (run *Run) full() bool { return run.Len() >= runPosts || run.size >= runBytes }
 
 // begin reads what the posts of a run have in common; rest is what follows the id.
 func (run *Run) begin(rest []byte) bool {
@@ -152,7 +239,15 @@ func (r *Request) add(run *Run, id, rest, encoded []byte) bool {
 func (run *Run) push(r *Request, p Plain) {
 	r.plain = append(r.plain, p)
 	run.to++
-	run.size += len(p.Encoded)
+	run.size += run.MessageSize(&p)
+}
+
+// MessageSize is that of the message of a post, in bytes.
+func (run *Run) MessageSize(p *Plain) int {
+	if !p.sequel {
+		return len(p.Encoded)
+	}
+	return sizeLong(len(p.ID)) + len(run.block) + sizeLong(len(p.Body))
 }
 
 // keptPlain is how many places for plain posts a Request keeps: those of a full frame, which

@@ -30,6 +30,9 @@ func (h *Head) size() int {
 	return n
 }
 
+// PostSize is that of a post whose content has so many bytes, in an AttachRequest.
+func (h *Head) PostSize(content int) int { return sizeWith(h.size() + content) }
+
 func (h *Head) parts() (seconds, nanos uint64) {
 	return uint64(h.Timeout / time.Second), uint64(h.Timeout % time.Second) //nolint:gosec // as protobuf has it
 }

@@ -11,7 +11,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var errText = errors.New("a text is not UTF-8")
+var (
+	errText    = errors.New("a text is not UTF-8")
+	errSequels = errors.New("sequels are not as they may be")
+)
 
 // reader goes through the fields of a message, and sorts out those that package proto
 // is to read: rest is for its fields without a case here; odd says that it has to read

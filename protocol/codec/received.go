@@ -55,23 +55,27 @@ func (m *Received) unmarshal(data mem.BufferSlice) error {
 }
 
 // whole gives a frame in one piece: a long message is in memory of its own, unless it is
-// lent.
+// lent. A row is no such message.
 func (m *Received) whole(data mem.BufferSlice) (frame, mem.Buffer) {
-	if m.Lends == nil || data.Len() < keptFrom || !m.Lends(firstListener(data[0].ReadOnlyData())) {
-		return whole(data, 0)
+	if data.Len() < keptFrom {
+		return lentWhole(data)
 	}
-	return lentWhole(data)
+	if listener, row := firstDelivery(data[0].ReadOnlyData()); row || m.Lends != nil && m.Lends(listener) {
+		return lentWhole(data)
+	}
+	return whole(data, 0)
 }
 
-// firstListener gives the listener of the delivery that a frame begins with; empty if it
-// does not.
-func firstListener(b []byte) string {
-	_, n := protowire.ConsumeVarint(b[1:])
+// firstDelivery gives the listener of the delivery that a frame begins with, or none, and
+// tells whether it has sequels.
+func firstDelivery(b []byte) (listener string, row bool) {
+	size, n := protowire.ConsumeVarint(b[1:])
 	if b[0] != tag(3, bytes) || n < 0 {
-		return ""
+		return "", false
 	}
 	name := placeOf(b, 1+n, tag(1, bytes))
-	return string(b[name.from:name.to])
+	message := placeOf(b, max(1+n, int(name.to)), tag(2, bytes))
+	return string(b[name.from:name.to]), message.to > 0 && uint64(message.to) < uint64(1+n)+size //nolint:gosec // not negative
 }
 
 func (m *Received) read(f frame) error {
@@ -89,7 +93,8 @@ func (m *Received) read(f frame) error {
 			m.Outcomes = outcomes.list(m.Outcomes, o)
 			r.err = readOutcome(f, r.long, o)
 		case tag(3, bytes):
-			if !m.intoLot(f, r.at-len(r.long), r.at) {
+			var in bool
+			if in, r.err = m.intoLot(f, r.at-len(r.long), r.at); !in && r.err == nil {
 				m.known.copies = f.lent || len(r.long) < len(f.data)/2
 				r.err = m.readDelivery(r.long)
 			}
@@ -121,6 +126,9 @@ func (m *Received) end(f frame, r *reader) error {
 	}
 	m.Outcomes, m.Deliveries, m.Groups, m.Settled = whole.Outcomes, m.Deliveries[:0], m.Groups[:0], m.Settled[:0]
 	for _, d := range whole.Deliveries {
+		if len(d.GetSequels()) > 0 {
+			return errSequels
+		}
 		*m.next() = Delivered{Carried: Bare(d.GetMessage()), Size: Size(d.GetMessage())}
 		m.count(d.GetListener())
 	}
@@ -152,8 +160,15 @@ func (m *Received) readDelivery(data []byte) error {
 		m.count(listener)
 		return nil
 	}
+	others := 0
 	for r.next() {
 		switch {
+		case r.tag == tag(9, bytes):
+			others++
+			d = m.next()
+			r.err = m.readSequel(r.long, d)
+		case others > 0:
+			r.err = errSequels
 		case r.tag == tag(1, bytes):
 			listener = m.listener(&r, r.long)
 		case r.tag == tag(2, bytes) && d.Size == 0 && d.head == nil && d.Encoded == nil:
@@ -167,11 +182,46 @@ func (m *Received) readDelivery(data []byte) error {
 	if r.err == nil && (r.odd || len(r.rest) > 0) {
 		var whole pb.Delivery
 		r.err = r.end(data, &whole)
+		if len(whole.Sequels) > 0 {
+			return errSequels
+		}
 		if r.odd {
 			listener, *d = whole.Listener, Delivered{Carried: Bare(whole.Message), Size: Size(whole.Message)}
 		}
 	}
+	for ; others > 0; others-- {
+		m.count(listener)
+	}
 	m.count(listener)
+	return r.err
+}
+
+// readSequel reads a message that is as the one before in all but id, body and number.
+func (m *Received) readSequel(data []byte, d *Delivered) error {
+	before, r := m.Deliveries[len(m.Deliveries)-2].head, reader{b: data}
+	if before == nil || before.Flow != nil || before.Resource != nil || before.Trace != nil || HasUnknown(before) {
+		return errSequels
+	}
+	d.head = m.arena.message(len(data))
+	h := d.head
+	h.Type, h.From, h.To, h.Origin, h.Number = before.Type, before.From, before.To, before.Origin, before.Number+1
+	copyMore(h, before)
+	for last := byte(0); r.next(); last = r.tag {
+		switch {
+		case r.tag <= last:
+			return errSequels
+		case r.tag == tag(1, bytes):
+			h.Id = m.known.new(&r, r.long)
+		case r.tag == tag(10, bytes):
+			h.Body = m.known.own(r.long)
+		default:
+			return errSequels
+		}
+	}
+	if r.err == nil && (!r.done() || h.Id == "") {
+		r.err = errSequels
+	}
+	d.Size = Size(h)
 	return r.err
 }
 

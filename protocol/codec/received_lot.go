@@ -1,15 +1,39 @@
 package codec
 
 // intoLot takes a delivery, which is at a place of the frame, into a lot; false when it is
-// to be read by itself.
-func (m *Received) intoLot(f frame, from, to int) bool {
+// to be read by itself. It fails when its sequels are not as they may be.
+func (m *Received) intoLot(f frame, from, to int) (bool, error) {
+	first := firstEnd(f.data[:to], from)
+	if !m.firstIntoLot(f, from, first, first < to) {
+		return false, nil
+	}
+	for first < to {
+		if first = m.lot.follow(f.data[:to], first); first < 0 {
+			return false, errSequels
+		}
+	}
+	return true, nil
+}
+
+// firstEnd is where the sequels of a delivery begin, or else where it ends.
+func firstEnd(b []byte, at int) int {
+	name := placeOf(b, at, tag(1, bytes))
+	message := placeOf(b, max(at, int(name.to)), tag(2, bytes))
+	if end := int(message.to); end > 0 && end < len(b) && b[end] == tag(9, bytes) {
+		return end
+	}
+	return len(b)
+}
+
+// firstIntoLot is intoLot of the message of a delivery, which has sequels or not.
+func (m *Received) firstIntoLot(f frame, from, to int, sequels bool) bool {
 	if m.lot != nil {
 		if m.lot.add(f.data[:to], from) {
 			return true
 		}
 		m.endLot(f)
 	}
-	if m.Whole || !f.lent || f.memory == nil || to-from < longFromFrame && !isFollowed(f.data, from, to) {
+	if m.Whole || !f.lent || f.memory == nil || !sequels && to-from < longFromFrame && !isFollowed(f.data, from, to) {
 		return false
 	}
 	l, _ := lots.Get().(*Lot)

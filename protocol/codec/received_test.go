@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -63,7 +64,7 @@ func receive(t *testing.T, m *Received, resp *pb.AttachResponse) {
 // stays.
 func TestReceived(t *testing.T) {
 	var m Received
-	full, _ := filled(&pb.AttachResponse{}).(*pb.AttachResponse)
+	full := filledResponse()
 	for _, d := range full.Deliveries {
 		for n := range 30 { // more than are made together, alike and not
 			more := proto.CloneOf(d)
@@ -153,7 +154,7 @@ func TestReceivingAllocatesLittle(t *testing.T) {
 func FuzzReceived(f *testing.F) {
 	var all [][]byte
 	for _, m := range []*pb.AttachResponse{
-		filled(&pb.AttachResponse{}).(*pb.AttachResponse), //nolint:forcetypeassert // it is what it was
+		filledResponse(),
 		{Deliveries: []*pb.Delivery{{Listener: "a"}, {Listener: "a"}, {Listener: "b", Message: usualMessage()}}},
 		{Deliveries: []*pb.Delivery{{Listener: "b", Message: usualMessage()}, {Listener: "b", Message: &pb.Message{From: "from"}}}},
 		crowd(5, 10), crowd(30, 40), crowd(1, 3<<10), // lots
@@ -186,6 +187,9 @@ func readAsProto(t *testing.T, got *Received, b []byte) {
 	t.Helper()
 	var want pb.AttachResponse
 	wrong, err := proto.Unmarshal(b, &want), GRPC{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, got)
+	if slices.ContainsFunc(want.Deliveries, func(d *pb.Delivery) bool { return len(d.GetSequels()) > 0 }) {
+		return // FuzzRows is of these
+	}
 	if (err == nil) != (wrong == nil) {
 		t.Fatalf("%v, want %v", err, wrong)
 	}

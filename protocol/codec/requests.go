@@ -47,10 +47,10 @@ func (r request) write(w *writer) error {
 
 // restOfPost is what few posts have.
 func restOfPost(p *pb.Post) proto.Message {
-	if p.PassedOn == nil {
+	if p.PassedOn == nil && len(p.Sequels) == 0 {
 		return nil
 	}
-	return &pb.Post{PassedOn: p.PassedOn}
+	return &pb.Post{PassedOn: p.PassedOn, Sequels: p.Sequels}
 }
 
 func sizePost(p *pb.Post) int {

@@ -85,8 +85,8 @@ func (w *writer) outcome(o *pb.Outcome) error {
 func sizeDeliveries(deliveries []*pb.Delivery, encoded []Parts) (n int) {
 	for i, d := range deliveries {
 		parts := at(encoded, i)
-		if len(parts.Deliveries) > 0 {
-			n += len(parts.Deliveries)
+		if parts.delivers() {
+			n += len(parts.Front) + len(parts.Deliveries)
 			continue
 		}
 		n += sizeWith(sizeDelivery(d, parts))
@@ -115,13 +115,21 @@ func sizeDelivery(d *pb.Delivery, encoded Parts) int {
 	if d.From != nil {
 		n += sizeWith(proto.Size(d.From))
 	}
-	return n
+	return n + sizeRest(restOfDelivery(d))
+}
+
+// restOfDelivery are sequels of one that is not encoded already.
+func restOfDelivery(d *pb.Delivery) proto.Message {
+	if len(d.Sequels) == 0 {
+		return nil
+	}
+	return &pb.Delivery{Sequels: d.Sequels}
 }
 
 func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded []Parts) error {
 	for i := len(deliveries) - 1; i >= 0; i-- {
 		end, parts := w.end(), at(encoded, i)
-		if len(parts.Deliveries) > 0 {
+		if parts.delivers() {
 			w.owned(parts)
 			continue
 		}
@@ -136,6 +144,9 @@ func (w *writer) deliveries(field byte, deliveries []*pb.Delivery, encoded []Par
 func (w *writer) delivery(d *pb.Delivery, encoded Parts) error {
 	if d == nil {
 		return nil
+	}
+	if err := w.rest(restOfDelivery(d)); err != nil {
+		return err
 	}
 	if d.From != nil {
 		end := w.end()

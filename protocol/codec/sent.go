@@ -21,12 +21,15 @@ type Response struct {
 }
 
 // Parts are the bytes of a message: those that many have, and what follows them, if
-// anything does. Or Deliveries that are encoded already, in place of one; they are Owner's,
-// if that is not nil.
+// anything does. Or Front and Deliveries, which are encoded already, in place of one; the
+// latter are Owner's, if that is not nil.
 type Parts struct {
-	Head, Tail, Deliveries []byte
-	Owner                  Owner
+	Head, Tail, Front, Deliveries []byte
+	Owner                         Owner
 }
+
+// delivers tells whether it is deliveries that are encoded.
+func (p *Parts) delivers() bool { return len(p.Front)+len(p.Deliveries) > 0 }
 
 // Owner has bytes that are used until they have been sent.
 type Owner interface{ Sent() }

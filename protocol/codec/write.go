@@ -122,12 +122,13 @@ func (w *writer) encoded(v []byte) {
 func (w *writer) owned(p Parts) {
 	if w.shares && p.stays() {
 		w.share(p.Deliveries, p.Owner)
-		return
+	} else {
+		w.raw(p.Deliveries)
+		if p.Owner != nil {
+			p.Owner.Sent()
+		}
 	}
-	w.raw(p.Deliveries)
-	if p.Owner != nil {
-		p.Owner.Sent()
-	}
+	w.raw(p.Front)
 }
 
 // share has bytes stay where they are.

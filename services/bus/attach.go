@@ -28,6 +28,8 @@ type stream struct {
 	attachment atomic.Uint64
 	// unlimited is set for a Listen call: its listeners give no credit.
 	unlimited bool
+	// sequels is set for a client that takes them.
+	sequels bool
 	// warned: it is in the log that a listener was refused. The reader's.
 	warned bool
 	// origin of its posts; nil when they have none.
@@ -160,6 +162,7 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 		return fault.New(fault.BadRequest, "the first request has no hello")
 	}
 	s := newStream(b, hello.GetName(), componentOr(hello.GetComponent()))
+	s.sequels = hello.GetSequels()
 	if err := b.mesh.admit(call.Context(), s, hello); err != nil {
 		return err
 	}
@@ -176,7 +179,7 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	if err := grpc.SetSendCompressor(call.Context(), encoding.Identity); err != nil {
 		return err
 	}
-	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL}}); err != nil {
+	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL, Sequels: true}}); err != nil {
 		return err
 	}
 	s.frame.Leaves = &s.leaves

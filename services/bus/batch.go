@@ -10,7 +10,7 @@ import (
 
 // batch is plain posts of one frame, from one sender to one listener of this runtime, or
 // messages of one flow (inbatch.go). They are taken, queued, sent and settled together, as
-// what a frame of the listener's stream has of them: the bytes of their deliveries. Where one
+// what a frame of the listener's stream has of them: a row (codec.Heading). Where one
 // of them needs more than that, what is left of the batch becomes posts (part.open).
 //
 //	frame: 1 2 3 4 5 6 7 8 ──▶ batch 1–8 ──▶ queue ──▶ sent 1–5, queue 6–8 ──▶ credit for 1–3
@@ -20,10 +20,11 @@ type batch struct {
 	by     batcher
 	burst  *burst // of the frame
 	course course
-	first  uint64  // number of the first; those behind it rise by one
-	memory *[]byte // of Buffers
-	bytes  []byte  // of the deliveries, one behind the other, in it
-	lent   bool    // the memory is that of the request, until it gives it away
+	first  uint64        // number of the first; those behind it rise by one
+	memory *[]byte       // of Buffers
+	bytes  []byte        // of the sequels, one behind the other, in it; or of whole deliveries, or messages
+	row    codec.Heading // of the sequels; else empty
+	lent   bool          // the memory is that of the request, until it gives it away
 	places []placed
 	out    outgoingBatch
 	passes bool // it is a transmission of a flow, which has the posts
@@ -84,17 +85,41 @@ func (s *stream) postedBatch(listener string, req *codec.Request, run *codec.Run
 		b.places = append(b.places, placed{len(b.bytes), run.Size() + codec.OriginSize(id, run.First)})
 		return b
 	}
-	bytes, sum := b.room(run.Size()+run.Len()*codec.MaxDelivery(listener, id)), 0
-	posts := req.Plain(run)
-	for i := range posts {
-		number := run.First + uint64(i) //nolint:gosec // not negative
-		bytes = codec.AppendDelivery(bytes, listener, posts[i].Encoded, id, number)
-		sum += len(posts[i].Encoded) + codec.OriginSize(id, number)
-		b.places = append(b.places, placed{len(bytes), sum})
-	}
-	b.bytes = bytes
+	b.takeRun(listener, req, run, id)
 	return b
 }
+
+// takeRun takes the messages of a run, of posts with whose they are, as a row. Long ones are
+// whole deliveries, for a listener of that name, which gRPC reads where they are.
+func (b *batch) takeRun(listener string, req *codec.Request, run *codec.Run, origin []byte) {
+	posts, long := req.Plain(run), run.Size() >= batchLong*run.Len()
+	heading := run.MaxHeading(origin)
+	size, each := heading, codec.MaxSequel
+	if long {
+		each = heading + codec.MaxDelivery(listener)
+	}
+	for i := range posts {
+		size += each + len(posts[i].ID) + len(posts[i].Body)
+	}
+	bytes, row := run.AppendHeading(b.room(size), origin)
+	begin, sum := len(bytes), 0
+	for i := range posts {
+		number := b.first + uint64(i) //nolint:gosec // not negative
+		if long {
+			bytes = row.AppendWhole(bytes, listener, &posts[i], number)
+		} else {
+			bytes = codec.AppendSequel(bytes, &posts[i])
+		}
+		sum += row.Size(&posts[i], number)
+		b.places = append(b.places, placed{len(bytes) - begin, sum})
+	}
+	if b.bytes = bytes[begin:]; !long {
+		b.row = row
+	}
+}
+
+// inRow tells whether its bytes are those of sequels.
+func (b *batch) inRow() bool { return b.row.Front != nil }
 
 func (b *batch) all() part { return part{b, 0, len(b.places)} }
 
@@ -125,7 +150,7 @@ func (b *batch) free(n int) {
 		codec.Buffers.Put(b.memory)
 	}
 	b.by, b.burst, b.memory, b.bytes, b.lent, b.arrivals = nil, nil, nil, nil, false, arrivals{}
-	b.out, b.passes = outgoingBatch{}, false
+	b.out, b.passes, b.row = outgoingBatch{}, false, codec.Heading{}
 	b.asked.Store(nil)
 	batches.Put(b)
 }
@@ -158,9 +183,18 @@ func (p part) cost() int { return p.size() + p.len()*overhead }
 func (p part) first() uint64 { return p.of.first + uint64(p.from) }   //nolint:gosec // not negative
 func (p part) last() uint64  { return p.of.first + uint64(p.to) - 1 } //nolint:gosec // likewise
 
-// deliveries are its bytes in a frame.
-func (p part) deliveries() []byte {
+// encoded are its bytes.
+func (p part) encoded() []byte {
 	return p.of.bytes[p.of.before(p.from).end:p.of.before(p.to).end]
+}
+
+// sizeInFrame is what it takes of a frame for a listener, in bytes; of whole messages about
+// that, as of posts.
+func (p part) sizeInFrame(to *inbox) int {
+	if p.of.inRow() && to.stream.sequels {
+		return len(p.encoded()) + p.of.row.FrontSize(to.name)
+	}
+	return p.size() + p.len()*len(to.name)
 }
 
 // upTo takes the first posts off whose messages have so many bytes at most, and gives how
@@ -176,6 +210,9 @@ func (p part) upTo(bytes int) (n int) {
 	return n
 }
 
+// head are its first n posts.
+func (p part) head(n int) part { return part{p.of, p.from, p.from + n} }
+
 // cut takes n posts off its beginning.
 func (p *part) cut(n int) part {
 	head := part{p.of, p.from, p.from + n}
@@ -183,7 +220,15 @@ func (p *part) cut(n int) part {
 	return head
 }
 
-// message are the bytes of the i-th message.
+// appendMessage appends the bytes of the i-th message.
+func (p part) appendMessage(b []byte, i int) []byte {
+	if one := (part{p.of, p.from + i, p.from + i + 1}); p.of.inRow() {
+		return p.of.row.AppendMessage(b, one.encoded(), one.first())
+	}
+	return append(b, p.message(i)...)
+}
+
+// message are the bytes of the i-th message of one that has whole messages.
 func (p part) message(i int) []byte {
 	at := p.of.places[p.from+i]
 	return p.of.bytes[at.end-at.sum+p.of.before(p.from+i).sum : at.end]
@@ -197,7 +242,7 @@ func (p part) open(taken bool, paths uint32) []*post {
 	for i := range posts {
 		one := &posts[i]
 		all[i] = one
-		one.encoded = append([]byte(nil), p.message(i)...)
+		one.encoded = p.appendMessage(nil, i)
 		one.m, one.size = &pb.Message{}, len(one.encoded)
 		_ = codec.UnmarshalShared(one.encoded, one.m) // it has been read before
 		one.verified = true

@@ -25,6 +25,7 @@ type couple struct {
 	*alone
 	t        *testing.T
 	batches  bool
+	sequels  bool // the listener takes them
 	sender   *stream
 	listener *stream
 	window   uint32
@@ -32,8 +33,8 @@ type couple struct {
 	open     []*pb.Post
 }
 
-func newCouple(t *testing.T, l Limits, window uint32, batches bool) *couple {
-	p := &couple{alone: newAlone(t, l), t: t, batches: batches, window: window}
+func newCouple(t *testing.T, l Limits, window uint32, batches, sequels bool) *couple {
+	p := &couple{alone: newAlone(t, l), t: t, batches: batches, sequels: sequels, window: window}
 	p.approve(alice)
 	p.bus.table.began.Store(0) // long ago
 	p.sender = p.begin(t, "sender")
@@ -41,7 +42,10 @@ func newCouple(t *testing.T, l Limits, window uint32, batches bool) *couple {
 	return p
 }
 
-func (p *couple) listen() { p.listener = p.listenAs(p.t, "listener", carol, p.window) }
+func (p *couple) listen() {
+	p.listener = p.listenAs(p.t, "listener", carol, p.window)
+	p.listener.sequels = p.sequels
+}
 
 // frame has the sender post a frame.
 func (p *couple) frame(posts []*pb.Post) { takeFrame(p.t, p.sender, posts, p.batches) }
@@ -71,9 +75,20 @@ func takeBytes(t *testing.T, s *stream, b []byte, batches bool) {
 	clear(b) // gRPC uses it again
 }
 
-// asPosted encodes a frame as a client does.
+// asPosted encodes a frame as a client does: one of an even number of posts with sequels.
 func asPosted(t *testing.T, posts []*pb.Post) (b []byte) {
+	if len(posts)%2 == 0 {
+		posts = rolled(posts)
+	}
 	for _, p := range posts {
+		if len(p.Sequels) > 0 {
+			more, err := proto.Marshal(&pb.AttachRequest{Posts: []*pb.Post{p}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = append(b, more...)
+			continue
+		}
 		content := codec.NewContent(p.Message, nil)
 		content.Measure(&codec.Usual{})
 		var err error
@@ -83,6 +98,42 @@ func asPosted(t *testing.T, posts []*pb.Post) (b []byte) {
 		}
 	}
 	return b
+}
+
+// rolled are posts of which those that may be are sequels.
+func rolled(posts []*pb.Post) (all []*pb.Post) {
+	var last *pb.Post
+	for _, p := range posts {
+		m := p.Message
+		if !proto.Equal(p, &pb.Post{Number: p.Number, Message: m}) || p.Number == 0 ||
+			!proto.Equal(m, &pb.Message{Id: m.Id, Type: m.Type, From: m.From, To: m.To, Body: m.Body}) || m.Id == "" || m.Type == "" || m.From == "" || m.To == "" {
+			all, last = append(all, p), nil
+			continue
+		}
+		if last != nil && last.Number+uint64(len(last.Sequels))+1 == p.Number &&
+			last.Message.Type == m.Type && last.Message.From == m.From && last.Message.To == m.To {
+			last.Sequels = append(last.Sequels, &pb.Message{Id: m.Id, Body: m.Body})
+			continue
+		}
+		last = &pb.Post{Number: p.Number, Message: m}
+		all = append(all, last)
+	}
+	return all
+}
+
+// unrolled are deliveries as such without sequels.
+func unrolled(deliveries []*pb.Delivery) (all []*pb.Delivery) {
+	for _, d := range deliveries {
+		sequels := d.Sequels
+		d.Sequels = nil
+		all = append(all, d)
+		for i, s := range sequels {
+			m := proto.CloneOf(d.Message)
+			m.Id, m.Body, m.Number = s.Id, s.Body, m.Number+1+uint64(i) //nolint:gosec // a place
+			all = append(all, &pb.Delivery{Listener: d.Listener, Message: m})
+		}
+	}
+	return all
 }
 
 func takeOneByOne(s *stream, req *codec.Request) {
@@ -174,7 +225,8 @@ func (p *couple) look() (s seen) {
 	return s
 }
 
-// framesOf are the frames that a stream's writer sends now, as its client reads them.
+// framesOf are the frames that a stream's writer sends now, as its client reads them, without
+// sequels.
 func framesOf(t *testing.T, s *stream) (frames []*pb.AttachResponse) {
 	t.Helper()
 	s.frame.Leaves = &s.leaves
@@ -190,10 +242,31 @@ func framesOf(t *testing.T, s *stream) (frames []*pb.AttachResponse) {
 		if parts.Free(); s.leaves.Load() != 0 {
 			t.Errorf("%d bytes have not been let go of", s.leaves.Load())
 		}
+		checkFrame(t, s, &resp)
+		resp.Deliveries = unrolled(resp.Deliveries)
 		frames = append(frames, &resp)
 	}
 	return frames
 }
+
+// checkFrame checks that a frame is not longer than it may be, and has sequels only for who
+// takes them.
+func checkFrame(t *testing.T, s *stream, resp *pb.AttachResponse) {
+	t.Helper()
+	longest, n := 0, len(resp.Outcomes)
+	for _, d := range resp.Deliveries {
+		longest = max(longest, proto.Size(d.Message))
+		if n += 1 + len(d.Sequels); len(d.Sequels) > 0 && !s.sequels {
+			t.Errorf("%d sequels for who takes none", len(d.Sequels))
+		}
+	}
+	if size := proto.Size(resp); n > 1 && size > codec.FrameLimit(longest)+longestSettled+longest {
+		t.Errorf("a frame of %d has %d bytes, and one of them %d", n, size, longest)
+	}
+}
+
+// longestSettled is more than what a frame says of posts that are settled.
+const longestSettled = 4 << 10
 
 // took is what the listener gets now: each message as it goes on.
 func (p *couple) took() (came []string) {
@@ -266,8 +339,8 @@ func TestBatchesAreLikePosts(t *testing.T) {
 }
 
 // compare tells where it makes a difference that there are batches.
-func compare(t *testing.T, l Limits, window uint32, acts []act) (differs string) {
-	one, other := newCouple(t, l, window, true), newCouple(t, l, window, false)
+func compare(t *testing.T, l Limits, window uint32, sequels bool, acts []act) (differs string) {
+	one, other := newCouple(t, l, window, true, sequels), newCouple(t, l, window, false, sequels)
 	for i, a := range acts {
 		a.does(one)
 		a.does(other)
@@ -290,8 +363,8 @@ func TestBatchesInASmallQueue(t *testing.T) {
 	}
 }
 
-func account(t *testing.T, l Limits, window uint32, acts []act) (wrong string) {
-	c := newCouple(t, l, window, true)
+func account(t *testing.T, l Limits, window uint32, sequels bool, acts []act) (wrong string) {
+	c := newCouple(t, l, window, true, sequels)
 	fates := map[string]int{}
 	var came []string
 	note := func() seen {
@@ -341,13 +414,14 @@ func byID(a, b string) int {
 }
 
 // check has something told that is wrong after some acts.
-func check(t *testing.T, l Limits, tells func(*testing.T, Limits, uint32, []act) string) {
+func check(t *testing.T, l Limits, tells func(*testing.T, Limits, uint32, bool, []act) string) {
 	t.Helper()
 	rapid.Check(t, func(r *rapid.T) {
 		window := rapid.SampledFrom([]uint32{1, 500, 5000, 50_000}).Draw(r, "window")
+		sequels := rapid.Bool().Draw(r, "sequels")
 		acts := rapid.SliceOfN(rapid.Custom(anyAct), 1, 30).Draw(r, "acts")
 		var wrong string
-		synctest.Test(t, func(t *testing.T) { wrong = tells(t, l, window, acts) })
+		synctest.Test(t, func(t *testing.T) { wrong = tells(t, l, window, sequels, acts) })
 		if wrong != "" {
 			r.Fatal(wrong)
 		}

@@ -64,8 +64,9 @@
 //     (frame.go) of up to 64 messages and 16 KiB, 60 of long ones, one message when idle,
 //     and serves the inboxes of its stream in turn.
 //   - Plain posts of a frame to one listener are a batch (plain.go, batch.go), and so are
-//     messages of a flow (inbatch.go). It is in the listener's inbox as one item, and becomes
-//     posts where one of them needs that. Those to an address in another runtime are one as
+//     messages of a flow (inbatch.go). It is in the listener's inbox as one item, goes to it as a
+//     message and its sequels (codec.Heading) if it takes them, and becomes posts where one of
+//     them needs that. Those to an address in another runtime are one as
 //     well (outbatch.go): a flow keeps them as one.
 //   - table (listener.go, route.go, routes.go, destinations.go): listeners, aliases,
 //     routes, lines of addresses, under one mutex. Posts whose way is known only read.

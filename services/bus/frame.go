@@ -19,6 +19,7 @@ type outgoing struct {
 	codec.Response
 	places   []pb.Delivery // of Deliveries
 	messages int           // in them
+	fronts   []byte        // of what is encoded in front of the parts of batches
 }
 
 func (f *outgoing) clear() {
@@ -28,7 +29,9 @@ func (f *outgoing) clear() {
 		}
 	}
 	clear(f.Encoded)
-	f.messages = 0
+	if f.messages, f.fronts = 0, f.fronts[:0]; cap(f.fronts) > frameBytes {
+		f.fronts = nil
+	}
 	deliveries, encoded := f.Deliveries[:0], f.Encoded[:0]
 	f.AttachResponse.Reset()
 	f.Deliveries, f.Encoded = deliveries, encoded
@@ -45,11 +48,33 @@ func (f *outgoing) add(encoded codec.Parts) *pb.Delivery {
 	return d
 }
 
-// addPart puts posts of a batch into the frame.
-func (f *outgoing) addPart(p part) {
-	p.of.needed.Add(1)
-	f.Deliveries, f.Encoded = append(f.Deliveries, nil), append(f.Encoded, codec.Parts{Deliveries: p.deliveries(), Owner: p.of})
+// addPart puts posts of a batch into the frame, for a listener.
+func (f *outgoing) addPart(p part, to *inbox) {
 	f.messages += p.len()
+	if !p.of.inRow() {
+		f.addOwned(nil, p)
+		return
+	}
+	for p.len() > 0 {
+		n := 1
+		if to.stream.sequels {
+			n = p.len()
+		}
+		some := p.cut(n)
+		first := some.cut(1)
+		from := len(f.fronts)
+		f.fronts = p.of.row.AppendDelivery(f.fronts, to.name, first.encoded(), first.first(), len(some.encoded()))
+		f.addOwned(f.fronts[from:], some)
+	}
+}
+
+func (f *outgoing) addOwned(front []byte, p part) {
+	parts := codec.Parts{Front: front}
+	if p.len() > 0 {
+		p.of.needed.Add(1)
+		parts.Deliveries, parts.Owner = p.encoded(), p.of
+	}
+	f.Deliveries, f.Encoded = append(f.Deliveries, nil), append(f.Encoded, parts)
 }
 
 // take makes a frame of what is queued: outcomes first, then the listeners in

@@ -124,15 +124,7 @@ func arrivedBatch(s *stream, of *inflow, listener string, req *codec.Request, ru
 	if s.comp == pb.Component_COMPONENT_NODE_STUB {
 		b.course = inRelay
 	}
-	bytes, sum := b.room(run.Size()+run.Len()*codec.MaxDelivery(listener, nil)), 0
-	posts := req.Plain(run)
-	for i := range posts {
-		number := run.First + uint64(i) //nolint:gosec // not negative
-		bytes = run.AppendArrived(bytes, listener, &posts[i], number)
-		sum += run.ArrivedSize(&posts[i], number)
-		b.places = append(b.places, placed{len(bytes), sum})
-	}
-	b.bytes = bytes
+	b.takeRun(listener, req, run, nil)
 	return b
 }
 

@@ -280,8 +280,8 @@ func TestListenersThatBorrowComeAndGo(t *testing.T) {
 // What gRPC has to send stays as it is until that is done, whatever happens meanwhile to the
 // messages: they are settled, become posts, are posted again.
 func TestFramesStayUntilTheyAreSent(t *testing.T) {
-	check(t, Limits{FullTime: 5 * time.Second, Refusals: 10_000}, func(t *testing.T, l Limits, window uint32, acts []act) string {
-		c := newCouple(t, l, window, true)
+	check(t, Limits{FullTime: 5 * time.Second, Refusals: 10_000}, func(t *testing.T, l Limits, window uint32, sequels bool, acts []act) string {
+		c := newCouple(t, l, window, true, sequels)
 		defer c.end()
 		var sending []mem.BufferSlice
 		var want [][]byte

@@ -11,7 +11,7 @@ import (
 // A batch that ends with the highest number there is ends as any other does.
 func TestABatchWithTheHighestNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCouple(t, Limits{}, 50_000, true)
+		c := newCouple(t, Limits{}, 50_000, true, true)
 		defer c.end()
 		c.posted = math.MaxUint64 - 8
 		c.post(8, false)

@@ -19,6 +19,7 @@ func (a *alone) begin(t *testing.T, origin string) *stream {
 	t.Helper()
 	s := newStream(a.bus, "test", pb.Component_COMPONENT_APPLICATION)
 	s.cancel = func(error) { a.cutOff(s) }
+	s.sequels = origin != "two" // some clients take them, some do not
 	if err := a.bus.origins.attach(s, []byte(origin)); err != nil {
 		t.Fatal(err)
 	}

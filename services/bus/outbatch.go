@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"math"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -27,12 +28,13 @@ type outgoingBatch struct {
 }
 
 // outBatch makes a batch of the posts of a run for a flow.
-func (s *stream) outBatch(posts []codec.Plain, first uint64, size int) *batch {
-	b, id := newBatch(len(posts), first), s.origin.id
+func (s *stream) outBatch(req *codec.Request, run *codec.Run) *batch {
+	b, id := newBatch(run.Len(), run.First), s.origin.id
 	b.by, b.burst = s, &s.burst
-	bytes := b.room(size + len(posts)*codec.MaxDelivery("", id))
+	bytes := b.room(run.Size() + run.Len()*codec.OriginSize(id, math.MaxUint64))
+	posts := req.Plain(run)
 	for i := range posts {
-		bytes = codec.AppendOrigin(append(bytes, posts[i].Encoded...), id, first+uint64(i)) //nolint:gosec // not negative
+		bytes = codec.AppendOrigin(run.AppendMessage(bytes, &posts[i]), id, run.First+uint64(i)) //nolint:gosec // not negative
 		b.places = append(b.places, placed{len(bytes), len(bytes)})
 	}
 	b.bytes, b.out.left = bytes, len(bytes)
@@ -56,7 +58,7 @@ func (t *table) takeOut(s *stream, req *codec.Request, run *codec.Run) bool {
 	if o == nil || !s.burst.addFlow(o) {
 		return false
 	}
-	b := s.outBatch(req.Plain(run), run.First, run.Size())
+	b := s.outBatch(req, run)
 	if !s.takeBatch(b) {
 		b.drop()
 		return false

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/peerbus/peerbus/protocol/codec"
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
 // What is settled of a batch is told to its poster without the lock of the flow, while the
@@ -14,11 +14,11 @@ func TestPartsOfABatchAreSettledSideBySide(t *testing.T) {
 	defer a.bus.origins.end()
 	by := a.begin(t, "sender")
 	const n = 32
-	posts := make([]codec.Plain, n)
-	for i := range posts {
-		posts[i].Encoded = make([]byte, 200)
+	var posts []*pb.Post
+	for i := range uint64(n) {
+		posts = append(posts, &pb.Post{Number: i + 1, Message: &pb.Message{Id: "1", Type: "event", From: alice, To: bob, Body: make([]byte, 100)}})
 	}
-	b := by.outBatch(posts, 1, 200*n)
+	b := by.outBatch(runOf(t, posts))
 	if !by.takeBatch(b) {
 		t.Fatal("not taken")
 	}

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -196,29 +198,32 @@ func TestABatchOfWhichLittleIsLeft(t *testing.T) {
 	defer a.bus.origins.end()
 	by := a.begin(t, "sender")
 	rapid.Check(t, func(t *rapid.T) {
-		var posts []codec.Plain
-		size := 0
-		for i := range rapid.IntRange(1, 64).Draw(t, "posts") {
-			encoded := rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "message")
-			size += len(encoded) + 1
-			posts = append(posts, codec.Plain{Encoded: append(encoded, byte(i))})
+		var posts []*pb.Post
+		for i := range rapid.Uint64Range(1, 64).Draw(t, "posts") {
+			body := rapid.SliceOfN(rapid.Byte(), 0, 240).Draw(t, "body")
+			posts = append(posts, &pb.Post{Number: i + 1, Message: &pb.Message{Id: fmt.Sprint(i), Type: "event", From: "a", To: "b", Body: body}})
 		}
-		b := by.outBatch(posts, 1, size)
+		req, run := runOf(t, posts)
+		b := by.outBatch(req, run)
+		want := make([][]byte, len(posts))
+		for i, p := range req.Plain(run) {
+			want[i] = run.AppendMessage(nil, &p)
+		}
 		order := make([]int, len(posts))
 		for i := range order {
 			order[i] = i
 		}
 		for _, i := range rapid.Permutation(order).Draw(t, "order") {
 			part{b, i, i + 1}.settled()
-			posts[i].Encoded = nil
+			want[i] = nil
 			size := 0
-			for i, p := range posts {
-				if p.Encoded == nil {
+			for i, was := range want {
+				if was == nil {
 					continue
 				}
 				size += b.Size(i, i+1) - overhead
-				if got := (part{b, i, i + 1}).message(0); !bytes.HasPrefix(got, p.Encoded) {
-					t.Fatalf("%d is %q, was %q", i, got, p.Encoded)
+				if got := (part{b, i, i + 1}).message(0); !bytes.HasPrefix(got, was) {
+					t.Fatalf("%d is %q, was %q", i, got, was)
 				}
 			}
 			if n := cap(*b.memory); size > 0 && n > 4*size+overhead {
@@ -227,6 +232,19 @@ func TestABatchOfWhichLittleIsLeft(t *testing.T) {
 		}
 		b.free(b.Len())
 	})
+}
+
+// runOf are posts as a bus reads them that are plain and alike.
+func runOf(t interface{ Fatal(...any) }, posts []*pb.Post) (*codec.Request, *codec.Run) {
+	b, err := proto.Marshal(&pb.AttachRequest{Posts: rolled(posts)})
+	req := &codec.Request{Room: 64}
+	if err == nil {
+		err = codec.GRPC{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, req)
+	}
+	if err != nil || len(req.Runs) != 1 {
+		t.Fatal(err, len(req.Runs))
+	}
+	return req, &req.Runs[0]
 }
 
 // settleDown has all go on that is under way.

@@ -14,7 +14,7 @@ import (
 // then.
 func TestTheSourceOfABatchIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCouple(t, Limits{}, 50_000, true)
+		c := newCouple(t, Limits{}, 50_000, true, true)
 		defer c.end()
 		c.bus.ask.began() // there is another stream to the registry
 		c.post(8, false)
@@ -29,7 +29,7 @@ func TestTheSourceOfABatchIsAskedForAgain(t *testing.T) {
 // which each delivery has, is longer than the address that was posted to.
 func TestTheMemoryOfABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCouple(t, Limits{}, 1, true)
+		c := newCouple(t, Limits{}, 1, true, true)
 		defer c.end()
 		long := carol + strings.Repeat("-", 1500)
 		for from, to := range map[string]string{"a": long, long: carol} {
@@ -63,7 +63,7 @@ func TestTheMemoryOfABatch(t *testing.T) {
 func TestALongPost(t *testing.T) {
 	for _, queue := range []int{1000, 1 << 20} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCouple(t, Limits{QueueBytes: queue}, 1<<20, true)
+			c := newCouple(t, Limits{QueueBytes: queue}, 1<<20, true, true)
 			defer c.end()
 			for range 3 {
 				c.postLong(false, 18<<10)

@@ -78,25 +78,32 @@ func (in *inbox) send(t *taking, room int) (bytes int) {
 // sendPart takes posts of the batch that is the first in the queue: as many as fit, at
 // least one.
 func (in *inbox) sendPart(t *taking, room int) (bytes int) {
-	first := in.queue.first()
-	from := first.part.of.before(first.part.from).sum
-	n := 0
-	for most := min(first.part.len(), message.MaxFrames-t.frame.messages); n < most && in.underWay+bytes < in.window; n++ {
-		next := first.part.of.places[first.part.from+n].sum - from
-		if n > 0 && next+(n+1)*len(in.name) > room {
-			break
-		}
-		bytes = next
-	}
-	p := first.part.cut(n)
-	if first.part.len() == 0 {
+	first := &in.queue.first().part
+	p := first.cut(in.sendable(*first, message.MaxFrames-t.frame.messages, room))
+	if first.len() == 0 {
 		in.queue.pop()
 	}
-	in.pull(n, bytes, p.cost())
-	in.underWay += bytes
+	in.pull(p.len(), p.size(), p.cost())
+	in.underWay += p.size()
 	in.sent.push(handed{item: item{part: p}})
-	t.frame.addPart(p)
-	return bytes + n*len(in.name)
+	t.frame.addPart(p, in)
+	return p.sizeInFrame(in)
+}
+
+// sendable is how many of the first posts of a batch may be sent now in a frame with room for so
+// many messages, and bytes: one at least. It is mostly all of them.
+func (in *inbox) sendable(p part, most, room int) int {
+	n := min(p.len(), most)
+	fits := func(n int) bool {
+		return in.underWay+p.head(n-1).size() < in.window && p.head(n).sizeInFrame(in) <= room
+	}
+	if n == 1 || fits(n) {
+		return n
+	}
+	for n = 1; fits(n + 1); n++ {
+		continue
+	}
+	return n
 }
 
 // sendPost puts a post into the frame. A listener that gives no credit has dealt with it

@@ -309,9 +309,11 @@ type Hello struct {
 	Attachment uint64 `protobuf:"varint,4,opt,name=attachment,proto3" json:"attachment,omitempty"`
 	// With COMPONENT_BUS: which replica it is, the epoch of its flows, and which replica
 	// it means to attach to: another one may have its address since.
-	Replica       string `protobuf:"bytes,5,opt,name=replica,proto3" json:"replica,omitempty"`
-	Epoch         uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	ToReplica     string `protobuf:"bytes,7,opt,name=to_replica,json=toReplica,proto3" json:"to_replica,omitempty"`
+	Replica   string `protobuf:"bytes,5,opt,name=replica,proto3" json:"replica,omitempty"`
+	Epoch     uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ToReplica string `protobuf:"bytes,7,opt,name=to_replica,json=toReplica,proto3" json:"to_replica,omitempty"`
+	// It takes deliveries with sequels.
+	Sequels       bool `protobuf:"varint,8,opt,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -395,9 +397,18 @@ func (x *Hello) GetToReplica() string {
 	return ""
 }
 
+func (x *Hello) GetSequels() bool {
+	if x != nil {
+		return x.Sequels
+	}
+	return false
+}
+
 type Welcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RuntimeUrl    string                 `protobuf:"bytes,1,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	RuntimeUrl string                 `protobuf:"bytes,1,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
+	// The bus takes posts with sequels.
+	Sequels       bool `protobuf:"varint,2,opt,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,6 +448,13 @@ func (x *Welcome) GetRuntimeUrl() string {
 		return x.RuntimeUrl
 	}
 	return ""
+}
+
+func (x *Welcome) GetSequels() bool {
+	if x != nil {
+		return x.Sequels
+	}
+	return false
 }
 
 // ListenerChange adds or removes one listener. An address may have several.
@@ -751,7 +769,12 @@ type Post struct {
 	// It was posted on an earlier stream already.
 	Again bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
 	// Between replicas of the bus: it is of a flow that another one has to take.
-	PassedOn      *PassedOn `protobuf:"bytes,8,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
+	PassedOn *PassedOn `protobuf:"bytes,8,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
+	// Messages posted behind it that are as `message` but for `id` and `body`, and say these
+	// alone; the number of each is one more than that of the one before. A post that has
+	// some has nothing else but a number, and its message nothing but id, type, from, to and
+	// body. Only for a bus that takes them (Welcome).
+	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -838,6 +861,13 @@ func (x *Post) GetAgain() bool {
 func (x *Post) GetPassedOn() *PassedOn {
 	if x != nil {
 		return x.PassedOn
+	}
+	return nil
+}
+
+func (x *Post) GetSequels() []*Message {
+	if x != nil {
+		return x.Sequels
 	}
 	return nil
 }
@@ -1041,7 +1071,11 @@ type Delivery struct {
 	Listener string   `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
 	Message  *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Between replicas of the bus.
-	From          *FromQueue `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	From *FromQueue `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Messages for the same listener behind it that are as `message` but for `id`, `body` and
+	// `number`: they say the first two alone, and the number of each is one more than that of
+	// the one before. Only for a client that takes them (Hello).
+	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1093,6 +1127,13 @@ func (x *Delivery) GetMessage() *Message {
 func (x *Delivery) GetFrom() *FromQueue {
 	if x != nil {
 		return x.From
+	}
+	return nil
+}
+
+func (x *Delivery) GetSequels() []*Message {
+	if x != nil {
+		return x.Sequels
 	}
 	return nil
 }
@@ -1163,7 +1204,8 @@ func (x *FromQueue) GetAwaited() bool {
 }
 
 // Credit returns the window of a listener: bytes of deliveries (encoded
-// messages) that it has dealt with, in their order. It settles them.
+// messages, of a sequel those of the whole one) that it has dealt with, in their order. It
+// settles them.
 type Credit struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Listener string                 `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
@@ -1455,7 +1497,7 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x03 \x03(\v2\x14.peerbus.v1.DeliveryR\n" +
 	"deliveries\x12+\n" +
-	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"\xd7\x01\n" +
+	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"\xf1\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x16\n" +
@@ -1466,10 +1508,12 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\areplica\x18\x05 \x01(\tR\areplica\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x1d\n" +
 	"\n" +
-	"to_replica\x18\a \x01(\tR\ttoReplica\"*\n" +
+	"to_replica\x18\a \x01(\tR\ttoReplica\x12\x18\n" +
+	"\asequels\x18\b \x01(\bR\asequels\"D\n" +
 	"\aWelcome\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
-	"runtimeUrl\"\x91\x01\n" +
+	"runtimeUrl\x12\x18\n" +
+	"\asequels\x18\x02 \x01(\bR\asequels\"\x91\x01\n" +
 	"\x0eListenerChange\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
@@ -1495,7 +1539,7 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\tR\x02id\x12\x16\n" +
 	"\x06origin\x18\x04 \x01(\fR\x06origin\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\x04R\x06number\"\xbc\x02\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\"\xeb\x02\n" +
 	"\x04Post\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12$\n" +
@@ -1504,7 +1548,8 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\aingress\x18\x05 \x01(\v2\x13.peerbus.v1.IngressR\aingress\x12\x16\n" +
 	"\x06number\x18\x06 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05again\x18\a \x01(\bR\x05again\x121\n" +
-	"\tpassed_on\x18\b \x01(\v2\x14.peerbus.v1.PassedOnR\bpassedOn\"k\n" +
+	"\tpassed_on\x18\b \x01(\v2\x14.peerbus.v1.PassedOnR\bpassedOn\x12-\n" +
+	"\asequels\x18\t \x03(\v2\x13.peerbus.v1.MessageR\asequels\"k\n" +
 	"\bPassedOn\x123\n" +
 	"\tcomponent\x18\x01 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x12\n" +
 	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x16\n" +
@@ -1516,11 +1561,12 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12/\n" +
 	"\bresponse\x18\x04 \x01(\v2\x13.peerbus.v1.MessageR\bresponse\x12\x14\n" +
-	"\x05field\x18\x05 \x01(\tR\x05field\"\x80\x01\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\"\xaf\x01\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\tR\blistener\x12-\n" +
 	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12)\n" +
-	"\x04from\x18\x03 \x01(\v2\x15.peerbus.v1.FromQueueR\x04from\"V\n" +
+	"\x04from\x18\x03 \x01(\v2\x15.peerbus.v1.FromQueueR\x04from\x12-\n" +
+	"\asequels\x18\t \x03(\v2\x13.peerbus.v1.MessageR\asequels\"V\n" +
 	"\tFromQueue\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\x04R\x05queue\x12\x19\n" +
 	"\bleads_to\x18\x02 \x01(\tR\aleadsTo\x12\x18\n" +
@@ -1618,27 +1664,29 @@ var file_peerbus_v1_bus_proto_depIdxs = []int32{
 	22, // 14: peerbus.v1.Post.timeout:type_name -> google.protobuf.Duration
 	11, // 15: peerbus.v1.Post.ingress:type_name -> peerbus.v1.Ingress
 	10, // 16: peerbus.v1.Post.passed_on:type_name -> peerbus.v1.PassedOn
-	0,  // 17: peerbus.v1.PassedOn.component:type_name -> peerbus.v1.Component
-	21, // 18: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
-	21, // 19: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
-	14, // 20: peerbus.v1.Delivery.from:type_name -> peerbus.v1.FromQueue
-	12, // 21: peerbus.v1.Credit.refused:type_name -> peerbus.v1.Outcome
-	21, // 22: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
-	1,  // 23: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
-	22, // 24: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
-	21, // 25: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
-	13, // 26: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
-	2,  // 27: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
-	16, // 28: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
-	18, // 29: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
-	3,  // 30: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
-	17, // 31: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
-	19, // 32: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
-	30, // [30:33] is the sub-list for method output_type
-	27, // [27:30] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	21, // 17: peerbus.v1.Post.sequels:type_name -> peerbus.v1.Message
+	0,  // 18: peerbus.v1.PassedOn.component:type_name -> peerbus.v1.Component
+	21, // 19: peerbus.v1.Outcome.response:type_name -> peerbus.v1.Message
+	21, // 20: peerbus.v1.Delivery.message:type_name -> peerbus.v1.Message
+	14, // 21: peerbus.v1.Delivery.from:type_name -> peerbus.v1.FromQueue
+	21, // 22: peerbus.v1.Delivery.sequels:type_name -> peerbus.v1.Message
+	12, // 23: peerbus.v1.Credit.refused:type_name -> peerbus.v1.Outcome
+	21, // 24: peerbus.v1.PostRequest.message:type_name -> peerbus.v1.Message
+	1,  // 25: peerbus.v1.PostRequest.wait:type_name -> peerbus.v1.Wait
+	22, // 26: peerbus.v1.PostRequest.timeout:type_name -> google.protobuf.Duration
+	21, // 27: peerbus.v1.PostResponse.response:type_name -> peerbus.v1.Message
+	13, // 28: peerbus.v1.ListenResponse.deliveries:type_name -> peerbus.v1.Delivery
+	2,  // 29: peerbus.v1.MessageBus.Attach:input_type -> peerbus.v1.AttachRequest
+	16, // 30: peerbus.v1.MessageBus.Post:input_type -> peerbus.v1.PostRequest
+	18, // 31: peerbus.v1.MessageBus.Listen:input_type -> peerbus.v1.ListenRequest
+	3,  // 32: peerbus.v1.MessageBus.Attach:output_type -> peerbus.v1.AttachResponse
+	17, // 33: peerbus.v1.MessageBus.Post:output_type -> peerbus.v1.PostResponse
+	19, // 34: peerbus.v1.MessageBus.Listen:output_type -> peerbus.v1.ListenResponse
+	32, // [32:35] is the sub-list for method output_type
+	29, // [29:32] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_bus_proto_init() }

@@ -1,0 +1,87 @@
+package codec
+
+// A row is messages that follow each other and differ in id and body alone; their numbers
+// rise by one. The first is there whole, the others are its sequels (Post.sequels,
+// Delivery.sequels), which are the same bytes from a client to its bus and from there to
+// another client:
+//
+//	post      number │ message: id heading body               │ sequel: id body │ …
+//	delivery  listener │ message: id heading body origin number │ sequel: id body │ …
+//
+// Who cuts a row puts the first of what is behind together.
+
+// Heading is what the messages of a row have in common, encoded.
+type Heading struct {
+	Front []byte // what is between id and body
+	Back  []byte // what is between body and number
+}
+
+// Size is that of a message of the row, with its number, or without one (0).
+func (h *Heading) Size(p *Plain, number uint64) int {
+	return sizeLong(len(p.ID)) + len(h.Front) + sizeLong(len(p.Body)) + len(h.Back) + sizeNumber(number)
+}
+
+// AppendMessage appends the message that a sequel is of, with its number, or without one (0).
+func (h *Heading) AppendMessage(b, sequel []byte, number uint64) []byte {
+	own := cutSequel(sequel)
+	id := idEnd(own)
+	b = append(append(b, own[:id]...), h.Front...)
+	b = append(append(b, own[id:]...), h.Back...)
+	return appendNumber(b, 13, number)
+}
+
+func (h *Heading) size(sequel []byte, number uint64) int {
+	return len(cutSequel(sequel)) + len(h.Front) + len(h.Back) + sizeNumber(number)
+}
+
+// AppendContent appends the content of a post whose message a sequel is of.
+func (h *Heading) AppendContent(b, sequel []byte) []byte {
+	return h.AppendMessage(appendLength(b, 2, h.size(sequel, 0)), sequel, 0)
+}
+
+// ContentSize is how much AppendContent appends.
+func (h *Heading) ContentSize(sequel []byte) int { return sizeWith(h.size(sequel, 0)) }
+
+// AppendDelivery appends a delivery to an AttachResponse, for a listener of that name: of the
+// message that a sequel is of. So many bytes of other sequels are to follow.
+func (h *Heading) AppendDelivery(frame []byte, listener string, sequel []byte, number uint64, others int) []byte {
+	frame = appendDeliveryHead(frame, listener, h.size(sequel, number), others)
+	return h.AppendMessage(frame, sequel, number)
+}
+
+// AppendWhole is AppendDelivery of a message without sequels.
+func (h *Heading) AppendWhole(frame []byte, listener string, p *Plain, number uint64) []byte {
+	frame = appendDeliveryHead(frame, listener, h.Size(p, number), 0)
+	frame = append(appendBytes(frame, 1, p.ID), h.Front...)
+	frame = append(appendBytes(frame, 10, p.Body), h.Back...)
+	return appendNumber(frame, 13, number)
+}
+
+// FrontSize is more than AppendDelivery appends besides id and body.
+func (h *Heading) FrontSize(listener string) int {
+	return MaxDelivery(listener) + len(h.Front) + len(h.Back)
+}
+
+// AppendSequel appends a message as one that follows another one of the row.
+func AppendSequel(b []byte, p *Plain) []byte {
+	if p.sequel {
+		return append(b, p.Encoded...)
+	}
+	b = appendLength(b, 9, sizeLong(len(p.ID))+sizeLong(len(p.Body)))
+	return appendBytes(appendBytes(b, 1, p.ID), 10, p.Body)
+}
+
+// MaxSequel bounds what a sequel has besides id and body.
+const MaxSequel = 3 * (1 + maxVarint32)
+
+// cutSequel gives the fields of a sequel.
+func cutSequel(sequel []byte) []byte {
+	_, n := uvarint(sequel[1:])
+	return sequel[1+n:]
+}
+
+// HeadingOf is that of the row that a post may begin, by its content.
+func HeadingOf(content []byte) Heading {
+	_, n := uvarint(content[1:])
+	return Heading{Front: headOf(content[1+n:])}
+}
