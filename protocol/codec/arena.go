@@ -41,18 +41,22 @@ func (a *arena) message(size int) *pb.Message {
 
 // clone gives bytes of its own for data, with room behind.
 func (a *arena) clone(data []byte, room int) []byte {
-	n := len(data) + room
-	if n >= arenaLong && room == 0 {
+	if len(data) >= arenaLong && room == 0 {
 		return slices.Clip(append([]byte(nil), data...)) // which clears nothing
 	}
+	return append(a.space(len(data), room), data...)
+}
+
+// space gives memory for so many bytes, with room behind.
+func (a *arena) space(size, room int) []byte {
+	n := size + room
 	if n >= arenaLong {
-		return append(make([]byte, 0, n), data...)
+		return make([]byte, 0, n)
 	}
 	if n > len(a.bytes)-a.filled {
 		a.bytes, a.filled = make([]byte, arenaBytes), 0
 	}
-	b := a.bytes[a.filled:][:len(data):n]
+	b := a.bytes[a.filled:][:0:n]
 	a.filled += n
-	copy(b, data)
 	return b
 }

@@ -26,7 +26,7 @@ type Request struct {
 	plain    []Plain    // of Runs
 	inbounds []*Inbound // likewise
 	opened   pb.Post
-	opening  []byte // the message of one that was opened
+	rows     int // bytes of what came as sequels, if all were whole
 }
 
 // Listened is a Response for a Listen call, which has deliveries alone.
@@ -82,13 +82,10 @@ func (r *Request) Clear() {
 	if len(posts) > keptPosts {
 		posts, encoded = nil, nil
 	}
-	if cap(r.opening) > FullFrame {
-		r.opening = nil
-	}
 	r.clearPlain()
 	*r = Request{
 		Runs: r.Runs, Encoded: encoded, Room: r.Room,
-		posts: posts, arena: r.arena, known: r.known, pieces: r.pieces, plain: r.plain, inbounds: r.inbounds, opening: r.opening,
+		posts: posts, arena: r.arena, known: r.known, pieces: r.pieces, plain: r.plain, inbounds: r.inbounds,
 	}
 }
 

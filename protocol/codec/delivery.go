@@ -1,7 +1,7 @@
 package codec
 
-// InPlace makes the post of a run a delivery where it is in its frame: in memory of Buffers that is the caller's from Give on. Nil when it has no room
-// there, or there is too much else. What is before it in the frame is written over, and is
+// InPlace makes the post of a run a delivery where it is in its frame: in memory of Buffers
+// that is the caller's from Give on. Nil when it has no room there, or there is too much else. What is before it in the frame is written over, and is
 // to be done with.
 func (r *Request) InPlace(run *Run, listener string, origin []byte) (memory *[]byte, delivery []byte) {
 	plain, in := r.plain[run.from].Encoded, &r.pieces[run.piece]

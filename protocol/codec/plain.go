@@ -19,6 +19,9 @@ const (
 	runPosts     = 64        // a full frame
 	runBytes     = 16 << 10  // of its messages, but for the last
 	longestPlain = 250 << 10 // a longer message is a post of its own
+	// rowBytes is of how many bytes the messages are that a frame has as sequels, if all were
+	// whole: ten times what a client's are. A few bytes could stand for a long heading each.
+	rowBytes = 1 << 20
 )
 
 // Run is plain posts that follow each other in a frame, of the same type, from and to, and
@@ -55,8 +58,7 @@ func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 // Open makes a plain post one as it is in Posts, with the bytes of its message. The next
 // call ends the use of the post, but not of its message.
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
-	p := &r.plain[run.from+i]
-	m, b := r.own(&r.pieces[run.piece], r.whole(run, p))
+	m, b := r.ownOf(run, &r.plain[run.from+i])
 	_ = readMessage(b, m, &r.known) // it has been read before
 	r.opened.Message = m
 	if run.In != nil {
@@ -67,13 +69,13 @@ func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	return &r.opened, b
 }
 
-// whole are the bytes of a message, until the next call.
-func (r *Request) whole(run *Run, p *Plain) []byte {
+// ownOf is own of the message of a post.
+func (r *Request) ownOf(run *Run, p *Plain) (*pb.Message, []byte) {
 	if !p.sequel {
-		return p.Encoded
+		return r.own(&r.pieces[run.piece], p.Encoded)
 	}
-	r.opening = run.AppendMessage(r.opening[:0], p)
-	return r.opening
+	size := run.MessageSize(p)
+	return r.arena.message(size), run.AppendMessage(r.arena.space(size, r.Room), p)
 }
 
 // AppendMessage appends the message of a post.
@@ -129,6 +131,9 @@ func (r *Request) readSequels(number uint64, data []byte) bool {
 			}
 		}
 		if number++; number == 0 || id == nil || len(body) > 0 || len(own) > longestPlain || !utf8.Valid(id) {
+			return false
+		}
+		if r.rows += run.MessageSize(&p); r.rows > rowBytes {
 			return false
 		}
 		if run.full() {

@@ -28,7 +28,7 @@ func follows(before, sequel *pb.Message) (*pb.Message, bool) {
 
 // unrolled is a request as one without sequels; false when it has some where none may be.
 func unrolled(r *pb.AttachRequest) (*pb.AttachRequest, bool) {
-	all := proto.CloneOf(r)
+	all, rows := proto.CloneOf(r), 0
 	all.Posts = nil
 	for _, p := range r.Posts {
 		one := proto.CloneOf(p)
@@ -40,6 +40,9 @@ func unrolled(r *pb.AttachRequest) (*pb.AttachRequest, bool) {
 		for _, s := range p.Sequels {
 			m, ok := follows(one.Message, s)
 			if !ok {
+				return nil, false
+			}
+			if rows += proto.Size(m); rows > rowBytes {
 				return nil, false
 			}
 			one = &pb.Post{Number: one.Number + 1, Message: m}
@@ -183,6 +186,56 @@ func TestSequelsAreChecked(t *testing.T) {
 					t.Errorf("%s%s: was read", name, how)
 				}
 			}
+		}
+	}
+}
+
+// Few bytes may stand for a long heading each: what all of them are whole is bounded.
+func TestRowsAreBounded(t *testing.T) {
+	for heading, fits := range map[int]bool{1 << 10: true, 200 << 10: false} {
+		p := rowOf(1, 63)
+		p.Message.From = strings.Repeat("a", heading)
+		b, err := proto.Marshal(&pb.AttachRequest{Posts: []*pb.Post{p}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Request
+		switch err := m.unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}); {
+		case fits && err != nil:
+			t.Errorf("%d: %v", heading, err)
+		case !fits && !errors.Is(err, errSequels):
+			t.Errorf("%d: %v", heading, err)
+		}
+	}
+}
+
+// The message of a sequel that was opened is its own, however long it is, and whatever
+// memory its frame has.
+func TestOpenedSequelsAreTheirOwn(t *testing.T) {
+	const room = 29
+	for size := 600; size < 20<<10; size++ {
+		body := `"` + strings.Repeat("a", size) + `"`
+		p := &pb.Post{Number: 1, Message: &pb.Message{Id: "1", Type: "t", From: "f", To: "o", Body: []byte("1")}}
+		p.Sequels = []*pb.Message{{Id: "2", Body: []byte(body)}, {Id: "3", Body: []byte(body[:size/2])}}
+		b, err := proto.Marshal(&pb.AttachRequest{Posts: []*pb.Post{p}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := Request{Room: room}
+		if err := m.unmarshal(mem.BufferSlice{mem.SliceBuffer(b[:100]), mem.SliceBuffer(b[100:])}); err != nil {
+			t.Fatal(err)
+		}
+		var second []byte
+		for i := range m.Runs {
+			for j := range m.Runs[i].Len() {
+				if one, encoded := m.Open(&m.Runs[i], j); one.Message.Id == "2" {
+					second = encoded
+				}
+			}
+		}
+		var got pb.Message
+		if err := proto.Unmarshal(second, &got); err != nil || got.Id != "2" || string(got.Body) != body || cap(second)-len(second) != room {
+			t.Fatalf("%d bytes: %v, id %q, room for %d", size, err, got.Id, cap(second)-len(second))
 		}
 	}
 }
