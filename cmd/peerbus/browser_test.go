@@ -43,8 +43,11 @@ func newBrowser(t *testing.T) *browser {
 	b := &browser{t: t}
 	page, closePage := chromedp.NewContext(allocator, chromedp.WithListener(b.note))
 	b.ctx = page
+	started := false
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(page) // waits for the process
+		if started {
+			_ = chromedp.Cancel(page) // waits for the process, also for one that there is none of
+		}
 		closePage()
 		stop()
 		cancel()
@@ -53,6 +56,7 @@ func newBrowser(t *testing.T) *browser {
 		_, err := cdp.Call(ctx, page, network.Enable, network.EnableParams{})
 		return chromedp.Void{}, err
 	})
+	started = true
 	return b
 }
 
