@@ -44,8 +44,10 @@
 //	 ├────────────────────────▶├─────────────────────────────▶│ 3 is known by (o, 3)
 //
 // A stream that breaks therefore fails no Post and no Request: the call waits on
-// for the outcome of the repeated post, until its context ends. A call that gives
-// up after its message has left does not take it back.
+// for the outcome of the repeated post, until its context ends. (Where the bus was killed, a
+// response that came before the request was posted again goes to a listener at its from, and
+// the request waits in vain.) A call that gives up after its message has left does not take
+// it back.
 //
 // A listener gives credit in the order of the deliveries, which settles them: when its
 // handler has returned and nothing more is there, for each 64 KiB, and otherwise within
