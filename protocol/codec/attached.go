@@ -26,7 +26,7 @@ type Request struct {
 	plain    []Plain    // of Runs
 	inbounds []*Inbound // likewise
 	opened   pb.Post
-	rows     int // bytes of what came as sequels, if all were whole
+	leftOut  int // bytes, by sequels
 }
 
 // Listened is a Response for a Listen call, which has deliveries alone.

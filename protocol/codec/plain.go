@@ -19,9 +19,9 @@ const (
 	runPosts     = 64        // a full frame
 	runBytes     = 16 << 10  // of its messages, but for the last
 	longestPlain = 250 << 10 // a longer message is a post of its own
-	// rowBytes is of how many bytes the messages are that a frame has as sequels, if all were
-	// whole: ten times what a client's are. A few bytes could stand for a long heading each.
-	rowBytes = 1 << 20
+	// leftOutBytes is how many bytes the sequels of a frame leave out, of the headings of their
+	// messages: ten times what a client's do. A few bytes could stand for a long one each.
+	leftOutBytes = 1 << 20
 )
 
 // Run is plain posts that follow each other in a frame, of the same type, from and to, and
@@ -133,7 +133,7 @@ func (r *Request) readSequels(number uint64, data []byte) bool {
 		if number++; number == 0 || id == nil || len(body) > 0 || len(own) > longestPlain || !utf8.Valid(id) {
 			return false
 		}
-		if r.rows += run.MessageSize(&p); r.rows > rowBytes {
+		if r.leftOut += len(run.block); r.leftOut > leftOutBytes {
 			return false
 		}
 		if run.full() {

@@ -28,7 +28,7 @@ func follows(before, sequel *pb.Message) (*pb.Message, bool) {
 
 // unrolled is a request as one without sequels; false when it has some where none may be.
 func unrolled(r *pb.AttachRequest) (*pb.AttachRequest, bool) {
-	all, rows := proto.CloneOf(r), 0
+	all, leftOut := proto.CloneOf(r), 0
 	all.Posts = nil
 	for _, p := range r.Posts {
 		one := proto.CloneOf(p)
@@ -42,7 +42,7 @@ func unrolled(r *pb.AttachRequest) (*pb.AttachRequest, bool) {
 			if !ok {
 				return nil, false
 			}
-			if rows += proto.Size(m); rows > rowBytes {
+			if leftOut += proto.Size(m) - proto.Size(s); leftOut > leftOutBytes {
 				return nil, false
 			}
 			one = &pb.Post{Number: one.Number + 1, Message: m}
@@ -190,7 +190,7 @@ func TestSequelsAreChecked(t *testing.T) {
 	}
 }
 
-// Few bytes may stand for a long heading each: what all of them are whole is bounded.
+// Few bytes may stand for a long heading each: what they leave out is bounded.
 func TestRowsAreBounded(t *testing.T) {
 	for heading, fits := range map[int]bool{1 << 10: true, 200 << 10: false} {
 		p := rowOf(1, 63)

@@ -773,8 +773,8 @@ type Post struct {
 	// Messages posted behind it that are as `message` but for `id` and `body`, and say these
 	// alone; the number of each is one more than that of the one before. A post that has
 	// some has nothing else but a number, and its message nothing but id, type, from, to and
-	// body. Only for a bus that takes them (Welcome); those of a frame are 1 MiB at most, if
-	// all were whole.
+	// body. Only for a bus that takes them (Welcome); those of a frame leave out
+	// 1 MiB at most.
 	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
