@@ -215,7 +215,7 @@ func (p part) head(n int) part { return part{p.of, p.from, p.from + n} }
 
 // cut takes n posts off its beginning.
 func (p *part) cut(n int) part {
-	head := part{p.of, p.from, p.from + n}
+	head := p.head(n)
 	p.from += n
 	return head
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 func TestAround(t *testing.T) {
@@ -125,18 +124,7 @@ func TestAFrameToWhatIsBelowARuntime(t *testing.T) {
 	if err := stream.Send(&pb.MessageNodeConnectRequest{Messages: in}); err != nil {
 		t.Fatal(err)
 	}
-	var answers []string
-	for len(answers) < 3 {
-		resp, err := stream.Recv()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range resp.Messages {
-			code, _ := message.Result(m)
-			answers = append(answers, fmt.Sprint(m.Id, " ", code))
-		}
-	}
-	if s := strings.Join(answers, ", "); s != "0 200, 1 404, 4 404" {
+	if s := answers(t, stream, 3); s != "0 200, 1 404, 4 404" {
 		t.Error(s)
 	}
 	for _, want := range []string{"2", "3"} {

@@ -284,6 +284,23 @@ func rawStream(t *testing.T, b *bed, open string) pb.MessageNode_ConnectClient {
 	return stream
 }
 
+// answers gives id and code of the next n messages of a stream.
+func answers(t *testing.T, stream pb.MessageNode_ConnectClient, n int) string {
+	t.Helper()
+	var all []string
+	for len(all) < n {
+		resp, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range resp.Messages {
+			code, _ := message.Result(m)
+			all = append(all, fmt.Sprint(m.Id, " ", code))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
 func rawWebSocket(t *testing.T, b *bed) *websocket.Conn {
 	t.Helper()
 	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(b.http.URL, "http")+"/ws", nil)

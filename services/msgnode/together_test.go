@@ -3,11 +3,9 @@ package msgnode
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // What comes in one frame is handled in its order, whichever way each message goes, and
@@ -32,18 +30,7 @@ func TestAFrameOfManyWays(t *testing.T) {
 	if err := stream.Send(&pb.MessageNodeConnectRequest{Messages: frame}); err != nil {
 		t.Fatal(err)
 	}
-	var answers []string
-	for len(answers) < 6 {
-		resp, err := stream.Recv()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range resp.Messages {
-			code, _ := message.Result(m)
-			answers = append(answers, fmt.Sprint(m.Id, " ", code))
-		}
-	}
-	if s := strings.Join(answers, ", "); s != "0 200, 4 400, 6 429, 8 404, 9 403, 10 403" {
+	if s := answers(t, stream, 6); s != "0 200, 4 400, 6 429, 8 404, 9 403, 10 403" {
 		t.Error(s)
 	}
 	queue.goLive()
