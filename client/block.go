@@ -33,7 +33,7 @@ type block struct {
 // post is one of a block.
 type post struct {
 	end      int32 // of its bytes in data; a post is smaller than 2 GiB
-	sum      int32 // of the sizes of the posts up to it, all of them whole
+	sum      int32 // of the sizes of the posts up to it, at most, if all were whole
 	receiver int32 // of a ledger that keeps
 }
 
@@ -58,25 +58,24 @@ func (b *block) takes(number uint64, size int) bool {
 	return len(b.posts) < cap(b.posts) && b.number(len(b.posts)) == number && len(b.data)+codec.MaxHead+size <= cap(b.data)
 }
 
-// add encodes a post as the next one, and gives how many bytes it has, whole.
-func (b *block) add(c *codec.Content, h codec.Head) (size int, err error) {
+// add encodes a post as the next one, with that number; one without (0) is no sequel.
+func (b *block) add(c *codec.Content, number uint64) (err error) {
 	data, row := b.data, c.Row()
-	sequel := row != 0 && row == b.open && h.Number > 0
+	sequel := row != 0 && row == b.open && number > 0
 	if sequel {
 		data, err = c.AppendSequel(data)
 	} else {
-		data, err = c.Append(codec.AppendHead(data, h, c.Size()))
+		data, err = c.Append(codec.AppendHead(data, codec.Head{Number: number}, c.Size()))
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if b.open = row; !sequel {
 		b.whole |= 1 << len(b.posts)
 	}
-	size = h.PostSize(c.Size())
 	b.data = data
-	b.posts = append(b.posts, post{end: int32(len(data)), sum: b.sum(len(b.posts)) + int32(size)}) //nolint:gosec // as post says
-	return size, nil
+	b.posts = append(b.posts, post{end: int32(len(data)), sum: b.sum(len(b.posts)) + int32(c.Size()+codec.MaxPlainHead)}) //nolint:gosec // as post says
+	return nil
 }
 
 // to notes the receiver of the last post.

@@ -72,8 +72,8 @@ func (b *Bus) newCall(p *posting) (uint64, *call, error) {
 	sequence := b.sequence.Add(1)
 	c := &call{outcome: make(chan *pb.Outcome, 1), post: p}
 	b.calls[sequence] = c
-	if p != nil && !p.until.IsZero() {
-		c.until = p.until
+	if p != nil && p.expires {
+		c.until = p.deadline
 		b.arm()
 	}
 	return sequence, c, nil

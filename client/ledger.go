@@ -45,6 +45,7 @@ type ledger struct {
 	memory  int             // bytes of the memory that they are in
 
 	receivers receivers
+	row       uint64 // of the post that was added last (codec.Content.Row)
 	usual     codec.Usual
 	ids       ids
 }
@@ -55,7 +56,7 @@ type posting struct {
 	sequence uint64
 	wait     pb.Wait
 	deadline time.Time // what the bus waits for is over then; zero for its default
-	until    time.Time // its call ends by itself then; zero if it does not
+	expires  bool      // its call ends by itself then
 	answers  bool      // it is a response
 	receiver int32     // the place of its receiver, while it is measured; -1 for none
 	number   uint64    // in the ledger; 0 before it is there
@@ -82,7 +83,7 @@ func newLedger(keep bool, retain int, now time.Time) *ledger {
 // measure finds what a post takes until the next one is measured. It refuses one whose message the bus could not read,
 // which would end the stream.
 func (l *ledger) measure(p *posting) error {
-	m := p.content.Message()
+	m := p.content.Message
 	switch {
 	case m == nil:
 		return fault.New(fault.BadRequest, "message is missing")
@@ -102,7 +103,9 @@ func (l *ledger) measure(p *posting) error {
 	if p.content.MessageSize() > message.MaxSize {
 		return message.LargerThan(m)
 	}
-	if l.keep {
+	if row := p.content.Row(); row != 0 && row == l.row {
+		p.receiver = l.receivers.last
+	} else if l.keep {
 		p.receiver = l.receivers.find(m.To)
 	}
 	return nil
@@ -128,10 +131,10 @@ func (l *ledger) room(p *posting, outbox int) bool {
 func (l *ledger) add(p *posting) error {
 	number := l.number + 1
 	b := l.open(number, p.content.Size())
-	size, err := b.add(&p.content, l.plain(number))
-	if err != nil {
+	if err := b.add(&p.content, l.plain(number).Number); err != nil {
 		return err
 	}
+	size := p.content.Size() + codec.MaxPlainHead
 	l.number, p.number = number, number
 	l.bytes += size
 	size += recordCost
@@ -139,7 +142,8 @@ func (l *ledger) add(p *posting) error {
 	l.queued += size
 	l.held += size
 	if l.keep {
-		b.to(l.receivers.add(p.receiver, p.content.Message().To, size))
+		l.row = p.content.Row()
+		b.to(l.receivers.add(p.receiver, p.content.Message.To, size))
 	}
 	if p.sequence != 0 || p.wait != pb.Wait_WAIT_UNSPECIFIED {
 		l.await(b, p)

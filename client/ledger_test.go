@@ -19,7 +19,7 @@ import (
 
 // postTo makes a post with a body of so many bytes.
 func postTo(to string, body int) *posting {
-	return &posting{content: codec.NewContent(&pb.Message{Type: "event", From: "me", To: to, Body: make([]byte, body)}, nil)}
+	return &posting{content: codec.Content{Message: &pb.Message{Type: "event", From: "me", To: to, Body: make([]byte, body)}}}
 }
 
 func measure(t testing.TB, l *ledger, p *posting) *posting {
@@ -95,10 +95,7 @@ type modelPost struct {
 	written bool
 }
 
-func (p *modelPost) size() int {
-	content := p.content.Size()
-	return content + recordCost + len(codec.AppendHead(nil, codec.Head{Number: p.number}, content))
-}
+func (p *modelPost) size() int { return p.content.Size() + codec.MaxPlainHead + recordCost }
 
 func (m *model) without(list []*modelPost, over func(*modelPost) bool) []*modelPost {
 	return slices.DeleteFunc(slices.Clone(list), over)
@@ -366,7 +363,7 @@ func BenchmarkLedger(b *testing.B) {
 	w := writer{sequels: true}
 	b.ReportAllocs()
 	for i := range b.N {
-		p := posting{content: codec.NewContent(m, nil)}
+		p := posting{content: codec.Content{Message: m}}
 		if err := l.measure(&p); err != nil {
 			b.Fatal(err)
 		}

@@ -30,6 +30,7 @@ type outbox struct {
 	listeners []*pb.ListenerChange
 	credits   map[string]uint32
 	urgent    bool          // a credit does not wait for company
+	told      bool          // the writer will look for something to send
 	epoch     int           // counts the streams; credit for an earlier one is void
 	waiting   int           // posters that wait for room
 	room      chan struct{} // closed, and made anew, when there may be room again
@@ -51,9 +52,9 @@ func (o *outbox) post(ctx context.Context, p *posting) error {
 	if room == nil {
 		return err
 	}
-	if !p.until.IsZero() {
+	if p.expires {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(p.until)) // not the time itself: p would have to be on the heap
+		ctx, cancel = context.WithTimeout(ctx, time.Until(p.deadline)) // not the time itself: p would have to be on the heap
 		defer cancel()
 	}
 	for ; room != nil; room, err = o.add(p) {
@@ -122,7 +123,12 @@ func (o *outbox) change(c *pb.ListenerChange) {
 	o.signal()
 }
 
+// signal has the writer look for something to send. Until it has, it is not told again.
 func (o *outbox) signal() {
+	if o.told {
+		return
+	}
+	o.told = true
 	select {
 	case o.wake <- struct{}{}:
 	default:

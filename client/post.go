@@ -29,7 +29,8 @@ func Delivered() PostOption { return PostOption{delivered: true} }
 // the message is refused, a response to its `from` says why. Once Send returns, and
 // so for Post, Request and Start, the message is encoded: the caller may change it.
 func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m)}
+	var p posting
+	p.content.Message, p.content.Ingress, p.answers = m, ingressOf(opts), message.IsResponse(m)
 	return b.out.post(ctx, &p)
 }
 
@@ -40,7 +41,7 @@ func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...Po
 	if m.Encoded == nil || m.Head().Via != "" {
 		one := m.Message()
 		one.Via = via
-		p.content = codec.NewContent(one, ingressOf(opts))
+		p.content.Message, p.content.Ingress = one, ingressOf(opts)
 	} else {
 		p.content = codec.NewCarried(m, via, ingressOf(opts))
 	}
@@ -62,7 +63,8 @@ func ingressOf(opts []PostOption) (ingress *pb.Ingress) {
 // (408) says that its fate is not known: it may still arrive, once. The same holds
 // of a stream that breaks (503) when posts are not numbered.
 func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error {
-	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m), wait: pb.Wait_WAIT_ACCEPTED}
+	p := posting{wait: pb.Wait_WAIT_ACCEPTED}
+	p.content.Message, p.content.Ingress, p.answers = m, ingressOf(opts), message.IsResponse(m)
 	if slices.ContainsFunc(opts, func(o PostOption) bool { return o.delivered }) {
 		p.wait = pb.Wait_WAIT_DELIVERED
 		p.deadline, _ = ctx.Deadline()
@@ -78,13 +80,13 @@ func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error
 // is; message.Result reads it. ctx's deadline is the time-out; without one,
 // Limits.RequestTimeout is. A request that cannot be delivered is a fault.
 func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*pb.Message, error) {
-	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m), wait: pb.Wait_WAIT_RESPONSE}
+	p := posting{wait: pb.Wait_WAIT_RESPONSE}
+	p.content.Message, p.content.Ingress, p.answers = m, ingressOf(opts), message.IsResponse(m)
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(b.cfg.Limits.RequestTimeout)
-		p.until = deadline
 	}
-	p.deadline = deadline
+	p.deadline, p.expires = deadline, !ok
 	outcome, err := b.call(ctx, &p)
 	if err != nil {
 		return nil, err
@@ -103,7 +105,8 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 // the response if wait is for that. outcome is called once; timeout is how long the
 // bus waits.
 func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout time.Duration, opts ...PostOption) (outcome func(context.Context) (*pb.Message, error), err error) {
-	p := posting{content: codec.NewContent(m, ingressOf(opts)), answers: message.IsResponse(m), wait: wait}
+	p := posting{wait: wait}
+	p.content.Message, p.content.Ingress, p.answers = m, ingressOf(opts), message.IsResponse(m)
 	if wait != pb.Wait_WAIT_ACCEPTED {
 		p.deadline = time.Now().Add(timeout)
 	}

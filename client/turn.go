@@ -91,11 +91,13 @@ func (o *outbox) over(w *writer) {
 func (o *outbox) take(w *writer) *codec.Encoded {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.turn.taken {
+	if o.told = false; o.turn.taken {
 		o.turn.awaited = true
 		return nil
 	}
-	return o.begin(w, time.Now())
+	frame := o.begin(w, time.Now())
+	o.told = frame != nil // it comes again
+	return frame
 }
 
 // open lets posters write to a stream.

@@ -51,6 +51,7 @@ func (w *written) SendMsg(m any) error {
 func (o *outbox) woken() bool {
 	select {
 	case <-o.wake:
+		o.told = false
 		return true
 	default:
 		return false

@@ -6,10 +6,10 @@ import "google.golang.org/protobuf/encoding/protowire"
 
 // appendLength begins a field of so many bytes.
 func appendLength(b []byte, field byte, n int) []byte {
-	if b = append(b, tag(field, bytes)); n < 0x80 {
-		return append(b, byte(n))
+	if n < 0x80 {
+		return append(b, tag(field, bytes), byte(n))
 	}
-	return protowire.AppendVarint(b, uint64(n)) //nolint:gosec // a size
+	return protowire.AppendVarint(append(b, tag(field, bytes)), uint64(n)) //nolint:gosec // a size
 }
 
 // appendText adds a field, unless it is empty.

@@ -7,13 +7,13 @@ import (
 )
 
 // Content is what stays the same of a post: nobody may change what it leads to until it is
-// encoded. It is used once.
+// encoded. It is measured, and used once.
 type Content struct {
-	message *pb.Message
+	Message *pb.Message
+	Ingress *pb.Ingress // nil for none
+
 	id      []byte
-	ingress *pb.Ingress
-	usual   []byte // nil, or all of the message but for id and body
-	row     uint64 // which usual it is
+	usual   *Usual // nil, or that of all of the message but for id and body
 	inner   int    // bytes of the message
 	size    int
 
@@ -21,18 +21,13 @@ type Content struct {
 	via     string // what it gets then
 }
 
-// NewContent is that of a post of a message, which is to be measured; ingress may be nil.
-func NewContent(m *pb.Message, ingress *pb.Ingress) Content {
-	return Content{message: m, ingress: ingress}
-}
-
 // ID gives one to a message that has none.
 func (c *Content) ID(id []byte) { c.id = id }
 
-// NewCarried is NewContent of a message whose bytes are known, and which has no via: it
+// NewCarried is that of a post of a message whose bytes are known, and which has no via: it
 // gets one. It is measured.
 func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
-	c := Content{message: m.head, ingress: ingress, encoded: m.Encoded, via: via}
+	c := Content{Message: m.head, Ingress: ingress, encoded: m.Encoded, via: via}
 	c.measured(len(m.Encoded) + sizeText(via))
 	return c
 }
@@ -43,63 +38,66 @@ func (c *Content) MeasureKnown(u *Usual) bool {
 	if c.encoded != nil {
 		return true
 	}
-	if c.ingress != nil || !u.is(c.message) {
+	if c.Ingress != nil || !u.is(c.Message) {
 		return false
 	}
-	c.usual, c.row = u.encoded, u.row
-	c.measured(sizeText(c.message.Id) + sizeLong(len(c.id)) + len(u.encoded) + sizeLong(len(c.message.Body)))
+	c.usual = u
+	c.measured(c.own() + len(u.encoded))
 	return true
 }
 
 // Measure finds the size, of a message whose texts have been checked. It notes these, as
 // the next message may have the same.
 func (c *Content) Measure(u *Usual) {
-	c.usual, c.row = nil, 0
-	c.measured(Size(c.message) + sizeLong(len(c.id)))
-	if u.note(c.message) && c.ingress == nil {
-		c.usual, c.row = u.encoded, u.row
+	c.usual = nil
+	c.measured(Size(c.Message) + sizeLong(len(c.id)))
+	if u.note(c.Message) && c.Ingress == nil {
+		c.usual = u
 	}
+}
+
+// own is the bytes of id and body.
+func (c *Content) own() int {
+	return sizeText(c.Message.Id) + sizeLong(len(c.id)) + sizeLong(len(c.Message.Body))
 }
 
 // longSequel is of how many bytes a post is never one of a row: it can stay where it is.
 const longSequel = 2 << 10
 
 // Row is which row a post may be in, of those that have been measured for one client; 0 for
-// none. Two that follow each other with the same one differ in id and body alone.
+// none. Two that follow each other with the same one differ in id and body alone. It is asked
+// for, and the content is encoded, before another one is measured.
 func (c *Content) Row() uint64 {
-	if m := c.message; c.usual == nil || c.size >= longSequel || m.Type == "" || m.From == "" || m.To == "" {
+	if c.usual == nil || c.size >= longSequel || !c.usual.full {
 		return 0
 	}
-	return c.row
+	return c.usual.row
 }
 
 // AppendSequel encodes it as one that follows another one of a row.
 func (c *Content) AppendSequel(b []byte) ([]byte, error) {
-	own := c.inner - len(c.usual)
+	own := c.inner - len(c.usual.encoded)
 	b = appendLength(b, 9, own)
 	end := len(b) + own
-	b = appendText(b, 1, c.message.Id)
-	b = appendBytes(b, 1, c.id)
-	b = appendBytes(b, 10, c.message.Body)
+	b = appendBytes(c.appendID(b), 10, c.Message.Body)
 	if len(b) != end {
 		return nil, errChanged
 	}
 	return b, nil
 }
 
+func (c *Content) appendID(b []byte) []byte { return appendBytes(appendText(b, 1, c.Message.Id), 1, c.id) }
+
 func (c *Content) measured(inner int) {
 	c.inner = inner
 	c.size = sizeWith(inner)
-	if c.ingress != nil {
-		c.size += sizeWith(sizeText(c.ingress.RemoteRuntimeUrl))
+	if c.Ingress != nil {
+		c.size += sizeWith(sizeText(c.Ingress.RemoteRuntimeUrl))
 	}
 }
 
-// Message is what it is of.
-func (c *Content) Message() *pb.Message { return c.message }
-
 // To is the address that the message is for.
-func (c *Content) To() string { return c.message.GetTo() }
+func (c *Content) To() string { return c.Message.GetTo() }
 
 // Size in bytes.
 func (c *Content) Size() int { return c.size }
@@ -114,10 +112,8 @@ func (c *Content) Append(b []byte) ([]byte, error) {
 	}
 	end := len(b) + c.size
 	b = appendLength(b, 2, c.inner)
-	b = appendText(b, 1, c.message.Id)
-	b = appendBytes(b, 1, c.id)
-	b = append(b, c.usual...)
-	b = appendBytes(b, 10, c.message.Body)
+	b = append(c.appendID(b), c.usual.encoded...)
+	b = appendBytes(b, 10, c.Message.Body)
 	if len(b) != end {
 		return nil, errChanged
 	}
@@ -131,9 +127,9 @@ func (c *Content) whole(b []byte) (_ []byte, err error) {
 	b = b[:from+c.size]
 	w := writer{b: b[from:], at: c.size}
 	defer w.fits(&err)
-	if c.ingress != nil {
+	if c.Ingress != nil {
 		end := w.end()
-		w.text(1, c.ingress.RemoteRuntimeUrl)
+		w.text(1, c.Ingress.RemoteRuntimeUrl)
 		w.close(5, end)
 	}
 	end := w.end()
@@ -150,10 +146,10 @@ func (c *Content) write(w *writer) error {
 		w.text(5, c.via) // before the flow, which is mostly the last and is cut off by the bus
 		return nil
 	}
-	if err := w.allButID(c.message); err != nil {
+	if err := w.allButID(c.Message); err != nil {
 		return err
 	}
 	w.bytes(1, c.id)
-	w.text(1, c.message.Id)
+	w.text(1, c.Message.Id)
 	return nil
 }

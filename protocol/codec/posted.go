@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"encoding/binary"
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -19,8 +20,12 @@ type Head struct {
 	Again            bool
 }
 
-// MaxHead bounds the bytes of a head, with the tag and the length of its post.
-const MaxHead = 64
+// Bounds of the bytes of a head, with the tag and the length of its post: of any, and of one
+// that has nothing but a number.
+const (
+	MaxHead      = 64
+	MaxPlainHead = 1 + maxVarint32 + 1 + binary.MaxVarintLen64
+)
 
 func (h *Head) size() int {
 	n := sizeNumber(h.Sequence) + sizeNumber(uint64(h.Wait)) + sizeNumber(h.Number) + sizeFlag(h.Again) //nolint:gosec // as protobuf has it
@@ -29,9 +34,6 @@ func (h *Head) size() int {
 	}
 	return n
 }
-
-// PostSize is that of a post whose content has so many bytes, in an AttachRequest.
-func (h *Head) PostSize(content int) int { return sizeWith(h.size() + content) }
 
 func (h *Head) parts() (seconds, nanos uint64) {
 	return uint64(h.Timeout / time.Second), uint64(h.Timeout % time.Second) //nolint:gosec // as protobuf has it

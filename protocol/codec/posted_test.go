@@ -12,7 +12,7 @@ import (
 
 func content(t *testing.T, m *pb.Message, id string, in *pb.Ingress) []byte {
 	t.Helper()
-	c := NewContent(m, in)
+	c := Content{Message: m, Ingress: in}
 	if m.Id == "" {
 		c.ID([]byte(id))
 	}
@@ -95,7 +95,7 @@ func noted(m *pb.Message) *Usual {
 
 // measured gives the content of a message, with a generated id if it has none.
 func measured(m *pb.Message, id []byte, u *Usual) Content {
-	c := NewContent(m, nil)
+	c := Content{Message: m}
 	if m.Id == "" {
 		c.ID(id)
 	}
@@ -145,7 +145,7 @@ func TestAMessageAsUsual(t *testing.T) {
 	if c := measured(one, nil, &usual); c.usual == nil {
 		t.Error("a message with the same texts is not as usual")
 	}
-	if c := NewContent(one, &pb.Ingress{RemoteRuntimeUrl: "r"}); c.MeasureKnown(&usual) {
+	if c := (&Content{Message: one, Ingress: &pb.Ingress{RemoteRuntimeUrl: "r"}}); c.MeasureKnown(&usual) {
 		t.Error("a message from outside is as usual")
 	}
 }

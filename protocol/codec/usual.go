@@ -9,7 +9,8 @@ import (
 // message that has none of them.
 type Usual struct {
 	encoded        []byte
-	kind, from, to []byte // in encoded
+	kind, from, to string // the message's own: they are the next one's too, and need no look then
+	full           bool   // it has all three
 	row            uint64 // counts those that were noted
 }
 
@@ -17,7 +18,7 @@ type Usual struct {
 const maxUsual = 1 << 10
 
 func (u *Usual) is(m *pb.Message) bool {
-	return string(u.to) == m.To && string(u.from) == m.From && string(u.kind) == m.Type && isPlain(m)
+	return u.to == m.To && u.from == m.From && u.kind == m.Type && isPlain(m)
 }
 
 // note tells whether it is of that message from then on.
@@ -25,11 +26,9 @@ func (u *Usual) note(m *pb.Message) bool {
 	if !isPlain(m) || len(m.Type)+len(m.From)+len(m.To) > maxUsual {
 		return false
 	}
-	kind := appendText(u.encoded[:0], 2, m.Type)
-	from := appendText(kind, 3, m.From)
-	to := appendText(from, 4, m.To)
-	u.encoded = to
-	u.kind, u.from, u.to = to[len(kind)-len(m.Type):len(kind)], to[len(from)-len(m.From):len(from)], to[len(to)-len(m.To):]
+	u.kind, u.from, u.to = m.Type, m.From, m.To
+	u.encoded = appendText(appendText(appendText(u.encoded[:0], 2, u.kind), 3, u.from), 4, u.to)
+	u.full = m.Type != "" && m.From != "" && m.To != ""
 	u.row++
 	return true
 }

@@ -186,6 +186,9 @@ func sizeLong(n int) int {
 
 // sizeWith is the size of a field of so many bytes that is there though it is empty.
 func sizeWith(n int) int {
+	if n < 0x80 { // as most are
+		return 2 + n
+	}
 	return 1 + protowire.SizeBytes(n)
 }
 

@@ -89,7 +89,7 @@ func asPosted(t *testing.T, posts []*pb.Post) (b []byte) {
 			b = append(b, more...)
 			continue
 		}
-		content := codec.NewContent(p.Message, nil)
+		content := codec.Content{Message: p.Message}
 		content.Measure(&codec.Usual{})
 		var err error
 		h := codec.Head{Sequence: p.Sequence, Wait: p.Wait, Number: p.Number, Again: p.Again}
