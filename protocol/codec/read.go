@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -120,6 +121,19 @@ func (r *reader) end(data []byte, m proto.Message) error {
 		return proto.UnmarshalOptions{Merge: true}.Unmarshal(r.rest, m)
 	}
 	return nil
+}
+
+// isText is utf8.Valid of bytes that are mostly ASCII, and few.
+func isText(b []byte) bool {
+	const beyond = 0x8080808080808080 // the highest bit of each byte
+	if len(b) < 8 {
+		return utf8.Valid(b)
+	}
+	all := binary.LittleEndian.Uint64(b[len(b)-8:])
+	for at := 0; len(b)-at > 8; at += 8 {
+		all |= binary.LittleEndian.Uint64(b[at:])
+	}
+	return all&beyond == 0 || utf8.Valid(b)
 }
 
 // checks tells whether bytes are a text.
