@@ -12,10 +12,10 @@ type Content struct {
 	Message *pb.Message
 	Ingress *pb.Ingress // nil for none
 
-	id      []byte
-	usual   *Usual // nil, or that of all of the message but for id and body
-	inner   int    // bytes of the message
-	size    int
+	id    []byte
+	usual *Usual // nil, or that of all of the message but for id and body
+	inner int    // bytes of the message
+	size  int
 
 	encoded []byte // of a message that is passed on as it came
 	via     string // what it gets then
@@ -86,7 +86,9 @@ func (c *Content) AppendSequel(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-func (c *Content) appendID(b []byte) []byte { return appendBytes(appendText(b, 1, c.Message.Id), 1, c.id) }
+func (c *Content) appendID(b []byte) []byte {
+	return appendBytes(appendText(b, 1, c.Message.Id), 1, c.id)
+}
 
 func (c *Content) measured(inner int) {
 	c.inner = inner

@@ -2,9 +2,9 @@ package codec
 
 import (
 	"sync"
-	"unicode/utf8"
 
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
@@ -170,7 +170,7 @@ func (l *Lot) add(b []byte, at int) bool {
 		return false
 	}
 	e := entry{id: placeOf(b, at, tag(1, bytes)), size: message.to - message.from}
-	if e.id.from == e.id.to || !utf8.Valid(b[e.id.from:e.id.to]) {
+	if e.id.from == e.id.to || !isText(b[e.id.from:e.id.to]) {
 		return false
 	}
 	if at, ok = skipAlike(b, int(e.id.to), l.alike.heading); !ok {
@@ -196,7 +196,7 @@ func (l *Lot) follow(b []byte, at int) int {
 	sequel := placeOf(b, at, tag(9, bytes))
 	own := b[:sequel.to]
 	e := entry{id: placeOf(own, int(sequel.from), tag(1, bytes)), number: l.entries[len(l.entries)-1].number + 1}
-	if e.id.from == e.id.to || !utf8.Valid(b[e.id.from:e.id.to]) {
+	if e.id.from == e.id.to || !isText(b[e.id.from:e.id.to]) {
 		return -1
 	}
 	end := e.id.to
@@ -222,10 +222,13 @@ func skipAlike(b []byte, at int, alike []byte) (next int, ok bool) {
 
 // placeOf gives where the value of a field is, if the field comes next; else nowhere.
 func placeOf(b []byte, at int, t byte) place {
-	if at >= len(b) || b[at] != t {
+	if at >= len(b)-1 || b[at] != t {
 		return place{}
 	}
-	size, n := uvarint(b[at+1:])
+	if size := int(b[at+1]); size < 0x80 && size <= len(b)-at-2 { // as it mostly is
+		return place{int32(at + 2), int32(at + 2 + size)} //nolint:gosec // a frame is smaller than 2 GiB
+	}
+	size, n := protowire.ConsumeVarint(b[at+1:])
 	if n < 0 || size > uint64(len(b)-at-1-n) {
 		return place{}
 	}
