@@ -24,6 +24,9 @@ func (l *ledger) take(f *frame, now time.Time) {
 		posts += n
 		bytes += size
 	}
+	if l.waiting == 0 {
+		l.usual.Forget()
+	}
 	l.compact()
 }
 

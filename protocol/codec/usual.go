@@ -9,7 +9,7 @@ import (
 // message that has none of them.
 type Usual struct {
 	encoded        []byte
-	kind, from, to string // the message's own: they are the next one's too, and need no look then
+	kind, from, to string // the message's own, which are mostly the next one's too, and need no look then
 	full           bool   // it has all three
 	row            uint64 // counts those that were noted
 }
@@ -32,6 +32,9 @@ func (u *Usual) note(m *pb.Message) bool {
 	u.row++
 	return true
 }
+
+// Forget has nothing of the message kept: its texts may be part of something long.
+func (u *Usual) Forget() { *u = Usual{encoded: u.encoded[:0], row: u.row} }
 
 // isPlain tells whether a message has no more than id, type, from, to and body.
 func isPlain(m *pb.Message) bool {
