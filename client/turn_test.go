@@ -118,6 +118,36 @@ func TestThePosterLeavesItToTheWriter(t *testing.T) {
 	}
 }
 
+// A writer that has been told, or is writing, is not told again before it has found nothing.
+func TestTheWriterIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _, w := opened(t)
+		w.held.Add(1)
+		postNow(t, o, 10)
+		<-o.wake
+		postNow(t, o, 10)
+		for _, want := range []bool{true, true, false} {
+			if len(o.wake) > 0 {
+				t.Fatal("it is told again")
+			}
+			frame := o.take(w)
+			if (frame != nil) != want {
+				t.Fatalf("it has found something: %t", !want)
+			}
+			if o.posts.number == 2 {
+				postNow(t, o, 10)
+			}
+			if want {
+				o.write(w, frame)
+			}
+		}
+		postNow(t, o, 10)
+		if len(o.wake) == 0 {
+			t.Error("it is not told")
+		}
+	})
+}
+
 // What is posted while somebody writes is the writer's, who is woken at the end.
 func TestTheTurnIsHandedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -125,7 +155,7 @@ func TestTheTurnIsHandedOn(t *testing.T) {
 		s.during = func() {
 			s.during = nil
 			postNow(t, o, 10)
-			o.woken()
+			<-o.wake
 			if o.take(w) != nil || o.shut() {
 				t.Error("two write at the same time")
 			}

@@ -145,6 +145,11 @@ func TestAMessageAsUsual(t *testing.T) {
 	if c := measured(one, nil, &usual); c.usual == nil {
 		t.Error("a message with the same texts is not as usual")
 	}
+	row := usual.row
+	usual.Forget()
+	if c := measured(one, nil, &usual); usual.row == row || c.usual == nil {
+		t.Error("a message that is forgotten goes on with its row")
+	}
 	if c := (&Content{Message: one, Ingress: &pb.Ingress{RemoteRuntimeUrl: "r"}}); c.MeasureKnown(&usual) {
 		t.Error("a message from outside is as usual")
 	}
