@@ -7,11 +7,6 @@ import (
 	"time"
 )
 
-// creditStep is how many bytes a listener deals with before it gives credit
-// back, while there is more: less makes more frames, more lets the window run
-// dry. At least two fit into every window.
-const creditStep = 64 << 10
-
 // dealt is what a listener has dealt with and has given no credit for, by the name that
 // it was delivered under. There is one name, but for ListenAll. The goroutine that handles
 // adds; it and the timer give.
@@ -98,8 +93,10 @@ func (l *Listener) giveBack(bytes int, more bool) {
 	}
 }
 
-// creditStep is how many bytes are dealt with before credit is given for them at once.
-func (l *Listener) creditStep() uint32 { return uint32(min(creditStep, l.window/2)) } //nolint:gosec // bounded by the caller
+// creditStep is how many bytes a listener deals with before it gives credit back, while there
+// is more: less makes more frames, here and of what the bus says to those who posted; more lets
+// the window run dry.
+func (l *Listener) creditStep() uint32 { return uint32(l.window / 4) } //nolint:gosec // bounded by the caller
 
 // giveSoon has what was dealt with given in Limits.Linger, whatever the handler does.
 func (l *Listener) giveSoon() {

@@ -21,8 +21,9 @@ type Limits struct {
 	// 65,536, which are about 15 MB: more than are interrupted at one time.
 	Marks int
 	// Window is how many bytes the bus may have under way to a listener whose
-	// handler has not returned. Default 256 KiB: keeps a handler busy over any
-	// local stream, and is what a stopped handler costs.
+	// handler has not returned. Default 512 KiB: keeps a handler busy over any
+	// local stream while credit for a quarter of it is on its way, and is what a
+	// stopped handler costs.
 	Window int
 	// Calls is how many calls may wait for their outcome. Default 65,536: more
 	// means that the bus does not answer.
@@ -51,7 +52,7 @@ type Limits struct {
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
 	return Limits{
-		Outbox: 1 << 20, Retain: 16 << 20, Marks: 1 << 16, Window: 256 << 10,
+		Outbox: 1 << 20, Retain: 16 << 20, Marks: 1 << 16, Window: 512 << 10,
 		Calls: 1 << 16, Linger: 5 * time.Millisecond, Rest: time.Second, RequestTimeout: 15 * time.Second, Goodbye: time.Second / 2,
 	}
 }

@@ -21,7 +21,7 @@ type Limits struct {
 	Listeners int
 
 	// Window is how many bytes may be under way to a listener that names no
-	// window. Default 256 KiB, that of the client.
+	// window. Default 256 KiB, half of what our own client names.
 	Window int
 	// MaxWindow is the largest window a listener may name, in bytes. Default
 	// 16 MiB; a larger one counts as this.
