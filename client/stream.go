@@ -246,7 +246,6 @@ func (b *Bus) attach(runtimeURL string) {
 	b.runtimeURL, b.attached = runtimeURL, true
 	close(b.ready)
 	b.mu.Unlock()
-	b.out.signal()
 	if b.cfg.OnAttach != nil {
 		b.cfg.OnAttach()
 	}
