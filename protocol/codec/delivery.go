@@ -5,7 +5,7 @@ package codec
 // to be done with.
 func (r *Request) InPlace(run *Run, listener string, origin []byte) (memory *[]byte, delivery []byte) {
 	plain, in := r.plain[run.from].Encoded, &r.pieces[run.piece]
-	if run.Len() != 1 || r.plain[run.from].sequel || !in.holds(plain, r.Room) || OriginSize(origin, run.First) > r.Room {
+	if run.Len() != 1 || r.plain[run.from].sequel() || !in.holds(plain, r.Room) || OriginSize(origin, run.First) > r.Room {
 		return nil, nil
 	}
 	var space [front]byte

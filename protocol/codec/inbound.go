@@ -70,7 +70,7 @@ func (run *Run) goesOnInbound(r *Request, ingress, encoded []byte) bool {
 		return false
 	}
 	in.Flow.Base = base
-	run.push(r, Plain{ID: id, Body: body, Encoded: encoded})
+	run.push(r, &Plain{ID: id, Body: body, Encoded: encoded})
 	return true
 }
 
@@ -86,7 +86,7 @@ func (r *Request) beginInbound(ingress, encoded []byte, last **pb.Ingress) bool 
 	}
 	r.inbounds = r.inbounds[:len(r.inbounds)+1]
 	r.Runs = append(r.Runs, run)
-	r.lastRun().push(r, p)
+	r.lastRun().push(r, &p)
 	return true
 }
 

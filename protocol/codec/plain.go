@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"slices"
 	"unicode/utf8"
 	"unsafe"
 
@@ -43,8 +44,10 @@ type Plain struct {
 	ID, Body []byte
 	// Encoded is the message, or what is in the frame of a sequel.
 	Encoded []byte
-	sequel  bool
+	own     int // of a sequel: bytes of id and body, as they are encoded; else 0
 }
+
+func (p *Plain) sequel() bool { return p.own > 0 }
 
 // Len is how many posts a run has.
 func (run *Run) Len() int { return run.to - run.from }
@@ -71,7 +74,7 @@ func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 
 // ownOf is own of the message of a post.
 func (r *Request) ownOf(run *Run, p *Plain) (*pb.Message, []byte) {
-	if !p.sequel {
+	if !p.sequel() {
 		return r.own(&r.pieces[run.piece], p.Encoded)
 	}
 	size := run.MessageSize(p)
@@ -80,14 +83,14 @@ func (r *Request) ownOf(run *Run, p *Plain) (*pb.Message, []byte) {
 
 // AppendMessage appends the message of a post.
 func (run *Run) AppendMessage(b []byte, p *Plain) []byte {
-	if !p.sequel {
+	if !p.sequel() {
 		return append(b, p.Encoded...)
 	}
 	return (&Heading{Front: run.block}).AppendMessage(b, p.Encoded, 0)
 }
 
 // AppendHeading appends what its messages have in common: of posts with whose they are, of
-// messages of a flow without that. b has room for MaxHeading bytes, which the heading uses.
+// messages of a flow without that. b has room for HeadingSize bytes, which the heading uses.
 func (run *Run) AppendHeading(b, origin []byte) ([]byte, Heading) {
 	from := len(b)
 	b = append(b, run.block...)
@@ -103,8 +106,8 @@ func (run *Run) AppendHeading(b, origin []byte) ([]byte, Heading) {
 	return b, Heading{Front: b[from:front:front], Back: b[front:len(b):len(b)]}
 }
 
-// MaxHeading bounds what AppendHeading appends.
-func (run *Run) MaxHeading(origin []byte) int {
+// HeadingSize is how much AppendHeading appends.
+func (run *Run) HeadingSize(origin []byte) int {
 	if run.In != nil {
 		return len(run.block) + len(run.In.via) + len(run.In.origin)
 	}
@@ -124,13 +127,13 @@ func (r *Request) readSequels(number uint64, data []byte) bool {
 	for len(data) > 0 {
 		own, rest := field(data, tag(9, bytes))
 		id, body := field(own, tag(1, bytes))
-		p := Plain{ID: id, Encoded: data[:len(data)-len(rest)], sequel: true}
 		if len(body) > 0 {
-			if p.Body, body = field(body, tag(10, bytes)); p.Body == nil {
+			var behind []byte
+			if body, behind = field(body, tag(10, bytes)); body == nil || len(behind) > 0 {
 				return false
 			}
 		}
-		if number++; number == 0 || id == nil || len(body) > 0 || len(own) > longestPlain || !utf8.Valid(id) {
+		if number++; number == 0 || id == nil || len(own) > longestPlain || !isText(id) {
 			return false
 		}
 		if r.leftOut += len(run.block); r.leftOut > leftOutBytes {
@@ -139,7 +142,7 @@ func (r *Request) readSequels(number uint64, data []byte) bool {
 		if run.full() {
 			run = r.goOn(run, number)
 		}
-		run.push(r, p)
+		run.push(r, &Plain{id, body, data[:len(data)-len(rest)], len(own)})
 		data = rest
 	}
 	return true
@@ -159,7 +162,7 @@ func (r *Request) readFirst(number uint64, encoded []byte) bool {
 		return false
 	}
 	id, rest := field(encoded, tag(1, bytes))
-	if id == nil || !utf8.Valid(id) {
+	if id == nil || !isText(id) {
 		return false
 	}
 	if run := r.lastRun(); run != nil && run.goesOn(r, number, rest) {
@@ -237,22 +240,26 @@ func (r *Request) add(run *Run, id, rest, encoded []byte) bool {
 		r.Runs = append(r.Runs, *run)
 		run = r.lastRun()
 	}
-	run.push(r, Plain{ID: id, Body: body, Encoded: encoded})
+	run.push(r, &Plain{ID: id, Body: body, Encoded: encoded})
 	return true
 }
 
-func (run *Run) push(r *Request, p Plain) {
-	r.plain = append(r.plain, p)
+// push adds a post, whose message has so many bytes.
+func (run *Run) push(r *Request, p *Plain) {
+	n := len(r.plain)
+	r.plain = slices.Grow(r.plain, 1)[:n+1]
+	to := &r.plain[n]
+	to.ID, to.Body, to.Encoded, to.own = p.ID, p.Body, p.Encoded, p.own // in place of a copy of memory that was just written
+	run.size += run.MessageSize(p)
 	run.to++
-	run.size += run.MessageSize(&p)
 }
 
 // MessageSize is that of the message of a post, in bytes.
 func (run *Run) MessageSize(p *Plain) int {
-	if !p.sequel {
-		return len(p.Encoded)
+	if p.sequel() {
+		return p.own + len(run.block)
 	}
-	return sizeLong(len(p.ID)) + len(run.block) + sizeLong(len(p.Body))
+	return len(p.Encoded)
 }
 
 // keptPlain is how many places for plain posts a Request keeps: those of a full frame, which

@@ -62,17 +62,33 @@ func (h *Heading) FrontSize(listener string) int {
 	return MaxDelivery(listener) + len(h.Front) + len(h.Back)
 }
 
-// AppendSequel appends a message as one that follows another one of the row.
-func AppendSequel(b []byte, p *Plain) []byte {
-	if p.sequel {
-		return append(b, p.Encoded...)
+// SequelSize is that of a post as one that follows another one of the row, and of what that has of
+// its message.
+func (p *Plain) SequelSize() (size, own int) {
+	if p.sequel() {
+		return len(p.Encoded), p.own
 	}
-	b = appendLength(b, 9, sizeLong(len(p.ID))+sizeLong(len(p.Body)))
-	return appendBytes(appendBytes(b, 1, p.ID), 10, p.Body)
+	own = sizeLong(len(p.ID)) + sizeLong(len(p.Body))
+	return sizeWith(own), own
 }
 
-// MaxSequel bounds what a sequel has besides id and body.
-const MaxSequel = 3 * (1 + maxVarint32)
+// AppendSequels appends posts of a run as such that follow another one of the row.
+func AppendSequels(b []byte, posts []Plain) []byte {
+	for len(posts) > 0 {
+		p, n, size := &posts[0], 0, 0
+		for ; n < len(posts) && posts[n].sequel(); n++ {
+			size += len(posts[n].Encoded)
+		}
+		if n > 0 { // they are one behind the other
+			b, posts = append(b, p.Encoded[:size]...), posts[n:]
+			continue
+		}
+		_, own := p.SequelSize()
+		b = appendBytes(appendBytes(appendLength(b, 9, own), 1, p.ID), 10, p.Body)
+		posts = posts[1:]
+	}
+	return b
+}
 
 // cutSequel gives the fields of a sequel.
 func cutSequel(sequel []byte) []byte {

@@ -288,19 +288,18 @@ func TestHeading(t *testing.T) {
 func checksRow(t interface{ Fatalf(string, ...any) }, m *Request, run *Run, origin []byte) {
 	var row []byte
 	var ends []int
-	memory := make([]byte, 0, run.MaxHeading(origin))
+	memory := make([]byte, 0, run.HeadingSize(origin))
 	used, h := run.AppendHeading(memory, origin)
 	if len(used) != cap(memory) {
 		t.Fatalf("the heading has %d bytes, and not %d", len(used), cap(memory))
 	}
 	posts := m.Plain(run)
 	for i := range posts {
-		before := len(row)
-		row = AppendSequel(row, &posts[i])
-		if most := MaxSequel + len(posts[i].ID) + len(posts[i].Body); len(row)-before > most {
-			t.Fatalf("a sequel has %d bytes, and not %d at most", len(row)-before, most)
-		}
+		row = AppendSequels(row, posts[i:i+1])
 		ends = append(ends, len(row))
+	}
+	if together := AppendSequels(nil, posts); string(together) != string(row) {
+		t.Fatalf("together %x, one by one %x", together, row)
 	}
 	for i, begin := 0, 0; i < len(posts); i++ {
 		number := run.First + uint64(i) //nolint:gosec // not negative
@@ -313,6 +312,9 @@ func checksRow(t interface{ Fatalf(string, ...any) }, m *Request, run *Run, orig
 		}
 		if want.Number = number; len(origin) > 0 {
 			want.Origin = origin
+		}
+		if n, own := posts[i].SequelSize(); n != ends[i]-begin || own+len(used)+sizeNumber(number) != Size(&want) {
+			t.Fatalf("message %d is said to have %d bytes as a sequel, and has %d; or %d of a whole one with %d", i, n, ends[i]-begin, own, Size(&want))
 		}
 		if size := h.Size(&posts[i], number); size != Size(&want) {
 			t.Fatalf("message %d is said to have %d bytes, and has %d", i, size, Size(&want))

@@ -119,16 +119,18 @@ func missing(field string) error {
 }
 
 func isObject(b []byte) bool {
-	t := trimSpace(b)
-	return len(t) > 0 && t[0] == '{' && validJSON(b)
+	at := skipMark(b, 0, '{')
+	return at != wrong && isEnd(b, skipObject(b, at, 1))
 }
 
 func isID(b []byte) bool {
-	if !validJSON(b) {
+	switch {
+	case len(b) == 0:
 		return false
+	case b[0] == '"':
+		return isEnd(b, skipText(b, 1))
 	}
-	c := b[0]
-	return c == '"' || c == '-' || (c >= '0' && c <= '9')
+	return (b[0] == '-' || isDigit(b[0])) && isEnd(b, skipNumber(b, 0))
 }
 
 // IsResponse tells whether m answers another message. Everything else is a

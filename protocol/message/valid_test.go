@@ -2,6 +2,7 @@ package message
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -50,5 +51,20 @@ func TestStringID(t *testing.T) {
 		if got := StringID(s); got != string(want) {
 			t.Errorf("%q: %s, want %s", s, got, want)
 		}
+	}
+}
+
+// BenchmarkContent checks id and body of a short message, as a bus does.
+func BenchmarkContent(b *testing.B) {
+	id := []byte(`"7f3e4f12a1b2c3d4e5f60718-1z9"`)
+	for _, size := range []int{64, 1 << 10, 16 << 10} {
+		body := []byte(`{"value":"` + strings.Repeat("x", size-12) + `"}`)
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			for b.Loop() {
+				if !ValidContent(id, body) {
+					b.Fatal("it is valid")
+				}
+			}
+		})
 	}
 }

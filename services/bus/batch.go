@@ -89,33 +89,45 @@ func (s *stream) postedBatch(listener string, req *codec.Request, run *codec.Run
 	return b
 }
 
-// takeRun takes the messages of a run, of posts with whose they are, as a row. Long ones are
-// whole deliveries, for a listener of that name, which gRPC reads where they are.
+// takeRun takes the messages of a run, of posts with whose they are, for a listener of that name.
 func (b *batch) takeRun(listener string, req *codec.Request, run *codec.Run, origin []byte) {
-	posts, long := req.Plain(run), run.Size() >= batchLong*run.Len()
-	heading := run.MaxHeading(origin)
-	size, each := heading, codec.MaxSequel
-	if long {
-		each = heading + codec.MaxDelivery(listener)
+	if run.Size() < batchLong*run.Len() {
+		b.takeRow(req, run, origin)
+	} else {
+		b.takeLong(listener, req, run, origin)
 	}
+}
+
+// takeRow is takeRun of short messages, which are a row.
+func (b *batch) takeRow(req *codec.Request, run *codec.Run, origin []byte) {
+	posts, heading := req.Plain(run), run.HeadingSize(origin)
+	end, sum := 0, 0
 	for i := range posts {
-		size += each + len(posts[i].ID) + len(posts[i].Body)
+		size, own := posts[i].SequelSize()
+		end += size
+		sum += own + heading + codec.OriginSize(nil, b.first+uint64(i)) //nolint:gosec // not negative
+		b.places = append(b.places, placed{end, sum})
+	}
+	b.bytes, b.row = run.AppendHeading(b.room(heading+end), origin)
+	b.bytes = codec.AppendSequels(b.bytes, posts)[heading:]
+}
+
+// takeLong is takeRun of long messages: they are whole deliveries, which gRPC reads where they are.
+func (b *batch) takeLong(listener string, req *codec.Request, run *codec.Run, origin []byte) {
+	posts, heading := req.Plain(run), run.HeadingSize(origin)
+	size := heading
+	for i := range posts {
+		size += heading + codec.MaxDelivery(listener) + len(posts[i].ID) + len(posts[i].Body)
 	}
 	bytes, row := run.AppendHeading(b.room(size), origin)
-	begin, sum := len(bytes), 0
+	sum := 0
 	for i := range posts {
 		number := b.first + uint64(i) //nolint:gosec // not negative
-		if long {
-			bytes = row.AppendWhole(bytes, listener, &posts[i], number)
-		} else {
-			bytes = codec.AppendSequel(bytes, &posts[i])
-		}
+		bytes = row.AppendWhole(bytes, listener, &posts[i], number)
 		sum += row.Size(&posts[i], number)
-		b.places = append(b.places, placed{len(bytes) - begin, sum})
+		b.places = append(b.places, placed{len(bytes) - heading, sum})
 	}
-	if b.bytes = bytes[begin:]; !long {
-		b.row = row
-	}
+	b.bytes = bytes[heading:]
 }
 
 // inRow tells whether its bytes are those of sequels.

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -10,6 +11,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // BenchmarkLocal sends messages with a body of 64 bytes from one application to
@@ -41,6 +43,107 @@ func BenchmarkLocal(b *testing.B) {
 		}
 	}
 	<-done
+}
+
+// BenchmarkPassed is the way of plain posts through the bus alone, from the frames of their sender
+// to those of the listener, and until they are settled. In a frame there are as many as a client
+// has there.
+func BenchmarkPassed(b *testing.B) {
+	for _, size := range []int{64, 1 << 10, 16 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) { benchmarkPassed(b, size) })
+	}
+}
+
+func benchmarkPassed(b *testing.B, size int) {
+	a := newAlone(b, Limits{})
+	defer a.finish()
+	a.approve(alice)
+	by, to := newStream(a.bus, "sender", pb.Component_COMPONENT_APPLICATION), newStream(a.bus, "listener", pb.Component_COMPONENT_APPLICATION)
+	to.sequels, to.frame.Leaves, by.frame.Leaves = true, &to.leaves, &by.leaves
+	if err := a.bus.origins.attach(by, []byte("an origin of 16 B")); err != nil {
+		b.Fatal(err)
+	}
+	if err := a.bus.addListener(to, &pb.ListenerChange{Address: carol}); err != nil {
+		b.Fatal(err)
+	}
+	posts := postsOf(b, size)
+	req := &codec.Request{Room: 64}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += posts.n {
+		data := posts.frame(uint64(n) + 1) //nolint:gosec // not negative
+		if err := (codec.GRPC{}).Unmarshal(data, req); err != nil {
+			b.Fatal(err)
+		}
+		data.Free()
+		by.takeRequest(req)
+		req.Clear()
+		sendAll(b, to)
+		credit(to, carol)
+		sendAll(b, by)
+	}
+}
+
+// sendAll makes the frames of all that a stream has to send, and has them sent.
+func sendAll(b *testing.B, s *stream) {
+	for f, _ := s.take(); f != nil; f, _ = s.take() {
+		parts, err := codec.GRPC{}.Marshal(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		parts.Free()
+	}
+}
+
+// postsFrame is a frame of a client with n posts, which are alike.
+type postsFrame struct {
+	n       int
+	content []byte // of one
+	sequel  []byte // of another one; nil of long ones
+}
+
+func postsOf(b *testing.B, size int) (f postsFrame) {
+	m := numbered(alice, carol, 0)
+	m.Id, m.Body = message.StringID(strings.Repeat("i", 27)), []byte(`{"value":"`+strings.Repeat("x", size-12)+`"}`)
+	var usual codec.Usual
+	c := codec.NewContent(m, nil)
+	c.Measure(&usual)
+	var err error
+	if f.content, err = c.Append(nil); err != nil {
+		b.Fatal(err)
+	}
+	if c.Row() != 0 {
+		f.sequel, err = c.AppendSequel(nil)
+	}
+	f.n = min(message.MaxFrames, codec.FrameLimit(size)/size)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return f
+}
+
+// frame makes one, as gRPC reads it, whose first post has a number.
+func (f postsFrame) frame(number uint64) (data mem.BufferSlice) {
+	rows, sequels := f.n, 0
+	if f.sequel != nil {
+		rows, sequels = 1, f.n-1
+	}
+	size := rows*(len(f.content)+codec.MaxHead) + sequels*len(f.sequel)
+	memory := codec.Buffers.Get(size)
+	b := (*memory)[:0]
+	for i := range rows {
+		b = append(codec.AppendHead(b, codec.Head{Number: number + uint64(i)}, len(f.content)+sequels*len(f.sequel)), f.content...) //nolint:gosec // not negative
+	}
+	for range sequels {
+		b = append(b, f.sequel...)
+	}
+	*memory = b
+	whole := mem.NewBuffer(memory, codec.Buffers)
+	defer whole.Free()
+	for at := 0; at < len(b); at += 16 << 10 {
+		data = append(data, whole.Slice(at, min(len(b), at+16<<10)))
+	}
+	return data
 }
 
 // BenchmarkRequest is one request and its response at a time.
