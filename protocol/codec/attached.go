@@ -50,6 +50,9 @@ func AppendOrigin(encoded, origin []byte, number uint64) []byte {
 // OriginSize is how much AppendOrigin appends.
 func OriginSize(origin []byte, number uint64) int { return sizeLong(len(origin)) + sizeNumber(number) }
 
+// NumberSize is OriginSize of a number alone.
+func NumberSize(number uint64) int { return sizeNumber(number) }
+
 func appendVarint(b []byte, v uint64) []byte {
 	for ; v >= 0x80; v >>= 7 {
 		b = append(b, byte(v)|0x80)

@@ -175,27 +175,28 @@ func skipPlain(b []byte, at int) int {
 
 // skipText skips a string behind its first quote.
 func skipText(b []byte, at int) int {
-	for {
-		if at = skipPlain(b, at); at == len(b) {
-			return wrong
-		}
-		switch c := b[at]; {
-		case c == '"':
+	for at != wrong {
+		if at = skipPlain(b, at); at < len(b) && b[at] == '"' {
 			return at + 1
-		case c == '\\':
-			if at = skipEscape(b, at+1); at == wrong {
-				return wrong
-			}
-		case c < ' ':
-			return wrong
-		default:
-			r, size := utf8.DecodeRune(b[at:])
-			if r == utf8.RuneError && size == 1 {
-				return wrong
-			}
-			at += size
 		}
+		at = skipOdd(b, at)
 	}
+	return wrong
+}
+
+// skipOdd skips what is in a string and not plain.
+func skipOdd(b []byte, at int) int {
+	switch {
+	case at == len(b) || b[at] < ' ':
+		return wrong
+	case b[at] == '\\':
+		return skipEscape(b, at+1)
+	}
+	r, size := utf8.DecodeRune(b[at:])
+	if r == utf8.RuneError && size == 1 {
+		return wrong
+	}
+	return at + size
 }
 
 // skipEscape skips what belongs to a backslash before it.

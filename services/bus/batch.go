@@ -105,7 +105,7 @@ func (b *batch) takeRow(req *codec.Request, run *codec.Run, origin []byte) {
 	for i := range posts {
 		size, own := posts[i].SequelSize()
 		end += size
-		sum += own + heading + codec.OriginSize(nil, b.first+uint64(i)) //nolint:gosec // not negative
+		sum += own + heading + codec.NumberSize(b.first+uint64(i)) //nolint:gosec // not negative
 		b.places = append(b.places, placed{end, sum})
 	}
 	b.bytes, b.row = run.AppendHeading(b.room(heading+end), origin)
