@@ -14,7 +14,6 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/codec"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // postTo makes a post with a body of so many bytes.
@@ -108,7 +107,7 @@ func (m *model) end(over func(*modelPost) bool) {
 // frame is how many of those that wait go into the next frame, without sequels.
 func (m *model) frame() (n int) {
 	bytes := 0
-	for _, p := range m.queued[:min(len(m.queued), message.MaxFrames)] {
+	for _, p := range m.queued[:min(len(m.queued), codec.FrameMessages)] {
 		size := p.size() - recordCost
 		if bytes += size; n > 0 && bytes > codec.FrameLimit(size) {
 			break
@@ -147,7 +146,7 @@ func (m *model) step(t *testing.T, l *ledger, r *rand.Rand) string {
 		if m.sequels && len(got) > want {
 			want = len(got)
 		}
-		if longest := m.longest(want); len(got) != want || want > message.MaxFrames || want > 1 && proto.Size(req) > codec.FrameLimit(longest)+want*codec.MaxHead {
+		if longest := m.longest(want); len(got) != want || want > codec.FrameMessages || want > 1 && proto.Size(req) > codec.FrameLimit(longest)+want*codec.MaxHead {
 			t.Fatalf("%d taken in %d bytes, want %d", len(got), proto.Size(req), want)
 		}
 		for i, p := range got {

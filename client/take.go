@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/protocol/codec"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // most bounds the bytes that take copies into a frame.
@@ -13,9 +12,9 @@ func (l *ledger) most() int { return min(l.queued, codec.FullFrame) }
 
 // take writes the next frame's worth of posts into a frame.
 func (l *ledger) take(f *frame, now time.Time) {
-	for posts, bytes := 0, 0; l.waiting > 0 && posts < message.MaxFrames; {
+	for posts, bytes := 0, 0; l.waiting > 0 && posts < codec.FrameMessages; {
 		b, i := l.first()
-		n := l.alike(b, i, f.sequels, message.MaxFrames-posts, frameBytes-bytes)
+		n := l.alike(b, i, f.sequels, codec.FrameMessages-posts, frameBytes-bytes)
 		size := b.sizeInFrame(i, n)
 		if posts > 0 && bytes+size > codec.FrameLimit(size/n) {
 			break

@@ -61,7 +61,7 @@ func appendVarint(b []byte, v uint64) []byte {
 }
 
 // keptPosts is how many empty posts a Request keeps: a full frame, as they are made.
-const keptPosts = 5 * arenaMessages
+const keptPosts = 10 * arenaMessages
 
 // next gives an empty post.
 func (r *Request) next() *pb.Post {

@@ -18,6 +18,10 @@ const (
 	longFrame  = 60 << 10
 )
 
+// FrameMessages is how many messages a frame between a client and its bus has at most: those
+// of 64 bytes fill it, as sequels, where those of 100 bytes fill FrameBytes.
+const FrameMessages = 128
+
 // FrameLimit is up to how many bytes a message of so many bytes may be added to a frame that
 // has others.
 func FrameLimit(size int) int {

@@ -48,7 +48,7 @@ type place struct{ from, to int32 }
 
 // Bounds of a lot.
 const (
-	lotEntries = 64 // of them there is room at once: a full frame
+	lotEntries = FrameMessages // of them there is room at once: a full frame
 	// A lot is of at least lotFrom messages, or of longFromFrame bytes: to open one costs
 	// more than to copy less.
 	lotFrom       = 4

@@ -264,7 +264,7 @@ func (run *Run) MessageSize(p *Plain) int {
 
 // keptPlain is how many places for plain posts a Request keeps: those of a full frame, which
 // append has made a few more of.
-const keptPlain = 2 * runPosts
+const keptPlain = 2 * FrameMessages
 
 // clearPlain gives the frame back that the plain posts are in.
 func (r *Request) clearPlain() {

@@ -16,7 +16,6 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/codec"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // couple is a sender and a listener at a bus without gRPC. Its posts go through batches
@@ -271,7 +270,7 @@ const longestSettled = 4 << 10
 // took is what the listener gets now: each message as it goes on.
 func (p *couple) took() (came []string) {
 	for _, resp := range framesOf(p.t, p.listener) {
-		if len(resp.Deliveries) > message.MaxFrames {
+		if len(resp.Deliveries) > codec.FrameMessages {
 			p.t.Errorf("%d messages in a frame", len(resp.Deliveries))
 		}
 		for _, d := range resp.Deliveries {

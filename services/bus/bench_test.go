@@ -115,7 +115,7 @@ func postsOf(b *testing.B, size int) (f postsFrame) {
 	if c.Row() != 0 {
 		f.sequel, err = c.AppendSequel(nil)
 	}
-	f.n = min(message.MaxFrames, codec.FrameLimit(size)/size)
+	f.n = min(codec.FrameMessages, codec.FrameLimit(size)/size)
 	if err != nil {
 		b.Fatal(err)
 	}

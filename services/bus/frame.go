@@ -119,7 +119,7 @@ func (s *stream) takeOutcomes(frame *outgoing) (bytes int) {
 
 func (s *stream) takeDeliveries(frame *outgoing, bytes int) taking {
 	t := taking{frame: frame}
-	for frame.messages < message.MaxFrames && s.ready.len() > 0 {
+	for frame.messages < codec.FrameMessages && len(frame.Deliveries) < message.MaxFrames && s.ready.len() > 0 {
 		in := *s.ready.first()
 		if in.queue.len() > 0 {
 			size := in.queue.first().firstSize() + len(in.name)

@@ -6,7 +6,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/tracing"
 	"github.com/peerbus/peerbus/protocol/codec"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // handed is a post, or posts of a batch, that its listener has, and has not dealt with.
@@ -79,7 +78,7 @@ func (in *inbox) send(t *taking, room int) (bytes int) {
 // least one.
 func (in *inbox) sendPart(t *taking, room int) (bytes int) {
 	first := &in.queue.first().part
-	p := first.cut(in.sendable(*first, message.MaxFrames-t.frame.messages, room))
+	p := first.cut(in.sendable(*first, codec.FrameMessages-t.frame.messages, room))
 	if first.len() == 0 {
 		in.queue.pop()
 	}
