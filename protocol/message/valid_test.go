@@ -14,12 +14,21 @@ func FuzzValidJSON(f *testing.F) {
 		`[1,]`, `{,}`, `{"a" 1}`, "\"\x01\"", `"`, `tru`, `{}{}`, "", "\x00", `{"a":1}` + "\x00", `"\u12"`, `"\x"`,
 		strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1),
 		strings.Repeat(`{"a":`, 3) + "0" + strings.Repeat("}", 3),
+		`"12345678 !#[]~ 12345678"`, `"1234567\""`, `{"longer than eight":"more than thirty-two bytes in a single piece", "b" : -0.0E-7 }  `, "\"1234567\x7f\"", "\"1234567\x1f\"",
+		strings.Repeat(`{"a":`, maxDepth) + "0" + strings.Repeat("}", maxDepth), strings.Repeat(`{"a":`, maxDepth+1) + "0" + strings.Repeat("}", maxDepth+1),
 	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if got, want := validJSON(b), json.Valid(b) && utf8.Valid(b); got != want {
 			t.Errorf("%q: %v, want %v", b, got, want)
+		}
+		valid, first := json.Valid(b) && utf8.Valid(b), strings.TrimLeft(string(b), " \n\t\r")
+		if got, want := isObject(b), valid && first[0] == '{'; got != want {
+			t.Errorf("%q: an object: %v, want %v", b, got, want)
+		}
+		if got, want := isID(b), valid && (b[0] == '"' || b[0] == '-' || isDigit(b[0])); got != want {
+			t.Errorf("%q: an id: %v, want %v", b, got, want)
 		}
 	})
 }

@@ -248,6 +248,22 @@ func framesOf(t *testing.T, s *stream) (frames []*pb.AttachResponse) {
 	return frames
 }
 
+// Short messages share frames as sequels, up to a bound that whole ones do not reach.
+func TestAFrameOfSequels(t *testing.T) {
+	for _, sequels := range []bool{true, false} {
+		p := newCouple(t, Limits{}, 0, true, sequels)
+		p.frame(manyPosts(carol, codec.FrameMessages+10, false))
+		frames := framesOf(t, p.listener)
+		if first := len(frames[0].Deliveries); (first == codec.FrameMessages) != sequels {
+			t.Errorf("sequels: %t: %d messages in the first frame", sequels, first)
+		}
+		if len(frames) != 2 && sequels {
+			t.Errorf("%d frames", len(frames))
+		}
+		p.finish()
+	}
+}
+
 // checkFrame checks that a frame is not longer than it may be, and has sequels only for who
 // takes them.
 func checkFrame(t *testing.T, s *stream, resp *pb.AttachResponse) {

@@ -61,7 +61,7 @@
 // Who owns what.
 //   - Each stream (attach.go) has a reader (reader.go), which alone takes its requests, and a
 //     writer (turn.go), which alone sends. The writer puts what is queued into frames
-//     (frame.go) of up to 64 messages and 16 KiB, 60 of long ones, one message when idle,
+//     (frame.go) of up to 128 messages and 16 KiB, 60 of long ones, one message when idle,
 //     and serves the inboxes of its stream in turn.
 //   - Plain posts of a frame to one listener are a batch (plain.go, batch.go), and so are
 //     messages of a flow (inbatch.go). It is in the listener's inbox as one item, goes to it as a
