@@ -106,7 +106,7 @@ func postsOf(b *testing.B, size int) (f postsFrame) {
 	m := numbered(alice, carol, 0)
 	m.Id, m.Body = message.StringID(strings.Repeat("i", 27)), []byte(`{"value":"`+strings.Repeat("x", size-12)+`"}`)
 	var usual codec.Usual
-	c := codec.NewContent(m, nil)
+	c := codec.Content{Message: m}
 	c.Measure(&usual)
 	var err error
 	if f.content, err = c.Append(nil); err != nil {
