@@ -21,8 +21,6 @@ const (
 	// maxBursts may wait before who sends one more waits: more than an association has
 	// under way on a fast link.
 	maxBursts = 32
-	// maxSpare are kept for what comes.
-	maxSpare = 16
 	// thick is how soon after another one a datagram waits for those behind it. A
 	// request and its answer are further apart, and leave at once.
 	thick = 100 * time.Microsecond
@@ -38,7 +36,6 @@ type outbox struct {
 	more    sync.Cond // there is something to send
 	room    sync.Cond
 	waiting []*burst
-	spare   []*burst
 	sending bool
 	closed  bool
 	cuts    bool // the system cuts
@@ -52,6 +49,9 @@ type burst struct {
 	count int
 	data  []byte
 }
+
+// bursts recycles those that have left, with their memory.
+var bursts = sync.Pool{New: func() any { return &burst{} }}
 
 func newOutbox(socket *net.UDPConn) *outbox {
 	o := &outbox{socket: socket, began: time.Now(), cuts: cutsDatagrams(socket)}
@@ -84,22 +84,12 @@ func (o *outbox) keep(b []byte, to netip.AddrPort, follows bool) bool {
 		o.waiting[n-1].add(b)
 		return true
 	}
-	one := o.blank()
+	one, _ := bursts.Get().(*burst)
 	one.to, one.size, one.count, one.data = to, len(b), 0, one.data[:0]
 	one.add(b)
 	o.waiting = append(o.waiting, one)
 	o.more.Signal()
 	return true
-}
-
-func (o *outbox) blank() *burst {
-	n := len(o.spare)
-	if n == 0 {
-		return &burst{}
-	}
-	one := o.spare[n-1]
-	o.spare = o.spare[:n-1]
-	return one
 }
 
 func (b *burst) takes(data []byte, to netip.AddrPort) bool {
@@ -123,7 +113,7 @@ func (o *outbox) run() {
 		if err := one.write(o.socket, control); errors.Is(err, syscall.EIO) {
 			o.cutsNot()
 		}
-		o.sent(one)
+		bursts.Put(one)
 	}
 }
 
@@ -175,14 +165,6 @@ func (b *burst) write(socket *net.UDPConn, control []byte) (err error) {
 		rest = rest[n:]
 	}
 	return err
-}
-
-func (o *outbox) sent(one *burst) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.spare) < maxSpare {
-		o.spare = append(o.spare, one)
-	}
 }
 
 // close has run end; what waits is lost.
