@@ -27,7 +27,8 @@ func Delivered() PostOption { return PostOption{delivered: true} }
 
 // Send queues a message for the bus. It waits while there is no room for it. If
 // the message is refused, a response to its `from` says why. Once Send returns, and
-// so for Post, Request and Start, the message is encoded: the caller may change it.
+// so for Post, Request and Start, the message is encoded: the caller may change it, but
+// for memory that a string of it was made of with unsafe, which the next one is compared with.
 func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error {
 	var p posting // field by field: it is long, and to copy it is a tenth of all of this
 	p.content.Message, p.content.Ingress, p.answers = m, ingressOf(opts), message.IsResponse(m)

@@ -30,7 +30,8 @@ const (
 // tuned are the settings of pion that were found to be the fastest: large socket
 // buffers, a detached channel, no checksum in SCTP below DTLS. Waits of the set-up are
 // off, which changes nothing afterwards. The connection has a socket of its own (SetNet):
-// with a UDP mux on one as large it sends a fifth to a half less.
+// with a UDP mux on one as large it sends a fifth to a half less. With one core for each
+// process (GOMAXPROCS=1) it takes as much CPU, and sends a sixth less.
 func tuned() (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	system, err := stdnet.NewNet()

@@ -61,6 +61,8 @@ func (s *setUp) once(ctx context.Context) (load.SetUp, error) {
 	if err := s.end(ctx); err != nil {
 		return load.SetUp{}, err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // else each set-up is told to the watches of all before it
 	watch, err := s.registry.WatchConnections(ctx, &peerbusv1.WatchConnectionsRequest{})
 	if err != nil {
 		return load.SetUp{}, err

@@ -19,7 +19,8 @@ const (
 )
 
 // FrameMessages is how many messages a frame between a client and its bus has at most: those
-// of 64 bytes fill it, as sequels, where those of 100 bytes fill FrameBytes.
+// of 64 bytes fill it, as sequels, where those of 100 bytes fill FrameBytes. A client counts a
+// post by a bound that is up to 31 bytes above its size: FullFrame has room for that of 128.
 const FrameMessages = 128
 
 // FrameLimit is up to how many bytes a message of so many bytes may be added to a frame that
