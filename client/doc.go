@@ -50,8 +50,8 @@
 // it back.
 //
 // A listener gives credit in the order of the deliveries, which settles them: when its
-// handler has returned and nothing more is there, for each 64 KiB, and otherwise within
-// Limits.Linger. What has no credit yet when a process is killed comes again to the one
+// handler has returned and nothing more is there, for each quarter of its window, and
+// otherwise within Limits.Linger. What has no credit yet when a process is killed comes again to the one
 // in its place. What comes again to this one, since a bus was killed between the two, is
 // known by its origin and number (package protocol/once) and not handled again. It
 // is marked as it enters the listener's queue, which outlives the stream; and
