@@ -114,17 +114,25 @@ func (a *abroad) looks() {
 
 // carry takes off a stub what it is sent now, but for each n-th, and has it arrive.
 func (a *abroad) carry(way, n int) {
-	for _, resp := range framesOf(a.t, a.stubs[way]) {
-		slices.SortStableFunc(resp.Deliveries, func(a, b *pb.Delivery) int { // which flow's timer is the first may differ
-			return cmp.Compare(a.Message.Flow.GetId(), b.Message.Flow.GetId())
-		})
-		for i, d := range resp.Deliveries {
-			a.came = append(a.came, way_(way)+d.Listener+" "+text(d.Message))
-			if len(d.Message.Flow.GetAcks()) > 0 || n == 0 || i%n > 0 {
-				a.arrive(d.Message)
-			}
+	all := deliveriesOf(a.t, a.stubs[way])
+	slices.SortStableFunc(all, func(a, b *pb.Delivery) int { // which flow's timer is the first may differ
+		return cmp.Compare(a.Message.Flow.GetId(), b.Message.Flow.GetId())
+	})
+	for i, d := range all {
+		a.came = append(a.came, way_(way)+d.Listener+" "+text(d.Message))
+		if len(d.Message.Flow.GetAcks()) > 0 || n == 0 || i%n > 0 {
+			a.arrive(d.Message)
 		}
 	}
+}
+
+// deliveriesOf is what a stream is sent now. How much of it is in a frame may differ: a frame has
+// more messages when they are in batches.
+func deliveriesOf(t *testing.T, s *stream) (all []*pb.Delivery) {
+	for _, resp := range framesOf(t, s) {
+		all = append(all, resp.Deliveries...)
+	}
+	return all
 }
 
 func way_(way int) string { return []string{"direct ", "relay "}[way] }
@@ -203,15 +211,13 @@ func (a *abroad) says(m *pb.Message) {
 // refuse has the Message Node refuse the n-th of what the relay is sent now; the others are
 // lost.
 func (a *abroad) refuse(n int, code fault.Code) {
-	for _, resp := range framesOf(a.t, a.stubs[overRelay]) {
-		for i, d := range resp.Deliveries {
-			a.came = append(a.came, "refused "+text(d.Message))
-			if i%n == 0 && d.Message.Type != message.FlowType {
-				p := newPost(a.stubs[overRelay], message.Refuse(d.Message, fault.New(code, "not relayed")))
-				p.ingress = &pb.Ingress{}
-				p.verified = true
-				a.bus.post(p)
-			}
+	for i, d := range deliveriesOf(a.t, a.stubs[overRelay]) {
+		a.came = append(a.came, "refused "+text(d.Message))
+		if i%n == 0 && d.Message.Type != message.FlowType {
+			p := newPost(a.stubs[overRelay], message.Refuse(d.Message, fault.New(code, "not relayed")))
+			p.ingress = &pb.Ingress{}
+			p.verified = true
+			a.bus.post(p)
 		}
 	}
 }
