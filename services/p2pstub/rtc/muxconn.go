@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -28,7 +27,7 @@ type muxConn struct {
 	local   net.Addr
 	v4      bool
 	tap     *tap
-	last    atomic.Int64 // when a DTLS record was sent, as the outbox counts
+	sender  sender // of DTLS records
 
 	mu     sync.Mutex
 	more   sync.Cond
@@ -112,7 +111,7 @@ func (c *muxConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 		return c.mux.socket.WriteToUDPAddrPort(b, to)
 	}
 	c.tap.records.Add(1) // pion writes one a datagram, but for the handshake
-	return c.mux.out.send(b, to, &c.last)
+	return c.mux.out.send(b, to, &c.sender)
 }
 
 func (c *muxConn) end() {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -51,11 +50,11 @@ func TestDatagramsComeAsTheyWereSent(t *testing.T) {
 			}
 			sizes := []int{1200, 1200, 1200, 300, 1200, 40, 40, 41, 1300, 8}
 			const number = 500
-			var last atomic.Int64
+			var by sender
 			next := 0
 			for sent := 0; next < number; {
 				for range 25 { // fewer than a small receive buffer holds
-					if _, err := o.send(numberedDatagram(sent, sizes[sent%len(sizes)]), addr, &last); err != nil {
+					if _, err := o.send(numberedDatagram(sent, sizes[sent%len(sizes)]), addr, &by); err != nil {
 						t.Fatal(err)
 					}
 					sent++
@@ -74,7 +73,7 @@ func TestDatagramsComeAsTheyWereSent(t *testing.T) {
 			}
 			o.close()
 			<-over
-			if o.keep([]byte("late"), addr, true) {
+			if o.keep([]byte("late"), addr, &by, true) {
 				t.Error("a closed outbox keeps what nobody sends")
 			}
 		})
@@ -117,13 +116,60 @@ func TestALoneDatagramLeavesAtOnce(t *testing.T) {
 	from, _ := socket(t)
 	to, addr := socket(t)
 	o := newOutbox(from) // nobody runs it
-	var last atomic.Int64
-	last.Store(-int64(time.Hour))
-	if _, err := o.send([]byte("one"), addr, &last); err != nil {
+	var one sender
+	one.last.Store(-int64(time.Hour))
+	if _, err := o.send([]byte("one"), addr, &one); err != nil {
 		t.Fatal(err)
 	}
 	in := newInbox(to)
 	if _, err := in.read(); err != nil || len(in.datagrams) != 1 || string(in.datagrams[0]) != "one" {
 		t.Errorf("%q, %v", in.datagrams, err)
+	}
+}
+
+// What waits of one connection holds up no other: neither a datagram that is alone, nor those
+// of a connection that has several.
+func TestConnectionsDoNotWaitForEachOther(t *testing.T) {
+	from, _ := socket(t)
+	to, addr := socket(t)
+	o := newOutbox(from) // nobody runs it
+	if !o.cuts {
+		t.Skip("the system does not cut datagrams")
+	}
+	busy, calm := &sender{}, &sender{}
+	for range 2 {
+		if !o.keep([]byte("busy"), addr, busy, true) {
+			t.Fatal("it leaves at once")
+		}
+	}
+	if !o.keep([]byte("behind"), addr, busy, false) {
+		t.Error("a datagram overtakes those before it")
+	}
+	calm.last.Store(-int64(time.Hour))
+	if _, err := o.send([]byte("calm"), addr, calm); err != nil {
+		t.Fatal(err)
+	}
+	in := newInbox(to)
+	if _, err := in.read(); err != nil || len(in.datagrams) != 1 || string(in.datagrams[0]) != "calm" {
+		t.Errorf("%q, %v", in.datagrams, err)
+	}
+	// Datagrams of two connections in turn are a burst of each, and leave in one round but
+	// for the last, which may grow.
+	other := &sender{}
+	for range 5 {
+		o.keep([]byte("next"), addr, calm, true)
+		o.keep([]byte("other"), addr, other, true)
+	}
+	if len(o.waiting) != 4 { // of busy two, as a longer one begins another burst
+		t.Errorf("%d bursts wait", len(o.waiting))
+	}
+	if o.take(); len(o.taken) != 3 || len(o.waiting) != 1 || other.grows == nil || calm.grows != nil {
+		t.Errorf("%d are taken, %d wait", len(o.taken), len(o.waiting))
+	}
+	if o.await(); calm.kept != 0 || other.kept != 1 || busy.kept != 0 {
+		t.Errorf("%d, %d and %d are kept", calm.kept, other.kept, busy.kept)
+	}
+	if o.take(); len(o.taken) != 1 || len(o.waiting) != 0 {
+		t.Errorf("then %d are taken, %d wait", len(o.taken), len(o.waiting))
 	}
 }
