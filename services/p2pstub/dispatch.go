@@ -2,6 +2,7 @@ package p2pstub
 
 import (
 	"context"
+	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -69,17 +70,21 @@ func (s *Stub) deleted(m *pb.Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.turns.drop(body.Resource, m.From)
 	for p := range s.all {
 		if p.now.object != body.Resource {
 			continue
 		}
-		if p.now.atStub && m.From != body.Resource+address.SubscriptionSuffix {
+		if p.now.atStub && !endsIt(body.Resource, m.From) {
 			return fault.New(fault.Forbidden, "only %s itself tells of its end", body.Resource).In("from")
 		}
 		go p.tell(event{kind: deleted, reason: closedByOther(m)}) // ends with the peer
 	}
 	return nil // what is not there is gone already
 }
+
+// endsIt tells whether the end of an object is from the object itself.
+func endsIt(object, from string) bool { return from == object+address.SubscriptionSuffix }
 
 // invitation takes a `create`: the beginning of a set-up for a handler, the
 // other half of one for a requester.
@@ -161,45 +166,82 @@ func (s *Stub) forRequester(d *deployed, inv invitation, remote string) error {
 	return nil
 }
 
-// forHandler begins a set-up, unless this invitation has begun one before or
-// the runtime's own goes first.
+// forHandler begins a set-up, or has it wait for its turn, unless this invitation has begun
+// one before or the runtime's own goes first.
 func (s *Stub) forHandler(ctx context.Context, d *deployed, inv invitation, remote string) error {
-	again, err := s.admitInvitation(d, inv, remote)
+	again, before, err := s.admitInvitation(&queued{d, inv, remote, time.Now().Add(s.limits.TurnWait)})
 	if again {
 		s.answer(ctx, inv.request)
+	}
+	if before != nil {
+		s.refuse(ctx, before, fault.New(fault.Conflict, "a later invitation has come"))
 	}
 	return err
 }
 
-// admitInvitation begins a set-up as forHandler says, and tells whether it has
-// begun before.
-func (s *Stub) admitInvitation(d *deployed, inv invitation, remote string) (again bool, err error) {
+// admitInvitation does as forHandler says. It tells whether the set-up has begun before, and
+// gives an invitation that waits no longer, as this one does in its place.
+func (s *Stub) admitInvitation(q *queued) (again bool, before *pb.Message, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	created := inv.Object.CreatedAt()
-	heir := s.replacedBy(inv, remote)
-	room := s.room(heir)
-	verdict, reason := admit(s.runtime.Text, remote, standingIn(room, remote), inv.Source, inv.Object.URL, created)
-	switch verdict {
-	case repeated:
-		return true, nil
-	case refused:
-		return false, fault.New(fault.Conflict, "%s", reason)
+	if s.turns.taken < s.limits.Turns {
+		again, err = s.begin(q)
+		return again, nil, err
 	}
-	p, err := s.newPeer(d, remote, inv.Source)
+	a, err := s.admission(q)
+	switch {
+	case a.verdict == repeated || err != nil:
+		return a.verdict == repeated, nil, err
+	case s.stopping:
+		return false, nil, errStops
+	case s.invited+len(s.turns.queue) >= s.limits.Invited:
+		return false, nil, fault.New(fault.TooMany, "there are %d set-ups of others under way already, and %d wait", s.invited, len(s.turns.queue))
+	}
+	before, err = s.turns.wait(*q)
+	return false, before, err
+}
+
+// admission is what becomes of an invitation.
+type admission struct {
+	verdict
+	reason string
+	heir   bool // it is for a connection beside the one that there is
+}
+
+// admission decides on an invitation; err is why it is refused. The mutex is held.
+func (s *Stub) admission(q *queued) (a admission, err error) {
+	a.heir = s.replacedBy(q.inv, q.remote)
+	o := q.inv.Object
+	a.verdict, a.reason = admit(s.runtime.Text, q.remote, standingIn(s.room(a.heir), q.remote), q.inv.Source, o.URL, o.CreatedAt())
+	if a.verdict == refused {
+		err = fault.New(fault.Conflict, "%s", a.reason)
+	}
+	return a, err
+}
+
+// begin begins a set-up, in a turn, and tells whether it has begun before. The mutex is held.
+func (s *Stub) begin(q *queued) (again bool, err error) {
+	a, err := s.admission(q)
+	if a.verdict == repeated || err != nil {
+		return a.verdict == repeated, err
+	}
+	p, err := s.newPeer(q.d, q.remote, q.inv.Source)
 	if err != nil {
 		return false, err
 	}
-	p.inv, p.heir = inv, heir
-	p.muted = heir && s.peers[remote].url == d.url
-	p.now = standing{role: handler, stub: d.url, source: inv.Source, object: inv.Object.URL, created: created, atStub: inv.Object.Connection().AtStub}
-	p.info.Object = inv.Object.URL
-	switch verdict {
+	p.inv, p.heir = q.inv, a.heir
+	p.muted = a.heir && s.peers[q.remote].url == q.d.url
+	o := q.inv.Object
+	p.now = standing{role: handler, stub: q.d.url, source: q.inv.Source, object: o.URL, created: o.CreatedAt(), atStub: o.Connection().AtStub}
+	p.info.Object = o.URL
+	now := s.room(a.heir)[q.remote]
+	switch a.verdict {
 	case replaces:
-		p.first, p.why = room[remote], reason
+		p.first, p.why = now, a.reason
 	case overrides:
-		p.then, p.why = room[remote], reason
+		p.then, p.why = now, a.reason
 	}
+	s.takeTurn(p)
 	s.add(p)
 	return false, nil
 }

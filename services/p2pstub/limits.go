@@ -12,9 +12,17 @@ type Limits struct {
 	// 2 GiB of memory. What others leave unfinished in their data channels comes
 	// on top of it (framing.Limits.Reassembly for each).
 	Peers int
-	// Invited is how many set-ups that others have begun may be under way.
-	// Default 1,000: a flood of invitations leaves room for the other peers.
+	// Invited is how many set-ups that others have begun may be under way, or wait for
+	// their turn. Default 1,000: a flood of invitations leaves room for the other peers.
 	Invited int
+	// Turns is how many of them are begun at once, and Turn how long each of them keeps
+	// the next one waiting, if it takes as long. Defaults 100, which keep a core busy for
+	// one to two seconds, and a third of SetUp: who takes longer waits for its network.
+	Turns int
+	Turn  time.Duration
+	// TurnWait is how long an invitation waits for its turn before it is refused. Default
+	// half of SetUp: the other side has given it up soon after.
+	TurnWait time.Duration
 	// SetUp is how long a set-up may take. Default 15 s: ICE gives up after 10 s,
 	// and signalling has the rest.
 	SetUp time.Duration
@@ -100,7 +108,7 @@ type Limits struct {
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
 	return Limits{
-		Peers: 10_000, Invited: 1000, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
+		Peers: 10_000, Invited: 1000, Turns: 100, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Rest: 5 * time.Second, Restart: 5 * time.Second, Look: time.Second,
 		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 64, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,
@@ -115,7 +123,7 @@ func (l Limits) orDefaults() Limits {
 		have *int
 		or   int
 	}{
-		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool}, {&l.Allocate, d.Allocate},
+		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Turns, d.Turns}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool}, {&l.Allocate, d.Allocate},
 		{&l.Outgoing, d.Outgoing}, {&l.HighWater, d.HighWater}, {&l.LowWater, d.LowWater},
 		{&l.Watchers, d.Watchers}, {&l.WatchQueue, d.WatchQueue},
 	} {
@@ -134,6 +142,12 @@ func (l Limits) orDefaults() Limits {
 		if *f.have <= 0 {
 			*f.have = f.or
 		}
+	}
+	if l.Turn <= 0 {
+		l.Turn = l.SetUp / 3
+	}
+	if l.TurnWait <= 0 {
+		l.TurnWait = l.SetUp / 2
 	}
 	if l.Heartbeat <= 0 {
 		l.Heartbeat = min(l.Quiet/4, time.Second)

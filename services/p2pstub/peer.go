@@ -74,9 +74,10 @@ type peer struct {
 	now       standing
 	liveSince time.Time
 	listeners []*client.Listener
-	heir      bool  // its place is among the heirs
-	muted     bool  // a handler's heir: the registry does not know of it
-	successor *peer // that has taken over
+	heir      bool        // its place is among the heirs
+	muted     bool        // a handler's heir: the registry does not know of it
+	successor *peer       // that has taken over
+	turn      *time.Timer // until the turn of its set-up is over; nil: it has none
 }
 
 // invitation is a `create` that came, and what it says.

@@ -79,9 +79,10 @@ func (s *Stub) Leave() {
 	}
 }
 
-// closeAll has all peers end.
+// closeAll has all peers end, and refuses what waits.
 func (s *Stub) closeAll() {
 	s.mu.Lock()
+	waited := s.dropQueue(errStops)
 	peers := make([]*peer, 0, len(s.all))
 	for p := range s.all {
 		peers = append(peers, p)
@@ -90,4 +91,5 @@ func (s *Stub) closeAll() {
 	for _, p := range peers {
 		p.tell(event{kind: closed, reason: "the P2P stub stops"})
 	}
+	s.reply(waited)
 }

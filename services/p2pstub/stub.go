@@ -77,6 +77,7 @@ type Stub struct {
 	heirs    map[string]*peer     // that are to take the place of a current one
 	all      map[*peer]bool       // those that are being released too
 	invited  int                  // handlers' peers whose set-up is under way
+	turns    turns                // of those
 	minibus  map[string]*lead     // by p2p connection URL
 	watchers watchers
 	lastTime time.Time
@@ -184,6 +185,7 @@ func (s *Stub) settled(p *peer) {
 	if p.role == handler && settingUp(p.now.state) {
 		s.invited--
 	}
+	s.endTurn(p)
 }
 
 // forget takes a peer out, once it has let go of everything. The watchers are

@@ -87,6 +87,9 @@ type Limits struct {
 	// Setup bounds a set-up. Default 30 s: twice what the P2P stub gives it, so
 	// that it fires only when that one has died.
 	Setup time.Duration
+	// AtOnce is how many set-ups may be under way before none begins without a message that
+	// wants it. Default 100: as many as a P2P stub that is invited begins at once.
+	AtOnce int
 	// RetryMin and RetryMax bound the wait between two attempts, which doubles
 	// with each. Default 1 s and 60 s.
 	RetryMin, RetryMax time.Duration
@@ -131,7 +134,7 @@ func DefaultLimits() Limits {
 		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256, Invitations: 1024, Ended: 1024,
 		DeployWait: 5 * time.Second, TakeWait: time.Second, ReplicaWait: time.Second, LeaderWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
 		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
-		RetryMin: time.Second, RetryMax: time.Minute, Retries: 10, RestartWait: 12 * time.Second,
+		RetryMin: time.Second, RetryMax: time.Minute, AtOnce: 100, Retries: 10, RestartWait: 12 * time.Second,
 		Stable: 10 * time.Second, RenewWait: time.Minute, Drain: 5 * time.Second, Retention: 10 * time.Minute, EndedFor: time.Minute,
 		Expires: time.Hour, Tick: 500 * time.Millisecond,
 	}
@@ -143,7 +146,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.Connections, &d.Connections}, {&l.Addresses, &d.Addresses}, {&l.Registrations, &d.Registrations},
 		{&l.Transitions, &d.Transitions}, {&l.Cache, &d.Cache}, {&l.Lookups, &d.Lookups}, {&l.Domains, &d.Domains},
 		{&l.Told, &d.Told}, {&l.Outgoing, &d.Outgoing}, {&l.Waiting, &d.Waiting}, {&l.KeepAlives, &d.KeepAlives}, {&l.Subscriptions, &d.Subscriptions},
-		{&l.Retries, &d.Retries}, {&l.Invitations, &d.Invitations}, {&l.Ended, &d.Ended},
+		{&l.AtOnce, &d.AtOnce}, {&l.Retries, &d.Retries}, {&l.Invitations, &d.Invitations}, {&l.Ended, &d.Ended},
 	} {
 		if *f.have <= 0 {
 			*f.have = *f.or
