@@ -174,12 +174,13 @@ func (p *peer) theirs() datasync.Connection {
 	return p.inv.Object.Connection()
 }
 
-// pathChanged takes what ICE and DTLS say. Where there are heartbeats, the path is
-// not up again before they say so too.
+// pathChanged takes what ICE and DTLS say. Where there are heartbeats, the path is not up
+// again before they say so too, and is not down before they, or ICE has given it up: all that
+// is connected with a machine that has too much to do would be set up again, which is more.
 func (p *peer) pathChanged(s rtc.State, reason string) {
 	u := p.pulse.Load()
 	watched := u != nil && u.answers
-	if watched && s != rtc.Connected {
+	if watched && (s == rtc.Lost || s == rtc.Failed) {
 		u.lose(reason)
 	}
 	switch s {
