@@ -136,6 +136,7 @@ func (m *metrics) watch(r prometheus.Registerer, s *Stub) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "peerbus_p2pstub_" + name, Help: help},
 			func() float64 { return float64(value()) }))
 	}
+	gauge("waiting_invitations", "Set-ups that others have begun and that wait for their turn.", s.waiting)
 	gauge("queue_bytes", "Bytes that wait for a data channel.", s.queued)
 	gauge("buffered_bytes", "Bytes that were written to data channels and have not left.", s.buffered)
 	udp := func(name, help string, labels prometheus.Labels, value func(rtc.Traffic) uint64) {

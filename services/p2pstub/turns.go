@@ -141,3 +141,10 @@ func (s *Stub) dropQueue(why error) (all []reply) {
 	s.turns.queue = nil
 	return all
 }
+
+// waiting is how many invitations wait for their turn.
+func (s *Stub) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.turns.queue)
+}

@@ -154,11 +154,8 @@ func (t *table) attempts(now time.Time, wants Wanted, l Limits) (lost, worn []st
 
 // first gives the first n of all, in an order.
 func first(all []string, n int, compare func(a, b string) int) []string {
-	if len(all) > max(n, 0) {
-		slices.SortFunc(all, compare)
-		all = all[:max(n, 0)]
-	}
-	return all
+	slices.SortFunc(all, compare)
+	return all[:min(len(all), max(n, 0))]
 }
 
 // changed is when an entry last did something.
