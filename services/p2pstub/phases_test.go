@@ -97,7 +97,7 @@ func TestTrafficIsNamed(t *testing.T) {
 	for _, f := range families {
 		series += len(f.Metric)
 	}
-	if series != 2+1+2*4 {
+	if series != 3+1+2*4 {
 		t.Errorf("%d series", series)
 	}
 	var all rtc.Traffic
