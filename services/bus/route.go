@@ -226,11 +226,18 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	case fault.CodeOf(why) == fault.Unavailable && pl.line.patient():
 		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
 		return nil
-	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() && pl.line.posts.len() > 0 && pl.line.posts.first().post.mayBeEarly():
+	}
+	return t.failOrAwait(pl, r)
+}
+
+// failOrAwait ends a line that has no way, by what the registry says. That only a listener
+// here can take its address may be so because a young bus does not have it back yet.
+func (t *table) failOrAwait(pl *place, r *pb.Route) []verdict {
+	if r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() {
 		t.awaitUntil(pl, t.settledAt(), true)
 		return nil
 	}
-	return t.fail(pl, why)
+	return t.fail(pl, refusalOf(r, pl.address))
 }
 
 func (t *table) learn(to string, told *pb.Route, p2p bool) {
@@ -290,7 +297,7 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 		return true, nil
 	}
 	if waits && r.GetCode() != 0 {
-		return true, t.fail(pl, refusalOf(r, r.GetTo()))
+		return true, t.failOrAwait(pl, r)
 	}
 	return true, t.retryAt(pl)
 }
