@@ -66,6 +66,37 @@ func (t *table) expect(p *post) (done bool, err error) {
 	return done, err
 }
 
+// awaitOurs has a line wait until a young bus has its listeners back. What the registry says
+// later, and knows better, ends that (heed).
+func (t *table) awaitOurs(pl *place) []verdict {
+	if !t.lobby.rest(pl.line) {
+		return t.fail(pl, nobodyListens(pl.address))
+	}
+	if !pl.awaited() {
+		t.awaitUntil(pl, t.settledAt(), true)
+	}
+	return nil
+}
+
+// heed ends the wait of a line for a listener that this bus never had. The line may wait
+// for its route as long as one that begins.
+func (t *table) heed(pl *place) {
+	if pl == nil || pl.line == nil || !pl.line.ours {
+		return
+	}
+	t.lobby.rouse(pl.line)
+	pl.line.ours, pl.absent = false, time.Time{}
+	pl.line.timer.Reset(t.limits.WaitTime)
+}
+
+// hopeless tells whether a post waits for a listener of which nothing is known.
+func (t *table) hopeless(p *post) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	pl := t.places[p.m.To]
+	return pl != nil && pl.line != nil && pl.line.ours && !p.taken.Load()
+}
+
 // giveUp ends the wait for a listener, unless it came back or another wait began.
 func (t *table) giveUp(address string, until time.Time) {
 	t.mu.Lock()

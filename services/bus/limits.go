@@ -51,7 +51,9 @@ type Limits struct {
 	// Sources is how many approved sources are kept. Default 65,536.
 	Sources int
 	// WaitAddresses is for how many addresses, and for how many sources,
-	// messages may wait for the registry or for a stub. Default 4,096.
+	// messages may wait for the registry or for a stub. Default 4,096. A quarter of it,
+	// and of WaitTotal, is for addresses of this runtime where nobody listens, when the
+	// bus is young; past that they are refused at once.
 	WaitAddresses int
 	// WaitMessages and WaitBytes bound what waits for one of them. Default 65,536
 	// and 32 MiB: a client that begins to send fast is held back by what it may

@@ -15,6 +15,9 @@ type line struct {
 	question uint64      // what the registry has been asked; 0 when nothing is open
 	going    bool        // it is being led off: nobody in it runs out of patience
 	next     string      // the listener that the line waits for, when the route is known
+	promised bool        // there was one in it that its sender takes for accepted
+	ours     bool        // only a listener here can take it, says the registry; see absent.go
+	idle     bool        // likewise, and nothing in it was promised: it counts in lobby.idle
 }
 
 // waiting is a post and the end of its patience.
@@ -26,10 +29,11 @@ type waiting struct {
 // lobby counts what stands in all the lines of one table.
 type lobby struct {
 	limits *Limits
-	lines  int
-	posts  int
-	bytes  int
+	load
+	idle load // those of it for which there may be nobody (line.idle)
 }
+
+type load struct{ lines, posts, bytes int }
 
 // open makes a line. expire is called, on a goroutine of its own, when the
 // first of the line may have waited long enough.
@@ -45,36 +49,78 @@ func (l *lobby) open(expire func()) (*line, error) {
 func (l *lobby) join(ln *line, p *post) error {
 	cost := p.cost()
 	first := ln.posts.len() == 0
+	if p.promised() {
+		l.rouse(ln)
+		ln.promised = true
+	}
 	if p.roomy() {
 		// What there is of it is bounded elsewhere.
 	} else if !first && (ln.posts.len() >= l.limits.WaitMessages || ln.bytes+cost > l.limits.WaitBytes) || l.bytes+cost > l.limits.WaitTotal {
 		return refuse(reasonWaitFull, 429, "%d messages wait for the route to %s already", ln.posts.len(), p.m.To)
+	} else if ln.idle && !l.mayIdle(cost) {
+		return nobodyListens(p.m.To)
 	}
 	ln.posts.push(waiting{p, time.Now().Add(l.patience(p))})
-	ln.bytes += cost
-	l.bytes += cost
-	l.posts++
+	l.count(ln, 1, cost)
 	return nil
+}
+
+// count counts posts that come into a line, or leave it.
+func (l *lobby) count(ln *line, posts, bytes int) {
+	ln.bytes += bytes
+	l.posts += posts
+	l.bytes += bytes
+	if ln.idle {
+		l.idle.posts += posts
+		l.idle.bytes += bytes
+	}
+}
+
+// rest has a line wait for nobody that is known: such lines have a quarter of the room.
+// false when that is used up, and nothing in the line was promised.
+func (l *lobby) rest(ln *line) bool {
+	switch {
+	case ln.promised, ln.idle:
+	case l.idle.lines >= l.limits.WaitAddresses/4, !l.mayIdle(ln.bytes):
+		return false
+	default:
+		ln.idle = true
+		l.idle.lines++
+		l.idle.posts += ln.posts.len()
+		l.idle.bytes += ln.bytes
+	}
+	ln.ours = true
+	return true
+}
+
+func (l *lobby) mayIdle(more int) bool { return l.idle.bytes+more <= l.limits.WaitTotal/4 }
+
+// rouse ends that.
+func (l *lobby) rouse(ln *line) {
+	if ln.idle {
+		ln.idle = false
+		l.idle.lines--
+		l.idle.posts -= ln.posts.len()
+		l.idle.bytes -= ln.bytes
+	}
 }
 
 // patience is how long a post may wait. One that its sender takes for accepted
 // already waits longer than one that can be refused.
 func (l *lobby) patience(p *post) time.Duration {
-	if p.mayBeEarly() {
+	if p.promised() {
 		return l.limits.LongWaitTime
 	}
 	return l.limits.WaitTime
 }
 
 // patient tells whether the first of a line waits longer than others do.
-func (ln *line) patient() bool { return ln.posts.len() > 0 && ln.posts.first().post.mayBeEarly() }
+func (ln *line) patient() bool { return ln.posts.len() > 0 && ln.posts.first().post.promised() }
 
 // leave takes the first of a line out.
 func (l *lobby) leave(ln *line) *post {
 	p := ln.posts.pop().post
-	ln.bytes -= p.cost()
-	l.bytes -= p.cost()
-	l.posts--
+	l.count(ln, -1, -p.cost())
 	return p
 }
 
@@ -94,9 +140,7 @@ func (l *lobby) leaveIf(ln *line, meant func(*post) bool) (out []*post) {
 			stay = append(stay, w)
 			continue
 		}
-		ln.bytes -= w.post.cost()
-		l.bytes -= w.post.cost()
-		l.posts--
+		l.count(ln, -1, -w.post.cost())
 		out = append(out, w.post)
 	}
 	for _, w := range stay {
@@ -121,6 +165,7 @@ func (l *lobby) expired(ln *line, now time.Time) []*post {
 func (l *lobby) close(ln *line) []*post {
 	ln.timer.Stop()
 	l.lines--
+	l.rouse(ln)
 	all := make([]*post, 0, ln.posts.len())
 	for ln.posts.len() > 0 {
 		all = append(all, l.leave(ln))

@@ -397,6 +397,7 @@ func TestAClosedListenerAtAnotherReplicaIsGone(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	a.bus.table.grow()
 	one := a.app()
 	outcome, err := one.Start(a.ctx, ping(alice, carol), pb.Wait_WAIT_DELIVERED, time.Minute)
 	if err != nil {

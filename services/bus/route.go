@@ -214,6 +214,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	why := refusalOf(r, to)
 	if why == nil {
 		t.learn(strings.Clone(to), r, q.query.GetP2P()) // to shares its text with a whole message
+		t.heed(pl)
 		return t.retryAt(pl)
 	}
 	if fault.CodeOf(why) == fault.Unavailable && !mine {
@@ -221,7 +222,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	}
 	t.routes.delete(to)
 	switch {
-	case !waits, pl.awaited():
+	case !waits, pl.awaited() && !pl.line.ours:
 		return nil
 	case fault.CodeOf(why) == fault.Unavailable && pl.line.patient():
 		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
@@ -234,8 +235,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 // here can take its address may be so because a young bus does not have it back yet.
 func (t *table) failOrAwait(pl *place, r *pb.Route) []verdict {
 	if r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() {
-		t.awaitUntil(pl, t.settledAt(), true)
-		return nil
+		return t.awaitOurs(pl)
 	}
 	return t.fail(pl, refusalOf(r, pl.address))
 }
@@ -290,15 +290,17 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 	}
 	if r.GetNext() != "" {
 		t.learn(r.GetTo(), r, old != nil && old.has(routeForP2P))
+		t.heed(pl)
 		return true, t.retryAt(pl)
 	}
 	t.routes.delete(r.GetTo())
-	if waits && pl.awaited() {
+	if waits && pl.awaited() && !pl.line.ours {
 		return true, nil
 	}
 	if waits && r.GetCode() != 0 {
 		return true, t.failOrAwait(pl, r)
 	}
+	t.heed(pl)
 	return true, t.retryAt(pl)
 }
 

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -63,5 +64,194 @@ func TestAYoungBusWaitsForListenersHere(t *testing.T) {
 		a.ours(other)
 		a.settledOnce(t, fault.NotFound, late) // at once
 		a.cutOff(l)
+	})
+}
+
+// come has a message come in a flow, and gives the sequence by which it is settled.
+func (a *alone) come(m *pb.Message) uint64 {
+	a.by.sequence++
+	p := newPost(a.by, m)
+	p.sequence, p.flowing, p.ingress = a.by.sequence, true, &pb.Ingress{}
+	p.measure()
+	a.bus.deliver(p)
+	return p.sequence
+}
+
+// idle is how much waits for nobody that is known.
+func (a *alone) idle() load {
+	a.bus.table.mu.Lock()
+	defer a.bus.table.mu.Unlock()
+	return a.bus.table.lobby.idle
+}
+
+// The registry knows better, a moment later. Then what waits goes where it says.
+func TestAYoungBusGoesByTheRouteThatComes(t *testing.T) {
+	next := &pb.Route{To: carol, Next: stubURL}
+	for name, told := range map[string]func(a *alone){
+		"a route": func(a *alone) { a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{next}}) },
+		"to ask again": func(a *alone) {
+			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: carol}}})
+			a.bus.ask.mu.Lock()
+			var answers []*pb.RouteAnswer
+			for _, q := range a.bus.ask.open {
+				answers = append(answers, &pb.RouteAnswer{Sequence: q.sequence, Route: next})
+			}
+			a.bus.ask.mu.Unlock()
+			a.bus.hear(&pb.RoutesResponse{Answers: answers})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAlone(t, Limits{ReturnTime: 10 * time.Second, WaitTime: time.Second})
+				defer a.bus.origins.end()
+				l := newStream(a.bus, "stub", pb.Component_COMPONENT_P2P_STUB)
+				if err := a.bus.addListener(l, &pb.ListenerChange{Address: stubURL, Window: 1 << 20}); err != nil {
+					t.Fatal(err)
+				}
+				a.post(carol)
+				a.ours(carol)
+				time.Sleep(5 * time.Second)
+				a.post(carol)
+				told(a)
+				if got := tell(l).came; !slices.Equal(got, []string{"1", "2"}) {
+					t.Errorf("%v came", got)
+				}
+				if n := a.idle(); n != (load{}) {
+					t.Errorf("%v is idle", n)
+				}
+				a.end(l)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// It is asked again, and does not answer, or says that the address is no more.
+func TestAYoungBusIsToldNothingOfARoute(t *testing.T) {
+	for name, c := range map[string]struct {
+		told *pb.Route
+		want fault.Code
+	}{
+		"no answer": {&pb.Route{To: carol}, fault.Unavailable},
+		"no more":   {&pb.Route{To: carol, Code: int32(fault.Forbidden)}, fault.Forbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAlone(t, Limits{ReturnTime: 10 * time.Second, WaitTime: time.Second})
+				defer a.bus.origins.end()
+				n := a.post(carol)
+				a.ours(carol)
+				time.Sleep(5 * time.Second)
+				a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{c.told}})
+				time.Sleep(time.Second)
+				synctest.Wait()
+				a.settledOnce(t, c.want, n)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// A listener that was cut off outranks a route.
+func TestAListenerThatWasCutOffOutranksARoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{ReturnTime: 10 * time.Second})
+		defer a.bus.origins.end()
+		stub := newStream(a.bus, "stub", pb.Component_COMPONENT_P2P_STUB)
+		if err := a.bus.addListener(stub, &pb.ListenerChange{Address: stubURL, Window: 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		a.cutOff(a.listenAs(t, "x", carol, 0))
+		a.post(carol)
+		a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: carol, Next: stubURL}}})
+		l := a.listenAs(t, "x", carol, 0)
+		if got := tell(l).came; len(got) != 1 {
+			t.Errorf("%v came", got)
+		}
+		a.cutOff(l)
+		a.end(stub)
+		time.Sleep(time.Minute)
+	})
+}
+
+// What is posted to nobody has a quarter of the room, and leaves the rest to others.
+func TestAYoungBusKeepsRoomFromWhatIsPostedToNobody(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"addresses": {WaitAddresses: 8},
+		"bytes":     {WaitTotal: 4 * 900},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limits.ReturnTime = 10 * time.Second
+				a := newAlone(t, limits)
+				defer a.bus.origins.end()
+				var told []uint64
+				for i := range 7 {
+					to := fmt.Sprint(carol, "/", i)
+					told = append(told, a.post(to))
+					a.ours(to)
+				}
+				kept := a.idle()
+				if kept.lines != 2 || kept.posts != 2 {
+					t.Fatalf("%+v is idle", kept)
+				}
+				a.settledOnce(t, fault.NotFound, told[2:]...)
+				same := a.post(carol + "/0")
+				if limits.WaitTotal != 0 {
+					a.settledOnce(t, fault.NotFound, same) // there is no room behind it either
+				}
+				remote := a.post("hyperty://b.example/remote")
+				if code := a.by.code(remote); code != 0 {
+					t.Errorf("a message to another runtime is told %d", code)
+				}
+				flowing := a.come(numbered(bob, carol+"/0", 9)) // it was promised, so its line is another's
+				if a.by.over[flowing] != nil {
+					t.Errorf("what came in a flow is told %v", a.by.over[flowing])
+				}
+				if n := a.idle(); n.lines != 1 || n.posts != 1 || n.bytes >= kept.bytes {
+					t.Errorf("%+v is idle", n)
+				}
+				if waits := a.bus.table.size(); a.bus.kept() != waits.waiting-1 {
+					t.Errorf("%d of %d are to be handed over", a.bus.kept(), waits.waiting)
+				}
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				a.settledOnce(t, fault.NotFound, told[:2]...)
+				if n := a.idle(); n != (load{}) {
+					t.Errorf("%+v is idle", n)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// A request whose time is shorter than that of a young bus is told that nobody listens.
+func TestARequestToNobodyAtAYoungBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{ReturnTime: 10 * time.Second, RequestTime: 3 * time.Second})
+		defer a.finish()
+		a.approve(alice)
+		s, l := a.begin(t, "x"), a.stream(t, bob, 0)
+		for i, to := range []string{carol, bob} {
+			p := numberedPost(to, uint64(i+1), uint64(i+1))
+			p.Wait = pb.Wait_WAIT_RESPONSE
+			s.post(p, nil)
+		}
+		a.ours(carol)
+		tell(l)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if said := tell(s); said.code(1) != fault.NotFound || said.code(2) != fault.Timeout {
+			t.Errorf("told %v", said.outcomes)
+		}
+		late := a.stream(t, carol, 0) // it does not get what was refused
+		if got := tell(late).came; got != nil {
+			t.Errorf("%v came", got)
+		}
+		a.end(late)
+		a.end(l)
+		a.cutOff(s)
+		time.Sleep(time.Minute)
 	})
 }
