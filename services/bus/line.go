@@ -2,6 +2,8 @@ package bus
 
 import (
 	"time"
+
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // line is where messages wait, in order, for one answer: whether their source
@@ -10,6 +12,7 @@ import (
 // it, so that nothing overtakes. Its owner's mutex guards it.
 type line struct {
 	posts    fifo[waiting]
+	answers  map[message.Key]int // how many of them are responses, by the request; nil before the first
 	bytes    int
 	timer    *time.Timer // runs out for the first one
 	question uint64      // what the registry has been asked; 0 when nothing is open
@@ -61,18 +64,31 @@ func (l *lobby) join(ln *line, p *post) error {
 		return nobodyListens(p.m.To)
 	}
 	ln.posts.push(waiting{p, time.Now().Add(l.patience(p))})
-	l.count(ln, 1, cost)
+	l.count(ln, p, 1)
 	return nil
 }
 
-// count counts posts that come into a line, or leave it.
-func (l *lobby) count(ln *line, posts, bytes int) {
+// count counts a post that comes into a line (1), or leaves it (-1).
+func (l *lobby) count(ln *line, p *post, one int) {
+	bytes := one * p.cost()
 	ln.bytes += bytes
-	l.posts += posts
+	l.posts += one
 	l.bytes += bytes
 	if ln.idle {
-		l.idle.posts += posts
+		l.idle.posts += one
 		l.idle.bytes += bytes
+	}
+	if message.IsResponse(p.m) {
+		ln.countAnswer(message.AnswerKey(p.m), one)
+	}
+}
+
+func (ln *line) countAnswer(k message.Key, one int) {
+	if ln.answers == nil {
+		ln.answers = map[message.Key]int{}
+	}
+	if ln.answers[k] += one; ln.answers[k] == 0 {
+		delete(ln.answers, k)
 	}
 }
 
@@ -120,7 +136,7 @@ func (ln *line) patient() bool { return ln.posts.len() > 0 && ln.posts.first().p
 // leave takes the first of a line out.
 func (l *lobby) leave(ln *line) *post {
 	p := ln.posts.pop().post
-	l.count(ln, -1, -p.cost())
+	l.count(ln, p, -1)
 	return p
 }
 
@@ -132,19 +148,24 @@ func (l *lobby) leaveWhile(ln *line, meant func(*post) bool) (out []*post) {
 	return out
 }
 
-// leaveIf takes out all that are meant.
-func (l *lobby) leaveIf(ln *line, meant func(*post) bool) (out []*post) {
-	var stay []waiting
-	for _, w := range ln.posts.drain() {
-		if !meant(w.post) {
-			stay = append(stay, w)
-			continue
+// answersTo takes out the responses to a request. Of a line that has none nobody is looked
+// at, and nobody behind the last one: many requests may look for theirs in a long line.
+func (l *lobby) answersTo(ln *line, k message.Key) []*post {
+	meant := func(p *post) bool { return message.IsResponse(p.m) && message.AnswerKey(p.m) == k }
+	n := 0
+	for left := ln.answers[k]; left > 0; n++ {
+		if meant(ln.posts.all()[n].post) {
+			left--
 		}
-		l.count(ln, -1, -w.post.cost())
-		out = append(out, w.post)
 	}
-	for _, w := range stay {
-		ln.posts.push(w)
+	return l.leaveIf(ln, n, meant)
+}
+
+// leaveIf takes out those of the first n that are meant.
+func (l *lobby) leaveIf(ln *line, n int, meant func(*post) bool) (out []*post) {
+	for _, w := range ln.posts.takeIf(n, func(w waiting) bool { return meant(w.post) }) {
+		l.count(ln, w.post, -1)
+		out = append(out, w.post)
 	}
 	return out
 }
