@@ -46,6 +46,9 @@ func (t *table) onward(p *post) (done bool, err error) {
 // send offers a post to its way. Of a request that leaves this replica the others are
 // told first: its response may come to any of them, or has, when it was posted before.
 func (t *table) send(w way, p *post) (done bool, err error) {
+	if p.request != nil && p.request.over.Load() {
+		return false, nil // its sender has been told already
+	}
 	if t.mesh != nil && p.request != nil && (p.again || w.leaves()) {
 		t.mesh.await(p.request)
 	}
@@ -151,9 +154,6 @@ func (t *table) renew(r *route, m *pb.Message) {
 
 // offer offers a post to all takers but those that it came in through.
 func offer(p *post, takers []*inbox) (done bool, err error) {
-	if p.request != nil && p.request.over.Load() {
-		return false, nil // its sender has been told already
-	}
 	n := 0
 	for _, in := range takers {
 		if !in.sourceOf(p.m) {

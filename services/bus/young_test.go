@@ -255,3 +255,38 @@ func TestARequestToNobodyAtAYoungBus(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A request that was told that nobody listens is not sent to another runtime either, be it
+// with other messages or in a flow.
+func TestARequestThatWasToldIsNotSent(t *testing.T) {
+	for _, use := range []pb.FlowUse{pb.FlowUse_FLOW_USE_UNSPECIFIED, pb.FlowUse_FLOW_USE_ANNOUNCED} {
+		t.Run(use.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAlone(t, Limits{ReturnTime: 10 * time.Second, RequestTime: 3 * time.Second})
+				defer a.finish()
+				a.approve(alice)
+				stub, s := a.stream(t, connURL, 0), a.begin(t, "x")
+				p := numberedPost(carol, 7, 1)
+				p.Wait = pb.Wait_WAIT_RESPONSE
+				s.post(p, nil)
+				a.ours(carol)
+				later := a.post(carol)
+				time.Sleep(3 * time.Second)
+				synctest.Wait()
+				if code := tell(s).code(1); code != fault.NotFound {
+					t.Errorf("told %d", code)
+				}
+				a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: carol, Next: connURL, RuntimeUrl: remote, Flow: use}}})
+				for _, o := range a.bus.flows.out {
+					o.pump()
+				}
+				if got := tell(stub).came; !slices.Equal(got, []string{fmt.Sprint(later)}) {
+					t.Errorf("%v came", got)
+				}
+				a.end(stub)
+				a.cutOff(s)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
