@@ -85,12 +85,13 @@ func (t *table) local(p *post) (done bool, err error) {
 	return true, nil
 }
 
-// heard tells whether an address has a listener here.
+// heard tells whether an address has a listener here, or may have again one that was cut
+// off or that a flow is for. Where the registry alone says that it is ours there may be none.
 func (t *table) heard(address string) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	pl := t.places[address]
-	return pl != nil && (len(pl.takers) > 0 || pl.awaited())
+	return pl != nil && (len(pl.takers) > 0 || pl.awaited() && (pl.line == nil || !pl.line.ours))
 }
 
 // way gives where a post goes now; not ok when it has to wait.
@@ -214,8 +215,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	why := refusalOf(r, to)
 	if why == nil {
 		t.learn(strings.Clone(to), r, q.query.GetP2P()) // to shares its text with a whole message
-		t.heed(pl)
-		return t.retryAt(pl)
+		return t.follow(pl)
 	}
 	if fault.CodeOf(why) == fault.Unavailable && !mine {
 		return nil
@@ -270,11 +270,19 @@ func (t *table) stillAnnounced(to string, told *pb.Route) *pb.Route {
 	return told
 }
 
-func (t *table) retryAt(pl *place) []verdict {
-	if pl == nil {
+// follow has a line go by the route that has come, to another runtime. What came from
+// outside does not go there: a runtime forwards nothing for others.
+func (t *table) follow(pl *place) (verdicts []verdict) {
+	if pl == nil || pl.line == nil {
 		return nil
 	}
-	return t.retry(pl)
+	t.heed(pl)
+	if !pl.awaited() {
+		for _, p := range t.lobby.leaveIf(pl.line, pl.line.posts.len(), func(p *post) bool { return p.ingress != nil }) {
+			verdicts = append(verdicts, verdict{post: p, err: nobodyListens(pl.address)})
+		}
+	}
+	return append(verdicts, t.retry(pl)...)
 }
 
 // changed takes a change that the registry pushes; it tells whether the address
@@ -290,18 +298,17 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 	}
 	if r.GetNext() != "" {
 		t.learn(r.GetTo(), r, old != nil && old.has(routeForP2P))
-		t.heed(pl)
-		return true, t.retryAt(pl)
+		return true, t.follow(pl)
 	}
 	t.routes.delete(r.GetTo())
-	if waits && pl.awaited() && !pl.line.ours {
+	switch {
+	case !waits, pl.awaited() && !pl.line.ours:
 		return true, nil
-	}
-	if waits && r.GetCode() != 0 {
+	case r.GetCode() != 0:
 		return true, t.failOrAwait(pl, r)
 	}
 	t.heed(pl)
-	return true, t.retryAt(pl)
+	return true, t.retry(pl)
 }
 
 // reask asks again for the routes of what waits for a stub, and has the others asked for

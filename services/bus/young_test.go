@@ -15,12 +15,15 @@ import (
 func (t *table) grow() { t.began.Store(0) }
 
 // ours has the registry answer that only a listener of this runtime can take an address.
-func (a *alone) ours(to string) {
+func (a *alone) ours(to string) { a.answer(localRoute(to)) }
+
+// answer has it answer what it is asked about an address.
+func (a *alone) answer(r *pb.Route) {
 	a.bus.ask.mu.Lock()
 	var answers []*pb.RouteAnswer
 	for _, q := range a.bus.ask.open {
-		if q.query.GetTo() == to {
-			answers = append(answers, &pb.RouteAnswer{Sequence: q.sequence, Route: localRoute(to)})
+		if q.query.GetTo() == r.To {
+			answers = append(answers, &pb.RouteAnswer{Sequence: q.sequence, Route: r})
 		}
 	}
 	a.bus.ask.mu.Unlock()
@@ -68,10 +71,13 @@ func TestAYoungBusWaitsForListenersHere(t *testing.T) {
 }
 
 // come has a message come in a flow, and gives the sequence by which it is settled.
-func (a *alone) come(m *pb.Message) uint64 {
+func (a *alone) come(m *pb.Message) uint64 { return a.comeAs(m, true) }
+
+// comeAs is come of one that comes in a flow or plainly.
+func (a *alone) comeAs(m *pb.Message, flowing bool) uint64 {
 	a.by.sequence++
 	p := newPost(a.by, m)
-	p.sequence, p.flowing, p.ingress = a.by.sequence, true, &pb.Ingress{}
+	p.sequence, p.flowing, p.ingress = a.by.sequence, flowing, &pb.Ingress{}
 	p.measure()
 	a.bus.deliver(p)
 	return p.sequence
@@ -91,13 +97,7 @@ func TestAYoungBusGoesByTheRouteThatComes(t *testing.T) {
 		"a route": func(a *alone) { a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{next}}) },
 		"to ask again": func(a *alone) {
 			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: carol}}})
-			a.bus.ask.mu.Lock()
-			var answers []*pb.RouteAnswer
-			for _, q := range a.bus.ask.open {
-				answers = append(answers, &pb.RouteAnswer{Sequence: q.sequence, Route: next})
-			}
-			a.bus.ask.mu.Unlock()
-			a.bus.hear(&pb.RoutesResponse{Answers: answers})
+			a.answer(next)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,6 +120,46 @@ func TestAYoungBusGoesByTheRouteThatComes(t *testing.T) {
 					t.Errorf("%v is idle", n)
 				}
 				a.end(l)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// What comes from outside is refused at once, or waits for a listener here when it was
+// promised. It does not go on to another runtime.
+func TestAYoungBusForwardsNothingForOthers(t *testing.T) {
+	next := &pb.Route{To: carol, Next: connURL, RuntimeUrl: remote, Flow: pb.FlowUse_FLOW_USE_ANNOUNCED}
+	for name, told := range map[string]func(a *alone){
+		"a route": func(a *alone) { a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{next}}) },
+		"to ask again": func(a *alone) {
+			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: carol}}})
+			a.answer(next)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAlone(t, Limits{ReturnTime: 10 * time.Second})
+				defer a.finish()
+				stub := a.stream(t, connURL, 0)
+				a.post(carol)
+				a.ours(carol)
+				plain := a.comeAs(numbered(bob, carol, 7), false)
+				flowing := a.come(numbered(bob, carol, 8))
+				a.post(carol)
+				a.settledOnce(t, fault.NotFound, plain)
+				if a.by.over[flowing] != nil {
+					t.Errorf("what came in a flow is told %v", a.by.over[flowing])
+				}
+				told(a)
+				for _, o := range a.bus.flows.out {
+					o.pump()
+				}
+				a.settledOnce(t, fault.NotFound, flowing)
+				if got := tell(stub).came; !slices.Equal(got, []string{"1", "4"}) || a.bus.flows.unsettled() == 0 {
+					t.Errorf("%v came, with %d bytes in flows", got, a.bus.flows.unsettled())
+				}
+				a.end(stub)
 				time.Sleep(time.Minute)
 			})
 		})
