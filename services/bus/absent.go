@@ -37,10 +37,13 @@ func (t *table) awaitUntil(pl *place, until time.Time, unheard bool) {
 func (t *table) young() bool { return time.Until(t.settledAt()) > 0 }
 
 // settledAt is when those listeners should be back.
-func (t *table) settledAt() time.Time { return time.Unix(0, t.began.Load()).Add(t.limits.ReturnTime) }
+func (t *table) settledAt() time.Time { return t.began.Load().Add(t.limits.ReturnTime) }
 
 // shaken notes that listeners have been lost, and may come back.
-func (t *table) shaken() { t.began.Store(time.Now().UnixNano()) }
+func (t *table) shaken() {
+	now := time.Now()
+	t.began.Store(&now)
+}
 
 // expect keeps a post for a listener that may come back to a young bus.
 func (t *table) expect(p *post) (done bool, err error) {
@@ -97,11 +100,17 @@ func (t *table) hopeless(p *post) bool {
 	return pl != nil && pl.line != nil && pl.line.ours && !p.taken.Load()
 }
 
-// giveUp ends the wait for a listener, unless it came back or another wait began.
+// giveUp ends the wait for a listener, unless it came back or another wait began. A bus that
+// is young again waits on.
 func (t *table) giveUp(address string, until time.Time) {
 	t.mu.Lock()
 	pl := t.places[address]
 	if pl == nil || !pl.absent.Equal(until) {
+		t.mu.Unlock()
+		return
+	}
+	if pl.unheard && t.young() {
+		t.awaitUntil(pl, t.settledAt(), true)
 		t.mu.Unlock()
 		return
 	}

@@ -29,9 +29,9 @@ type table struct {
 	lobby     lobby
 	waiting   map[*place]struct{} // places that have a line
 
-	flows *flows       // set once, before anything is routed
-	mesh  *mesh        // likewise; nil when there are no other replicas
-	began atomic.Int64 // when the bus did, or another replica was lost, in ns since 1970
+	flows *flows                    // set once, before anything is routed
+	mesh  *mesh                     // likewise; nil when there are no other replicas
+	began atomic.Pointer[time.Time] // when the bus did, or another replica was lost
 
 	// What other replicas are told, and what they have told.
 	shared  map[added]*shared

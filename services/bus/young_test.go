@@ -12,7 +12,7 @@ import (
 )
 
 // grow makes a bus one that was started long ago.
-func (t *table) grow() { t.began.Store(0) }
+func (t *table) grow() { t.began.Store(&time.Time{}) }
 
 // ours has the registry answer that only a listener of this runtime can take an address.
 func (a *alone) ours(to string) { a.answer(localRoute(to)) }
@@ -83,6 +83,13 @@ func (a *alone) comeAs(m *pb.Message, flowing bool) uint64 {
 	return p.sequence
 }
 
+// ended says how a post was settled; nil when it was not.
+func (p *posts) ended(n uint64) []fault.Code {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over[n]
+}
+
 // idle is how much waits for nobody that is known.
 func (a *alone) idle() load {
 	a.bus.table.mu.Lock()
@@ -148,8 +155,8 @@ func TestAYoungBusForwardsNothingForOthers(t *testing.T) {
 				flowing := a.come(numbered(bob, carol, 8))
 				a.post(carol)
 				a.settledOnce(t, fault.NotFound, plain)
-				if a.by.over[flowing] != nil {
-					t.Errorf("what came in a flow is told %v", a.by.over[flowing])
+				if a.by.ended(flowing) != nil {
+					t.Errorf("what came in a flow is told %v", a.by.ended(flowing))
 				}
 				told(a)
 				for _, o := range a.bus.flows.out {
@@ -190,6 +197,29 @@ func TestAYoungBusIsToldNothingOfARoute(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Another replica is lost meanwhile, and with it listeners that may come back.
+func TestAYoungBusThatIsYoungAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{ReturnTime: 10 * time.Second})
+		defer a.finish()
+		nobody := a.post(carol)
+		a.ours(carol)
+		time.Sleep(9 * time.Second)
+		a.bus.table.shaken()
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if a.by.ended(nobody) != nil {
+			t.Errorf("told %v", a.by.ended(nobody))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		a.settledOnce(t, fault.NotFound, nobody)
+		if n := a.bus.table.size().waiting; n != 0 || len(a.bus.table.places) != 0 {
+			t.Errorf("%d wait, %d places", n, len(a.bus.table.places))
+		}
+	})
 }
 
 // A listener that was cut off outranks a route.
@@ -245,8 +275,8 @@ func TestAYoungBusKeepsRoomFromWhatIsPostedToNobody(t *testing.T) {
 					t.Errorf("a message to another runtime is told %d", code)
 				}
 				flowing := a.come(numbered(bob, carol+"/0", 9)) // it was promised, so its line is another's
-				if a.by.over[flowing] != nil {
-					t.Errorf("what came in a flow is told %v", a.by.over[flowing])
+				if a.by.ended(flowing) != nil {
+					t.Errorf("what came in a flow is told %v", a.by.ended(flowing))
 				}
 				if n := a.idle(); n.lines != 1 || n.posts != 1 || n.bytes >= kept.bytes {
 					t.Errorf("%+v is idle", n)
