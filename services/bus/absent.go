@@ -39,6 +39,19 @@ func (t *table) young() bool { return time.Until(t.settledAt()) > 0 }
 // settledAt is when those listeners should be back.
 func (t *table) settledAt() time.Time { return t.began.Load().Add(t.limits.ReturnTime) }
 
+// dueAt is until when a line waits for a listener of which nothing is known: while such
+// come, if nothing in it was promised to anybody.
+func (t *table) dueAt(ln *line) time.Time {
+	latest, from := t.settledAt(), *t.began.Load()
+	if t.came.After(from) {
+		from = t.came
+	}
+	if soon := from.Add(t.limits.QuietTime); !ln.promised && soon.Before(latest) {
+		return soon
+	}
+	return latest
+}
+
 // shaken notes that listeners have been lost, and may come back.
 func (t *table) shaken() {
 	now := time.Now()
@@ -76,7 +89,7 @@ func (t *table) awaitOurs(pl *place) []verdict {
 		return t.fail(pl, nobodyListens(pl.address))
 	}
 	if !pl.awaited() {
-		t.awaitUntil(pl, t.settledAt(), true)
+		t.awaitUntil(pl, t.dueAt(pl.line), true)
 	}
 	return nil
 }
@@ -100,8 +113,8 @@ func (t *table) hopeless(p *post) bool {
 	return pl != nil && pl.line != nil && pl.line.ours && !p.taken.Load()
 }
 
-// giveUp ends the wait for a listener, unless it came back or another wait began. A bus that
-// is young again waits on.
+// giveUp ends the wait for a listener, unless it came back or another wait began. For one that
+// was never there it goes on while others come, and when the bus is young again.
 func (t *table) giveUp(address string, until time.Time) {
 	t.mu.Lock()
 	pl := t.places[address]
@@ -109,10 +122,12 @@ func (t *table) giveUp(address string, until time.Time) {
 		t.mu.Unlock()
 		return
 	}
-	if pl.unheard && t.young() {
-		t.awaitUntil(pl, t.settledAt(), true)
-		t.mu.Unlock()
-		return
+	if pl.unheard && pl.line != nil {
+		if due := t.dueAt(pl.line); time.Until(due) > 0 {
+			t.awaitUntil(pl, due, true)
+			t.mu.Unlock()
+			return
+		}
 	}
 	pl.absent = time.Time{}
 	var verdicts []verdict

@@ -79,6 +79,10 @@ type Limits struct {
 	// back before what waits for it is refused; likewise all listeners when the bus
 	// has been started. Default 10 s: twice the longest wait of a client.
 	ReturnTime time.Duration
+	// QuietTime is how long no listener may come to a bus that has been started, before
+	// what was promised to nobody is refused that waits for one. Default 3 s: twice what
+	// the last of some hundred clients take, which try each second.
+	QuietTime time.Duration
 	// Origins is how many clients with posts of their own numbers are known, and
 	// OriginTime how long one is that has no stream. Defaults 65,536 and 1 min.
 	Origins    int
@@ -173,6 +177,7 @@ func DefaultLimits() Limits {
 		AskAgain:        250 * time.Millisecond,
 		Questions:       16_384,
 		ReturnTime:      10 * time.Second,
+		QuietTime:       3 * time.Second,
 		Origins:         65_536,
 		OriginTime:      time.Minute,
 		Refusals:        256,
@@ -240,6 +245,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.LongWaitTime, &d.LongWaitTime},
 		{&l.AskAgain, &d.AskAgain},
 		{&l.ReturnTime, &d.ReturnTime},
+		{&l.QuietTime, &d.QuietTime},
 		{&l.OriginTime, &d.OriginTime},
 		{&l.JoinTime, &d.JoinTime},
 		{&l.AnswerTime, &d.AnswerTime},

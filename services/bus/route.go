@@ -234,7 +234,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 // failOrAwait ends a line that has no way, by what the registry says. That only a listener
 // here can take its address may be so because a young bus does not have it back yet.
 func (t *table) failOrAwait(pl *place, r *pb.Route) []verdict {
-	if r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() {
+	if r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && time.Until(t.dueAt(pl.line)) > 0 {
 		return t.awaitOurs(pl)
 	}
 	return t.fail(pl, refusalOf(r, pl.address))

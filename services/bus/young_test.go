@@ -38,7 +38,7 @@ func localRoute(to string) *pb.Route {
 // before may have had. Nothing overtakes.
 func TestAYoungBusWaitsForListenersHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAlone(t, Limits{ReturnTime: 10 * time.Second, WaitTime: time.Second, WaitMessages: 4})
+		a := newAlone(t, Limits{QuietTime: 10 * time.Second, WaitTime: time.Second, WaitMessages: 4})
 		defer a.bus.origins.end()
 		const other = carol + "/other"
 		a.post(carol)
@@ -109,7 +109,7 @@ func TestAYoungBusGoesByTheRouteThatComes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAlone(t, Limits{ReturnTime: 10 * time.Second, WaitTime: time.Second})
+				a := newAlone(t, Limits{QuietTime: 10 * time.Second, WaitTime: time.Second})
 				defer a.bus.origins.end()
 				l := newStream(a.bus, "stub", pb.Component_COMPONENT_P2P_STUB)
 				if err := a.bus.addListener(l, &pb.ListenerChange{Address: stubURL, Window: 1 << 20}); err != nil {
@@ -146,7 +146,7 @@ func TestAYoungBusForwardsNothingForOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAlone(t, Limits{ReturnTime: 10 * time.Second})
+				a := newAlone(t, Limits{QuietTime: 10 * time.Second})
 				defer a.finish()
 				stub := a.stream(t, connURL, 0)
 				a.post(carol)
@@ -184,7 +184,7 @@ func TestAYoungBusIsToldNothingOfARoute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAlone(t, Limits{ReturnTime: 10 * time.Second, WaitTime: time.Second})
+				a := newAlone(t, Limits{QuietTime: 10 * time.Second, WaitTime: time.Second})
 				defer a.bus.origins.end()
 				n := a.post(carol)
 				a.ours(carol)
@@ -199,10 +199,46 @@ func TestAYoungBusIsToldNothingOfARoute(t *testing.T) {
 	}
 }
 
+// What was promised to nobody waits as long as listeners come back, and what was promised to
+// the end.
+func TestAYoungBusWaitsWhileListenersCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{QuietTime: 3 * time.Second, ReturnTime: 10 * time.Second})
+		defer a.finish()
+		const other, late = carol + "/other", carol + "/late"
+		nobody, mixed := a.post(carol), a.post(other)
+		a.ours(carol)
+		a.ours(other)
+		until := func(s time.Duration) {
+			time.Sleep(s*time.Second - time.Since(*a.bus.table.began.Load()))
+			synctest.Wait()
+		}
+		until(2)
+		l := a.stream(t, bob, 0)
+		promised := a.come(numbered(bob, other, 9))
+		until(4)
+		if n := a.by.settledPosts(); n != 0 {
+			t.Errorf("%d posts are settled while listeners come", n)
+		}
+		until(5)
+		a.settledOnce(t, fault.NotFound, nobody)
+		quiet := a.post(late)
+		a.ours(late)
+		a.settledOnce(t, fault.NotFound, quiet)
+		until(9)
+		if n := a.by.settledPosts(); n != 2 {
+			t.Errorf("%d posts are settled before what was promised", n)
+		}
+		until(10)
+		a.settledOnce(t, fault.NotFound, mixed, promised)
+		a.end(l)
+	})
+}
+
 // Another replica is lost meanwhile, and with it listeners that may come back.
 func TestAYoungBusThatIsYoungAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAlone(t, Limits{ReturnTime: 10 * time.Second})
+		a := newAlone(t, Limits{QuietTime: 10 * time.Second})
 		defer a.finish()
 		nobody := a.post(carol)
 		a.ours(carol)
@@ -252,7 +288,7 @@ func TestAYoungBusKeepsRoomFromWhatIsPostedToNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				limits.ReturnTime = 10 * time.Second
+				limits.QuietTime = 10 * time.Second
 				a := newAlone(t, limits)
 				defer a.bus.origins.end()
 				var told []uint64
@@ -299,7 +335,7 @@ func TestAYoungBusKeepsRoomFromWhatIsPostedToNobody(t *testing.T) {
 // A request whose time is shorter than that of a young bus is told that nobody listens.
 func TestARequestToNobodyAtAYoungBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAlone(t, Limits{ReturnTime: 10 * time.Second, RequestTime: 3 * time.Second})
+		a := newAlone(t, Limits{QuietTime: 10 * time.Second, RequestTime: 3 * time.Second})
 		defer a.finish()
 		a.approve(alice)
 		s, l := a.begin(t, "x"), a.stream(t, bob, 0)
@@ -332,7 +368,7 @@ func TestARequestThatWasToldIsNotSent(t *testing.T) {
 	for _, use := range []pb.FlowUse{pb.FlowUse_FLOW_USE_UNSPECIFIED, pb.FlowUse_FLOW_USE_ANNOUNCED} {
 		t.Run(use.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAlone(t, Limits{ReturnTime: 10 * time.Second, RequestTime: 3 * time.Second})
+				a := newAlone(t, Limits{QuietTime: 10 * time.Second, RequestTime: 3 * time.Second})
 				defer a.finish()
 				a.approve(alice)
 				stub, s := a.stream(t, connURL, 0), a.begin(t, "x")
