@@ -77,11 +77,12 @@ type Limits struct {
 
 	// ReturnTime is how long a listener whose stream was cut off may take to come
 	// back before what waits for it is refused; likewise all listeners when the bus
-	// has been started. Default 10 s: twice the longest wait of a client.
+	// has been started, or another replica was lost. Default 10 s: twice the longest
+	// wait of a client.
 	ReturnTime time.Duration
-	// QuietTime is how long no listener may come to a bus that has been started, before
-	// what was promised to nobody is refused that waits for one. Default 3 s: twice what
-	// the last of some hundred clients take, which try each second.
+	// QuietTime is how long no listener may come within ReturnTime, before what waits for
+	// one is refused of which its sender was promised nothing. Default 3 s: clients try
+	// each second, and of 400 the last needs half of it.
 	QuietTime time.Duration
 	// Origins is how many clients with posts of their own numbers are known, and
 	// OriginTime how long one is that has no stream. Defaults 65,536 and 1 min.
