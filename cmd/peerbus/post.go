@@ -62,8 +62,13 @@ until it can leave. Delivered means that the receiver has dealt with it, whereve
 (towards a runtime that does not say so: that it has left this one). With --wait response
 the command prints the response, and fails when its code is 400 or above.
 
-When the bus cannot take the message now, as it is being restarted, the command tries
-again until --timeout. The message has an idempotency key and is taken once.`,
+When the bus says that it cannot take the message now, or goes away with it, as it is being
+restarted, the command tries again until --timeout. The message has an idempotency key and
+is taken once. Where nothing answers from the beginning the command fails at once.
+
+To an address of the bus's own runtime where nobody listens a message is refused at once. In
+the first 10 s of a bus it waits for the listener, which may be about to come back, whatever
+--wait says.`,
 		Example: `  peerbus post hyperty://b.example/1 '{"value":{"hello":"world"}}'
   peerbus post hyperty://b.example/1 @body.json --wait delivered
   date +'{"value":"%s"}' | peerbus post hyperty://b.example/1 -`,

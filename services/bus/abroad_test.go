@@ -58,7 +58,7 @@ func newAbroad(t *testing.T, l Limits, window uint32, direct string, batches boo
 	c.approve(alice)
 	number := uint64(1 << 60) // of as many bytes in each
 	c.bus.flows.draw = func() uint64 { number++; return number }
-	c.bus.table.began.Store(0) // long ago
+	c.bus.table.grow()
 	a := &abroad{crowd: c, window: window, names: [2]string{direct, nodeURL}, theirs: map[uint64]*theirs{}, peer: c.peer()}
 	a.sender = &member{name: "sender", source: alice, window: window, first: 1}
 	c.members = []*member{a.sender}

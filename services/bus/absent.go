@@ -37,10 +37,26 @@ func (t *table) awaitUntil(pl *place, until time.Time, unheard bool) {
 func (t *table) young() bool { return time.Until(t.settledAt()) > 0 }
 
 // settledAt is when those listeners should be back.
-func (t *table) settledAt() time.Time { return time.Unix(0, t.began.Load()).Add(t.limits.ReturnTime) }
+func (t *table) settledAt() time.Time { return t.began.Load().Add(t.limits.ReturnTime) }
+
+// dueAt is until when a line waits for a listener of which nothing is known: while such
+// come, if nothing in it was promised to anybody.
+func (t *table) dueAt(ln *line) time.Time {
+	latest, from := t.settledAt(), *t.began.Load()
+	if t.came.After(from) {
+		from = t.came
+	}
+	if soon := from.Add(t.limits.QuietTime); !ln.promised && soon.Before(latest) {
+		return soon
+	}
+	return latest
+}
 
 // shaken notes that listeners have been lost, and may come back.
-func (t *table) shaken() { t.began.Store(time.Now().UnixNano()) }
+func (t *table) shaken() {
+	now := time.Now()
+	t.began.Store(&now)
+}
 
 // expect keeps a post for a listener that may come back to a young bus.
 func (t *table) expect(p *post) (done bool, err error) {
@@ -66,13 +82,52 @@ func (t *table) expect(p *post) (done bool, err error) {
 	return done, err
 }
 
-// giveUp ends the wait for a listener, unless it came back or another wait began.
+// awaitOurs has a line wait until a young bus has its listeners back. What the registry says
+// later, and knows better, ends that (heed).
+func (t *table) awaitOurs(pl *place) []verdict {
+	if !t.lobby.rest(pl.line) {
+		return t.fail(pl, nobodyListens(pl.address))
+	}
+	if !pl.awaited() {
+		t.awaitUntil(pl, t.dueAt(pl.line), true)
+	}
+	return nil
+}
+
+// heed ends the wait of a line for a listener that this bus never had. The line may wait
+// for its route as long as one that begins.
+func (t *table) heed(pl *place) {
+	if pl == nil || pl.line == nil || !pl.line.ours {
+		return
+	}
+	t.lobby.rouse(pl.line)
+	pl.line.ours, pl.absent = false, time.Time{}
+	pl.line.timer.Reset(t.limits.WaitTime)
+}
+
+// hopeless tells whether a post waits for a listener of which nothing is known.
+func (t *table) hopeless(p *post) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	pl := t.places[p.m.To]
+	return pl != nil && pl.line != nil && pl.line.ours && !p.taken.Load()
+}
+
+// giveUp ends the wait for a listener, unless it came back or another wait began. For one that
+// was never there it goes on while others come, and when the bus is young again.
 func (t *table) giveUp(address string, until time.Time) {
 	t.mu.Lock()
 	pl := t.places[address]
 	if pl == nil || !pl.absent.Equal(until) {
 		t.mu.Unlock()
 		return
+	}
+	if pl.unheard && pl.line != nil {
+		if due := t.dueAt(pl.line); time.Until(due) > 0 {
+			t.awaitUntil(pl, due, true)
+			t.mu.Unlock()
+			return
+		}
 	}
 	pl.absent = time.Time{}
 	var verdicts []verdict

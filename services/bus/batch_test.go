@@ -35,7 +35,7 @@ type couple struct {
 func newCouple(t *testing.T, l Limits, window uint32, batches, sequels bool) *couple {
 	p := &couple{alone: newAlone(t, l), t: t, batches: batches, sequels: sequels, window: window}
 	p.approve(alice)
-	p.bus.table.began.Store(0) // long ago
+	p.bus.table.grow()
 	p.sender = p.begin(t, "sender")
 	p.listen()
 	return p

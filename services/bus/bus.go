@@ -88,7 +88,7 @@ func New(cfg Config) (*Bus, error) {
 	b.ask = newAsker(b.limits.Questions)
 	b.table = newTable(&b.limits, b.metrics, b.ask, b.carryOut)
 	b.sources = newSources(&b.limits, b.ask, b.deliver, b.carryOut)
-	b.requests = newRequests(&b.limits, b.metrics, b.finish)
+	b.requests = newRequests(&b.limits, b.metrics, b.finish, b.table.hopeless)
 	b.asked = newAsked(b.limits.Traced)
 	if cfg.Replicas != nil {
 		b.mesh = newMesh(b, cfg)

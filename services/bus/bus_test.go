@@ -48,6 +48,7 @@ func TestAllListenersOfAnAddressGetIt(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	h := newHouse(t, Limits{})
+	h.bus.table.grow()
 	h.registry.with(func(r *registry) {
 		r.routes["hyperty://nowhere.example/x"] = &pb.Route{Code: 404, Description: "no such domain"}
 		r.refused["hyperty://b.example/mallory"] = true
@@ -93,6 +94,7 @@ func TestATooLargeMessage(t *testing.T) {
 
 func TestRefusalComesAsAResponse(t *testing.T) {
 	h := newHouse(t, Limits{})
+	h.bus.table.grow()
 	a := h.app()
 	got := h.listen(a, alice)
 	m := numbered(alice, "hyperty://a.example/nobody", 7)
@@ -110,6 +112,7 @@ func TestRefusalComesAsAResponse(t *testing.T) {
 
 func TestAResponseIsNeverAnswered(t *testing.T) {
 	h := newHouse(t, Limits{})
+	h.bus.table.grow()
 	a := h.app()
 	got := h.listen(a, alice)
 	if err := a.Send(h.ctx, message.Answer(ping("hyperty://a.example/nobody", alice), 200, nil)); err != nil {
@@ -151,6 +154,7 @@ func (h *house) stub(component pb.Component) *client.Bus {
 
 func TestUnaryPost(t *testing.T) {
 	h := newHouse(t, Limits{})
+	h.bus.table.grow()
 	h.echo(h.app(), carol)
 	c := pb.NewMessageBusClient(h.conn())
 	resp, err := c.Post(h.ctx, &pb.PostRequest{Message: &pb.Message{Type: "read", To: carol}, Wait: pb.Wait_WAIT_RESPONSE})

@@ -45,7 +45,7 @@ func newCrowd(t *testing.T, l Limits, window uint32, before uint64, batches bool
 		t.Fatal(err)
 	}
 	c.approve(alice, bob)
-	c.bus.table.began.Store(0) // long ago
+	c.bus.table.grow()
 	c.members = []*member{
 		{name: "one", source: alice, listens: []added{{alice, ""}}, window: window},
 		{name: "two", source: bob, listens: []added{{carol, ""}, {byName, erin}}, window: 2000},

@@ -33,7 +33,7 @@
 // is in a queue or in a flow, and settled when its listeners have dealt with it (their
 // credit says so) or it is refused. A client with an origin (origin.go) is told of
 // both, and posts what is not settled again after its stream broke. Its listeners
-// likewise may come back: for Limits.ReturnTime what is for them waits.
+// likewise may come back: for Limits.ReturnTime what is for them waits (absent.go).
 //
 // A runtime may have several buses, which are replicas (mesh.go). Each has a stream to
 // each other one (link.go) and says there what listeners and clients it has (shared.go);

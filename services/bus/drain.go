@@ -57,9 +57,11 @@ func (m *mesh) stays() bool {
 	return false
 }
 
-// kept is how many messages are under way here, in lines, queues and flows.
+// kept is how many messages are under way here, in lines, queues and flows. What waits for
+// nobody that is known has nowhere to go.
 func (b *Bus) kept() int {
-	n := b.table.size().waiting + b.sources.count() + b.requests.count() + b.flows.unfinished()
+	waits := b.table.size()
+	n := waits.waiting - waits.idle + b.sources.count() + b.requests.count() + b.flows.unfinished()
 	for _, s := range b.streams.here() {
 		n += s.kept()
 	}

@@ -1,5 +1,7 @@
 package bus
 
+import "slices"
+
 // fifo is a queue that reuses its memory. The zero value is empty. An idle one
 // that was long keeps nothing.
 type fifo[T any] struct {
@@ -35,12 +37,36 @@ func (f *fifo[T]) pop() T {
 	var zero T
 	f.items[f.head] = zero
 	f.head++
+	f.tidy()
+	return v
+}
+
+// tidy has an empty one begin again.
+func (f *fifo[T]) tidy() {
 	if f.head == len(f.items) {
 		if f.items, f.head = f.items[:0], 0; cap(f.items) > keep {
 			f.items = nil
 		}
 	}
-	return v
+}
+
+// takeIf takes out those of the first n that are meant. What is behind these stays where it
+// is.
+func (f *fifo[T]) takeIf(n int, meant func(T) bool) (out []T) {
+	left := f.head + n
+	for i := left - 1; i >= f.head; i-- {
+		if v := f.items[i]; meant(v) {
+			out = append(out, v)
+		} else {
+			left--
+			f.items[left] = v
+		}
+	}
+	slices.Reverse(out)
+	clear(f.items[f.head:left])
+	f.head = left
+	f.tidy()
+	return out
 }
 
 // drain empties it.

@@ -415,6 +415,8 @@ func TestWhoFillsAFlowIsHeldBack(t *testing.T) {
 
 func TestDeliveredIsSaidWhenTheListenerHasIt(t *testing.T) {
 	a, b := pair(t, quick())
+	a.bus.table.grow()
+	b.bus.table.grow()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var handled atomic.Int32

@@ -189,22 +189,30 @@ func (b *Bus) answerLate(k message.Key) {
 // early takes the responses to a request out of the line in which they wait.
 func (t *table) early(k message.Key) (out []*post) {
 	t.mu.RLock()
-	none := len(t.waiting) == 0
+	none := len(t.waiting) == 0 || t.withAnswers(k) == nil
 	t.mu.RUnlock()
 	if none {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	pl := t.places[k.From]
-	if pl == nil || pl.line == nil {
+	pl := t.withAnswers(k)
+	if pl == nil {
 		return nil
 	}
-	out = t.lobby.leaveIf(pl.line, func(p *post) bool { return message.IsResponse(p.m) && message.AnswerKey(p.m) == k })
+	out = t.lobby.answersTo(pl.line, k)
 	if pl.line.posts.len() == 0 {
 		t.release(pl, nil)
 	}
 	return out
+}
+
+// withAnswers gives the place in whose line responses to a request wait; nil when none do.
+func (t *table) withAnswers(k message.Key) *place {
+	if pl := t.places[k.From]; pl != nil && pl.line != nil && pl.line.answers[k] > 0 {
+		return pl
+	}
+	return nil
 }
 
 func (m *mesh) handedInboxes() (all []*inbox) {

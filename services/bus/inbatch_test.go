@@ -50,7 +50,7 @@ func newShore(t *testing.T, l Limits, window uint32, batches bool) *shore {
 		t.Fatal(err)
 	}
 	s.approveAll()
-	s.bus.table.began.Store(0) // long ago
+	s.bus.table.grow()
 	for i, comp := range []pb.Component{pb.Component_COMPONENT_P2P_STUB, pb.Component_COMPONENT_NODE_STUB} {
 		s.stubs[i] = newStream(s.bus, "stub", comp)
 		s.stubs[i].unlimited = true

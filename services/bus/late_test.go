@@ -288,7 +288,7 @@ func TestNoMoreResponsesAreKeptThanMayBe(t *testing.T) {
 	}
 	p := newPost(itself{}, m)
 	p.size = l.ResponseBytes
-	r := newRequests(&l, newMetrics(), func(*post) {})
+	r := newRequests(&l, newMetrics(), func(*post) {}, func(*post) bool { return false })
 	q := &request{post: newPost(&stream{origin: &origin{}}, m)}
 	if r.keep(q, p, nil) {
 		t.Error("a response is kept that is too large")

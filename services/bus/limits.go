@@ -51,7 +51,9 @@ type Limits struct {
 	// Sources is how many approved sources are kept. Default 65,536.
 	Sources int
 	// WaitAddresses is for how many addresses, and for how many sources,
-	// messages may wait for the registry or for a stub. Default 4,096.
+	// messages may wait for the registry or for a stub. Default 4,096. A quarter of it,
+	// and of WaitTotal, is for addresses of this runtime where nobody listens, when the
+	// bus is young; past that they are refused at once.
 	WaitAddresses int
 	// WaitMessages and WaitBytes bound what waits for one of them. Default 65,536
 	// and 32 MiB: a client that begins to send fast is held back by what it may
@@ -75,8 +77,13 @@ type Limits struct {
 
 	// ReturnTime is how long a listener whose stream was cut off may take to come
 	// back before what waits for it is refused; likewise all listeners when the bus
-	// has been started. Default 10 s: twice the longest wait of a client.
+	// has been started, or another replica was lost. Default 10 s: twice the longest
+	// wait of a client.
 	ReturnTime time.Duration
+	// QuietTime is how long no listener may come within ReturnTime, before what waits for
+	// one is refused of which its sender was promised nothing. Default 3 s: clients try
+	// each second, and of 400 the last needs half of it.
+	QuietTime time.Duration
 	// Origins is how many clients with posts of their own numbers are known, and
 	// OriginTime how long one is that has no stream. Defaults 65,536 and 1 min.
 	Origins    int
@@ -171,6 +178,7 @@ func DefaultLimits() Limits {
 		AskAgain:        250 * time.Millisecond,
 		Questions:       16_384,
 		ReturnTime:      10 * time.Second,
+		QuietTime:       3 * time.Second,
 		Origins:         65_536,
 		OriginTime:      time.Minute,
 		Refusals:        256,
@@ -238,6 +246,7 @@ func (l Limits) orDefaults() Limits {
 		{&l.LongWaitTime, &d.LongWaitTime},
 		{&l.AskAgain, &d.AskAgain},
 		{&l.ReturnTime, &d.ReturnTime},
+		{&l.QuietTime, &d.QuietTime},
 		{&l.OriginTime, &d.OriginTime},
 		{&l.JoinTime, &d.JoinTime},
 		{&l.AnswerTime, &d.AnswerTime},

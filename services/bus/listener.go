@@ -28,10 +28,11 @@ type table struct {
 	homes     *cache[string, string] // the runtimes of addresses, of those that know flows
 	lobby     lobby
 	waiting   map[*place]struct{} // places that have a line
+	came      time.Time           // when a listener came last
 
-	flows *flows       // set once, before anything is routed
-	mesh  *mesh        // likewise; nil when there are no other replicas
-	began atomic.Int64 // when the bus did, or another replica was lost, in ns since 1970
+	flows *flows                    // set once, before anything is routed
+	mesh  *mesh                     // likewise; nil when there are no other replicas
+	began atomic.Pointer[time.Time] // when the bus did, or another replica was lost
 
 	// What other replicas are told, and what they have told.
 	shared  map[added]*shared
@@ -198,6 +199,7 @@ func (t *table) insert(s *stream, c *pb.ListenerChange, comp pb.Component) []ver
 		s.setStar(window)
 		return nil
 	}
+	t.came = time.Now()
 	pl := t.place(c.GetAddress())
 	if c.GetLeadsTo() == "" {
 		pl.own = append(pl.own, s.open(pl.address, pl.address, window, comp))

@@ -158,6 +158,7 @@ func TestAliasesNeitherCircleNorRunOn(t *testing.T) {
 // the stub. Both are delivered under the connection's name.
 func TestAliasesLeadToTheStub(t *testing.T) {
 	h := newHouse(t, Limits{})
+	h.bus.table.grow()
 	registry, app := h.stub(pb.Component_COMPONENT_REGISTRY), h.app()
 	changes := runtimeURL + "/registry/changes"
 	for address, target := range map[string]string{connURL: stubURL, changes: connURL} {

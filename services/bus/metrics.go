@@ -151,12 +151,15 @@ func (m *metrics) register(r prometheus.Registerer, b *Bus) error {
 }
 
 // sizes of a table, for the gauges.
-type sizes struct{ listeners, routes, waiting int }
+type sizes struct {
+	listeners, routes, waiting int
+	idle                       int // of those that wait, for nobody that is known
+}
 
 func (t *table) size() sizes {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return sizes{t.listeners, t.routes.len(), t.lobby.posts}
+	return sizes{t.listeners, t.routes.len(), t.lobby.posts, t.lobby.idle.posts}
 }
 
 func (s *sources) count() int {

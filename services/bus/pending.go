@@ -17,7 +17,8 @@ type requests struct {
 	limits  *Limits
 	metrics *metrics
 
-	finish func(*post) // settles a response that was kept
+	finish   func(*post)      // settles a response that was kept
+	hopeless func(*post) bool // tells whether a request waits where there may be nobody
 
 	mu   sync.Mutex
 	open map[message.Key]*request
@@ -38,8 +39,8 @@ type request struct {
 	giveUp *time.Timer // for that
 }
 
-func newRequests(l *Limits, m *metrics, finish func(*post)) *requests {
-	return &requests{limits: l, metrics: m, finish: finish, open: map[message.Key]*request{}}
+func newRequests(l *Limits, m *metrics, finish func(*post), hopeless func(*post) bool) *requests {
+	return &requests{limits: l, metrics: m, finish: finish, hopeless: hopeless, open: map[message.Key]*request{}}
 }
 
 // add opens the request of a post and starts its time. 409 when the same one is
@@ -113,8 +114,11 @@ func (r *requests) left(k message.Key) *request {
 func (r *requests) timeout(q *request) {
 	if r.end(q) {
 		r.metrics.request("timeout")
-		r.metrics.refused(reasonTimeout)
-		late := fault.New(fault.Timeout, "no response from %s in time", q.key.To)
+		late := refuse(reasonTimeout, fault.Timeout, "no response from %s in time", q.key.To)
+		if r.hopeless(q.post) {
+			late = nobodyListens(q.key.To)
+		}
+		r.metrics.refused(reasonOf(late))
 		q.post.tell(outcomeOf(q.post.sequence, late))
 		q.post.end(late)
 	}

@@ -55,6 +55,7 @@ func TestARequestToARemoteGetsItsResponse(t *testing.T) {
 
 func TestARequestIsAlwaysAnswered(t *testing.T) {
 	h := newHouse(t, Limits{RequestTime: 10 * time.Millisecond})
+	h.bus.table.grow()
 	r, a := h.raw(pb.Component_COMPONENT_APPLICATION), h.app()
 	h.listen(a, carol) // never answers
 	request := func(timeout *durationpb.Duration, to string) fault.Code {

@@ -115,9 +115,9 @@ func (p *post) decide(err error) (done bool, verdict error) {
 	return true, err
 }
 
-// mayBeEarly tells whether a post may have come to a bus that has just been started
-// before the listener that it is for.
-func (p *post) mayBeEarly() bool { return p.again || p.flowing }
+// promised tells whether its sender may take it for accepted already: it was posted
+// before, or came in a flow.
+func (p *post) promised() bool { return p.again || p.flowing }
 
 // roomy tells whether a listener's queue takes it however full it is: what there
 // can be of it is bounded elsewhere.

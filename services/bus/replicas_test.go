@@ -397,6 +397,7 @@ func TestAClosedListenerAtAnotherReplicaIsGone(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	a.bus.table.grow()
 	one := a.app()
 	outcome, err := one.Start(a.ctx, ping(alice, carol), pb.Wait_WAIT_DELIVERED, time.Minute)
 	if err != nil {
@@ -629,7 +630,7 @@ func TestAResponseOutlivesTheReplicaThatItIsHandedTo(t *testing.T) {
 		return false
 	})
 	for _, a := range as {
-		a.bus.table.began.Store(0) // long ago
+		a.bus.table.grow()
 	}
 	stopped := make(chan struct{})
 	go func() {

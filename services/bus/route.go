@@ -46,6 +46,9 @@ func (t *table) onward(p *post) (done bool, err error) {
 // send offers a post to its way. Of a request that leaves this replica the others are
 // told first: its response may come to any of them, or has, when it was posted before.
 func (t *table) send(w way, p *post) (done bool, err error) {
+	if p.request != nil && p.request.over.Load() {
+		return false, nil // its sender has been told already
+	}
 	if t.mesh != nil && p.request != nil && (p.again || w.leaves()) {
 		t.mesh.await(p.request)
 	}
@@ -82,12 +85,13 @@ func (t *table) local(p *post) (done bool, err error) {
 	return true, nil
 }
 
-// heard tells whether an address has a listener here.
+// heard tells whether an address has a listener here, or may have again one that was cut
+// off or that a flow is for. Where the registry alone says that it is ours there may be none.
 func (t *table) heard(address string) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	pl := t.places[address]
-	return pl != nil && (len(pl.takers) > 0 || pl.awaited())
+	return pl != nil && (len(pl.takers) > 0 || pl.awaited() && (pl.line == nil || !pl.line.ours))
 }
 
 // way gives where a post goes now; not ok when it has to wait.
@@ -151,9 +155,6 @@ func (t *table) renew(r *route, m *pb.Message) {
 
 // offer offers a post to all takers but those that it came in through.
 func offer(p *post, takers []*inbox) (done bool, err error) {
-	if p.request != nil && p.request.over.Load() {
-		return false, nil // its sender has been told already
-	}
 	n := 0
 	for _, in := range takers {
 		if !in.sourceOf(p.m) {
@@ -214,23 +215,29 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	why := refusalOf(r, to)
 	if why == nil {
 		t.learn(strings.Clone(to), r, q.query.GetP2P()) // to shares its text with a whole message
-		return t.retryAt(pl)
+		return t.follow(pl)
 	}
 	if fault.CodeOf(why) == fault.Unavailable && !mine {
 		return nil
 	}
 	t.routes.delete(to)
 	switch {
-	case !waits, pl.awaited():
+	case !waits, pl.awaited() && !pl.line.ours:
 		return nil
 	case fault.CodeOf(why) == fault.Unavailable && pl.line.patient():
 		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
 		return nil
-	case r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && t.young() && pl.line.posts.len() > 0 && pl.line.posts.first().post.mayBeEarly():
-		t.awaitUntil(pl, t.settledAt(), true)
-		return nil
 	}
-	return t.fail(pl, why)
+	return t.failOrAwait(pl, r)
+}
+
+// failOrAwait ends a line that has no way, by what the registry says. That only a listener
+// here can take its address may be so because a young bus does not have it back yet.
+func (t *table) failOrAwait(pl *place, r *pb.Route) []verdict {
+	if r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && time.Until(t.dueAt(pl.line)) > 0 {
+		return t.awaitOurs(pl)
+	}
+	return t.fail(pl, refusalOf(r, pl.address))
 }
 
 func (t *table) learn(to string, told *pb.Route, p2p bool) {
@@ -263,11 +270,19 @@ func (t *table) stillAnnounced(to string, told *pb.Route) *pb.Route {
 	return told
 }
 
-func (t *table) retryAt(pl *place) []verdict {
-	if pl == nil {
+// follow has a line go by the route that has come, to another runtime. What came from
+// outside does not go there: a runtime forwards nothing for others.
+func (t *table) follow(pl *place) (verdicts []verdict) {
+	if pl == nil || pl.line == nil {
 		return nil
 	}
-	return t.retry(pl)
+	t.heed(pl)
+	if !pl.awaited() {
+		for _, p := range t.lobby.leaveIf(pl.line, pl.line.posts.len(), func(p *post) bool { return p.ingress != nil }) {
+			verdicts = append(verdicts, verdict{post: p, err: nobodyListens(pl.address)})
+		}
+	}
+	return append(verdicts, t.retry(pl)...)
 }
 
 // changed takes a change that the registry pushes; it tells whether the address
@@ -283,16 +298,17 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 	}
 	if r.GetNext() != "" {
 		t.learn(r.GetTo(), r, old != nil && old.has(routeForP2P))
-		return true, t.retryAt(pl)
+		return true, t.follow(pl)
 	}
 	t.routes.delete(r.GetTo())
-	if waits && pl.awaited() {
+	switch {
+	case !waits, pl.awaited() && !pl.line.ours:
 		return true, nil
+	case r.GetCode() != 0:
+		return true, t.failOrAwait(pl, r)
 	}
-	if waits && r.GetCode() != 0 {
-		return true, t.fail(pl, refusalOf(r, r.GetTo()))
-	}
-	return true, t.retryAt(pl)
+	t.heed(pl)
+	return true, t.retry(pl)
 }
 
 // reask asks again for the routes of what waits for a stub, and has the others asked for

@@ -74,7 +74,7 @@ func (s *strait) startNear() {
 	s.alone = newAlone(s.t, s.limits)
 	s.bus.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	s.approve(alice)
-	s.bus.table.began.Store(0)
+	s.bus.table.grow()
 	s.stubs[near] = s.stubsOf(s.bus)
 	s.learn(s.bus, frank, &pb.Route{To: frank, Next: nodeURL, Flow: pb.FlowUse_FLOW_USE_UNKNOWN, Reason: pb.RouteReason_ROUTE_REASON_MESSAGE_NODE})
 	s.routes(true, false)
@@ -91,7 +91,7 @@ func (s *strait) startFar() {
 	for _, k := range []sourceKey{{from: alice, remote: runtimeURL}, {from: alice, node: true}} {
 		b.sources.answered(&question{key: k, line: k}, &pb.SourceAnswer{Code: 200})
 	}
-	b.table.began.Store(0)
+	b.table.grow()
 	s.stubs[farther] = s.stubsOf(b)
 	s.learn(b, address.Bus(runtimeURL), &pb.Route{
 		To: address.Bus(runtimeURL), Next: connURL, Relay: nodeURL, RuntimeUrl: runtimeURL, Flow: pb.FlowUse_FLOW_USE_ANNOUNCED,

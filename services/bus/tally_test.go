@@ -66,6 +66,7 @@ func sumOf(t testing.TB, b *Bus, outcome string, over ...course) (sum float64) {
 
 func TestTallyOfLocalMessages(t *testing.T) {
 	h := newHouse(t, Limits{})
+	h.bus.table.grow()
 	a, c := h.app(), h.app()
 	got := h.listen(c, carol)
 	if err := a.Post(h.ctx, ping(alice, carol), client.Delivered()); err != nil {

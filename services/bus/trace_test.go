@@ -169,6 +169,7 @@ func TestWindowsDoNotLeakWithHops(t *testing.T) {
 func TestARefusalHasTheWay(t *testing.T) {
 	var out syncBuffer
 	h := newHouseLog(t, Limits{}, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	h.bus.table.grow()
 	app := h.app()
 	got := h.listen(app, alice)
 	if err := app.Send(h.ctx, recorded(alice, carol)); err != nil {

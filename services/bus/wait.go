@@ -89,6 +89,9 @@ func (t *table) retry(pl *place) []verdict {
 func (t *table) release(pl *place, forward func(*post) (bool, error)) []verdict {
 	t.unpark(pl)
 	t.ask.forget(pl.line.question)
+	if pl.line.ours {
+		pl.absent = time.Time{} // for whatever comes the registry is asked again
+	}
 	posts := t.lobby.close(pl.line)
 	pl.line = nil
 	delete(t.waiting, pl)
