@@ -152,9 +152,9 @@ func (l *lobby) leaveWhile(ln *line, meant func(*post) bool) (out []*post) {
 // at, and nobody behind the last one: many requests may look for theirs in a long line.
 func (l *lobby) answersTo(ln *line, k message.Key) []*post {
 	meant := func(p *post) bool { return message.IsResponse(p.m) && message.AnswerKey(p.m) == k }
-	n := 0
-	for left := ln.answers[k]; left > 0; n++ {
-		if meant(ln.posts.all()[n].post) {
+	n, all := 0, ln.posts.all()
+	for left := ln.answers[k]; left > 0 && n < len(all); n++ {
+		if meant(all[n].post) {
 			left--
 		}
 	}
