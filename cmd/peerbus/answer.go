@@ -90,7 +90,7 @@ func commandAnswer(argv []string, limit time.Duration) (answerer, error) {
 // messageVariables are not named as settings are, so that the command may be this
 // program again.
 func messageVariables(m *pb.Message) []string {
-	return []string{"MESSAGE_ID=" + m.Id, "MESSAGE_TYPE=" + m.Type, "MESSAGE_FROM=" + m.From, "MESSAGE_TO=" + m.To}
+	return []string{"MESSAGE_ID=" + message.PlainID(m.Id), "MESSAGE_TYPE=" + m.Type, "MESSAGE_FROM=" + m.From, "MESSAGE_TO=" + m.To}
 }
 
 // errTooMuch ends a command that prints more than a message can have.

@@ -73,7 +73,7 @@ func TestCommandsThatAnswer(t *testing.T) {
 		want string
 	}{
 		{[]string{"cat"}, fault.OK, `"body":{"n":1}`},
-		{[]string{"sh", "-c", `echo "$MESSAGE_FROM $MESSAGE_TO $MESSAGE_ID"`}, fault.OK, `hyperty://a/1 hyperty://b/1 "1"`},
+		{[]string{"sh", "-c", `echo "$MESSAGE_FROM $MESSAGE_TO $MESSAGE_ID"`}, fault.OK, `hyperty://a/1 hyperty://b/1 1` + "\n"},
 		{[]string{"false"}, fault.Internal, "exit status 1"},
 		{[]string{"sh", "-c", "exec cat /dev/zero"}, fault.TooLarge, "more than"},
 	} {

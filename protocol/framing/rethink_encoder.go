@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -181,9 +180,5 @@ func (e *rethinkEncoder) Drain() []*pb.Message {
 // CancelResource names a message in the `delete` by which a receiver of the
 // older framing gives it up: its from, to and id written one after the other.
 func CancelResource(m *pb.Message) string {
-	id := m.Id
-	if strings.HasPrefix(id, `"`) && json.Unmarshal([]byte(m.Id), &id) != nil {
-		id = m.Id
-	}
-	return m.From + m.To + id
+	return m.From + m.To + message.PlainID(m.Id)
 }

@@ -48,6 +48,15 @@ func StringID(s string) string {
 	return string(b)
 }
 
+// PlainID is the string or the number that an id text stands for: 7, and a-1 for "a-1".
+func PlainID(text string) string {
+	plain := text
+	if strings.HasPrefix(text, `"`) && json.Unmarshal([]byte(text), &plain) != nil {
+		return text
+	}
+	return plain
+}
+
 // NumberID is the id text of a number.
 func NumberID(n int64) string { return strconv.FormatInt(n, 10) }
 

@@ -63,6 +63,17 @@ func TestStringID(t *testing.T) {
 	}
 }
 
+func TestPlainID(t *testing.T) {
+	for text, want := range map[string]string{
+		`"a-1"`: "a-1", `"a\"b\u00e4\n"`: "a\"bä\n", `"7"`: "7", "7": "7", "-1e9": "-1e9", "12345678901234567890": "12345678901234567890",
+		"": "", `"`: `"`, `"a`: `"a`,
+	} {
+		if got := PlainID(text); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // BenchmarkContent checks id and body of a short message, as a bus does.
 func BenchmarkContent(b *testing.B) {
 	id := []byte(`"7f3e4f12a1b2c3d4e5f60718-1z9"`)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -102,12 +103,15 @@ func (a *abroad) route(to string, use pb.FlowUse, direct, doubt bool) {
 	a.bus.table.mu.Lock()
 	a.bus.table.learn(to, r, false)
 	a.bus.table.mu.Unlock()
-	a.looks()
+	lookAround(a.bus)
 }
 
-// looks has the flows looked at whose ways have changed.
-func (a *abroad) looks() {
-	for out := range a.bus.flows.toLookAt() {
+// lookAround has the flows of a bus looked at whose ways have changed, the oldest first: who
+// is first has the room.
+func lookAround(b *Bus) {
+	for _, out := range slices.SortedFunc(maps.Keys(b.flows.toLookAt()), func(one, other *outflow) int {
+		return cmp.Compare(one.id.Number, other.id.Number)
+	}) {
 		out.look()
 	}
 }
@@ -240,7 +244,7 @@ type abroadSeen struct {
 
 func (a *abroad) look() (s abroadSeen) {
 	synctest.Wait()
-	a.looks()
+	lookAround(a.bus)
 	s.Crowd = a.crowd.look()
 	s.Came, s.Handed = a.came, a.handed
 	a.came = nil

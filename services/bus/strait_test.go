@@ -125,9 +125,7 @@ func (s *strait) learn(b *Bus, to string, r *pb.Route) {
 	b.table.mu.Lock()
 	b.table.learn(to, r, false)
 	b.table.mu.Unlock()
-	for out := range b.flows.toLookAt() {
-		out.look()
-	}
+	lookAround(b)
 }
 
 func (s *strait) routes(direct, doubt bool) {

@@ -57,7 +57,7 @@ func (n *Node) hand(runtime string, letters []letter) (over []int, why error) {
 		letters = without(letters, over)
 	}
 	if there {
-		n.relayed(runtime, letters...)
+		n.relayed(letters...)
 	}
 	return over, why
 }
@@ -130,19 +130,23 @@ func (n *Node) store(s Session, letters ...letter) (over []letter, why func(to s
 	return over, errLate
 }
 
-// relayed counts and traces letters that a session gets.
-func (n *Node) relayed(runtime string, letters ...letter) {
+// relayed counts letters that a session gets.
+func (n *Node) relayed(letters ...letter) {
 	n.metrics.relayed.Add(float64(len(letters)))
 	bytes := 0
 	for _, l := range letters {
 		bytes += l.size
 	}
 	n.metrics.bytes.Add(float64(bytes))
-	if len(letters) == 0 || !n.log.Enabled(n.life, slog.LevelDebug) {
+}
+
+// traceRelayed writes down what of a batch others have sent.
+func (n *Node) traceRelayed(b batch) {
+	if b.relayed == 0 || !n.log.Enabled(n.life, slog.LevelDebug) {
 		return
 	}
-	for _, l := range letters {
-		n.trace("relayed", l.Head(), "runtime", runtime)
+	for _, c := range b.Messages[len(b.Messages)-b.relayed:] {
+		n.trace("relayed", c.Head(), "runtime", b.runtime)
 	}
 }
 

@@ -120,7 +120,7 @@ func TestQueue(t *testing.T) {
 	taken := func(q *queue) string {
 		batch, _ := q.take()
 		var out []string
-		for _, c := range batch {
+		for _, c := range batch.Messages {
 			out = append(out, c.Message().Id)
 		}
 		return strings.Join(out, " ")
@@ -192,10 +192,10 @@ func TestQueue(t *testing.T) {
 		q.offer(m("3"))
 		expect(2, "after the first was dismissed")
 		q.end()
-		if batch, over := q.take(); len(batch) != 1 || over {
+		if batch, over := q.take(); len(batch.Messages) != 1 || over {
 			t.Error("the end came before what was there")
 		}
-		if batch, over := q.take(); len(batch) != 0 || !over {
+		if batch, over := q.take(); len(batch.Messages) != 0 || !over {
 			t.Error("it has no end")
 		}
 		q.end()

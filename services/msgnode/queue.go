@@ -28,16 +28,24 @@ type queue struct {
 	room    chan struct{} // closed when there is room for an answer; nil: nobody waits
 	control []*pb.Message
 	relay   []outgoing
-	bytes   int  // of relay
-	live    bool // relay may be taken: the session's opening has been answered
-	ended   bool // nothing more is put; what is there may be taken
-	taking  bool // there is a taker
+	bytes   int    // of relay
+	runtime string // that relay is for: there is one session at a time at a socket
+	live    bool   // relay may be taken: the session's opening has been answered
+	ended   bool   // nothing more is put; what is there may be taken
+	taking  bool   // there is a taker
 }
 
 // outgoing is a letter, and its message as this session gets it.
 type outgoing struct {
 	letter
 	out codec.Carried
+}
+
+// batch is what is sent at once: answers, and behind them what others have sent.
+type batch struct {
+	codec.Messages
+	relayed int    // how many others have sent, to
+	runtime string // whose session is at the socket
 }
 
 // Why a queue takes no letter.
@@ -116,6 +124,7 @@ func (q *queue) tryAnswer(m *pb.Message) (room <-chan struct{}) {
 func (q *queue) push(letters []letter, s Session) (over []int, why error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.runtime = s.Runtime
 	q.relay = slices.Grow(q.relay, len(letters))
 	for i, l := range letters {
 		if err := q.takes(l); err != nil {
@@ -152,7 +161,7 @@ func (q *queue) adopt(left []letter, s Session) {
 		relay = append(relay, outgoing{l, l.towards(s)})
 		q.bytes += l.size
 	}
-	q.relay = append(relay, q.relay...)
+	q.relay, q.runtime = append(relay, q.relay...), s.Runtime
 	q.look()
 }
 
@@ -187,43 +196,44 @@ func (q *queue) end() {
 
 // take gives a batch to send. Without one the taker is dismissed; over tells that no
 // other one comes.
-func (q *queue) take() (batch codec.Messages, over bool) {
+func (q *queue) take() (b batch, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if batch = q.batch(); len(batch) > 0 {
-		return batch, false
+	if b = q.batch(); len(b.Messages) > 0 {
+		return b, false
 	}
 	if len(q.relay) == 0 { // an idle one keeps nothing of when it was busy
 		q.relay = nil
 	}
 	q.control, q.taking = nil, q.ended
-	return nil, q.ended
+	return batch{}, q.ended
 }
 
 // batch grows to BatchBytes, or is one message that is larger.
-func (q *queue) batch() (batch codec.Messages) {
-	size := 0
+func (q *queue) batch() batch {
+	b, size := batch{runtime: q.runtime}, 0
 	add := func(c codec.Carried) bool {
 		more := c.SizeInFrame()
-		if len(batch) == message.MaxFrames || len(batch) > 0 && size+more > q.limits.BatchBytes {
+		if len(b.Messages) == message.MaxFrames || len(b.Messages) > 0 && size+more > q.limits.BatchBytes {
 			return false
 		}
-		if batch == nil {
-			batch = make(codec.Messages, 0, min(message.MaxFrames, len(q.control)+len(q.relay)))
+		if b.Messages == nil {
+			b.Messages = make(codec.Messages, 0, min(message.MaxFrames, len(q.control)+len(q.relay)))
 		}
-		batch, size = append(batch, c), size+more
+		b.Messages, size = append(b.Messages, c), size+more
 		return true
 	}
 	for len(q.control) > 0 && add(codec.Bare(q.control[0])) {
 		q.control[0], q.control = nil, q.control[1:]
 	}
-	if len(batch) > 0 && q.room != nil {
+	if len(b.Messages) > 0 && q.room != nil {
 		close(q.room)
 		q.room = nil
 	}
 	for q.live && len(q.relay) > 0 && add(q.relay[0].out) {
 		q.bytes -= q.relay[0].size
 		q.relay[0], q.relay = outgoing{}, q.relay[1:]
+		b.relayed++
 	}
-	return batch
+	return b
 }

@@ -182,7 +182,7 @@ func (n *Node) applyState(key string, value []byte) {
 		n.log.Warn("a session was opened anew while its old socket is there: if the runtime did not restart, two have the same URL",
 			"runtime", r.runtime)
 	}
-	n.relayed(r.runtime, r.handed...)
+	n.relayed(r.handed...)
 	n.refuseLetters(r.refused, r.why)
 }
 

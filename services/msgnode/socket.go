@@ -110,7 +110,7 @@ func (n *Node) write(ctx context.Context, s *socket) {
 		if over {
 			s.cancel(errFinished)
 		}
-		if len(batch) == 0 {
+		if len(batch.Messages) == 0 {
 			return
 		}
 		if err := n.send(ctx, s, batch); err != nil {
@@ -122,13 +122,14 @@ func (n *Node) write(ctx context.Context, s *socket) {
 
 // send writes one batch. A client that takes too long over it is given up; not
 // every transport can be told to by the context.
-func (n *Node) send(ctx context.Context, s *socket, batch codec.Messages) error {
+func (n *Node) send(ctx context.Context, s *socket, b batch) error {
+	n.traceRelayed(b) // before the client can act on it, as its own lines come behind (ADR 0005)
 	slow := time.AfterFunc(n.limits.WriteTimeout, func() { s.cancel(errGone) })
 	defer slow.Stop()
-	if err := s.transport.send(ctx, batch); err != nil {
+	if err := s.transport.send(ctx, b.Messages); err != nil {
 		return err
 	}
-	n.metrics.sent.WithLabelValues(s.transport.name()).Add(float64(len(batch)))
+	n.metrics.sent.WithLabelValues(s.transport.name()).Add(float64(len(b.Messages)))
 	return nil
 }
 

@@ -1,9 +1,14 @@
 package msgnode
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // The node writes down that it relayed a message or refused it, over both transports,
@@ -37,4 +42,50 @@ func (m msg) hops() string {
 		way = append(way, fmt.Sprint(h["service"], " at ", h["at"], " ", h["event"]))
 	}
 	return strings.Join(way, ", ")
+}
+
+// order is a transport and a log: it keeps which of the two was first.
+type order struct {
+	slog.Handler
+	got []string
+}
+
+func (o *order) Enabled(context.Context, slog.Level) bool { return true }
+
+func (o *order) Handle(_ context.Context, line slog.Record) error {
+	o.got = append(o.got, line.Message)
+	return nil
+}
+
+func (o *order) name() string { return "fake" }
+
+func (o *order) receive(context.Context) ([]received, error) { return nil, errGone }
+
+func (o *order) send(_ context.Context, batch codec.Messages) error {
+	for _, c := range batch {
+		o.got = append(o.got, "sent "+c.Head().Type)
+	}
+	return nil
+}
+
+// A client acts on a message at once, and has lines of its own behind that of the node.
+// What the node says for itself is not relayed.
+func TestRelayedIsWrittenBeforeTheClientHasIt(t *testing.T) {
+	o := &order{}
+	limits := DefaultLimits()
+	n := &Node{log: slog.New(o), life: t.Context(), limits: limits, metrics: newMetrics()}
+	s := &socket{transport: o, queue: newQueue(&limits, func() {})}
+	s.queue.offer(&pb.Message{Type: "response"})
+	for _, kind := range []string{"a", "b"} {
+		l := newLetter(codec.Bare(&pb.Message{Type: kind}), "")
+		if over, why := s.queue.push([]letter{l}, Session{}); len(over) > 0 {
+			t.Fatal(why)
+		}
+	}
+	s.queue.goLive()
+	n.running.Add(1)
+	n.write(t.Context(), s)
+	if got := fmt.Sprint(o.got); got != "[relayed relayed sent response sent a sent b]" {
+		t.Error(got)
+	}
 }

@@ -3,6 +3,7 @@ package p2pstub
 import (
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,6 +156,8 @@ func TestHeartbeatsPassABusThatStandsStill(t *testing.T) {
 	a, b, _ := linked(t, limits, nil)
 	overA, _ := setUp(t, a, b)
 	b.bus.gate.Lock()
+	goOn := sync.OnceFunc(b.bus.gate.Unlock)
+	defer goOn() // else nothing could end
 	large := strings.Repeat("x", 200_000)
 	sent := make(chan struct{})
 	go func() {
@@ -171,13 +174,13 @@ func TestHeartbeatsPassABusThatStandsStill(t *testing.T) {
 		select {
 		case <-look.C:
 		case <-late:
-			t.Fatal("no heartbeats are answered")
+			t.Fatalf("no heartbeats are answered: %v", a.peers())
 		}
 	}
 	if p := a.peers(); len(p) != 1 || p[0].State != pb.ConnectionState_CONNECTION_STATE_LIVE {
 		t.Errorf("%v", p)
 	}
-	b.bus.gate.Unlock()
+	goOn()
 	for range 40 {
 		b.arrived(t)
 	}

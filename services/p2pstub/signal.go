@@ -36,8 +36,8 @@ func (p *peer) effect(e effect) {
 		p.describe(e.kind)
 	case applyAnswer:
 		p.agreePath()
+		p.log.Debug("description applied", "object", p.observer.URL(), "type", "answer") // the other side's channel may open at once
 		p.must("the answer", p.rtc.SetAnswer(*p.theirs().Description))
-		p.log.Debug("description applied", "object", p.observer.URL(), "type", "answer")
 	case invite:
 		p.invite()
 	case update:

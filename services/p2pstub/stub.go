@@ -235,7 +235,7 @@ func (s *Stub) close(ctx context.Context, url, remote, reason string) error {
 }
 
 // moved notes a peer's new state, and tells which states are to be published for
-// it, and which peer it has succeeded.
+// it, and which peer it has succeeded. The watchers hear of it from shown, which follows.
 func (s *Stub) moved(p *peer, state status.State, reason string) (old *peer, say []status.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -248,6 +248,7 @@ func (s *Stub) moved(p *peer, state status.State, reason string) (old *peer, say
 	if !settingUp(state) {
 		s.settled(p)
 	}
+	delete(s.watchers.noted, p) // shown tells that too
 	s.metrics.moved(p.role, p.now.state, state, time.Since(p.began))
 	p.now.state, p.info.State, p.info.Reason, p.info.Doubt = state, state.Proto(), reason, false
 	if state == status.Live {

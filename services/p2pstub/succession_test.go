@@ -24,7 +24,7 @@ func still() *Stub {
 	m := newMetrics(nil)
 	return &Stub{
 		limits: limits, metrics: m, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{},
-		minibus: map[string]*lead{}, watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m},
+		minibus: map[string]*lead{}, watchers: watchers{limits: limits, all: map[*watcher]bool{}, noted: map[*peer]bool{}, metrics: m},
 	}
 }
 
@@ -199,5 +199,27 @@ func (r *runtime) takesOver(t *testing.T, stub string, other *runtime, leads map
 	}
 	if code := r.ask(t, m); code != fault.OK {
 		t.Fatalf("unsubscribe of %s: %d", before, code)
+	}
+}
+
+// What is to be told a little later goes along with a new state, and not before that state
+// is written down: whoever hears of it acts at once.
+func TestNobodyHearsOfAStateBeforeItIsShown(t *testing.T) {
+	s := still()
+	p := s.peerOf(handler, "h")
+	s.peers[bob] = p
+	w, err := s.watchers.add()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.watchers.noted[p] = true
+	s.moved(p, status.Live, "")
+	s.showNoted() // it is late
+	if len(w.changes) > 0 {
+		t.Errorf("%v was told", <-w.changes)
+	}
+	s.shown(p)
+	if len(w.changes) != 1 || (<-w.changes).State != pb.ConnectionState_CONNECTION_STATE_LIVE {
+		t.Error("the state is not shown")
 	}
 }

@@ -142,6 +142,21 @@ func TestAllThatIsDueIsGivenUp(t *testing.T) {
 	w.judge()
 }
 
+// What is given up is not under way any more: what else is, is waited for the less, from
+// that very moment.
+func TestWhatIsGivenUpIsNotWaitedFor(t *testing.T) {
+	l := small()
+	l.Patience = 20 * time.Second
+	w := newWorld(l, t.Fatalf)
+	w.post("a", 1500, 0)
+	w.advance(19 * time.Second)
+	w.post("a", 301, 0)
+	w.advance(time.Millisecond)
+	w.advance(2 * time.Second) // behind the deadlines of both
+	w.heal()
+	w.judge()
+}
+
 // Nor when it is found out on the way whether the peer knows flows: what goes plain
 // is said to, and the rest is as ever.
 func TestAnyPeer(t *testing.T) {

@@ -104,17 +104,18 @@ func (s *Sender) wakeAt() time.Duration {
 	return s.laterAt
 }
 
-// Tick does what time brings: what was refused is due again, what is not
-// acknowledged is lost, or plain; what has had its time is given up, with 408.
+// Tick does what time brings: what was refused is due again; what has had its time is
+// given up, with 408, and counts no more in how long the rest may take; of that, what is
+// not acknowledged is lost, or plain.
 func (s *Sender) Tick(now time.Time) []Settled {
 	s.begin()
 	at := s.at(now)
 	if s.wakeAt() <= at {
 		s.wake()
 	}
+	s.giveUp(at)
 	s.findSlow(at)
 	s.listen(at)
-	s.giveUp(at)
 	if s.questionAt() <= at && s.paths.there() != 0 {
 		s.question.due = true
 	}
