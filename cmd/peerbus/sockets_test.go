@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/peerbus/peerbus/internal/local"
@@ -42,6 +43,10 @@ func TestEverythingOverUnixSockets(t *testing.T) {
 	bus := p.alice.Processes["bus"]
 	bus.Kill()
 	if _, err := s.Restart(bus); err != nil {
+		t.Fatal(err)
+	}
+	// The registry may not know yet that the bus was gone.
+	if _, err := healthpb.NewHealthClient(p.alice.Bus).Check(testContext(t), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
 		t.Fatal(err)
 	}
 	ready(t, p.alice)
