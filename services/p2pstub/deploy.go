@@ -59,13 +59,15 @@ func (s *Stub) reserve(d *deployed) (there bool, err error) {
 	return false, nil
 }
 
-// withdraw takes a stub away.
+// withdraw takes a stub away, and refuses what waits there.
 func (s *Stub) withdraw(ctx context.Context, d *deployed) {
 	s.mu.Lock()
 	if s.stubs[d.url] == d {
 		delete(s.stubs, d.url)
 	}
+	waited := s.dropQueue(d, fault.New(fault.NotFound, "the stub %s is gone", d.url))
 	s.mu.Unlock()
+	s.reply(waited)
 	if d.listener != nil {
 		_ = d.listener.Close(ctx) // without the bus there is no listener either
 	}
@@ -82,6 +84,9 @@ func (s *Stub) connect(d *deployed, to target) error {
 	}
 	room := s.room(old != nil)
 	verdict, reason := admitRequester(standingIn(room, to.remote), d.url)
+	if old == nil && s.turns.has(to.remote) {
+		verdict, reason = refused, "the other side's invitation waits for its turn"
+	}
 	if verdict == refused {
 		return fault.New(fault.Conflict, "no requester for %s: %s", to.remote, reason)
 	}

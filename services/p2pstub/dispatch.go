@@ -194,10 +194,11 @@ func (s *Stub) admitInvitation(q *queued) (again bool, before *pb.Message, err e
 		return a.verdict == repeated, nil, err
 	case s.stopping:
 		return false, nil, errStops
-	case s.invited+len(s.turns.queue) >= s.limits.Invited:
-		return false, nil, fault.New(fault.TooMany, "there are %d set-ups of others under way already, and %d wait", s.invited, len(s.turns.queue))
 	}
-	before, err = s.turns.wait(*q)
+	before, err = s.turns.wait(*q, s.limits.Invited-s.invited)
+	if now := s.room(a.heir)[q.remote]; err == nil && a.verdict == replaces && now.live() {
+		go now.tell(event{kind: displaced, reason: a.reason}) // the other side has it no more; ends with the peer
+	}
 	return false, before, err
 }
 

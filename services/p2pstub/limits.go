@@ -17,11 +17,11 @@ type Limits struct {
 	Invited int
 	// Turns is how many of them are begun at once, and Turn how long each of them keeps
 	// the next one waiting, if it takes as long. Defaults 100, which keep a core busy for
-	// one to two seconds, and a third of SetUp: who takes longer waits for its network.
+	// one to two seconds, and a fifth of SetUp: who takes longer waits for its network.
 	Turns int
 	Turn  time.Duration
-	// TurnWait is how long an invitation waits for its turn before it is refused. Default
-	// half of SetUp: the other side has given it up soon after.
+	// TurnWait is how late its turn may come to an invitation before it is refused then.
+	// Default half of SetUp: the other side has given it up soon after.
 	TurnWait time.Duration
 	// SetUp is how long a set-up may take. Default 15 s: ICE gives up after 10 s,
 	// and signalling has the rest.
@@ -144,7 +144,7 @@ func (l Limits) orDefaults() Limits {
 		}
 	}
 	if l.Turn <= 0 {
-		l.Turn = l.SetUp / 3
+		l.Turn = l.SetUp / 5
 	}
 	if l.TurnWait <= 0 {
 		l.TurnWait = l.SetUp / 2

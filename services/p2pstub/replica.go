@@ -82,7 +82,7 @@ func (s *Stub) Leave() {
 // closeAll has all peers end, and refuses what waits.
 func (s *Stub) closeAll() {
 	s.mu.Lock()
-	waited := s.dropQueue(errStops)
+	waited := s.dropQueue(nil, errStops)
 	peers := make([]*peer, 0, len(s.all))
 	for p := range s.all {
 		peers = append(peers, p)

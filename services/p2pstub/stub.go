@@ -225,11 +225,11 @@ func (s *Stub) close(ctx context.Context, url, remote, reason string) error {
 		}
 	}
 	s.mu.Unlock()
+	if d != nil && d.role == handler && remote == "" {
+		s.withdraw(ctx, d) // first, so that none begins that waits
+	}
 	for _, p := range peers {
 		p.tell(event{kind: closed, reason: reason})
-	}
-	if d != nil && d.role == handler && remote == "" {
-		s.withdraw(ctx, d)
 	}
 	return nil
 }

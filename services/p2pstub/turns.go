@@ -1,6 +1,7 @@
 package p2pstub
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // and all would come again, for as long as that lasts.
 //
 //	invitation ──► queue (Limits.Invited) ──► a turn (Limits.Turns), for Limits.Turn ──► live
-//	                 │ Limits.TurnWait              └─ over: it goes on without
+//	                 │ later than Limits.TurnWait   └─ over: it goes on without
 //	                 └──► 429
 //
 // A set-up that takes longer than a turn waits for its network, or for nobody: it must not
@@ -35,25 +36,33 @@ type turns struct {
 	queue []queued
 }
 
-// wait puts an invitation into the queue. A runtime has one place: a later invitation takes
-// it over, and the one before it is given back.
-func (t *turns) wait(q queued) (before *pb.Message, err error) {
+// wait puts an invitation into the queue, if that has room for so many. A runtime has one
+// place: a later invitation takes it over, and the one before it is given back.
+func (t *turns) wait(q queued, room int) (before *pb.Message, err error) {
 	for i := range t.queue {
 		at := &t.queue[i]
 		if at.remote != q.remote || at.d != q.d {
 			continue
 		}
 		if at.inv.Object.URL != q.inv.Object.URL {
-			if q.inv.Object.CreatedAt().Before(at.inv.Object.CreatedAt()) {
+			if created := q.inv.Object.CreatedAt(); !created.IsZero() && created.Before(at.inv.Object.CreatedAt()) {
 				return nil, fault.New(fault.Conflict, "the invitation is older than one that waits")
 			}
 			before = at.inv.request
 		}
-		at.inv = q.inv
+		*at = q
 		return before, nil
+	}
+	if len(t.queue) >= room {
+		return nil, fault.New(fault.TooMany, "there are too many set-ups of others under way already, and %d wait", len(t.queue))
 	}
 	t.queue = append(t.queue, q)
 	return nil, nil
+}
+
+// has tells whether an invitation of a runtime waits.
+func (t *turns) has(remote string) bool {
+	return slices.ContainsFunc(t.queue, func(q queued) bool { return q.remote == remote })
 }
 
 // next takes the first one out of the queue.
@@ -76,14 +85,19 @@ type reply struct {
 	err     error
 }
 
-// reply answers those that have waited.
+// reply answers those that have waited, within Limits.Stop.
 func (s *Stub) reply(all []reply) {
+	if len(all) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.last, s.limits.Stop)
+	defer cancel()
 	for _, r := range all {
 		if r.err != nil {
 			s.log.Debug("invitation refused", "from", r.request.From, "stub", r.request.To, "error", r.err)
-			s.refuse(s.last, r.request, r.err)
+			s.refuse(ctx, r.request, r.err)
 		} else {
-			s.answer(s.last, r.request)
+			s.answer(ctx, r.request)
 		}
 	}
 }
@@ -124,21 +138,21 @@ func (s *Stub) beginQueued(now time.Time) {
 }
 
 func (s *Stub) beginInTurn(q *queued, now time.Time) (again bool, err error) {
-	switch {
-	case s.stubs[q.d.url] != q.d:
-		return false, fault.New(fault.NotFound, "the handler stub %s is gone", q.d.url)
-	case now.After(q.until):
+	if now.After(q.until) {
 		return false, fault.New(fault.TooMany, "others came first: %d set-ups are under way, and %d wait", s.invited, len(s.turns.queue))
 	}
 	return s.begin(q)
 }
 
-// dropQueue takes all out that wait. The mutex is held.
-func (s *Stub) dropQueue(why error) (all []reply) {
-	for _, q := range s.turns.queue {
+// dropQueue takes out what waits at a stub, or at all (nil). The mutex is held.
+func (s *Stub) dropQueue(at *deployed, why error) (all []reply) {
+	s.turns.queue = slices.DeleteFunc(s.turns.queue, func(q queued) bool {
+		if at != nil && q.d != at {
+			return false
+		}
 		all = append(all, reply{q.inv.request, why})
-	}
-	s.turns.queue = nil
+		return true
+	})
 	return all
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/protocol/status"
 )
 
 // invites sends an invitation of a runtime of that number, which goes no further, and gives
@@ -115,7 +116,7 @@ func TestATurnEnds(t *testing.T) {
 	comes(t, c.invites(t, 2, 12), fault.TooMany)
 }
 
-// Who waits is refused when the stub stops, or its handler goes.
+// Who waits is refused when the stub stops, or its handler goes, and begins no more.
 func TestWhoWaitsIsToldOfTheEnd(t *testing.T) {
 	limits := testLimits()
 	limits.Turns, limits.SetUp, limits.Turn = 1, time.Hour, time.Hour
@@ -123,8 +124,36 @@ func TestWhoWaitsIsToldOfTheEnd(t *testing.T) {
 	comes(t, b.invites(t, 1, 1), fault.OK)
 	waits := b.invites(t, 2, 2)
 	b.waits(t, 1)
+	if _, err := b.api.Close(t.Context(), &pb.P2PStubCloseRequest{StubUrl: b.handler}); err != nil {
+		t.Fatal(err)
+	}
+	comes(t, waits, fault.NotFound)
+	b.deployHandler(t)
+	comes(t, b.invites(t, 3, 3), fault.OK)
+	waits = b.invites(t, 4, 4)
+	b.waits(t, 1)
 	b.stop()
 	comes(t, waits, fault.Unavailable)
+}
+
+// While an invitation waits its runtime is connected with by that one, and what there is of an
+// older connection ends: the other side has it no more.
+func TestWhatWaitsGoesFirst(t *testing.T) {
+	limits := testLimits()
+	limits.Turns, limits.SetUp, limits.Turn = 1, time.Hour, time.Hour
+	w := newWorld()
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, limits)
+	setUp(t, a, b)
+	comes(t, b.invites(t, 1, 1), fault.OK)
+	m := invitationOf(alice, 2)
+	m.To = b.handler
+	b.bus.deliver(m)
+	if _, last := b.await(t, status.Disconnected); last.Reason != "the other side connects anew" {
+		t.Errorf("reason %q", last.Reason)
+	}
+	if _, err := b.connect(t, a); fault.CodeOf(err) != fault.Conflict {
+		t.Errorf("a requester beside it: %v", err)
+	}
 }
 
 // A runtime has one place in the queue: its last invitation has it.
@@ -147,8 +176,9 @@ func TestAPlaceInTheQueue(t *testing.T) {
 		{of("a", "a1", at), "", 0}, // again
 		{of("a", "a2", at.Add(1)), "a1", 0},
 		{of("a", "a1", at), "", fault.Conflict}, // late
+		{of("c", "c1", at), "", fault.TooMany},
 	} {
-		before, err := all.wait(one.q)
+		before, err := all.wait(one.q, 2)
 		if before.GetId() != one.before || err != nil && fault.CodeOf(err) != one.code || err == nil && one.code != 0 {
 			t.Errorf("%s of %s: %v takes the place of %v", one.q.inv.Object.URL, one.q.remote, err, before)
 		}

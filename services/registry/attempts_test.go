@@ -9,8 +9,9 @@ import (
 	"github.com/peerbus/peerbus/protocol/status"
 )
 
-// However many connections are lost or worn, so many set-ups are under way at once, and those
-// that have been due for longest come first.
+// However many connections are lost, so many set-ups of this side's are under way at once, and
+// those begin that have been due for longest. What others set up, and what is worn, has no part
+// in that.
 func TestAttemptsAtOnce(t *testing.T) {
 	l := DefaultLimits()
 	l.AtOnce = 4
@@ -34,14 +35,15 @@ func TestAttemptsAtOnce(t *testing.T) {
 		add(fmt.Sprint("worn", i), worn)
 	}
 	tb.byRemote["lost1"].NextAttempt = now.Add(time.Second) // not yet
-	due(2, 2)
-	add("begun", connection{State: status.Created, Phase: settingUp})
-	due(2, 1)
-	succeeded := connection{State: status.Live, URL: "u"}
-	succeeded.Successor.Stub = "s"
-	add("replaced", succeeded)
-	due(2, 0)
-	add("second", connection{State: status.Created, Phase: registering})
-	add("third", connection{State: status.Created, Phase: registering})
-	due(0, 0)
+	due(2, 3)
+	add("of others", connection{State: status.Created, Phase: settingUp, Role: handler})
+	due(2, 3)
+	for i := range 3 {
+		add(fmt.Sprint("begun", i), connection{State: status.Created, Phase: registering, Role: requester})
+	}
+	due(1, 3)
+	add("begun", connection{State: status.Created, Phase: settingUp, Role: requester})
+	due(0, 3)
+	add("and wanted by a message", connection{State: status.Created, Phase: settingUp, Role: requester})
+	due(0, 3)
 }

@@ -87,8 +87,9 @@ type Limits struct {
 	// Setup bounds a set-up. Default 30 s: twice what the P2P stub gives it, so
 	// that it fires only when that one has died.
 	Setup time.Duration
-	// AtOnce is how many set-ups may be under way before none begins without a message that
-	// wants it. Default 100: as many as a P2P stub that is invited begins at once.
+	// AtOnce is how many set-ups of this side's may be under way before none begins, of what
+	// was lost, without a message that wants it. Default 100: as many as a P2P stub that is
+	// invited begins at once.
 	AtOnce int
 	// RetryMin and RetryMax bound the wait between two attempts, which doubles
 	// with each. Default 1 s and 60 s.

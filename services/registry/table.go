@@ -128,18 +128,19 @@ func (c *connection) isOverdue(now time.Time) bool {
 }
 
 // attempts tells which entries a set-up is due for without a message that wants it: what was
-// lost, and what is worn. They are those that have been due for longest, and no more than leave
-// l.AtOnce set-ups under way: when all connections are lost at once, those that begin are to be
-// over within their time.
+// lost, and what is worn. Of what was lost they are those that have been due for longest, and no
+// more than leave l.AtOnce set-ups of this side's under way: when all connections are lost at
+// once, those that begin are to be over within their time. What is worn does not wait for these.
 func (t *table) attempts(now time.Time, wants Wanted, l Limits) (lost, worn []string) {
 	room := l.AtOnce
 	for remote, c := range t.byRemote {
-		switch {
-		case c.underWay() || c.Successor.Stub != "":
+		if c.underWay() && c.Role == requester {
 			room--
+		}
+		switch {
 		case wants == Never:
 		case c.usable():
-			if c.news.worn && !now.Before(c.renewAt) {
+			if c.news.worn && c.Successor.Stub == "" && !now.Before(c.renewAt) {
 				worn = append(worn, remote)
 			}
 		case c.Phase == idle && !c.Resting && c.Attempts < l.Retries && !c.NextAttempt.IsZero() && !now.Before(c.NextAttempt) &&
@@ -147,15 +148,8 @@ func (t *table) attempts(now time.Time, wants Wanted, l Limits) (lost, worn []st
 			lost = append(lost, remote)
 		}
 	}
-	lost = first(lost, room, func(a, b string) int { return t.byRemote[a].NextAttempt.Compare(t.byRemote[b].NextAttempt) })
-	worn = first(worn, room-len(lost), func(a, b string) int { return t.byRemote[a].renewAt.Compare(t.byRemote[b].renewAt) })
-	return lost, worn
-}
-
-// first gives the first n of all, in an order.
-func first(all []string, n int, compare func(a, b string) int) []string {
-	slices.SortFunc(all, compare)
-	return all[:min(len(all), max(n, 0))]
+	slices.SortFunc(lost, func(a, b string) int { return t.byRemote[a].NextAttempt.Compare(t.byRemote[b].NextAttempt) })
+	return lost[:min(len(lost), max(room, 0))], worn
 }
 
 // changed is when an entry last did something.

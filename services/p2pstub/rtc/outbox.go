@@ -20,7 +20,8 @@ const (
 	// burstCount is how many datagrams do: the least of what the versions of Linux allow.
 	burstCount = 60
 	// maxBursts may wait before who sends one more waits: more than an association has
-	// under way on a fast link, and one of each of a hundred connections.
+	// under way on a fast link, and one of each of a hundred connections. They have 8 MB
+	// at most, and those that are being sent as much.
 	maxBursts = 128
 	// thick is how soon after another one a datagram waits for those behind it. A
 	// request and its answer are further apart, and leave at once.
