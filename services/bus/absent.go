@@ -40,16 +40,25 @@ func (t *table) young() bool { return time.Until(t.settledAt()) > 0 }
 func (t *table) settledAt() time.Time { return t.began.Load().Add(t.limits.ReturnTime) }
 
 // dueAt is until when a line waits for a listener of which nothing is known: while such
-// come, if nothing in it was promised to anybody.
+// come, if nothing in it was promised to anybody, and for LongWaitTime however often
+// listeners are lost.
 func (t *table) dueAt(ln *line) time.Time {
-	latest, from := t.settledAt(), *t.began.Load()
+	from := *t.began.Load()
+	due := from.Add(t.limits.ReturnTime)
 	if t.came.After(from) {
 		from = t.came
 	}
-	if soon := from.Add(t.limits.QuietTime); !ln.promised && soon.Before(latest) {
-		return soon
+	if !ln.promised {
+		due = earlier(due, from.Add(t.limits.QuietTime))
 	}
-	return latest
+	return earlier(due, ln.opened.Add(t.limits.LongWaitTime))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // shaken notes that listeners have been lost, and may come back.
@@ -83,15 +92,20 @@ func (t *table) expect(p *post) (done bool, err error) {
 }
 
 // awaitOurs has a line wait until a young bus has its listeners back. What the registry says
-// later, and knows better, ends that (heed).
-func (t *table) awaitOurs(pl *place) []verdict {
-	if !t.lobby.rest(pl.line) {
-		return t.fail(pl, nobodyListens(pl.address))
+// later, and knows better, ends that (heed). What comes from outside and was not promised is
+// refused: strangers are not to take the room.
+func (t *table) awaitOurs(pl *place) (verdicts []verdict) {
+	strange := func(p *post) bool { return p.ingress != nil && !p.promised() }
+	for _, p := range t.lobby.leaveIf(pl.line, pl.line.posts.len(), strange) {
+		verdicts = append(verdicts, verdict{post: p, err: nobodyListens(pl.address)})
+	}
+	if pl.line.posts.len() == 0 || !t.lobby.rest(pl.line) {
+		return append(verdicts, t.fail(pl, nobodyListens(pl.address))...)
 	}
 	if !pl.awaited() {
 		t.awaitUntil(pl, t.dueAt(pl.line), true)
 	}
-	return nil
+	return verdicts
 }
 
 // heed ends the wait of a line for a listener that this bus never had. The line may wait

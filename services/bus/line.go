@@ -14,6 +14,7 @@ type line struct {
 	posts    fifo[waiting]
 	answers  map[message.Key]int // how many of them are responses, by the request; nil before the first
 	bytes    int
+	opened   time.Time
 	timer    *time.Timer // runs out for the first one
 	question uint64      // what the registry has been asked; 0 when nothing is open
 	going    bool        // it is being led off: nobody in it runs out of patience
@@ -45,23 +46,23 @@ func (l *lobby) open(expire func()) (*line, error) {
 		return nil, refuse(reasonWaitFull, 429, "%d addresses wait for the registry already", l.lines)
 	}
 	l.lines++
-	return &line{timer: time.AfterFunc(l.limits.WaitTime, expire)}, nil
+	return &line{opened: time.Now(), timer: time.AfterFunc(l.limits.WaitTime, expire)}, nil
 }
 
 // join puts a post at the end of a line.
 func (l *lobby) join(ln *line, p *post) error {
 	cost := p.cost()
 	first := ln.posts.len() == 0
-	if p.promised() {
-		l.rouse(ln)
-		ln.promised = true
-	}
 	if p.roomy() {
 		// What there is of it is bounded elsewhere.
 	} else if !first && (ln.posts.len() >= l.limits.WaitMessages || ln.bytes+cost > l.limits.WaitBytes) || l.bytes+cost > l.limits.WaitTotal {
 		return refuse(reasonWaitFull, 429, "%d messages wait for the route to %s already", ln.posts.len(), p.m.To)
-	} else if ln.idle && !l.mayIdle(cost) {
+	} else if ln.idle && !p.promised() && !l.mayIdle(cost) {
 		return nobodyListens(p.m.To)
+	}
+	if p.promised() {
+		l.rouse(ln)
+		ln.promised = true
 	}
 	ln.posts.push(waiting{p, time.Now().Add(l.patience(p))})
 	l.count(ln, p, 1)

@@ -396,3 +396,45 @@ func TestARequestThatWasToldIsNotSent(t *testing.T) {
 		})
 	}
 }
+
+// However often replicas are lost, what waits for nobody ends.
+func TestAYoungBusDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{})
+		defer a.bus.origins.end()
+		n := a.post(carol)
+		a.ours(carol)
+		m := a.come(numbered(bob, carol, 1))
+		for range 8 {
+			time.Sleep(9 * time.Second)
+			a.bus.table.shaken()
+		}
+		synctest.Wait()
+		a.settledOnce(t, fault.NotFound, n, m)
+	})
+}
+
+// What comes plainly from outside takes no room of a young bus, and a promised post that has
+// no room leaves the line as it was.
+func TestStrangersAtAYoungBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{WaitMessages: 1})
+		defer a.bus.origins.end()
+		m := a.comeAs(numbered(bob, carol, 1), false)
+		a.ours(carol)
+		a.settledOnce(t, fault.NotFound, m)
+		if a.bus.table.lobby.idle != (load{}) {
+			t.Errorf("%+v", a.bus.table.lobby.idle)
+		}
+		n := a.post(carol)
+		a.ours(carol)
+		a.by.sequence++
+		p := newPost(a.by, numbered(alice, carol, int(a.by.sequence))) //nolint:gosec // small
+		p.sequence, p.again = a.by.sequence, true
+		a.bus.post(p)
+		synctest.Wait()
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		a.settledOnce(t, fault.NotFound, n)
+	})
+}
