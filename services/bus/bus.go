@@ -29,7 +29,7 @@ type Config struct {
 	Limits Limits
 	// Log defaults to slog.Default().
 	Log *slog.Logger
-	// Metrics is where the metrics are registered; nil for nowhere.
+	// Metrics is where the metrics are registered; nil registers none.
 	Metrics prometheus.Registerer
 	// Tracer makes the spans; nil for none.
 	Tracer *tracing.Tracer

@@ -97,16 +97,21 @@ func (a *alone) idle() load {
 	return a.bus.table.lobby.idle
 }
 
+// tellings are the ways in which the registry may tell a route later.
+func tellings(r *pb.Route) map[string]func(a *alone) {
+	return map[string]func(a *alone){
+		"a route": func(a *alone) { a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{r}}) },
+		"to ask again": func(a *alone) {
+			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: r.To}}})
+			a.answer(r)
+		},
+	}
+}
+
 // The registry knows better, a moment later. Then what waits goes where it says.
 func TestAYoungBusGoesByTheRouteThatComes(t *testing.T) {
 	next := &pb.Route{To: carol, Next: stubURL}
-	for name, told := range map[string]func(a *alone){
-		"a route": func(a *alone) { a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{next}}) },
-		"to ask again": func(a *alone) {
-			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: carol}}})
-			a.answer(next)
-		},
-	} {
+	for name, told := range tellings(next) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAlone(t, Limits{QuietTime: 10 * time.Second, WaitTime: time.Second})
@@ -137,13 +142,7 @@ func TestAYoungBusGoesByTheRouteThatComes(t *testing.T) {
 // promised. It does not go on to another runtime.
 func TestAYoungBusForwardsNothingForOthers(t *testing.T) {
 	next := &pb.Route{To: carol, Next: connURL, RuntimeUrl: remote, Flow: pb.FlowUse_FLOW_USE_ANNOUNCED}
-	for name, told := range map[string]func(a *alone){
-		"a route": func(a *alone) { a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{next}}) },
-		"to ask again": func(a *alone) {
-			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: carol}}})
-			a.answer(next)
-		},
-	} {
+	for name, told := range tellings(next) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAlone(t, Limits{QuietTime: 10 * time.Second})

@@ -108,7 +108,7 @@ type Limits struct {
 // DefaultLimits are used for the fields of Limits that are zero.
 func DefaultLimits() Limits {
 	return Limits{
-		Peers: 10_000, Invited: 1000, Turns: 100, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
+		Peers: 10_000, Invited: 1000, Turns: 100, Turn: 3 * time.Second, TurnWait: 7500 * time.Millisecond, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Rest: 5 * time.Second, Restart: 5 * time.Second, Look: time.Second,
 		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 64, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,

@@ -133,9 +133,7 @@ func TestConnectionsDoNotWaitForEachOther(t *testing.T) {
 	from, _ := socket(t)
 	to, addr := socket(t)
 	o := newOutbox(from) // nobody runs it
-	if !o.cuts {
-		t.Skip("the system does not cut datagrams")
-	}
+	o.cuts = true
 	busy, calm := &sender{}, &sender{}
 	for range 2 {
 		if !o.keep([]byte("busy"), addr, busy, true) {
