@@ -14,7 +14,7 @@ IMAGE     ?= peerbus:development
 PLATFORMS ?= linux/amd64 linux/arm64
 STAGE     ?= bin
 ARCHIVE   ?= $(STAGE)/peerbus-image.tar
-FUZZTIME ?= 5s
+FUZZTIME ?= 10000x
 CHURN    ?= 1000
 BURST    ?= 200
 CHAOS    ?= 1m
@@ -61,7 +61,7 @@ test: ## run all tests, with the processes as they ship
 race: ## run all tests under the race detector
 	$(GO) test -race -shuffle=on -timeout 30m ./...
 
-fuzz: ## fuzz every parser for FUZZTIME (5s)
+fuzz: ## fuzz every parser, FUZZTIME each (10000x)
 	@GO='$(GO)' ./scripts/fuzz.sh $(FUZZTIME)
 
 bench: build ## measure beside raw gRPC, pion and NATS (12 min; Linux, root), and write docs/performance/
