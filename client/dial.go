@@ -19,11 +19,11 @@ import (
 // them by their context. Without a config it is plain text, which a runtime takes on
 // loopback; over a unix socket it always is.
 func Dial(addr string, config *tls.Config, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	creds := insecure.NewCredentials()
+	creds, near := insecure.NewCredentials(), rpc.Near(addr)
 	if config != nil {
-		creds = rpc.PlainOnUnix(credentials.NewTLS(config))
+		near, creds = nil, rpc.PlainOnUnix(credentials.NewTLS(config))
 	}
-	target, opts := rpc.Listed(addr, append([]grpc.DialOption{rpc.Spread()}, opts...))
+	target, opts := rpc.Listed(addr, append(append(near, rpc.Spread()), opts...))
 	conn, err := grpc.NewClient(target, append(append(rpc.DialOptions(), grpc.WithTransportCredentials(creds)), opts...)...)
 	if err != nil {
 		return nil, fault.New(fault.BadRequest, "address %q: %w", addr, err).In("addr")

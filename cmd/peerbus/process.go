@@ -114,11 +114,15 @@ func (p *process) serveGRPC(addrs ...string) error {
 	if err != nil {
 		return err
 	}
+	beside := rpc.Abstract(listeners, p.security)
+	for _, lis := range beside {
+		p.closers = append(p.closers, func() { _ = lis.Close() })
+	}
 	p.tree.Add("gRPC server", func(ctx context.Context) error {
-		p.log.Info("serving gRPC", "addr", strings.Join(addrs, ","))
+		p.log.Info("serving gRPC", "addr", strings.Join(addrs, ","), "abstract", len(beside))
 		p.health.serving.Store(true)
 		defer p.health.serving.Store(false)
-		return rpc.Serve(ctx, srv, listeners...)
+		return rpc.Serve(ctx, srv, append(listeners, beside...)...)
 	})
 	return nil
 }

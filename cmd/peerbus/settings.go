@@ -66,6 +66,7 @@ func (s *serviceSettings) flags(f *pflag.FlagSet, httpAddr string) {
 	f.BoolVar(&s.security.Insecure, "insecure", false, "allow a listener beyond loopback without TLS")
 	s.security.SocketMode = rpc.SocketMode
 	f.Var((*fileMode)(&s.security.SocketMode), "socket-mode", "permissions of unix sockets, an octal `MODE` such as 0660")
+	f.BoolVar(&s.security.NoAbstract, "no-abstract", false, "gRPC on loopback over TCP alone, and no abstract unix sockets beside its ports (Linux, without TLS)")
 	f.StringVar(&s.httpAddr, flagHTTPAddr, httpAddr, "`HOST:PORT` or unix:///PATH for /healthz and /metrics; empty for none")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")

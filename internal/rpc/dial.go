@@ -37,6 +37,9 @@ func Dial(target string, s Security, opts ...grpc.DialOption) (*grpc.ClientConn,
 	if _, err := UnixPath(target); err != nil && !strings.Contains(target, ",") {
 		return nil, fault.New(fault.BadRequest, "address %q: %w", target, err)
 	}
+	if s.abstract() {
+		opts = append(Near(target), opts...)
+	}
 	target, opts = Listed(target, opts)
 	opts = append(append(DialOptions(), grpc.WithTransportCredentials(creds)), opts...)
 	conn, err := grpc.NewClient(target, opts...)

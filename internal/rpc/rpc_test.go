@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve runs a server until the test ends, and gives its address.
 func serve(t *testing.T, s rpc.Security, register func(*rpc.Server)) string {
 	t.Helper()
-	srv, err := rpc.NewServer(s, slog.Default())
-	if err != nil {
-		t.Fatal(err)
-	}
+	srv := server(t, s)
 	if register != nil {
 		register(srv)
 	}
@@ -35,16 +33,31 @@ func serve(t *testing.T, s rpc.Security, register func(*rpc.Server)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveOn(t, srv, lis)
+	return lis.Addr().String()
+}
+
+func server(t *testing.T, s rpc.Security) *rpc.Server {
+	t.Helper()
+	srv, err := rpc.NewServer(s, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+// serveOn serves until the test ends.
+func serveOn(t *testing.T, srv *rpc.Server, listeners ...net.Listener) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- rpc.Serve(ctx, srv, lis) }()
+	go func() { done <- rpc.Serve(ctx, srv, listeners...) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return lis.Addr().String()
 }
 
 // check asks for a server's health.

@@ -26,6 +26,8 @@ type Security struct {
 	CAFile string
 	// Insecure allows a listener beyond loopback without TLS.
 	Insecure bool
+	// NoAbstract has gRPC on loopback go over TCP alone; see Abstract.
+	NoAbstract bool
 	// SocketMode is the permissions of unix sockets; 0 for the constant SocketMode.
 	SocketMode fs.FileMode
 }

@@ -60,6 +60,7 @@ var Keys = map[string]string{
 
 	// Of the process.
 	"addr":     "HOST:PORT that it listens on, or at which a replica is reached; several have commas between them",
+	"abstract": "abstract unix sockets that it listens on besides",
 	"endpoint": "where it connects to",
 	"server":   "of NATS, likewise",
 	"subject":  "of NATS",

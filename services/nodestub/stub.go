@@ -140,10 +140,10 @@ func (cfg Config) orDefaults() Config {
 // leads.
 func dial(target, at string, security rpc.Security) (grpc.ClientConnInterface, error) {
 	if at == "" {
-		return rpc.Dial(target, security, grpc.WithContextDialer(rpc.DialAddr))
+		return rpc.Dial(target, security, grpc.WithContextDialer(security.DialAddr))
 	}
 	return rpc.Dial("passthrough:///"+target, security, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-		return rpc.DialAddr(ctx, at)
+		return security.DialAddr(ctx, at)
 	}))
 }
 
