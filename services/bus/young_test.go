@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 )
@@ -331,6 +333,13 @@ func TestAYoungBusKeepsRoomFromWhatIsPostedToNobody(t *testing.T) {
 	}
 }
 
+// refused is how many refusals are counted for a reason.
+func (a *alone) refused(reason string) float64 {
+	var m dto.Metric
+	_ = a.bus.metrics.refusals.WithLabelValues(reason).Write(&m)
+	return m.GetCounter().GetValue()
+}
+
 // A request whose time is shorter than that of a young bus is told that nobody listens.
 func TestARequestToNobodyAtAYoungBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -356,6 +365,31 @@ func TestARequestToNobodyAtAYoungBus(t *testing.T) {
 		}
 		a.end(late)
 		a.end(l)
+		a.cutOff(s)
+		time.Sleep(time.Minute)
+	})
+}
+
+// Nobody comes after it either: it is counted as refused once, by its time and not by the
+// end of its line too.
+func TestARequestToNobodyIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{QuietTime: 10 * time.Second, RequestTime: 3 * time.Second})
+		defer a.finish()
+		a.approve(alice)
+		s := a.begin(t, "x")
+		p := numberedPost(carol, 1, 1)
+		p.Wait = pb.Wait_WAIT_RESPONSE
+		s.post(p, nil)
+		a.ours(carol)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if code := tell(s).code(1); code != fault.NotFound {
+			t.Errorf("told %d", code)
+		}
+		if n := a.refused(reasonNoListener); n != 1 {
+			t.Errorf("%v refusals are counted", n)
+		}
 		a.cutOff(s)
 		time.Sleep(time.Minute)
 	})
