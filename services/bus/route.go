@@ -101,10 +101,11 @@ func (t *table) way(p *post) (w way, ok bool) {
 		return t.along(r, p)
 	}
 	if pl := t.places[p.m.To]; pl != nil {
-		if pl.line != nil || pl.awaited() {
+		switch {
+		case pl.passable(p):
+		case pl.line != nil || pl.awaited():
 			return way{}, false
-		}
-		if len(pl.takers) > 0 {
+		case len(pl.takers) > 0:
 			return way{takers: pl.takers}, true
 		}
 	}
@@ -222,7 +223,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	}
 	t.routes.delete(to)
 	switch {
-	case !waits, pl.awaited() && !pl.line.ours:
+	case !waits, pl.awaited() && !pl.line.ours && !pl.apart():
 		return nil
 	case fault.CodeOf(why) == fault.Unavailable && pl.line.patient():
 		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
@@ -237,7 +238,11 @@ func (t *table) failOrAwait(pl *place, r *pb.Route) []verdict {
 	if r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && time.Until(t.dueAt(pl.line)) > 0 {
 		return t.awaitOurs(pl)
 	}
-	return t.fail(pl, refusalOf(r, pl.address))
+	why := refusalOf(r, pl.address)
+	if pl.apart() {
+		return t.letGo(pl, func(*post) (bool, error) { return true, why })
+	}
+	return t.fail(pl, why)
 }
 
 func (t *table) learn(to string, told *pb.Route, p2p bool) {
@@ -302,7 +307,7 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 	}
 	t.routes.delete(r.GetTo())
 	switch {
-	case !waits, pl.awaited() && !pl.line.ours:
+	case !waits, pl.awaited() && !pl.line.ours && !pl.apart():
 		return true, nil
 	case r.GetCode() != 0:
 		return true, t.failOrAwait(pl, r)

@@ -50,14 +50,16 @@ func (b *Bus) settle(p *post, err error) {
 	if b.lastResort(p, err) {
 		return
 	}
-	b.metrics.refused(reasonOf(err))
 	b.traceRefused(p, err)
+	if p.request != nil && !b.requests.end(p.request) { // its sender was told, and that counted, or has gone
+		p.end(err)
+		return
+	}
+	b.metrics.refused(reasonOf(err))
 	switch {
 	case p.request != nil:
-		if b.requests.end(p.request) {
-			b.metrics.request("refused")
-			p.tell(outcomeOf(p.sequence, err))
-		}
+		b.metrics.request("refused")
+		p.tell(outcomeOf(p.sequence, err))
 	case p.flowing, p.meshed: // the bus that it came from is told, and tells its sender
 	case p.sequence != 0 && p.told.Load() == nil:
 		p.tell(outcomeOf(p.sequence, err))

@@ -14,6 +14,8 @@ func (t *table) wait(p *post) (done bool, err error) {
 			return true, err
 		}
 		t.waiting[pl] = struct{}{}
+	}
+	if pl.line.posts.len() == 0 || pl.apart() && pl.line.local == 0 {
 		t.seek(pl, p)
 	}
 	if err := t.lobby.join(pl.line, p); err != nil {
@@ -23,9 +25,10 @@ func (t *table) wait(p *post) (done bool, err error) {
 }
 
 // seek makes a line wait for the listener of its route or, without a route,
-// for the registry. One that waits for a listener to come back waits for that.
+// for the registry. One that waits for a listener to come back waits for that, unless the
+// post does not (apart).
 func (t *table) seek(pl *place, p *post) {
-	if pl.awaited() {
+	if pl.awaited() && (p.ingress != nil || !pl.apart()) {
 		return
 	}
 	if r := t.routes.get(pl.address); r != nil {
@@ -48,7 +51,7 @@ func (t *table) seekAgain(address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if pl := t.places[address]; pl != nil && pl.line != nil && pl.line.posts.len() > 0 && pl.line.next == "" {
-		t.seek(pl, pl.line.posts.first().post)
+		t.seek(pl, pl.seeks())
 	}
 }
 
@@ -69,9 +72,9 @@ func (t *table) retry(pl *place) []verdict {
 	if pl.line.posts.len() == 0 {
 		return t.release(pl, nil)
 	}
-	first := pl.line.posts.first().post
+	first, apart := pl.seeks(), pl.apart()
 	w, ok := way{takers: pl.takers}, len(pl.takers) > 0
-	if !ok && !pl.awaited() {
+	if !ok && (apart && pl.line.local > 0 || !pl.awaited()) {
 		w, ok = t.routed(first)
 	}
 	if !ok {
@@ -82,7 +85,11 @@ func (t *table) retry(pl *place) []verdict {
 	if w.flow != nil {
 		t.flows.wake(w.flow)
 	}
-	return t.release(pl, func(p *post) (bool, error) { return t.send(w, p) })
+	send := func(p *post) (bool, error) { return t.send(w, p) }
+	if apart {
+		return t.letGo(pl, send)
+	}
+	return t.release(pl, send)
 }
 
 // release ends a line: each that stood in it goes where forward takes it.
@@ -96,7 +103,11 @@ func (t *table) release(pl *place, forward func(*post) (bool, error)) []verdict 
 	pl.line = nil
 	delete(t.waiting, pl)
 	t.tidy(pl)
-	var verdicts []verdict
+	return each(posts, forward)
+}
+
+// each has all posts go where forward takes them.
+func each(posts []*post, forward func(*post) (bool, error)) (verdicts []verdict) {
 	for _, p := range posts {
 		if done, err := forward(p); done {
 			verdicts = append(verdicts, verdict{post: p, err: err})

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 )
@@ -172,6 +174,126 @@ func TestAYoungBusForwardsNothingForOthers(t *testing.T) {
 	}
 }
 
+// What comes in a flow for a listener that never was here waits for it, and holds up nothing
+// that is posted here: that goes by its route, in order.
+func TestWhatIsPostedHerePassesWhatWaitsFromOutside(t *testing.T) {
+	const abroad = "hyperty://b.example/carol"
+	route := &pb.Route{To: abroad, Next: stubURL}
+	for name, story := range map[string]func(a *alone){
+		"the route is known": func(a *alone) {
+			a.post(abroad)
+			a.answer(route)
+			a.come(numbered(bob, abroad, 2))
+			a.post(abroad)
+		},
+		"it is asked for": func(a *alone) {
+			a.come(numbered(bob, abroad, 1))
+			a.post(abroad)
+			a.post(abroad)
+			a.answer(route)
+		},
+		"it was asked for before": func(a *alone) {
+			a.post(abroad)
+			a.come(numbered(bob, abroad, 2))
+			a.post(abroad)
+			a.answer(route)
+		},
+		"it is pushed": func(a *alone) {
+			a.come(numbered(bob, abroad, 1))
+			a.post(abroad)
+			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{{To: abroad}}})
+			a.post(abroad)
+			a.bus.hear(&pb.RoutesResponse{Changes: []*pb.Route{route}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAlone(t, Limits{})
+				defer a.finish()
+				stub := a.stream(t, stubURL, 0)
+				story(a)
+				var want []string // what came from outside has another number
+				for n := range a.by.sequence {
+					if a.by.code(n+1) != 0 {
+						want = append(want, fmt.Sprint(n+1))
+					}
+				}
+				if got := tell(stub).came; len(want) != 2 || !slices.Equal(got, want) {
+					t.Errorf("%v came, %v were accepted", got, want)
+				}
+				l := a.stream(t, abroad, 0) // it is here after all
+				if got := tell(l).came; len(got) != 1 {
+					t.Errorf("%v came to the listener", got)
+				}
+				a.end(l)
+				a.end(stub)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// The registry knows no route: who posted here is told so, and what came in a flow waits. Where
+// it says that the address is ours all wait, in order.
+func TestWhatIsPostedHereBesideWhatWaitsFromOutsideHasNoRoute(t *testing.T) {
+	for name, c := range map[string]struct {
+		told *pb.Route
+		came []string
+	}{
+		"no route": {&pb.Route{To: carol, Code: int32(fault.Forbidden)}, []string{"1"}},
+		"ours":     {localRoute(carol), []string{"1", "2", "3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAlone(t, Limits{})
+				defer a.finish()
+				promised := a.come(numbered(bob, carol, 1))
+				posted := []uint64{a.post(carol), a.post(carol)}
+				a.answer(c.told)
+				if len(c.came) == 1 {
+					a.settledOnce(t, fault.Forbidden, posted...)
+				}
+				time.Sleep(9 * time.Second)
+				synctest.Wait()
+				if n := a.by.settledPosts(); a.by.ended(promised) != nil || n != 3-len(c.came) {
+					t.Errorf("%d posts are settled, what came in a flow is told %v", n, a.by.ended(promised))
+				}
+				l := a.stream(t, carol, 0)
+				if got := tell(l).came; !slices.Equal(got, c.came) {
+					t.Errorf("%v came", got)
+				}
+				a.end(l)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// The stub of its route comes later than what waits from outside.
+func TestWhatIsPostedHereWaitsForTheStubOfItsRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{})
+		defer a.finish()
+		a.post(carol)
+		a.answer(&pb.Route{To: carol, Next: stubURL})
+		promised := a.come(numbered(bob, carol, 2))
+		a.post(carol)
+		stub := a.stream(t, stubURL, 0)
+		a.post(carol)
+		if got := tell(stub).came; !slices.Equal(got, []string{"1", "3", "4"}) {
+			t.Errorf("%v came", got)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		a.settledOnce(t, fault.NotFound, promised)
+		if n := len(a.bus.table.waiting); n != 0 {
+			t.Errorf("%d lines are left", n)
+		}
+		a.end(stub)
+		time.Sleep(time.Minute)
+	})
+}
+
 // It is asked again, and does not answer, or says that the address is no more.
 func TestAYoungBusIsToldNothingOfARoute(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -331,6 +453,13 @@ func TestAYoungBusKeepsRoomFromWhatIsPostedToNobody(t *testing.T) {
 	}
 }
 
+// refused is how many refusals are counted for a reason.
+func (a *alone) refused(reason string) float64 {
+	var m dto.Metric
+	_ = a.bus.metrics.refusals.WithLabelValues(reason).Write(&m)
+	return m.GetCounter().GetValue()
+}
+
 // A request whose time is shorter than that of a young bus is told that nobody listens.
 func TestARequestToNobodyAtAYoungBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -356,6 +485,31 @@ func TestARequestToNobodyAtAYoungBus(t *testing.T) {
 		}
 		a.end(late)
 		a.end(l)
+		a.cutOff(s)
+		time.Sleep(time.Minute)
+	})
+}
+
+// Nobody comes after it either: it is counted as refused once, by its time and not by the
+// end of its line too.
+func TestARequestToNobodyIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{QuietTime: 10 * time.Second, RequestTime: 3 * time.Second})
+		defer a.finish()
+		a.approve(alice)
+		s := a.begin(t, "x")
+		p := numberedPost(carol, 1, 1)
+		p.Wait = pb.Wait_WAIT_RESPONSE
+		s.post(p, nil)
+		a.ours(carol)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if code := tell(s).code(1); code != fault.NotFound {
+			t.Errorf("told %d", code)
+		}
+		if n := a.refused(reasonNoListener); n != 1 {
+			t.Errorf("%v refusals are counted", n)
+		}
 		a.cutOff(s)
 		time.Sleep(time.Minute)
 	})

@@ -32,6 +32,8 @@ type addresses struct {
 	done    []string            // allocated ones to free
 	leave   map[string][]string // subscriptions to end, by domain
 	wake    chan struct{}
+
+	asking *pb.Message // an allocation that was not answered; run has it
 }
 
 // objectAddress is one that was allocated, and whether that of its subscription came with it; else it is
@@ -111,20 +113,22 @@ func (a *addresses) signal() {
 // run allocates and frees until ctx is done, then frees what is left.
 func (a *addresses) run(ctx context.Context) error {
 	var wait retry.Backoff
-	for {
-		err := a.refill(ctx)
-		a.giveBack(ctx)
-		if err == nil {
+	for ctx.Err() == nil {
+		wake, again := a.wake, (<-chan time.Time)(nil)
+		failed, left := a.refill(ctx), a.giveBack(ctx)
+		switch {
+		case failed != nil: // those who wait do not hurry it
+			wake, again = nil, time.After(wait.Next())
+		case left != nil:
+			again = time.After(wait.Next())
+		default:
 			wait.Reset()
-			select {
-			case <-a.wake:
-				continue
-			case <-ctx.Done():
-			}
-		} else if wait.Wait(ctx) == nil {
-			continue
 		}
-		break
+		select {
+		case <-wake:
+		case <-again:
+		case <-ctx.Done():
+		}
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limits.Stop)
 	defer cancel()
@@ -136,7 +140,7 @@ func (a *addresses) run(ctx context.Context) error {
 	}
 	a.ready = nil
 	a.mu.Unlock()
-	a.giveBack(last)
+	_ = a.giveBack(last) // there is no other time
 	return nil
 }
 
@@ -170,13 +174,21 @@ func (a *addresses) refill(ctx context.Context) error {
 	return nil
 }
 
+// allocate asks for addresses. One that was not answered may have been done, or half of it:
+// it is repeated as it is: a Message Node of ours makes the same addresses of it.
 func (a *addresses) allocate(ctx context.Context, number int) ([]objectAddress, error) {
-	resp, err := a.request(ctx, &pb.Message{
-		Type: message.Create, From: address.SyncManager(a.runtime.Text), To: address.AddressAllocation(a.runtime.Domain),
-		Body: message.MarshalBody(map[string]any{
-			"scheme": "connection", "subscription": true, "value": map[string]any{"number": number},
-		}),
-	})
+	if a.asking == nil {
+		a.asking = &pb.Message{
+			Id: newID(), Type: message.Create, From: address.SyncManager(a.runtime.Text), To: address.AddressAllocation(a.runtime.Domain),
+			Body: message.MarshalBody(map[string]any{
+				"scheme": "connection", "subscription": true, "value": map[string]any{"number": number},
+			}),
+		}
+	}
+	resp, err := a.request(ctx, a.asking)
+	if !isLost(err) {
+		a.asking = nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -199,42 +211,64 @@ func (a *addresses) allocate(ctx context.Context, number int) ([]objectAddress, 
 	return all, nil
 }
 
-// giveBack frees and unsubscribes. What a Message Node does not take now is let
-// go: it forgets the addresses of a session that is over. What was under way when
-// ctx ended is kept for the last time.
-func (a *addresses) giveBack(ctx context.Context) {
+// isLost tells whether it is not known what has become of a request.
+func isLost(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Timeout, fault.Unavailable, fault.Conflict: // the last: it is under way still
+		return true
+	}
+	return false
+}
+
+// giveBack frees and unsubscribes. What the own Message Node does not answer is kept for
+// another time, which the error says, as its session may last; what it does not take, and
+// another one does not, is let go: it forgets the addresses of a session that is over. What
+// was under way when ctx ended is kept for the last time.
+func (a *addresses) giveBack(ctx context.Context) (left error) {
 	a.mu.Lock()
 	done, leave := a.done, a.leave
 	a.done, a.leave = nil, map[string][]string{}
 	a.mu.Unlock()
-	from := address.SyncManager(a.runtime.Text)
+	from, own := address.SyncManager(a.runtime.Text), a.runtime.Domain
+	tell := func(domain string, keep func(), m *pb.Message) {
+		err := left
+		if domain != own || left == nil { // else it does not answer now
+			_, err = a.request(ctx, m)
+		}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, domain == own && isLost(err) && a.mayKeep():
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if keep(); domain == own {
+				left = err
+			}
+		default:
+			a.log.Debug("addresses could not be given back", "to", m.To, "error", err)
+		}
+	}
 	for domain, resources := range leave {
 		for part := range slices.Chunk(resources, a.limits.Allocate) {
-			a.tell(ctx, func() { a.leave[domain] = append(a.leave[domain], part...) }, &pb.Message{
+			tell(domain, func() { a.leave[domain] = append(a.leave[domain], part...) }, &pb.Message{
 				Type: message.Unsubscribe, From: from, To: address.SubscriptionManager(domain),
 				Body: message.MarshalBody(map[string]any{"resources": part}),
 			})
 		}
 	}
 	for part := range slices.Chunk(done, a.limits.Allocate) {
-		a.tell(ctx, func() { a.done = append(a.done, part...) }, &pb.Message{
-			Type: message.Delete, From: from, To: address.AddressAllocation(a.runtime.Domain),
+		tell(own, func() { a.done = append(a.done, part...) }, &pb.Message{
+			Type: message.Delete, From: from, To: address.AddressAllocation(own),
 			Body: message.MarshalBody(map[string]any{"childrenResources": part}),
 		})
 	}
+	return left
 }
 
-// tell makes a request, and has it kept, under the mutex, when ctx has ended.
-func (a *addresses) tell(ctx context.Context, keep func(), m *pb.Message) {
-	_, err := a.request(ctx, m)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		keep()
-	case err != nil:
-		a.log.Debug("addresses could not be given back", "to", m.To, "error", err)
-	}
+// mayKeep tells whether there is room for what is to be given back another time.
+func (a *addresses) mayKeep() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.done)+len(a.leave[a.runtime.Domain]) < a.limits.GiveBack
 }
 
 func (a *addresses) request(ctx context.Context, m *pb.Message) (*pb.Message, error) {

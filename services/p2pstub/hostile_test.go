@@ -245,12 +245,65 @@ func TestAddressesAreFreedAcrossTheStop(t *testing.T) {
 	cancel()
 	one := a.stub.addresses
 	one.release(objectAddress{url: "connection://example/77"})
-	one.giveBack(over)
+	_ = one.giveBack(over)
 	a.stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.freed["connection://example/77"] {
 		t.Error("it is not freed")
+	}
+}
+
+// An allocation whose answer is lost is repeated, and takes no more addresses. What could not be
+// given back is given back later.
+func TestAMessageNodeThatDoesNotAnswerLosesNoAddresses(t *testing.T) {
+	limits := testLimits()
+	limits.Request = 20 * time.Millisecond
+	w := newWorld()
+	w.lost = 2
+	a := w.join(t, alice, limits)
+	one := a.stub.addresses
+	held, err := one.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	if n := w.number; n > limits.orDefaults().Pool+1 {
+		t.Errorf("%d addresses are allocated", n)
+	}
+	w.deaf = 2
+	w.mu.Unlock()
+	one.release(held)
+	late, look := time.After(patience), time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for freed := false; !freed; {
+		select {
+		case <-look.C:
+			w.mu.Lock()
+			freed = w.freed[held.url]
+			w.mu.Unlock()
+		case <-late:
+			t.Fatal("it is not freed")
+		}
+	}
+}
+
+// No more is kept to be given back than may be.
+func TestWhatIsKeptToBeGivenBackIsBounded(t *testing.T) {
+	limits := testLimits()
+	limits.Request, limits.Allocate, limits.GiveBack = 20*time.Millisecond, 5, 10
+	w := newWorld()
+	a := w.join(t, alice, limits)
+	w.mu.Lock()
+	w.deaf = 1 << 20
+	w.mu.Unlock()
+	one := newAddresses(a.stub.bus, a.stub.runtime, limits.orDefaults(), a.stub.log, a.stub.metrics)
+	for n := range 100 {
+		one.done = append(one.done, fmt.Sprint("connection://example/many-", n))
+	}
+	_ = one.giveBack(t.Context())
+	if n := len(one.done); n != limits.GiveBack {
+		t.Errorf("%d are kept", n)
 	}
 }
 

@@ -77,6 +77,10 @@ type Limits struct {
 	// Allocate is how many addresses are asked for at once. Default 500: a Message
 	// Node refuses more than 1,000.
 	Allocate int
+	// GiveBack is how many addresses, and those of it that are subscribed, are kept to be given
+	// back while the Message Node does not answer. Default 20,000: as many as it lets a session
+	// have.
+	GiveBack int
 	// Request is how long a request to a Message Node may take before it is
 	// repeated or given up. Default 5 s.
 	Request time.Duration
@@ -110,7 +114,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Peers: 10_000, Invited: 1000, Turns: 100, Turn: 3 * time.Second, TurnWait: 7500 * time.Millisecond, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Rest: 5 * time.Second, Restart: 5 * time.Second, Look: time.Second,
-		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 64, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500,
+		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 64, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500, GiveBack: 20_000,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,
 		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
 		Watchers: 64, WatchQueue: 1024,
@@ -123,7 +127,7 @@ func (l Limits) orDefaults() Limits {
 		have *int
 		or   int
 	}{
-		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Turns, d.Turns}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool}, {&l.Allocate, d.Allocate},
+		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Turns, d.Turns}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool}, {&l.Allocate, d.Allocate}, {&l.GiveBack, d.GiveBack},
 		{&l.Outgoing, d.Outgoing}, {&l.HighWater, d.HighWater}, {&l.LowWater, d.LowWater},
 		{&l.Watchers, d.Watchers}, {&l.WatchQueue, d.WatchQueue},
 	} {

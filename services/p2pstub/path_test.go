@@ -153,6 +153,7 @@ func TestRestartOverALossyNode(t *testing.T) {
 // A bus that stands still holds up data, and no heartbeat.
 func TestHeartbeatsPassABusThatStandsStill(t *testing.T) {
 	limits := pathLimits()
+	limits.Quiet = patience // a busy machine begins no restart, for which that bus would have to go on
 	a, b, _ := linked(t, limits, nil)
 	overA, _ := setUp(t, a, b)
 	b.bus.gate.Lock()

@@ -33,7 +33,10 @@ type world struct {
 	buses   []*fakeBus
 	number  int
 	freed   map[string]bool
-	largest int // how many addresses were freed by one request
+	largest int                 // how many addresses were freed by one request
+	given   map[string][]string // by the id of the allocation
+	lost    int                 // so many answers to allocations do not arrive
+	deaf    int                 // so many requests to free addresses do not arrive
 	left    map[string]bool
 	asked   map[string]bool // subscribed at the Message Node
 	foreign bool            // that is not one of ours
@@ -45,7 +48,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{freed: map[string]bool{}, left: map[string]bool{}, asked: map[string]bool{}}
+	return &world{given: map[string][]string{}, freed: map[string]bool{}, left: map[string]bool{}, asked: map[string]bool{}}
 }
 
 // runtime is a p2pstub with a bus that the world is behind.
@@ -247,15 +250,21 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 	_ = message.UnmarshalBody(m, &body)
 	var value any
 	w.mu.Lock()
+	silent := false
 	switch m.Type {
 	case message.Create:
-		var got []string
-		for range body.Value.Number {
+		got := w.given[m.Id]
+		for len(got) < body.Value.Number {
 			w.number++
 			got = append(got, fmt.Sprintf("connection://example/%d", w.number))
 		}
+		w.given[m.Id] = got
+		silent, w.lost = w.lost > 0, max(w.lost-1, 0)
 		value = map[string]any{"value": map[string]any{"allocated": got, "subscription": !w.foreign}}
 	case message.Delete:
+		if silent, w.deaf = w.deaf > 0, max(w.deaf-1, 0); silent {
+			break
+		}
 		w.largest = max(w.largest, len(body.ChildrenResources))
 		for _, url := range body.ChildrenResources {
 			w.freed[url] = true
@@ -270,6 +279,9 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 		}
 	}
 	w.mu.Unlock()
+	if silent {
+		return
+	}
 	resp := message.Answer(m, fault.OK, value)
 	if !b.answered(resp) {
 		_ = b.deliver(resp)

@@ -60,17 +60,18 @@ func (r *Registry) act(ctx context.Context, remote string, c connection, keeps b
 }
 
 // save writes an entry. A store that does not take it is reported, and the
-// connection goes on: after a restart the P2P stub tells what is up.
+// connection goes on: after a restart the P2P stub tells what is up. So it is no trouble
+// either when the registry stops in the middle of it.
 func (r *Registry) save(ctx context.Context, remote string, c connection) error {
-	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	within, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
 	var err error
 	if c.exists() {
-		err = r.store.saveConnection(ctx, c)
+		err = r.store.saveConnection(within, c)
 	} else {
-		err = r.store.removeConnection(ctx, remote)
+		err = r.store.removeConnection(within, remote)
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		r.metrics.storeErrors.Inc()
 		r.log.Warn("an entry of the p2pConnection table is not stored", "remote", remote, "error", err)
 	}

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -276,6 +277,22 @@ func TestNoDomainIsNotTriedAgain(t *testing.T) {
 		r.mu.Lock()
 		wanted = len(r.wantedNodes)
 		r.mu.Unlock()
+	}
+}
+
+// A registry that stops in the middle of a write has nothing to warn of.
+func TestAStopInAWriteIsNoTrouble(t *testing.T) {
+	var said strings.Builder
+	w := newWorld(t)
+	r := w.start(openEngine(t), func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := r.save(stopped, runtimeB, connection{ID: "1", Remote: runtimeB, State: status.Created})
+	r.stop()
+	if err == nil || said.Len() > 0 {
+		t.Errorf("error %v, said: %s", err, &said)
 	}
 }
 

@@ -41,7 +41,7 @@ func (r *Registry) takeForHandler(ctx context.Context, m *pb.Message) {
 
 // takeInvitation hands a `create` to one replica, in the lane of the remote runtime.
 func (r *Registry) takeInvitation(ctx context.Context, m *pb.Message) {
-	remote, err := invitedBy(m)
+	remote, object, err := invitedBy(m)
 	if err == nil && remote == r.rules.own {
 		err = fault.New(fault.BadRequest, "a runtime cannot connect to itself")
 	}
@@ -55,6 +55,9 @@ func (r *Registry) takeInvitation(ctx context.Context, m *pb.Message) {
 		r.respond(ctx, message.Refuse(m, fault.New(fault.TooMany, "%d invitations wait for a P2P stub already", r.limits.Invitations)))
 		return
 	}
+	r.mu.Lock()
+	r.inviteLocked(remote, func(i *invitedAt) { i.object = object })
+	r.mu.Unlock()
 	r.lanes.settle(ctx, remote)
 	r.lanes.put(remote, func(ctx context.Context) {
 		defer func() { <-r.handing }()
@@ -65,18 +68,18 @@ func (r *Registry) takeInvitation(ctx context.Context, m *pb.Message) {
 	})
 }
 
-// invitedBy tells which runtime an invitation is from.
-func invitedBy(m *pb.Message) (string, error) {
+// invitedBy tells which runtime an invitation is from, and with which Connection object.
+func invitedBy(m *pb.Message) (remote, object string, err error) {
 	inv, err := datasync.ParseInvitation(m)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	name := inv.Object.Connection().Runtime
 	if name == "" {
 		name = inv.Object.Runtime
 	}
 	u, err := address.ParseRuntime(name)
-	return u.Text, err
+	return u.Text, inv.Object.URL, err
 }
 
 // hand gives an invitation to a replica. One that has not taken it may be gone: then
@@ -89,7 +92,7 @@ func (r *Registry) hand(ctx context.Context, remote string, m *pb.Message) error
 		r.mu.Lock()
 		at, err := r.placeLocked(remote)
 		if err == nil {
-			r.inviteLocked(remote, at.member.ID)
+			r.inviteLocked(remote, func(i *invitedAt) { i.replica = at.member.ID })
 		}
 		r.mu.Unlock()
 		if err == nil {
@@ -119,11 +122,14 @@ func (r *Registry) tryHand(ctx context.Context, at *p2pStub, m *pb.Message) erro
 	return r.heed(err)
 }
 
-// inviteLocked notes where the invitation of a remote runtime is, until its entry says
-// so.
-func (r *Registry) inviteLocked(remote, replica string) {
+// inviteLocked notes where the invitation of a remote runtime is, and what it is with, until
+// its entry says so.
+func (r *Registry) inviteLocked(remote string, note func(*invitedAt)) {
 	makeRoom(r.invited, remote, r.limits.Connections)
-	r.invited[remote] = invitedAt{replica: replica, until: r.cfg.Now().Add(r.limits.Setup)}
+	i := r.invited[remote]
+	note(&i)
+	i.until = r.cfg.Now().Add(r.limits.Setup)
+	r.invited[remote] = i
 }
 
 // forgetOldLocked forgets where invitations were handed, and what could not be closed,
@@ -141,8 +147,8 @@ func (r *Registry) forgetOldLocked(now time.Time) {
 	}
 }
 
-// takeEnd tells the replica that has a connection that the other side's object is
-// gone. What is not there is gone already.
+// takeEnd tells the replica that has a connection, or an invitation that waits for its
+// turn, that the other side's object is gone. What is not there is gone already.
 func (r *Registry) takeEnd(ctx context.Context, m *pb.Message) {
 	var body struct {
 		Resource string `json:"resource"`
@@ -155,22 +161,54 @@ func (r *Registry) takeEnd(ctx context.Context, m *pb.Message) {
 		if body.Resource == "" || !c.hasObject(body.Resource) {
 			continue
 		}
-		at, err := r.stubAt(c.Replica)
-		if err != nil {
-			continue
-		}
-		within, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
-		_, err = at.client.Take(within, &pb.P2PStubTakeRequest{StubUrl: at.handler, Message: m, Term: r.term()})
-		cancel()
-		if err == nil {
-			return // it answers
+		if r.tellEnd(ctx, c.Replica, m) {
+			return
 		}
 	}
-	r.respond(ctx, message.Answer(m, fault.OK, nil))
+	remote := r.invitedWith(body.Resource)
+	if remote == "" {
+		r.respond(ctx, message.Answer(m, fault.OK, nil))
+		return
+	}
+	r.lanes.settle(ctx, remote)
+	r.lanes.put(remote, func(ctx context.Context) { // behind the invitation
+		r.mu.Lock()
+		replica := r.invited[remote].replica
+		r.mu.Unlock()
+		if !r.tellEnd(ctx, replica, m) {
+			r.respond(ctx, message.Answer(m, fault.OK, nil))
+		}
+	})
 }
 
-// invitedAt is the replica that an invitation was handed to.
+// tellEnd hands a delete to a replica, which answers it; false when that is gone.
+func (r *Registry) tellEnd(ctx context.Context, replica string, m *pb.Message) bool {
+	at, err := r.stubAt(replica)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
+	defer cancel()
+	_, err = at.client.Take(ctx, &pb.P2PStubTakeRequest{StubUrl: at.handler, Message: m, Term: r.term()})
+	return err == nil
+}
+
+// invitedWith gives the runtime whose last invitation was with an object; empty when that
+// is not known any more.
+func (r *Registry) invitedWith(object string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for remote, i := range r.invited {
+		if object != "" && i.object == object {
+			return remote
+		}
+	}
+	return ""
+}
+
+// invitedAt is what is known of the last invitation of a runtime.
 type invitedAt struct {
-	replica string
+	replica string // that an invitation was handed to; empty before
+	object  string // the Connection object that it is with
 	until   time.Time
 }

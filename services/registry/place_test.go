@@ -8,6 +8,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/datasync"
+	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/protocol/status"
 )
 
@@ -89,6 +90,35 @@ func TestAnInvitationIsTakenByOne(t *testing.T) {
 		if l == "s1 take create connection://b.example/o/subscription" || l == "s2 take create connection://b.example/o/subscription" {
 			t.Errorf("it was taken again: %s", l)
 		}
+	}
+}
+
+// Who has left while its invitation waits is told of where that is, whichever replica it is.
+func TestTheEndOfAnInvitationIsHeardOf(t *testing.T) {
+	for _, name := range []string{"s1", "s2"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			s1, s2 := b.stub("s1"), b.stub("s2")
+			running := b.registry("r1", mayLead, nil).leads(t)
+			s1.has(handler, "")
+			s2.has(handler, "")
+			const object = "connection://b.example/o"
+			ends := func(object string) {
+				b.deliver(&pb.Message{
+					Id: "1", Type: message.Delete, From: object + address.SubscriptionSuffix, To: running.handler,
+					Body: message.MarshalBody(map[string]string{"resource": object}),
+				})
+			}
+			remote, _ := owned(b, name, "s1", "s2")
+			b.deliver(invitation(t, remote, running.handler))
+			ends(object) // it does not overtake the invitation
+			b.saw(name + " take create " + object + address.SubscriptionSuffix)
+			b.saw(name + " take delete " + object + address.SubscriptionSuffix)
+			ends(object + "2") // nobody was invited with it
+			b.until("it is answered", func() bool {
+				return hasPrefix(b.log, "response "+running.handler+" -> "+object+"2", "200")
+			})
+		})
 	}
 }
 

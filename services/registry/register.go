@@ -30,13 +30,14 @@ func (r *Registry) Register(ctx context.Context, in *pb.Registration) (*pb.Regis
 	before := r.registrationOf(what.Url) // nil: it is a new one
 	reg := &registration{what: what, allocated: before != nil && before.allocated, flow: true}
 	if err := r.takeAddress(ctx, reg); err != nil {
-		return nil, err
+		return nil, r.orDeposed(err)
 	}
 	if err := r.createEntry(ctx, reg); err != nil {
-		if before == nil {
+		err = r.orDeposed(fault.New(fault.CodeOf(err), "registering %s at the domain registry: %w", reg.url(), err))
+		if before == nil && (reg.allocated || !errors.Is(err, errDeposed)) {
 			r.leave(reg)
 		}
-		return nil, fault.New(fault.CodeOf(err), "registering %s at the domain registry: %w", reg.url(), err)
+		return nil, err
 	}
 	if err := r.store.saveRegistration(ctx, reg); err != nil {
 		// One that was given may be that of the registry which has taken over, by now.
@@ -47,6 +48,17 @@ func (r *Registry) Register(ctx context.Context, in *pb.Registration) (*pb.Regis
 	}
 	r.enter(reg)
 	return what, nil
+}
+
+// orDeposed gives errDeposed in the place of an error of a registry that leads no more: its
+// attachment ends under whatever it does.
+func (r *Registry) orDeposed(err error) error {
+	select {
+	case <-r.deposed:
+		return errDeposed
+	default:
+		return err
+	}
 }
 
 func (r *Registry) registrationOf(url string) *registration {
@@ -289,11 +301,10 @@ func (r *Registry) refresh(ctx context.Context, reg *registration) {
 				map[string]string{"resource": reg.url(), "method": "refresh"}))
 	}
 	if fault.CodeOf(err) == fault.NotFound && r.isRegistered(reg) {
-		err = r.createAgain(ctx, reg)
-	}
-	if err == nil && !r.isRegistered(reg) {
-		_ = r.deleteEntry(ctx, reg.url()) // it was unregistered meanwhile
-		return
+		if err = r.createAgain(ctx, reg); err == nil && r.registrationOf(reg.url()) == nil {
+			_ = r.deleteEntry(ctx, reg.url()) // it was unregistered meanwhile, perhaps before it was there again
+			return
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -184,6 +186,69 @@ func TestACallOutlastsATerm(t *testing.T) {
 	}
 	if taken != 1 {
 		t.Errorf("taken back %d times: %v", taken, b.world.history)
+	}
+}
+
+// Likewise a call that waits for a domain registry when its registry is deposed.
+func TestARegistrationUnderWayOutlastsATerm(t *testing.T) {
+	b := newBed(t)
+	r := b.registry("r1", mayLead, func(c *Config) { c.Limits.LeaderWait = patience })
+	first := r.leads(t)
+	var once sync.Once
+	b.answer(address.DomainRegistry("a.example"), func(m *pb.Message) (resp *pb.Message) {
+		resp = ok(m)
+		once.Do(func() {
+			first.depose()
+			resp = nil // never
+		})
+		return resp
+	})
+	const url = "hyperty://a.example/1"
+	if _, err := r.api.Register(t.Context(), &pb.RegisterRequest{Registration: &pb.Registration{Url: url}}); err != nil {
+		t.Errorf("Register: %v", err)
+	}
+	if second := r.leads(t); second.registrationOf(url) == nil {
+		t.Error("it is not registered in the next term")
+	}
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	if slices.ContainsFunc(b.world.history, func(l string) bool { return strings.HasPrefix(l, "unsubscribe ") }) {
+		t.Errorf("the deposed one gives its address back: %v", b.world.history)
+	}
+}
+
+// A registration that was kept alive while it was taken back is taken back once, and what
+// was registered anew since stays.
+func TestARefreshTakesNothingBackOfOthers(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), nil)
+	const url = "hyperty://a.example/1"
+	for _, anew := range []bool{false, true} {
+		register := func() {
+			if _, err := r.Register(t.Context(), &pb.Registration{Url: url, Kind: hypertyKind}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		register()
+		before := r.registrationOf(url)
+		if err := r.Registry.Unregister(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		if anew {
+			register()
+		}
+		r.refresh(t.Context(), before)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	taken := 0
+	for _, l := range w.history {
+		if strings.HasPrefix(l, "delete ") {
+			taken++
+		}
+	}
+	if taken != 2 {
+		t.Errorf("taken back %d times: %v", taken, w.history)
 	}
 }
 
