@@ -9,6 +9,7 @@ import "strings"
 var elsewhere = map[string]string{
 	"make bench":        "it takes ten minutes, and its figures are in the repository; they are to be measured on a quiet machine",
 	"make bench-growth": "as make bench",
+	"make bench-return": "as make bench",
 	"make profile":      "as make bench",
 	"make bench-short":  "make check runs it",
 	"make check":        "runs this",
