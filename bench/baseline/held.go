@@ -166,8 +166,10 @@ func Holder(ctx context.Context, number int, lasts time.Duration) (_ drive.Holde
 	h := drive.Holder{PID: near.PID(), Number: number, Lasts: lasts, Heap: func(ctx context.Context) (n float64, err error) {
 		err = near.Call(ctx, doHeap, nil, &n)
 		return n, err
+	}, Live: func(ctx context.Context) (n int, err error) {
+		err = near.Call(ctx, doCount, nil, &n)
+		return n, err
 	}}
-	h.Live = func(ctx context.Context) (int, error) { return fewest(ctx, near, far) }
 	h.Before, err = h.Use(ctx)
 	if err == nil {
 		err = pairAll(ctx, far, near, number)
@@ -176,16 +178,6 @@ func Holder(ctx context.Context, number int, lasts time.Duration) (_ drive.Holde
 		return h, nil, errors.Join(err, end())
 	}
 	return h, end, nil
-}
-
-// fewest gives how many connections are connected, where there are the fewest.
-func fewest(ctx context.Context, near, far *worker.Process) (int, error) {
-	var here, there int
-	if err := near.Call(ctx, doCount, nil, &here); err != nil {
-		return 0, err
-	}
-	err := far.Call(ctx, doCount, nil, &there)
-	return min(here, there), err
 }
 
 // pairAll sets so many connections up, some at a time.

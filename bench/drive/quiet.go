@@ -27,7 +27,7 @@ type Holder struct {
 	Number  int     // of connections
 	Lasts   time.Duration
 	Before  Used
-	// Live is how many of the connections both ends hold for live.
+	// Live is how many of the connections are there, as far as it knows.
 	Live func(ctx context.Context) (int, error)
 	// Heap collects, and gives what is alive, in bytes.
 	Heap func(ctx context.Context) (float64, error)

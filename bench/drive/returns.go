@@ -44,7 +44,7 @@ func (r Returns) Measure(ctx context.Context) (_ round.Sample, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	if err := h.complete(ctx); err != nil {
+	if err := h.await(ctx); err != nil {
 		return nil, err
 	}
 	if err := h.pause(ctx, r.Stopped); err != nil {
@@ -62,6 +62,19 @@ func (r Returns) Measure(ctx context.Context) (_ round.Sample, err error) {
 		sample[AllLive] = at.Seconds()
 	}
 	return sample, nil
+}
+
+// await waits until all connections are live: a busy machine may lose some while it sets
+// up others.
+func (h Holder) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	for {
+		err := h.complete(ctx)
+		if err == nil || run.Sleep(ctx, countEach) != nil {
+			return err
+		}
+	}
 }
 
 // pause stops the process for a while.
@@ -100,8 +113,8 @@ func liveAt(counts []count, at time.Duration) int {
 	return counts[len(counts)-1].live
 }
 
-// allLive gives since when all have been live to the end: what is lost is live until its
-// ends notice. Not all when some are missing at the end.
+// allLive gives since when all have been live to the end: what is lost is live until that
+// is noticed. Not all when some are missing at the end.
 func allLive(counts []count, number int) (at time.Duration, all bool) {
 	for _, c := range counts {
 		switch {

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
-	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -33,11 +31,8 @@ import (
 // what is measured.
 const CrowdedRole = "runtimes"
 
-// Calls of it.
-const (
-	DoConnect = "connect" // Callers →: so many were started, and each has a live connection
-	DoCount   = "count"   // → int: of their connections, those that are live
-)
+// DoConnect has runtimes started that each set up a connection: Callers →.
+const DoConnect = "connect"
 
 // CrowdedConfig of the process.
 type CrowdedConfig struct {
@@ -56,9 +51,6 @@ type crowded struct {
 	cfg   CrowdedConfig
 	ctx   context.Context // of all runtimes
 	store *engine.Engine
-
-	mu      sync.Mutex
-	callers []peerbusv1.RegistryClient
 }
 
 // NewCrowded is the Role.
@@ -68,11 +60,8 @@ func NewCrowded(ctx context.Context, cfg CrowdedConfig) (worker.Ops, error) {
 		return nil, err
 	}
 	context.AfterFunc(ctx, store.Close)
-	c := &crowded{cfg: cfg, ctx: ctx, store: store}
-	return worker.Ops{
-		DoConnect: worker.Do(func(ctx context.Context, all Callers) (any, error) { return nil, c.connect(ctx, all) }),
-		DoCount:   worker.Do(func(ctx context.Context, _ struct{}) (int, error) { return c.count(ctx) }),
-	}, nil
+	c := &crowded{cfg, ctx, store}
+	return worker.Ops{DoConnect: worker.Do(func(ctx context.Context, all Callers) (any, error) { return nil, c.connect(ctx, all) })}, nil
 }
 
 // connect is over when all connections are live. What the set-ups took is given back then,
@@ -89,9 +78,6 @@ func (c *crowded) connect(ctx context.Context, all Callers) error {
 				return err
 			}
 			r := peerbusv1.NewRegistryClient(conn)
-			c.mu.Lock()
-			c.callers = append(c.callers, r)
-			c.mu.Unlock()
 			if err := local.WaitReady(ctx, url, r); err != nil {
 				return err
 			}
@@ -99,21 +85,6 @@ func (c *crowded) connect(ctx context.Context, all Callers) error {
 		})
 	}
 	return g.Wait()
-}
-
-// count gives how many connections are live.
-func (c *crowded) count(ctx context.Context) (sum int, err error) {
-	c.mu.Lock()
-	callers := slices.Clone(c.callers)
-	c.mu.Unlock()
-	for _, r := range callers {
-		n, err := liveOf(ctx, r)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return sum, nil
 }
 
 var quiet = slog.New(slog.DiscardHandler)

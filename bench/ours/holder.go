@@ -50,7 +50,7 @@ func (d *domain) hold(ctx context.Context, number int) (h drive.Holder, err erro
 	}
 	s := drive.Service{ID: host.Processes["p2pstub"].PID(), Name: "p2pstub", HTTPAddr: host.MetricsAddrs["p2pstub"], ProfileAddr: host.ProfileAddrs["p2pstub"]}
 	h = drive.Holder{PID: s.PID(), Service: s, Number: number, Heap: s.LiveHeap, Live: func(ctx context.Context) (int, error) {
-		return d.live(ctx, peerbusv1.NewRegistryClient(host.Registry))
+		return live(ctx, peerbusv1.NewRegistryClient(host.Registry))
 	}}
 	if h.Before, err = h.Use(ctx); err != nil {
 		return h, err
@@ -75,25 +75,8 @@ func (d *domain) callAll(ctx context.Context, number int, to string) error {
 	return g.Wait()
 }
 
-// live counts the connections of the host with others that both sides hold for live.
-func (d *domain) live(ctx context.Context, host peerbusv1.RegistryClient) (int, error) {
-	near, err := liveOf(ctx, host)
-	if err != nil {
-		return 0, err
-	}
-	far := 0
-	for i, w := range d.workers {
-		var n int
-		if err := w.Call(ctx, DoCount, nil, &n); err != nil {
-			return 0, oneFailed(i, err)
-		}
-		far += n
-	}
-	return min(near, far), nil
-}
-
-// liveOf counts the runtimes with which one has a live connection.
-func liveOf(ctx context.Context, of peerbusv1.RegistryClient) (int, error) {
+// live counts the runtimes with which one has a live connection.
+func live(ctx context.Context, of peerbusv1.RegistryClient) (int, error) {
 	resp, err := of.ListConnections(ctx, &peerbusv1.ListConnectionsRequest{})
 	if err != nil {
 		return 0, err
