@@ -24,7 +24,7 @@ CASE     ?= bus-local-64
 PROFILES ?= docs/performance/profiles
 
 .DEFAULT_GOAL := help
-.PHONY: help reference generate build test race fuzz bench bench-short bench-growth profile bench-code churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
+.PHONY: help reference generate build test race fuzz bench bench-short bench-growth bench-return profile bench-code churn demo docs chaos capacity measure monitoring manifests e2e-k8s image image-files image-test lint fresh check clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ race: ## run all tests under the race detector
 fuzz: ## fuzz every parser, FUZZTIME each (10000x)
 	@GO='$(GO)' ./scripts/fuzz.sh $(FUZZTIME)
 
-bench: build ## measure beside raw gRPC, pion and NATS (12 min; Linux, root), and write docs/performance/
+bench: build ## measure beside raw gRPC, pion and NATS (15 min; Linux, root), and write docs/performance/
 	@mkdir -p docs/performance
 	cd bench && $(GO) run . -bin ../$(BIN) -rounds $(ROUNDS) -o markdown -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg > ../docs/performance/results.md
 	cd bench && $(GO) run . -from ../docs/performance/bench.json -o planning > ../docs/performance/planning.md
@@ -75,6 +75,10 @@ bench-short: build ## see that the measuring runs (Linux, root); the figures say
 bench-growth: build ## measure how cost grows with size, path, listeners and connections (5 min), and write docs/performance/growth.md
 	@mkdir -p docs/performance
 	cd bench && $(GO) run . -bin ../$(BIN) -growth -json ../docs/performance/growth.json -plot ../docs/performance > ../docs/performance/growth.md
+
+bench-return: build ## measure how connections come back whose process was stopped (15 min; Linux), and write docs/performance/returns.md
+	@mkdir -p docs/performance
+	cd bench && $(GO) run . -bin ../$(BIN) -run '^p2p-return' -o markdown -json ../docs/performance/returns.json > ../docs/performance/returns.md
 
 profile: build ## write what takes the CPU time of each process of CASE (bus-local-64) into PROFILES/CASE.txt
 	@mkdir -p $(PROFILES)

@@ -23,4 +23,7 @@
 //
 // The exit status is 1 when a case could not run. A ratio that is missed changes nothing
 // of it: it is a figure. What is not built yet is a row without figures.
+//
+// Without -run and -short the cases of the table run. The others take minutes in which
+// little is measured: `make bench-return` names them.
 package main

@@ -83,6 +83,20 @@ func TestTheListIsChosen(t *testing.T) {
 	}
 }
 
+// What is not part of the table is run by its name, or in short.
+func TestTheTableIsRunWithoutNames(t *testing.T) {
+	const one = "p2p-return-12"
+	for args, want := range map[string]bool{"": false, "-short": true, "-list": true, "-run p2p": true, "-run bus": false} {
+		s, err := parse(strings.Fields(args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(s.chosen(), func(c cases.Case) bool { return c.Name == one }); got != want {
+			t.Errorf("%q: %t", args, got)
+		}
+	}
+}
+
 // A worker is a process of this program, says that it is ready, answers, and ends with its
 // standard input.
 func TestAWorker(t *testing.T) {

@@ -50,7 +50,7 @@ func parse(args []string) (*settings, error) {
 	var only string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&s.binary, "bin", "../bin/peerbus", "the peerbus program")
-	f.StringVar(&only, "run", "", "only cases whose names match this `regular expression`")
+	f.StringVar(&only, "run", "", "only cases whose names match this `regular expression`; without it, all of the table")
 	f.IntVar(&s.rounds, "rounds", 7, "rounds of each case")
 	f.DurationVar(&s.lasts, "lasts", time.Second, "how long one side of a round lasts, about")
 	f.BoolVar(&s.short, "short", false, "little of everything, to see that it runs; the figures say nothing")
@@ -115,13 +115,8 @@ func (s *settings) check(rest []string) error {
 
 // chosen are the cases that are wanted.
 func (s *settings) chosen() []cases.Case {
-	var some []cases.Case
-	for _, c := range cases.All() {
-		if s.only.MatchString(c.Name) {
-			some = append(some, c)
-		}
-	}
-	return some
+	named := s.only.String() != "" || s.short || s.list
+	return slices.DeleteFunc(cases.All(), func(c cases.Case) bool { return !s.only.MatchString(c.Name) || c.Named && !named })
 }
 
 // chosenCurves are those that are wanted.

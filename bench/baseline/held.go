@@ -21,8 +21,10 @@ import (
 // loopback, which pion leaves out by itself.
 const PionHeldRole = "pion-held"
 
-// doHeap collects, and gives what is alive: → uint64.
-const doHeap = "heap"
+const (
+	doHeap  = "heap"  // → uint64: collects, and gives what is alive
+	doCount = "count" // → int: connections that are connected
+)
 
 // accepting says whose answer it is.
 type accepting struct {
@@ -58,6 +60,7 @@ func NewPionHeld(_ context.Context, _ struct{}) (worker.Ops, error) {
 			runtime.ReadMemStats(&m)
 			return m.HeapAlloc, nil
 		}),
+		doCount: worker.Do(func(context.Context, struct{}) (int, error) { return h.count(), nil }),
 	}), nil
 }
 
@@ -72,6 +75,18 @@ func (h *held) add() (*heldPeer, int, error) {
 	defer h.mu.Unlock()
 	h.all = append(h.all, p)
 	return p, len(h.all) - 1, nil
+}
+
+// count gives how many are connected.
+func (h *held) count() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.all {
+		if p.pc.ConnectionState() == webrtc.PeerConnectionStateConnected {
+			n++
+		}
+	}
+	return n
 }
 
 func (h *held) offer(ctx context.Context) (accepting, error) {
@@ -150,6 +165,9 @@ func Holder(ctx context.Context, number int, lasts time.Duration) (_ drive.Holde
 	near, far := workers[0], workers[1]
 	h := drive.Holder{PID: near.PID(), Number: number, Lasts: lasts, Heap: func(ctx context.Context) (n float64, err error) {
 		err = near.Call(ctx, doHeap, nil, &n)
+		return n, err
+	}, Live: func(ctx context.Context) (n int, err error) {
+		err = near.Call(ctx, doCount, nil, &n)
 		return n, err
 	}}
 	h.Before, err = h.Use(ctx)

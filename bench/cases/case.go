@@ -30,6 +30,8 @@ type Case struct {
 	Missing string
 	// Rounds are at most so many; 0 for as many as are asked for.
 	Rounds int
+	// Named is not part of the table: it is run when names are given, and in short.
+	Named bool
 	// Open starts both sides.
 	Open func(ctx context.Context, env Env) (*Comparison, error)
 }
@@ -55,7 +57,7 @@ func (c *Comparison) Close() error {
 
 // All are the cases, in the order of the table.
 func All() []Case {
-	return slices.Concat(localDelivery(), requests(), relayed(), direct(), lookups(), sessions(), idle(), setUps(), connections())
+	return slices.Concat(localDelivery(), requests(), relayed(), direct(), lookups(), sessions(), idle(), setUps(), connections(), returns())
 }
 
 // opener starts a way.

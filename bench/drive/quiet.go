@@ -27,8 +27,8 @@ type Holder struct {
 	Number  int     // of connections
 	Lasts   time.Duration
 	Before  Used
-	// Live is how many of the connections are there; nil where that is not known.
-	Live func(ctx context.Context) (float64, error)
+	// Live is how many of the connections are there, as far as it knows.
+	Live func(ctx context.Context) (int, error)
 	// Heap collects, and gives what is alive, in bytes.
 	Heap func(ctx context.Context) (float64, error)
 }
@@ -73,12 +73,9 @@ func (h Holder) Measure(ctx context.Context) (round.Sample, error) {
 
 // complete fails when connections are missing: what is measured would be of others.
 func (h Holder) complete(ctx context.Context) error {
-	if h.Live == nil {
-		return nil
-	}
 	live, err := h.Live(ctx)
-	if err == nil && int(live) != h.Number {
-		err = fault.New(fault.Unavailable, "%.0f of %d connections are live", live, h.Number)
+	if err == nil && live != h.Number {
+		err = fault.New(fault.Unavailable, "%d of %d connections are live", live, h.Number)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/peerbus/peerbus/bench/drive"
 	"github.com/peerbus/peerbus/bench/internal/worker"
+	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 )
 
@@ -48,8 +49,8 @@ func (d *domain) hold(ctx context.Context, number int) (h drive.Holder, err erro
 		return h, err
 	}
 	s := drive.Service{ID: host.Processes["p2pstub"].PID(), Name: "p2pstub", HTTPAddr: host.MetricsAddrs["p2pstub"], ProfileAddr: host.ProfileAddrs["p2pstub"]}
-	h = drive.Holder{PID: s.PID(), Service: s, Number: number, Heap: s.LiveHeap, Live: func(ctx context.Context) (float64, error) {
-		return s.Metric(ctx, `peerbus_p2pstub_peers{role="handler",state="live"}`)
+	h = drive.Holder{PID: s.PID(), Service: s, Number: number, Heap: s.LiveHeap, Live: func(ctx context.Context) (int, error) {
+		return live(ctx, peerbusv1.NewRegistryClient(host.Registry))
 	}}
 	if h.Before, err = h.Use(ctx); err != nil {
 		return h, err
@@ -72,4 +73,19 @@ func (d *domain) callAll(ctx context.Context, number int, to string) error {
 		})
 	}
 	return g.Wait()
+}
+
+// live counts the runtimes with which one has a live connection.
+func live(ctx context.Context, of peerbusv1.RegistryClient) (int, error) {
+	resp, err := of.ListConnections(ctx, &peerbusv1.ListConnectionsRequest{})
+	if err != nil {
+		return 0, err
+	}
+	remotes := map[string]bool{}
+	for _, c := range resp.GetConnections() {
+		if c.GetState() == peerbusv1.ConnectionState_CONNECTION_STATE_LIVE {
+			remotes[c.GetRemoteRuntimeUrl()] = true
+		}
+	}
+	return len(remotes), nil
 }

@@ -55,6 +55,17 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// Where no ratio is to be reached there is one table, which has what failed too.
+func TestAPageWithoutGoals(t *testing.T) {
+	r := &Report{Results: []Result{
+		{What: "returns", Rows: round.Rows([]round.Pair{{Ours: round.Sample{round.CPU: 1}}}, nil)}, {What: "others", Error: "it stands"},
+	}}
+	var b bytes.Buffer
+	if err := r.WriteMarkdown(&b); err != nil || strings.Count(b.String(), "\n| --- ") != 1 || strings.Contains(b.String(), "to reach") || !strings.Contains(b.String(), "| others |  | failed |") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	var first, again bytes.Buffer
 	if err := sample().WriteJSON(&first); err != nil {
