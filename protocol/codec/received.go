@@ -154,6 +154,9 @@ func (m *Received) readDelivery(data []byte) error {
 		listener = m.listener(&r, name)
 	}
 	if encoded, ok := r.takes(tag(2, bytes)); ok && r.err == nil {
+		if m.Whole && !r.done() && data[r.at] == tag(9, bytes) {
+			return m.rowFor(listener, encoded, data[r.at:], d)
+		}
 		r.err = m.message(encoded, d)
 	}
 	if r.done() {
@@ -194,6 +197,15 @@ func (m *Received) readDelivery(data []byte) error {
 	}
 	m.count(listener)
 	return r.err
+}
+
+// rowFor reads a delivery with sequels, for who passes them on.
+func (m *Received) rowFor(listener string, encoded, sequels []byte, d *Delivered) (err error) {
+	both := append(append(make([]byte, 0, len(encoded)+len(sequels)), encoded...), sequels...)
+	d.Carried, err = readRow(both[:len(encoded):len(encoded)], both[len(encoded):])
+	d.Size = d.Carried.Size()
+	m.count(listener)
+	return err
 }
 
 // readSequel reads a message that is as the one before in all but id, body and number.

@@ -103,8 +103,9 @@ func (t *table) takeArrived(s *stream, of *inflow, req *codec.Request, run *code
 func (in *inflow) take(req *codec.Request, run *codec.Run) (p flow.Place, sizes []int) {
 	sum, last := 0, 0
 	in.sizes = in.sizes[:0]
-	for _, one := range req.Plain(run) {
-		last = len(one.Encoded) + overhead
+	posts := req.Plain(run)
+	for i := range posts {
+		last = run.MessageSize(&posts[i]) + overhead
 		in.sizes = append(in.sizes, last)
 		sum += last
 	}
