@@ -33,7 +33,7 @@ func readRow(encoded, sequels []byte) (c Carried, err error) {
 	if _, ok := run.readFirst(encoded); !ok || run.In.Via != "" || len(encoded) > longestPlain/2 || !run.rises(sequels) {
 		return c, errRow
 	}
-	r := &row{heading: run.rowHeading(), number: run.First, sequels: sequels, size: len(encoded), longest: len(encoded)}
+	r := &row{heading: run.rowHeading(), number: run.First, sequels: slices.Clip(sequels), size: len(encoded), longest: len(encoded)}
 	var p Plain
 	for rest, ok := sequels, true; len(rest) > 0; {
 		if rest, ok = p.readSequel(rest); !ok {
@@ -140,15 +140,18 @@ func (c Carried) AppendRow(b []byte) ([]byte, error) {
 // Cut gives as many of the first messages as have so many bytes in a row, and so many whole,
 // and the others. There may be none of either.
 func (c Carried) Cut(wire, whole int) (head, tail Carried) {
-	if wire -= c.SizeOfFirst(); wire < 0 || len(c.Encoded) > whole {
+	if wire -= c.SizeOfFirst(); wire < 0 || c.row == nil && c.Size() > whole || len(c.Encoded) > whole {
 		return head, c
 	}
 	r := c.row
+	if r == nil {
+		return c, tail
+	}
 	size, count, at := len(c.Encoded), 0, 0
 	for at < len(r.sequels) {
 		var p Plain
-		p.readSequel(r.sequels[at:]) // it has been read before
-		own := r.heading.sizeOf(p.own, r.number+uint64(count)+1)
+		p.readSequel(r.sequels[at:])                             // it has been read before
+		own := r.heading.sizeOf(p.own, r.number+uint64(count)+1) //nolint:gosec // not negative
 		if at+len(p.Encoded) > wire || size+own > whole {
 			break
 		}
@@ -159,14 +162,49 @@ func (c Carried) Cut(wire, whole int) (head, tail Carried) {
 	if count == r.count {
 		return c, tail
 	}
-	head, tail = c, c
-	head.row = &row{heading: r.heading, number: r.number, sequels: r.sequels[:at], count: count, size: size, longest: r.longest}
-	rest := &row{heading: r.heading, number: r.number + uint64(count) + 1, count: r.count - count - 1, size: r.size - size, longest: r.longest}
 	var p Plain
-	rest.sequels, _ = p.readSequel(r.sequels[at:])
-	tail.Encoded = r.heading.AppendMessage(nil, p.Encoded, rest.number)
-	tail.row = rest
+	next := r.number + uint64(count) + 1 //nolint:gosec // not negative
+	behind, _ := p.readSequel(r.sequels[at:])
+	encoded := r.heading.AppendMessage(nil, p.Encoded, next)
+	head = c.part(c.Encoded, row{heading: r.heading, number: r.number, sequels: r.sequels[:at:at], count: count, size: size, longest: r.longest})
+	tail = c.part(encoded, row{heading: r.heading, number: next, sequels: behind, count: r.count - count - 1, size: r.size - size, longest: r.longest})
 	return head, tail
+}
+
+// part is some of a row: these bytes, and what follows.
+func (c Carried) part(encoded []byte, r row) Carried {
+	one := Carried{Encoded: encoded, head: c.head, row: &r}
+	if r.count == 0 {
+		one.head, one.row = one.first(), nil
+	}
+	return one
+}
+
+// Join gives both as one row, if the next one goes on where it ends. What was c is used no more.
+func (c Carried) Join(next Carried) (Carried, bool) {
+	if c.row == nil || next.row == nil || !c.row.goesOn(next.row) {
+		return c, false
+	}
+	id := idEnd(next.Encoded)
+	body, _ := field(next.Encoded[id+len(c.row.heading.Front):], tag(10, bytes))
+	joined := *c.row
+	b := appendLength(joined.sequels, 9, id+sizeLong(len(body)))
+	b = appendBytes(append(b, next.Encoded[:id]...), 10, body)
+	joined.sequels = append(b, next.row.sequels...)
+	joined.count += 1 + next.row.count
+	joined.size += next.row.size
+	joined.longest = max(joined.longest, next.row.longest)
+	c.row = &joined
+	return c, true
+}
+
+// goesOn tells whether another row begins where it ends, and has the same heading.
+func (r *row) goesOn(next *row) bool {
+	h, other := &r.heading, &next.heading
+	number := r.number + uint64(r.count) + 1 //nolint:gosec // not negative
+	at, begin := h.Flow.at(number), other.Flow.at(next.number)
+	return next.number == number && begin.Sequence == at.Sequence && begin.Base == at.Base && begin.After == 0 &&
+		string(h.Front) == string(other.Front) && string(h.Back) == string(other.Back) && string(h.Flow.Name) == string(other.Flow.Name)
 }
 
 // readRows reads a packet that is nothing but rows; none of any other. Of so many bytes are

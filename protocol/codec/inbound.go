@@ -36,12 +36,7 @@ type Inbound struct {
 // readInbound takes a post that is a message of a flow as most are; false for any other.
 func (r *Request) readInbound(data []byte, last **pb.Ingress) bool {
 	encoded, ingress := field(data, tag(2, bytes))
-	_, sequels := field(ingress, tag(5, bytes))
-	if len(sequels) > 0 && sequels[0] == tag(9, bytes) {
-		ingress = ingress[:len(ingress)-len(sequels)]
-	} else {
-		sequels = nil
-	}
+	ingress, sequels := cutIngress(ingress)
 	if encoded == nil || len(ingress) == 0 || len(encoded) > longestPlain {
 		return false
 	}
@@ -54,6 +49,18 @@ func (r *Request) readInbound(data []byte, last **pb.Ingress) bool {
 	}
 	run = r.lastRun()
 	return run.rises(sequels) && r.readSequels(run.First+uint64(run.Len())-1, sequels) //nolint:gosec // not negative
+}
+
+// cutIngress cuts off the sequels that are behind an ingress.
+func cutIngress(b []byte) (ingress, sequels []byte) {
+	_, rest := field(b, tag(5, bytes))
+	if empty, ok := stdbytes.CutPrefix(b, []byte(emptyIngress)); ok {
+		rest = empty
+	}
+	if len(rest) == 0 || rest[0] != tag(9, bytes) {
+		return b, nil
+	}
+	return b[:len(b)-len(rest)], rest
 }
 
 // rises tells whether sequels may follow the last message of a run: what is theirs ends with their

@@ -79,10 +79,7 @@ func (r *Request) ownOf(run *Run, i int) (*pb.Message, []byte) {
 	if !p.sequel() {
 		return r.own(&r.pieces[run.piece], p.Encoded)
 	}
-	size := run.MessageSize(p)
-	if run.In != nil {
-		size += maxVarint64 + maxVarint64 // number and sequence may be longer than those of the first
-	}
+	size := run.sizeOf(p, i)
 	return r.arena.message(size), run.appendMessage(r.arena.space(size, r.Room), p, i)
 }
 
@@ -291,7 +288,25 @@ func (run *Run) push(r *Request, p *Plain) {
 	run.to++
 }
 
-// MessageSize is that of the message of a post, in bytes.
+// Sizes appends that of each message.
+func (r *Request) Sizes(sizes []int, run *Run) []int {
+	posts := r.Plain(run)
+	for i := range posts {
+		sizes = append(sizes, run.sizeOf(&posts[i], i))
+	}
+	return sizes
+}
+
+// sizeOf is that of the message of the i-th post, in bytes.
+func (run *Run) sizeOf(p *Plain, i int) int {
+	if run.In == nil || !p.sequel() {
+		return run.MessageSize(p)
+	}
+	h := run.rowHeading()
+	return len(run.In.via) + h.sizeOf(p.own, run.First+uint64(i)) //nolint:gosec // not negative
+}
+
+// MessageSize is that of the message of a plain post, in bytes; of one in a flow it is about that.
 func (run *Run) MessageSize(p *Plain) int {
 	if p.sequel() {
 		return p.own + run.heading

@@ -153,10 +153,12 @@ func (m *Received) readDelivery(data []byte) error {
 	if name, ok := r.takes(tag(1, bytes)); ok {
 		listener = m.listener(&r, name)
 	}
-	if encoded, ok := r.takes(tag(2, bytes)); ok && r.err == nil {
-		if m.Whole && !r.done() && data[r.at] == tag(9, bytes) {
-			return m.rowFor(listener, encoded, data[r.at:], d)
+	if m.Whole && r.err == nil {
+		if encoded, sequels := field(data[r.at:], tag(2, bytes)); len(sequels) > 0 && sequels[0] == tag(9, bytes) {
+			return m.rowFor(listener, encoded, sequels, d)
 		}
+	}
+	if encoded, ok := r.takes(tag(2, bytes)); ok && r.err == nil {
 		r.err = m.message(encoded, d)
 	}
 	if r.done() {

@@ -92,9 +92,8 @@ func (e *peerBusEncoder) Carry(c codec.Carried) error {
 	if c.Len() == 1 {
 		return e.carry(c)
 	}
-	if e.rows && rowOverhead+entrySize(c.Longest()) <= e.limits.Packet {
-		e.pending += c.Wire()
-		e.queue(c, c.Wire())
+	if most := c.Longest(); e.rows && rowOverhead+entrySize(most) <= e.limits.Packet && most <= e.limits.Whole {
+		e.carryRow(c)
 		return nil
 	}
 	for one := range c.Each() {
@@ -103,6 +102,20 @@ func (e *peerBusEncoder) Carry(c codec.Carried) error {
 		}
 	}
 	return nil
+}
+
+// carryRow is Carry of a row, which goes on with the last one that is queued, if it can.
+func (e *peerBusEncoder) carryRow(c codec.Carried) {
+	if last := len(e.short) - 1; last >= 0 && e.lanes[laneOf(c)] == nil {
+		s := &e.short[last]
+		if joined, ok := s.Join(c); ok {
+			e.pending += joined.Wire() - s.size
+			*s = shortMessage{joined, joined.Wire()}
+			return
+		}
+	}
+	e.pending += c.Wire()
+	e.queue(c, c.Wire())
 }
 
 // carry is Carry of a message by itself.
@@ -237,24 +250,18 @@ func (e *peerBusEncoder) rowsOf(b []byte) []byte {
 	n, whole := 0, e.limits.Whole
 	for ; n < len(e.short); n++ {
 		s := &e.short[n]
-		head, tail := s.Carried, codec.Carried{}
-		if room := e.packet - len(b) - rowOverhead; s.Len() > 1 {
-			head, tail = s.Cut(room, whole)
-		} else if n > 0 && (s.Wire() > room || s.Carried.Size() > whole) {
-			break
-		}
+		head, tail := s.Cut(e.packet-len(b)-rowOverhead, whole)
 		if head.Head() == nil {
 			break
 		}
 		whole -= head.Size()
 		b = appendRow(b, head)
-		if tail.Head() == nil {
-			e.pending -= s.size
-			continue
+		e.pending -= s.size
+		if tail.Head() != nil {
+			*s = shortMessage{tail, wireSize(tail)}
+			e.pending += s.size
+			break
 		}
-		e.pending -= s.size - wireSize(tail)
-		*s = shortMessage{tail, wireSize(tail)}
-		break
 	}
 	e.leave(n)
 	return b

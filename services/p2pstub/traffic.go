@@ -58,12 +58,6 @@ func (p *peer) read(raw *rtc.Reader, c *channel, u *pulse, decoder framing.Decod
 func (p *peer) received(c *channel, got framing.Received) {
 	var validator message.Validator
 	for _, m := range got.Messages {
-		if m.Len() > 1 && p.observed() {
-			for one := range m.Each() {
-				p.take(c, one, message.Validate(one.Message()))
-			}
-			continue
-		}
 		p.take(c, m, validator.Validate(m))
 	}
 	for _, progress := range got.Progress {
@@ -87,7 +81,7 @@ func (p *peer) observed() bool {
 func (p *peer) take(c *channel, m codec.Carried, wrong error) {
 	head := m.Head()
 	switch {
-	case m.Len() > 1 && (wrong != nil || head.To == p.url || head.To == p.public):
+	case m.Len() > 1 && (wrong != nil || p.isOwn(head.To) || p.observed()):
 		for one := range m.Each() {
 			p.take(c, one, message.Validate(one.Message()))
 		}
@@ -110,6 +104,11 @@ func (p *peer) take(c *channel, m codec.Carried, wrong error) {
 	}
 	p.trace("from peer", noted)
 	span.End(p.toBus(c, m))
+}
+
+// isOwn tells whether an address is the stub's own: what is for that goes on to nobody.
+func (p *peer) isOwn(to string) bool {
+	return to == p.url || to == p.public || isChangesOf(to, p.ours())
 }
 
 // isChangesOf tells whether an address is that of the changes of an object; an empty one
