@@ -161,8 +161,11 @@ func (b *block) sizeInFrame(i, n int) int {
 	return b.size(i, 1) + int(b.from(i+n)-b.from(i+1))
 }
 
-// leftOut is how many bytes the sequels of some posts leave out of a frame, about.
-func (b *block) leftOut(i, n int) int { return b.size(i, n) - b.sizeInFrame(i, n) }
+// leftOut is how many bytes the sequels of some posts leave out of a frame, about; 0 where there
+// are none.
+func (b *block) leftOut(i, n int) int {
+	return max(0, b.size(i, n)-n*codec.MaxPlainHead-int(b.from(i+n)-b.from(i)))
+}
 
 // isWhole tells whether a post is no sequel.
 func (b *block) isWhole(i int) bool { return b.whole>>i&1 == 1 }

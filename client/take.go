@@ -15,17 +15,13 @@ func (l *ledger) take(f *frame, now time.Time) {
 	for posts, bytes, left := 0, 0, 0; l.waiting > 0 && posts < codec.FrameMessages && left < leftOutBytes; {
 		b, i := l.first()
 		n := l.alike(b, i, f.sequels, codec.FrameMessages-posts, frameBytes-bytes)
-		size, without := b.sizeInFrame(i, n), b.leftOut(i, n)
-		limit := codec.FrameLimit(size / n)
-		if without > 0 { // they are short ones, however long a row is
-			limit = codec.FrameBytes
-		}
-		if posts > 0 && bytes+size > limit {
+		size := b.sizeInFrame(i, n)
+		if posts > 0 && bytes+size > codec.FrameLimit(size/n) {
 			break
 		}
 		posts += n
 		bytes += size
-		left += without
+		left += b.leftOut(i, n)
 		l.write(f, b, i, n, now)
 	}
 	if l.waiting == 0 {

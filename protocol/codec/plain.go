@@ -314,9 +314,9 @@ func (run *Run) MessageSize(p *Plain) int {
 	return len(p.Encoded)
 }
 
-// keptPlain is how many places for plain posts a Request keeps: those of a full frame, or of a row
-// that fills a long packet, which append has made a few more of.
-const keptPlain = 4 * FrameMessages
+// keptPlain is how many places for plain posts a Request keeps: those of a full frame of a stub's
+// rows, which append has made a few more of. A client's has a few hundred.
+const keptPlain = 8 * FrameMessages
 
 // clearPlain gives the frame back that the plain posts are in.
 func (r *Request) clearPlain() {
