@@ -23,7 +23,7 @@ func flowRow(t testing.TB, from, n, address int) codec.Carried {
 		Flow: &pb.Flow{Runtime: "r", Epoch: 1, Id: 1, Sequence: uint64(from), Base: 1}, //nolint:gosec // small
 	}}
 	for i := range n - 1 {
-		d.Sequels = append(d.Sequels, &pb.Message{Id: fmt.Sprint(from + 1 + i)})
+		d.Sequels = append(d.Sequels, &pb.Message{Id: fmt.Sprint((from + 1 + i) % 10)})
 	}
 	b, err := proto.Marshal(&pb.AttachResponse{Deliveries: []*pb.Delivery{d}})
 	if err != nil {

@@ -30,8 +30,8 @@ func (l *ledger) take(f *frame, now time.Time) {
 	l.compact()
 }
 
-// leftOutBytes is how many bytes what is in a frame leaves out at most, but for the last: a bus
-// takes twice that.
+// leftOutBytes is how many bytes those of a frame that are written at once leave out at most, and
+// all but the last of these: a bus takes twice that.
 const leftOutBytes = 512 << 10
 
 // first gives the block of the first post that is queued, and its place there.
@@ -54,7 +54,7 @@ func (l *ledger) alike(b *block, i int, sequels bool, most, bytes int) int {
 	if l.again(b, i) {
 		n = 1
 	}
-	for n > 1 && b.sizeInFrame(i, n) > bytes {
+	for n > 1 && (b.sizeInFrame(i, n) > bytes || b.leftOut(i, n) > leftOutBytes) {
 		n--
 	}
 	return max(n, 1)
