@@ -74,7 +74,7 @@ func (b *block) add(c *codec.Content, number uint64) (err error) {
 		b.whole |= 1 << len(b.posts)
 	}
 	b.data = data
-	b.posts = append(b.posts, post{end: int32(len(data)), sum: b.sum(len(b.posts)) + int32(c.Size()+codec.MaxPlainHead)}) //nolint:gosec // as post says
+	b.posts = append(b.posts, post{end: int32(len(data)), sum: b.sum(len(b.posts)) + int32(c.Size()+c.LeftOut()+codec.MaxPlainHead)}) //nolint:gosec // as post says
 	return nil
 }
 
@@ -153,8 +153,19 @@ func (b *block) row(i int, sequels bool) int {
 	return min(n, 1+bits.TrailingZeros64(whole>>1))
 }
 
-// sizeInFrame is what those of a row take of a frame, in bytes.
-func (b *block) sizeInFrame(i, n int) int { return b.size(i, 1) + int(b.from(i+n)-b.from(i+1)) }
+// sizeInFrame is what those of a row take of a frame, in bytes: the first is made whole.
+func (b *block) sizeInFrame(i, n int) int {
+	if b.isWhole(i) {
+		return codec.MaxPlainHead + int(b.from(i+n)-b.from(i))
+	}
+	return b.size(i, 1) + int(b.from(i+n)-b.from(i+1))
+}
+
+// leftOut is how many bytes the sequels of some posts leave out of a frame, about; 0 where there
+// are none.
+func (b *block) leftOut(i, n int) int {
+	return max(0, b.size(i, n)-n*codec.MaxPlainHead-int(b.from(i+n)-b.from(i)))
+}
 
 // isWhole tells whether a post is no sequel.
 func (b *block) isWhole(i int) bool { return b.whole>>i&1 == 1 }

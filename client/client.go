@@ -45,6 +45,7 @@ type Bus struct {
 	out      *outbox
 	sequence atomic.Uint64
 	marks    *once.Marks // nil at a stub; owned by the reader
+	rows     atomic.Bool // the bus takes posts of messages of a flow with sequels
 
 	mu         sync.Mutex
 	runtimeURL string
@@ -90,6 +91,10 @@ func New(cfg Config) (*Bus, error) {
 func isStub(c pb.Component) bool {
 	return c == pb.Component_COMPONENT_P2P_STUB || c == pb.Component_COMPONENT_NODE_STUB
 }
+
+// takesRows tells whether messages of a flow may come in rows (codec.Carried): to who passes them
+// on in such. A Message Node takes each by itself.
+func takesRows(c pb.Component) bool { return c == pb.Component_COMPONENT_P2P_STUB }
 
 // Ready waits until the attachment is up with all its listeners, and gives the
 // URL of the runtime.

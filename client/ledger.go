@@ -116,7 +116,7 @@ func (l *ledger) room(p *posting, outbox int) bool {
 	if l.held == 0 {
 		return true
 	}
-	size := p.content.Size() + recordCost
+	size := p.content.Size() + p.content.LeftOut() + recordCost
 	if l.queued > 0 && l.queued+size > outbox {
 		return false
 	}
@@ -134,7 +134,7 @@ func (l *ledger) add(p *posting) error {
 	if err := b.add(&p.content, l.plain(number).Number); err != nil {
 		return err
 	}
-	size := p.content.Size() + codec.MaxPlainHead
+	size := p.content.Size() + p.content.LeftOut() + codec.MaxPlainHead
 	l.number, p.number = number, number
 	l.bytes += size
 	size += recordCost

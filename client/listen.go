@@ -15,13 +15,21 @@ import (
 func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...ListenOption) (*Listener, error) {
 	var handle func(context.Context, string, *codec.Delivered)
 	if h != nil {
-		handle = func(ctx context.Context, _ string, d *codec.Delivered) { h(ctx, d.Message()) }
+		handle = func(ctx context.Context, _ string, d *codec.Delivered) {
+			if d.Len() == 1 { // as mostly
+				h(ctx, d.Message())
+				return
+			}
+			for one := range d.Each() {
+				h(ctx, one.Message())
+			}
+		}
 	}
 	return b.listen(ctx, address, handle, opts)
 }
 
 // ListenCarried is Listen for a stub, which passes messages on: h gets each with its
-// bytes, where they are known.
+// bytes, where they are known, and in a row what comes as one.
 func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.Context, codec.Carried), opts ...ListenOption) (*Listener, error) {
 	return b.listen(ctx, address, func(ctx context.Context, _ string, d *codec.Delivered) {
 		h(ctx, d.Carried)
@@ -31,7 +39,11 @@ func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.
 // ListenAll calls h for each message that is led to this attachment under a
 // name that none of its listeners has.
 func (b *Bus) ListenAll(ctx context.Context, h NamedHandler, opts ...ListenOption) (*Listener, error) {
-	return b.listen(ctx, "*", func(ctx context.Context, name string, d *codec.Delivered) { h(ctx, name, d.Message()) }, opts)
+	return b.listen(ctx, "*", func(ctx context.Context, name string, d *codec.Delivered) {
+		for one := range d.Each() {
+			h(ctx, name, one.Message())
+		}
+	}, opts)
 }
 
 func (b *Bus) listen(ctx context.Context, address string, h func(context.Context, string, *codec.Delivered), opts []ListenOption) (*Listener, error) {

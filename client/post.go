@@ -36,8 +36,17 @@ func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error
 }
 
 // Carry is Send of a message that came from outside via a stub, which has found it valid
-// and says so of it. Its bytes go on as they are, where they are known.
+// and says so of it. Its bytes go on as they are, where they are known. Of a row only the first
+// message needs to be valid: a bus that takes rows looks at each.
 func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...PostOption) error {
+	if m.Len() > 1 && !b.rows.Load() {
+		for one := range m.Each() {
+			if err := b.Carry(ctx, one, via, opts...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	p := posting{answers: message.IsResponse(m.Head())}
 	if m.Encoded == nil || m.Head().Via != "" {
 		one := m.Message()

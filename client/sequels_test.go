@@ -61,15 +61,61 @@ func TestSequelsAreForWhoTakesThem(t *testing.T) {
 	}
 }
 
-// Whoever passes messages on needs each with its bytes.
-func TestAStubTakesNoSequels(t *testing.T) {
-	for component, want := range map[pb.Component]bool{
-		pb.Component_COMPONENT_APPLICATION: true, pb.Component_COMPONENT_REGISTRY: true,
-		pb.Component_COMPONENT_P2P_STUB: false, pb.Component_COMPONENT_NODE_STUB: false,
+// Whoever passes messages on takes sequels in a flow alone, which it posts in their bytes; to a
+// Message Node each is a message by itself.
+func TestSequelsOfAStub(t *testing.T) {
+	for component, want := range map[pb.Component][2]bool{
+		pb.Component_COMPONENT_APPLICATION: {true, false}, pb.Component_COMPONENT_REGISTRY: {true, false},
+		pb.Component_COMPONENT_P2P_STUB: {false, true}, pb.Component_COMPONENT_NODE_STUB: {false, false},
 	} {
 		_, fake := setup(t, client.Config{Component: component})
-		if hello := (<-fake.attached).greet(t, true); hello.Sequels != want {
-			t.Errorf("%s takes sequels: %t", component, hello.Sequels)
+		if hello := (<-fake.attached).greet(t, true); hello.Sequels != want[0] || hello.FlowSequels != want[1] {
+			t.Errorf("%s takes sequels: %t, in a flow: %t", component, hello.Sequels, hello.FlowSequels)
+		}
+	}
+}
+
+// What a stub's listener gets as a row it may handle as messages, and credit is given for all of it.
+func TestARowForAStub(t *testing.T) {
+	row := &pb.Delivery{Listener: "x", Message: &pb.Message{
+		Id: "1", Type: "t", From: "f", To: "x", Origin: []byte("o"), Number: 1, Flow: &pb.Flow{Runtime: "r", Epoch: 1, Id: 1, Sequence: 5, Base: 1},
+	}}
+	size := proto.Size(row.Message)
+	for n := range uint64(100) {
+		m := proto.CloneOf(row.Message)
+		m.Id, m.Number, m.Flow.Sequence = fmt.Sprint(n+2), n+2, n+6
+		size += proto.Size(m)
+		row.Sequels = append(row.Sequels, &pb.Message{Id: m.Id})
+	}
+	for _, name := range []string{"x", "*"} {
+		b, fake := setup(t, client.Config{Component: pb.Component_COMPONENT_P2P_STUB})
+		done, got := make(chan struct{}), []string{}
+		handle := func(m *pb.Message) { got = append(got, fmt.Sprint(m.Id, " ", m.Number, " ", m.Flow.Sequence)) }
+		go func() {
+			a := <-fake.attached
+			a.greet(t, true)
+			change := a.next(t, func(r *pb.AttachRequest) bool { return len(r.Listeners) > 0 }).Listeners[0]
+			a.send(t, &pb.AttachResponse{Outcomes: []*pb.Outcome{{Sequence: change.Sequence, Code: 200}}})
+			a.send(t, &pb.AttachResponse{Deliveries: []*pb.Delivery{row}})
+			for credit := 0; credit < size; {
+				for _, c := range a.next(t, func(r *pb.AttachRequest) bool { return len(r.Credits) > 0 }).Credits {
+					credit += int(c.Bytes)
+				}
+			}
+			close(done)
+		}()
+		var err error
+		if name == "x" {
+			_, err = b.Listen(t.Context(), name, func(_ context.Context, m *pb.Message) { handle(m) })
+		} else {
+			_, err = b.ListenAll(t.Context(), func(_ context.Context, _ string, m *pb.Message) { handle(m) })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		if len(got) != 101 || got[100] != "101 101 105" {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

@@ -12,22 +12,27 @@ func (l *ledger) most() int { return min(l.queued, codec.FullFrame) }
 
 // take writes the next frame's worth of posts into a frame.
 func (l *ledger) take(f *frame, now time.Time) {
-	for posts, bytes := 0, 0; l.waiting > 0 && posts < codec.FrameMessages; {
+	for posts, bytes, left := 0, 0, 0; l.waiting > 0 && posts < codec.FrameMessages && left < leftOutBytes; {
 		b, i := l.first()
 		n := l.alike(b, i, f.sequels, codec.FrameMessages-posts, frameBytes-bytes)
 		size := b.sizeInFrame(i, n)
 		if posts > 0 && bytes+size > codec.FrameLimit(size/n) {
 			break
 		}
-		l.write(f, b, i, n, now)
 		posts += n
 		bytes += size
+		left += b.leftOut(i, n)
+		l.write(f, b, i, n, now)
 	}
 	if l.waiting == 0 {
 		l.usual.Forget()
 	}
 	l.compact()
 }
+
+// leftOutBytes is how many bytes those of a frame that are written at once leave out at most, and
+// all but the last of these: a bus takes twice that.
+const leftOutBytes = 512 << 10
 
 // first gives the block of the first post that is queued, and its place there.
 func (l *ledger) first() (b *block, i int) {
@@ -49,7 +54,7 @@ func (l *ledger) alike(b *block, i int, sequels bool, most, bytes int) int {
 	if l.again(b, i) {
 		n = 1
 	}
-	for n > 1 && b.sizeInFrame(i, n) > bytes {
+	for n > 1 && (b.sizeInFrame(i, n) > bytes || b.leftOut(i, n) > leftOutBytes) {
 		n--
 	}
 	return max(n, 1)

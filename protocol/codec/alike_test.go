@@ -113,7 +113,7 @@ func FuzzAlike(f *testing.F) {
 		if err := proto.Unmarshal(b, &two); err != nil {
 			t.Fatalf("%x is no message: %v", b, err)
 		}
-		if own := (Carried{b, &one, like}).Own(); own.ID != two.Id || string(own.Body) != string(two.Body) {
+		if own := (Carried{Encoded: b, head: &one, like: like}).Own(); own.ID != two.Id || string(own.Body) != string(two.Body) {
 			t.Errorf("%q and %q, want %q and %q", own.ID, own.Body, two.Id, two.Body)
 		}
 		two.Id, two.Body, two.Number = one.Id, one.Body, one.Number

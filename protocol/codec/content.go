@@ -19,18 +19,27 @@ type Content struct {
 
 	encoded []byte // of a message that is passed on as it came
 	via     string // what it gets then
+	sequels []byte // of one that is a row
+	left    int    // bytes that these leave out
 }
 
 // ID gives one to a message that has none.
 func (c *Content) ID(id []byte) { c.id = id }
 
-// NewCarried is that of a post of a message whose bytes are known, and which has no via: it
-// gets one. It is measured.
+// NewCarried is that of a post of a message whose bytes are known, or of a row, and which has
+// no via: it gets one. It is measured.
 func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
 	c := Content{Message: m.head, Ingress: ingress, encoded: m.Encoded, via: via}
 	c.measured(len(m.Encoded) + sizeText(via))
+	if m.row != nil {
+		c.sequels, c.left = m.row.sequels, m.row.size-len(m.Encoded)-len(m.row.sequels)
+		c.size += len(c.sequels)
+	}
 	return c
 }
+
+// LeftOut is how many bytes its sequels leave out, about.
+func (c *Content) LeftOut() int { return c.left }
 
 // MeasureKnown is Measure if the texts of the message, but for its id, have been checked:
 // it is carried, or as the one that was measured last. Else it tells that they have not.
@@ -129,6 +138,7 @@ func (c *Content) whole(b []byte) (_ []byte, err error) {
 	b = b[:from+c.size]
 	w := writer{b: b[from:], at: c.size}
 	defer w.fits(&err)
+	w.raw(c.sequels)
 	if c.Ingress != nil {
 		end := w.end()
 		w.text(1, c.Ingress.RemoteRuntimeUrl)

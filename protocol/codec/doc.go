@@ -24,7 +24,8 @@
 // are compared, and not read (known).
 //
 // Between a client and its bus, what follows a message that it is alike to is its sequel, and
-// says id and body alone (Heading).
+// says id and body alone (Heading). So does what follows one in its flow, between the two buses:
+// who passes such a row on looks at its first message (Carried).
 //
 // Of a packet whose messages are alike one is decoded, and the others are bytes (UnmarshalPacket).
 //

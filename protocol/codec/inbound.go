@@ -2,6 +2,7 @@ package codec
 
 import (
 	stdbytes "bytes" // bytes is a kind of field here
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -35,13 +36,46 @@ type Inbound struct {
 // readInbound takes a post that is a message of a flow as most are; false for any other.
 func (r *Request) readInbound(data []byte, last **pb.Ingress) bool {
 	encoded, ingress := field(data, tag(2, bytes))
+	ingress, sequels := cutIngress(ingress)
 	if encoded == nil || len(ingress) == 0 || len(encoded) > longestPlain {
 		return false
 	}
-	if run := r.lastRun(); run != nil && run.In != nil && run.goesOnInbound(r, ingress, encoded) {
+	run := r.lastRun()
+	if (run == nil || run.In == nil || !run.goesOnInbound(r, ingress, encoded)) && !r.beginInbound(ingress, encoded, last) {
+		return false
+	}
+	if len(sequels) == 0 {
 		return true
 	}
-	return r.beginInbound(ingress, encoded, last)
+	run = r.lastRun()
+	return run.rises(sequels) && r.readSequels(run.First+uint64(run.Len())-1, sequels) //nolint:gosec // not negative
+}
+
+// cutIngress cuts off the sequels that are behind an ingress.
+func cutIngress(b []byte) (ingress, sequels []byte) {
+	_, rest := field(b, tag(5, bytes))
+	if empty, ok := stdbytes.CutPrefix(b, []byte(emptyIngress)); ok {
+		rest = empty
+	}
+	if len(rest) == 0 || rest[0] != tag(9, bytes) {
+		return b, nil
+	}
+	return b[:len(b)-len(rest)], rest
+}
+
+// rises tells whether sequels may follow the last message of a run: what is theirs ends with their
+// place, and is not more than a number can be.
+func (run *Run) rises(sequels []byte) bool {
+	n := uint64(run.Len() + len(sequels)) //nolint:gosec // not negative
+	return len(run.In.replica) == 0 && run.First <= math.MaxUint64-n && run.In.Flow.Sequence <= math.MaxUint64-n
+}
+
+// follow makes it that of a run whose first message is n behind that of another one.
+func (in *Inbound) follow(before *Inbound, n uint64) {
+	in.Ingress, in.Via, in.Origin = before.Ingress, before.Via, before.Origin
+	in.ingress, in.via, in.origin, in.name, in.replica = before.ingress, before.via, before.origin, before.name, before.replica
+	f, of := &in.Flow, &before.Flow
+	f.Runtime, f.Epoch, f.Id, f.Sequence, f.Base, f.Replica = of.Runtime, of.Epoch, of.Id, of.Sequence+n, of.Base, of.Replica
 }
 
 // goesOnInbound adds the next message to a run, if it belongs to it.
@@ -80,7 +114,7 @@ func (r *Request) beginInbound(ingress, encoded []byte, last **pb.Ingress) bool 
 	run.In = r.inbound()
 	run.In.ingress = ingress
 	p, ok := run.readFirst(encoded)
-	if !ok || !run.In.readIngress(last) {
+	if !ok || run.In.Via == "" || !run.In.readIngress(last) {
 		*run.In = Inbound{} // Clear does not know of it
 		return false
 	}
@@ -137,10 +171,11 @@ func (run *Run) readFirst(encoded []byte) (p Plain, ok bool) {
 	in.origin = rest[:len(rest)-len(next)]
 	run.First, next = numberField(next, tag(13, varint))
 	flow, next := field(next, tag(14, bytes))
-	if via == nil || origin == nil || run.First == 0 || len(next) > 0 || !utf8.Valid(via) {
+	if origin == nil || run.First == 0 || len(next) > 0 || !utf8.Valid(via) {
 		return p, false
 	}
 	in.Via, in.Origin = lentText(via), origin
+	run.heading = len(encoded) - sizeLong(len(p.ID)) - sizeLong(len(p.Body))
 	return p, in.readFlow(flow)
 }
 

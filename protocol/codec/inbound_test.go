@@ -138,10 +138,12 @@ func carries(p *pb.Post) bool {
 // delivered as they are without their flow.
 func arrives(t *testing.T, m *Request, run *Run) {
 	t.Helper()
+	sizes := m.Sizes(nil, run)
 	for n, plain := range m.Plain(run) {
 		var one pb.Message
-		if err := proto.Unmarshal(plain.Encoded, &one); err != nil {
-			t.Fatal(err)
+		encoded := run.appendMessage(nil, &plain, n)
+		if err := proto.Unmarshal(encoded, &one); err != nil || len(encoded) != sizes[n] {
+			t.Fatalf("%v: %d bytes, and not %d", err, len(encoded), sizes[n])
 		}
 		in, number, sequence := run.In, run.First+uint64(n), run.In.Flow.Sequence+uint64(n) //nolint:gosec // not negative
 		after := in.Flow.After

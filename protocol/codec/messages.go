@@ -10,12 +10,13 @@ import (
 
 // Carried is a message with the bytes that it came in, which go on as they are when
 // nothing of it is changed. One that is alike to another one before it (alike.go) is not
-// decoded until somebody wants it.
+// decoded until somebody wants it. It may be a row of messages.
 type Carried struct {
 	Encoded []byte // nil: it is to be encoded
 
 	head *pb.Message
 	like *pattern // of the other one, which head is then; nil if head is the message
+	row  *row     // it is the first of this; nil of one by itself
 }
 
 // Bare is a message that is to be encoded, or none (nil).
@@ -41,8 +42,11 @@ func (c Carried) Message() *pb.Message {
 	return m
 }
 
-// Size is that of the message in bytes, encoded.
+// Size is that of the message in bytes, encoded; of a row that of all, whole.
 func (c Carried) Size() int {
+	if c.row != nil {
+		return c.row.size
+	}
 	if c.Encoded != nil {
 		return len(c.Encoded)
 	}
@@ -59,6 +63,14 @@ func (c Carried) SizeInFrame() int { return sizeWith(c.Size()) }
 // What is read is made together: messages of a frame that have one receiver share a copy
 // of their bytes, as they mostly go on together.
 type Messages []Carried
+
+// Count is how many messages they are.
+func (m Messages) Count() (n int) {
+	for _, one := range m {
+		n += one.Len()
+	}
+	return n
+}
 
 func (m Messages) size() (n int) {
 	for _, one := range m {
@@ -190,14 +202,14 @@ func (m Messages) readRun(f frame, size int) error {
 		begin := f.place(m[i].Encoded) - before
 		encoded := b[begin : begin+len(m[i].Encoded) : begin+len(m[i].Encoded)]
 		if reads.like.fits(encoded) {
-			m[i] = Carried{encoded, reads.like.of, reads.like}
+			m[i] = Carried{Encoded: encoded, head: reads.like.of, like: reads.like}
 			continue
 		}
 		one, err := reads.message(encoded)
 		if err != nil {
 			return err
 		}
-		if m[i] = (Carried{encoded, one, nil}); !takesVia(encoded) {
+		if m[i] = (Carried{Encoded: encoded, head: one}); !takesVia(encoded) {
 			m[i].Encoded = nil
 		}
 		if i+1 < len(m) {

@@ -23,9 +23,9 @@ func (m *Received) readPassed(f frame) error {
 // togetherFor gives how many of the first deliveries of a listener are read together, and
 // of how many bytes.
 func togetherFor(all []Delivered) (n, size int) {
-	for n, size = 1, len(all[0].Encoded); n < len(all) && all[0].Encoded != nil; n++ {
+	for n, size = 1, len(all[0].Encoded); n < len(all) && !all[0].isRead(); n++ {
 		next := all[n].Encoded
-		if n == mostTogether || next == nil || size+len(next) > together {
+		if n == mostTogether || all[n].isRead() || size+len(next) > together {
 			break
 		}
 		size += len(next)
@@ -33,9 +33,12 @@ func togetherFor(all []Delivered) (n, size int) {
 	return n, size
 }
 
+// isRead tells whether it has been read, or has no message.
+func (d *Delivered) isRead() bool { return d.Encoded == nil || d.row != nil }
+
 func (m *Received) readTogether(f frame, all []Delivered, size int) error {
-	if all[0].Encoded == nil {
-		return nil // it has been read, or has no message
+	if all[0].isRead() {
+		return nil
 	}
 	m.run = m.run[:0]
 	for _, d := range all {

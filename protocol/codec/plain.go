@@ -34,6 +34,7 @@ type Run struct {
 	In             *Inbound // of messages that came in a flow; nil of plain posts
 
 	block    []byte // type, from and to, encoded
+	heading  int    // bytes of a message besides id and body, about, as they are encoded
 	from, to int    // of Request.plain
 	piece    int    // of Request.pieces, which they are in
 	size     int    // of the messages
@@ -61,7 +62,7 @@ func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 // Open makes a plain post one as it is in Posts, with the bytes of its message. The next
 // call ends the use of the post, but not of its message.
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
-	m, b := r.ownOf(run, &r.plain[run.from+i])
+	m, b := r.ownOf(run, i)
 	_ = readMessage(b, m, &r.known) // it has been read before
 	r.opened.Message = m
 	if run.In != nil {
@@ -73,20 +74,36 @@ func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 }
 
 // ownOf is own of the message of a post.
-func (r *Request) ownOf(run *Run, p *Plain) (*pb.Message, []byte) {
+func (r *Request) ownOf(run *Run, i int) (*pb.Message, []byte) {
+	p := &r.plain[run.from+i]
 	if !p.sequel() {
 		return r.own(&r.pieces[run.piece], p.Encoded)
 	}
-	size := run.MessageSize(p)
-	return r.arena.message(size), run.AppendMessage(r.arena.space(size, r.Room), p)
+	size := run.sizeOf(p, i)
+	return r.arena.message(size), run.appendMessage(r.arena.space(size, r.Room), p, i)
 }
 
-// AppendMessage appends the message of a post.
-func (run *Run) AppendMessage(b []byte, p *Plain) []byte {
-	if !p.sequel() {
+// AppendMessage appends the message of a plain post.
+func (run *Run) AppendMessage(b []byte, p *Plain) []byte { return run.appendMessage(b, p, 0) }
+
+// appendMessage appends the message of the i-th post.
+func (run *Run) appendMessage(b []byte, p *Plain, i int) []byte {
+	switch {
+	case !p.sequel():
 		return append(b, p.Encoded...)
+	case run.In == nil:
+		return (&Heading{Front: run.block}).AppendMessage(b, p.Encoded, 0)
 	}
-	return (&Heading{Front: run.block}).AppendMessage(b, p.Encoded, 0)
+	h := run.rowHeading()
+	return h.AppendMessage(append(b, run.In.via...), p.Encoded, run.First+uint64(i)) //nolint:gosec // not negative
+}
+
+// rowHeading is the heading of a row in a flow.
+func (run *Run) rowHeading() Heading {
+	in := run.In
+	return Heading{Front: run.block, Back: in.origin, Flow: RowFlow{in.name, run.First, FlowPlace{
+		Sequence: in.Flow.Sequence, Base: in.Flow.Base, After: in.Flow.After,
+	}}}
 }
 
 // AppendHeading appends what its messages have in common: of posts with whose they are, of
@@ -124,34 +141,50 @@ func (r *Request) readPlain(data []byte) bool {
 // readSequels takes those of the post that was taken last.
 func (r *Request) readSequels(number uint64, data []byte) bool {
 	run := r.lastRun()
+	var p Plain
 	for len(data) > 0 {
-		own, rest := field(data, tag(9, bytes))
-		id, body := field(own, tag(1, bytes))
-		if len(body) > 0 {
-			var behind []byte
-			if body, behind = field(body, tag(10, bytes)); body == nil || len(behind) > 0 {
-				return false
-			}
-		}
-		if number++; number == 0 || id == nil || len(own) > longestPlain || !isText(id) {
+		rest, ok := p.readSequel(data)
+		if number++; !ok || number == 0 {
 			return false
 		}
-		if r.leftOut += len(run.block); r.leftOut > leftOutBytes {
+		if r.leftOut += run.heading; r.leftOut > leftOutBytes {
 			return false
 		}
 		if run.full() {
 			run = r.goOn(run, number)
 		}
-		run.push(r, &Plain{id, body, data[:len(data)-len(rest)], len(own)})
+		run.push(r, &p)
 		data = rest
 	}
 	return true
 }
 
+// readSequel takes the first of some, and gives those behind it.
+func (p *Plain) readSequel(data []byte) (rest []byte, ok bool) {
+	own, rest := field(data, tag(9, bytes))
+	id, body := field(own, tag(1, bytes))
+	if len(body) > 0 {
+		var behind []byte
+		if body, behind = field(body, tag(10, bytes)); body == nil || len(behind) > 0 {
+			return nil, false
+		}
+	}
+	if id == nil || len(own) > longestPlain || !isText(id) {
+		return nil, false
+	}
+	p.ID, p.Body, p.Encoded, p.own = id, body, data[:len(data)-len(rest)], len(own)
+	return rest, true
+}
+
 // goOn begins another run behind one that is full.
 func (r *Request) goOn(run *Run, number uint64) *Run {
 	next := r.newRun()
-	next.Type, next.From, next.To, next.block, next.First = run.Type, run.From, run.To, run.block, number
+	next.Type, next.From, next.To, next.block, next.heading, next.First = run.Type, run.From, run.To, run.block, run.heading, number
+	if run.In != nil {
+		next.In = r.inbound()
+		next.In.follow(run.In, uint64(run.Len())) //nolint:gosec // not negative
+		r.inbounds = r.inbounds[:len(r.inbounds)+1]
+	}
 	r.Runs = append(r.Runs, next)
 	return r.lastRun()
 }
@@ -224,6 +257,7 @@ func (run *Run) begin(rest []byte) bool {
 	}
 	run.Type, run.From, run.To = lentText(kind), lentText(from), lentText(to)
 	run.block = rest[:len(rest)-len(next)]
+	run.heading = len(run.block)
 	return true
 }
 
@@ -254,17 +288,35 @@ func (run *Run) push(r *Request, p *Plain) {
 	run.to++
 }
 
-// MessageSize is that of the message of a post, in bytes.
+// Sizes appends that of each message.
+func (r *Request) Sizes(sizes []int, run *Run) []int {
+	posts := r.Plain(run)
+	for i := range posts {
+		sizes = append(sizes, run.sizeOf(&posts[i], i))
+	}
+	return sizes
+}
+
+// sizeOf is that of the message of the i-th post, in bytes.
+func (run *Run) sizeOf(p *Plain, i int) int {
+	if run.In == nil || !p.sequel() {
+		return run.MessageSize(p)
+	}
+	h := run.rowHeading()
+	return len(run.In.via) + h.sizeOf(p.own, run.First+uint64(i)) //nolint:gosec // not negative
+}
+
+// MessageSize is that of the message of a plain post, in bytes; of one in a flow it is about that.
 func (run *Run) MessageSize(p *Plain) int {
 	if p.sequel() {
-		return p.own + len(run.block)
+		return p.own + run.heading
 	}
 	return len(p.Encoded)
 }
 
-// keptPlain is how many places for plain posts a Request keeps: those of a full frame, which
-// append has made a few more of.
-const keptPlain = 2 * FrameMessages
+// keptPlain is how many places for plain posts a Request keeps: those of a full frame of a stub's
+// rows, which append has made a few more of. A client's has a few hundred.
+const keptPlain = 8 * FrameMessages
 
 // clearPlain gives the frame back that the plain posts are in.
 func (r *Request) clearPlain() {

@@ -153,6 +153,11 @@ func (m *Received) readDelivery(data []byte) error {
 	if name, ok := r.takes(tag(1, bytes)); ok {
 		listener = m.listener(&r, name)
 	}
+	if m.Whole && r.err == nil {
+		if encoded, sequels := field(data[r.at:], tag(2, bytes)); len(sequels) > 0 && sequels[0] == tag(9, bytes) {
+			return m.rowFor(listener, encoded, sequels, d)
+		}
+	}
 	if encoded, ok := r.takes(tag(2, bytes)); ok && r.err == nil {
 		r.err = m.message(encoded, d)
 	}
@@ -194,6 +199,15 @@ func (m *Received) readDelivery(data []byte) error {
 	}
 	m.count(listener)
 	return r.err
+}
+
+// rowFor reads a delivery with sequels, for who passes them on.
+func (m *Received) rowFor(listener string, encoded, sequels []byte, d *Delivered) (err error) {
+	both := append(append(make([]byte, 0, len(encoded)+len(sequels)), encoded...), sequels...)
+	d.Carried, err = readRow(both[:len(encoded):len(encoded)], both[len(encoded):])
+	d.Size = d.Carried.Size()
+	m.count(listener)
+	return err
 }
 
 // readSequel reads a message that is as the one before in all but id, body and number.

@@ -8,17 +8,68 @@ package codec
 //	post      number │ message: id heading body               │ sequel: id body │ …
 //	delivery  listener │ message: id heading body origin number │ sequel: id body │ …
 //
-// Who cuts a row puts the first of what is behind together.
+// Who cuts a row puts the first of what is behind together. Between two buses the messages
+// are in a flow (pb.Row): what follows says nothing of that either, as sequences rise like
+// numbers.
 
 // Heading is what the messages of a row have in common, encoded.
 type Heading struct {
 	Front []byte // what is between id and body
 	Back  []byte // what is between body and number
+	Flow  RowFlow
+}
+
+// RowFlow is the flow that the messages of a row are in. The zero value is none.
+type RowFlow struct {
+	Name   FlowName
+	Number uint64    // of the message whose place is
+	At     FlowPlace // without acks or a receiver
+}
+
+// at is the place of the message with a number. Nothing is left out before one that is behind
+// another one.
+func (f *RowFlow) at(number uint64) FlowPlace {
+	at := f.At
+	if number != f.Number {
+		at.Sequence, at.After = at.Sequence+number-f.Number, 0
+	}
+	return at
+}
+
+// Size is what it adds to the message with a number, in bytes.
+func (f *RowFlow) Size(number uint64) int {
+	if f.Name == nil {
+		return 0
+	}
+	at := f.at(number)
+	return sizeWith(at.size(f.Name, nil))
+}
+
+func (f *RowFlow) append(b []byte, number uint64) []byte {
+	if f.Name == nil {
+		return b
+	}
+	at := f.at(number)
+	return appendFlow(b, f.Name, &at, nil, at.size(f.Name, nil))
+}
+
+// In gives the heading of the same messages in a flow. It is in memory behind b, which has
+// room for it.
+func (h *Heading) In(b []byte, flow RowFlow) ([]byte, Heading) {
+	from := len(b)
+	front := from + len(h.Front)
+	b = append(append(b, h.Front...), h.Back...)
+	return b, Heading{Front: b[from:front:front], Back: b[front:len(b):len(b)], Flow: flow}
 }
 
 // Size is that of a message of the row, with its number, or without one (0).
 func (h *Heading) Size(p *Plain, number uint64) int {
-	return sizeLong(len(p.ID)) + len(h.Front) + sizeLong(len(p.Body)) + len(h.Back) + sizeNumber(number)
+	return h.sizeOf(sizeLong(len(p.ID))+sizeLong(len(p.Body)), number)
+}
+
+// sizeOf is Size of a message whose id and body take so many bytes.
+func (h *Heading) sizeOf(own int, number uint64) int {
+	return own + len(h.Front) + len(h.Back) + sizeNumber(number) + h.Flow.Size(number)
 }
 
 // AppendMessage appends the message that a sequel is of, with its number, or without one (0).
@@ -27,11 +78,11 @@ func (h *Heading) AppendMessage(b, sequel []byte, number uint64) []byte {
 	id := idEnd(own)
 	b = append(append(b, own[:id]...), h.Front...)
 	b = append(append(b, own[id:]...), h.Back...)
-	return appendNumber(b, 13, number)
+	return h.Flow.append(appendNumber(b, 13, number), number)
 }
 
 func (h *Heading) size(sequel []byte, number uint64) int {
-	return len(cutSequel(sequel)) + len(h.Front) + len(h.Back) + sizeNumber(number)
+	return h.sizeOf(len(cutSequel(sequel)), number)
 }
 
 // AppendContent appends the content of a post whose message a sequel is of.
@@ -59,7 +110,7 @@ func (h *Heading) AppendWhole(frame []byte, listener string, p *Plain, number ui
 
 // FrontSize is more than AppendDelivery appends besides id and body.
 func (h *Heading) FrontSize(listener string) int {
-	return MaxDelivery(listener) + len(h.Front) + len(h.Back)
+	return MaxDelivery(listener) + len(h.Front) + len(h.Back) + MaxFlow(h.Flow.Name)
 }
 
 // SequelSize is that of a post as one that follows another one of the row, and of what that has of

@@ -25,6 +25,8 @@ type Connection struct {
 	Framing []string `json:"framing,omitempty"`
 	// Sequels says that it takes packets of peerbus.v1 with sequels.
 	Sequels bool `json:"sequels,omitempty"`
+	// Rows says that it takes packets of peerbus.v1 with rows.
+	Rows bool `json:"rows,omitempty"`
 	// Packet is the longest packet of peerbus.v1 that it takes, in bytes; 0: it says none.
 	Packet int `json:"packet,omitempty"`
 	// Flow are the kinds of flow that it knows.
@@ -77,6 +79,7 @@ func (o Object) Connection() Connection {
 	pick(o.Data["owner"], &c.Owner)
 	pick(o.Data["framing"], &c.Framing)
 	pick(o.Data["sequels"], &c.Sequels)
+	pick(o.Data["rows"], &c.Rows)
 	pick(o.Data["packet"], &c.Packet)
 	pick(o.Data["flow"], &c.Flow)
 	pick(o.Data["heartbeat"], &c.Heartbeat)

@@ -9,7 +9,8 @@
 //	             └──────────────┘ └──────┘ └───────────────────┘ └──────┘
 //	             small messages share a packet of some 16 or 32 KiB; a long one is
 //	             cut up, and the pieces of several take turns with the rest;
-//	             m2 leaves out what it has in common with m1 (sequel.go)
+//	             m2 leaves out what it has in common with m1 (sequel.go). Rows of a flow
+//	             have packets of their own, to a peer that takes them
 //
 //	rethink      ┌────────────────────────────────┐ ┌──────────────────┐
 //	             │ text {"uuid","data":{…m1…}}    │ │ binary uuid data │ …

@@ -106,8 +106,8 @@ func (p Progress) Provisional() *pb.Message {
 // Options of a channel.
 type Options struct {
 	Limits Limits
-	// Sequels says that the peer takes them (peerbus.v1 alone).
-	Sequels bool
+	// Sequels and Rows say that the peer takes them (peerbus.v1 alone).
+	Sequels, Rows bool
 	// Packet is the longest packet that the peer says to take, in bytes (peerbus.v1 alone); 0
 	// where it says none, or fewer than every reader takes. More than LongPacket counts as that.
 	Packet int

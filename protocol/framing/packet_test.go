@@ -89,7 +89,7 @@ func FuzzPacket(f *testing.F) {
 	f.Add(alikePacket(f, 3, func(_ int, m *pb.Message) { m.Flow, m.Origin, m.Number = nil, nil, 0 }))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got := codec.UnmarshalPacket(data, DefaultLimits().Whole, sameAsHead)
-		if got == nil {
+		if got == nil || data[0] == frameRows<<3|2 { // of rows codec has a test of its own
 			return
 		}
 		want, err := newPeerBusDecoder(DefaultLimits()).frame(data)

@@ -35,7 +35,10 @@ func (d *peerBusDecoder) frame(data []byte) (r Received, err error) {
 	if err := codec.UnmarshalFrame(data, &f); err != nil {
 		return r, fault.New(fault.BadRequest, "packet is no frame: %w", err)
 	}
-	if f.Consumed > 0 {
+	switch {
+	case len(f.Rows) > 0:
+		return r, fault.New(fault.BadRequest, "the rows of a packet are not as they may be")
+	case f.Consumed > 0:
 		return Received{Consumed: f.Consumed}, nil
 	}
 	for _, m := range f.Messages {

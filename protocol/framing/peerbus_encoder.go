@@ -19,6 +19,7 @@ const (
 	frameCancelled = 3
 	frameConsumed  = 4
 	frameSequels   = 5
+	frameRows      = 6
 )
 
 // fragmentOverhead bounds what pb.Fragment and pb.Frame add to a piece.
@@ -51,6 +52,7 @@ type peerBusEncoder struct {
 	longest   int      // bytes of a packet
 	packet    int      // bytes of one now
 	sequels   *sequels // nil: the peer does not take them
+	rows      bool     // the peer takes them
 	short     []shortMessage
 	long      []*outbound // the first Limits.Interleaved take turns
 	lanes     map[lane]*outbound
@@ -68,7 +70,7 @@ func newPeerBusEncoder(o Options) *peerBusEncoder {
 	l := o.Limits
 	l.Packet += Headroom
 	e := &peerBusEncoder{
-		limits: l, packet: l.Packet, longest: max(l.Packet, min(o.Packet, LongPacket)), lanes: map[lane]*outbound{},
+		limits: l, packet: l.Packet, rows: o.Rows, longest: max(l.Packet, min(o.Packet, LongPacket)), lanes: map[lane]*outbound{},
 	}
 	if o.Sequels {
 		e.sequels = &sequels{}
@@ -87,6 +89,37 @@ func (e *peerBusEncoder) Pending() int { return e.pending }
 func (e *peerBusEncoder) Add(m *pb.Message) error { return e.Carry(codec.Bare(m)) }
 
 func (e *peerBusEncoder) Carry(c codec.Carried) error {
+	if c.Len() == 1 {
+		return e.carry(c)
+	}
+	if most := c.Longest(); e.rows && rowOverhead+entrySize(most) <= e.limits.Packet && most <= e.limits.Whole {
+		e.carryRow(c)
+		return nil
+	}
+	for one := range c.Each() {
+		if err := e.carry(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryRow is Carry of a row, which goes on with the last one that is queued, if it can.
+func (e *peerBusEncoder) carryRow(c codec.Carried) {
+	if last := len(e.short) - 1; last >= 0 && e.lanes[laneOf(c)] == nil {
+		s := &e.short[last]
+		if joined, ok := s.Join(c); ok {
+			e.pending += joined.Wire() - s.size
+			*s = shortMessage{joined, joined.Wire()}
+			return
+		}
+	}
+	e.pending += c.Wire()
+	e.queue(c, c.Wire())
+}
+
+// carry is Carry of a message by itself.
+func (e *peerBusEncoder) carry(c codec.Carried) error {
 	size := c.Size()
 	if size > e.limits.Message {
 		return fault.New(fault.TooLarge, "message has %d bytes, more than %d", size, e.limits.Message)
@@ -102,7 +135,7 @@ func (e *peerBusEncoder) queue(m codec.Carried, size int) {
 		first.behind = append(first.behind, m)
 		return
 	}
-	if entrySize(size) <= e.limits.Packet {
+	if c := m; c.Len() > 1 || entrySize(size) <= e.limits.Packet {
 		e.short = append(e.short, shortMessage{m, size})
 		e.added++
 		return
@@ -110,6 +143,14 @@ func (e *peerBusEncoder) queue(m codec.Carried, size int) {
 	o := &outbound{message: m, size: size, after: e.added}
 	e.long = append(e.long, o)
 	e.lanes[key] = o
+}
+
+// wireSize is what is queued of a message, or of a row: that is cut where a packet ends.
+func wireSize(c codec.Carried) int {
+	if c.Len() == 1 {
+		return c.Size()
+	}
+	return c.Wire()
 }
 
 // entrySize is the size of a message as a field of a Frame.
@@ -173,8 +214,14 @@ func (e *peerBusEncoder) frame() Packet {
 		b = protowire.AppendVarint(b, n)
 	}
 	e.cancelled = e.cancelled[:0]
+	if len(b) == 0 && len(e.short) > 0 && e.short[0].Len() > 1 {
+		return e.made(e.rowsOf(b))
+	}
 	n, whole := 0, 0
 	for _, s := range e.short {
+		if s.Len() > 1 {
+			break // it begins another packet
+		}
 		at := len(b)
 		if whole += s.size; at > 0 && whole > e.limits.Whole {
 			break
@@ -186,10 +233,51 @@ func (e *peerBusEncoder) frame() Packet {
 		e.pending -= s.size
 		n++
 	}
+	e.leave(n)
+	return e.made(b)
+}
+
+// leave takes the first short messages out, which are in a packet.
+func (e *peerBusEncoder) leave(n int) {
 	e.sent += uint64(n) //nolint:gosec // counts are positive
 	clear(e.short[:n])
 	e.short = e.short[n:]
-	return e.made(b)
+}
+
+// rowsOf fills a packet with rows, of which the last may be cut. A message by itself between
+// them is a row, too.
+func (e *peerBusEncoder) rowsOf(b []byte) []byte {
+	n, whole := 0, e.limits.Whole
+	for ; n < len(e.short); n++ {
+		s := &e.short[n]
+		head, tail := s.Cut(e.packet-len(b)-rowOverhead, whole)
+		if head.Head() == nil {
+			break
+		}
+		whole -= head.Size()
+		b = appendRow(b, head)
+		e.pending -= s.size
+		if tail.Head() != nil {
+			*s = shortMessage{tail, wireSize(tail)}
+			e.pending += s.size
+			break
+		}
+	}
+	e.leave(n)
+	return b
+}
+
+// rowOverhead bounds what pb.Frame adds to a row.
+const rowOverhead = 1 + 5
+
+func appendRow(b []byte, c codec.Carried) []byte {
+	b = protowire.AppendTag(b, frameRows, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(c.Wire())) //nolint:gosec // a size
+	out, err := c.AppendRow(b)
+	if err != nil {
+		return b // as in appendMessage
+	}
+	return out
 }
 
 // entry appends a message that is the n-th of its packet.
@@ -263,7 +351,7 @@ func (e *peerBusEncoder) finish(i int) {
 	delete(e.lanes, laneOf(o.message))
 	e.pending -= o.size
 	for _, m := range o.behind {
-		e.queue(m, m.Size())
+		e.queue(m, wireSize(m))
 	}
 }
 
@@ -284,12 +372,17 @@ func (e *peerBusEncoder) Tell(c Cancel) {
 
 func (e *peerBusEncoder) Drain() []*pb.Message {
 	var out []*pb.Message
+	drain := func(c codec.Carried) {
+		for one := range c.Each() {
+			out = append(out, one.Message())
+		}
+	}
 	for _, s := range e.short {
-		out = append(out, s.Message())
+		drain(s.Carried)
 	}
 	for _, o := range e.long {
 		for _, c := range append([]codec.Carried{o.message}, o.behind...) {
-			out = append(out, c.Message())
+			drain(c)
 		}
 	}
 	e.short, e.long, e.lanes, e.pending, e.sent = nil, nil, map[lane]*outbound{}, 0, e.added

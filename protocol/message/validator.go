@@ -6,13 +6,16 @@ import (
 )
 
 // Validator validates the messages of a frame, one after the other: of one that is alike
-// to another before it, only what it has for itself is looked at. The zero value is for
-// the first.
+// to another before it, only what it has for itself is looked at; of a row the first message
+// alone. The zero value is for the first.
 type Validator struct{ last error } // of the last message that was not alike
 
 // Validate is Validate of the next message.
 func (v *Validator) Validate(c codec.Carried) error {
 	switch {
+	case c.Len() > 1:
+		v.last = ValidateSized(c.Head(), c.Longest())
+		return v.last
 	case !c.Alike():
 		v.last = ValidateSized(c.Head(), c.Size())
 		return v.last

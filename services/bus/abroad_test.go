@@ -66,6 +66,7 @@ func newAbroad(t *testing.T, l Limits, window uint32, direct string, batches boo
 	c.attach(a.sender)
 	for i, comp := range []pb.Component{pb.Component_COMPONENT_P2P_STUB, pb.Component_COMPONENT_NODE_STUB} {
 		a.stubs[i] = newStream(c.bus, "stub", comp)
+		a.stubs[i].rows = batches && i == overDirect
 		a.comes(i)
 	}
 	a.route(frank, pb.FlowUse_FLOW_USE_UNKNOWN, false, false)

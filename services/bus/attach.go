@@ -30,6 +30,8 @@ type stream struct {
 	unlimited bool
 	// sequels is set for a client that takes them.
 	sequels bool
+	// rows is set for a stub that takes messages of a flow in rows.
+	rows bool
 	// warned: it is in the log that a listener was refused. The reader's.
 	warned bool
 	// origin of its posts; nil when they have none.
@@ -162,7 +164,7 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 		return fault.New(fault.BadRequest, "the first request has no hello")
 	}
 	s := newStream(b, hello.GetName(), componentOr(hello.GetComponent()))
-	s.sequels = hello.GetSequels()
+	s.sequels, s.rows = hello.GetSequels(), hello.GetFlowSequels()
 	if err := b.mesh.admit(call.Context(), s, hello); err != nil {
 		return err
 	}
@@ -179,7 +181,7 @@ func (b *Bus) attach(call pb.MessageBus_AttachServer) error {
 	if err := grpc.SetSendCompressor(call.Context(), encoding.Identity); err != nil {
 		return err
 	}
-	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL, Sequels: true}}); err != nil {
+	if err := call.Send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.runtimeURL, Sequels: true, FlowSequels: true}}); err != nil {
 		return err
 	}
 	s.frame.Leaves = &s.leaves

@@ -203,11 +203,14 @@ func (p part) encoded() []byte {
 // sizeInFrame is what it takes of a frame for a listener, in bytes; of whole messages about
 // that, as of posts.
 func (p part) sizeInFrame(to *inbox) int {
-	if p.of.inRow() && to.stream.sequels {
+	if p.of.inRow() && to.takesRow(p) {
 		return len(p.encoded()) + p.of.row.FrontSize(to.name)
 	}
 	return p.size() + p.len()*len(to.name)
 }
+
+// takesRow tells whether some of a row goes to a listener as such.
+func (in *inbox) takesRow(p part) bool { return in.stream.sequels || p.of.passes }
 
 // upTo takes the first posts off whose messages have so many bytes at most, and gives how
 // many they are.
@@ -240,7 +243,7 @@ func (p part) appendMessage(b []byte, i int) []byte {
 	return append(b, p.message(i)...)
 }
 
-// message are the bytes of the i-th message of one that has whole messages.
+// message are the bytes of the i-th message of one that has whole ones.
 func (p part) message(i int) []byte {
 	at := p.of.places[p.from+i]
 	return p.of.bytes[at.end-at.sum+p.of.before(p.from+i).sum : at.end]

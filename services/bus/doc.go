@@ -67,7 +67,8 @@
 //     messages of a flow (inbatch.go). It is in the listener's inbox as one item, goes to it as a
 //     message and its sequels (codec.Heading) if it takes them, and becomes posts where one of
 //     them needs that. Those to an address in another runtime are one as
-//     well (outbatch.go): a flow keeps them as one.
+//     well (outbatch.go): a flow keeps them as one, and a stub that takes rows gets them as one,
+//     and posts what came over a data channel so (codec.Carried).
 //   - table (listener.go, route.go, routes.go, destinations.go): listeners, aliases,
 //     routes, lines of addresses, under one mutex. Posts whose way is known only read.
 //   - sources, requests, asker: each a table under a mutex of its own. A stream keeps the

@@ -57,7 +57,7 @@ func (f *outgoing) addPart(p part, to *inbox) {
 	}
 	for p.len() > 0 {
 		n := 1
-		if to.stream.sequels {
+		if to.takesRow(p) {
 			n = p.len()
 		}
 		some := p.cut(n)

@@ -102,10 +102,10 @@ func (t *table) takeArrived(s *stream, of *inflow, req *codec.Request, run *code
 // take in memory; nil when they are not to be taken together.
 func (in *inflow) take(req *codec.Request, run *codec.Run) (p flow.Place, sizes []int) {
 	sum, last := 0, 0
-	in.sizes = in.sizes[:0]
-	for _, one := range req.Plain(run) {
-		last = len(one.Encoded) + overhead
-		in.sizes = append(in.sizes, last)
+	in.sizes = req.Sizes(in.sizes[:0], run)
+	for i := range in.sizes {
+		in.sizes[i] += overhead
+		last = in.sizes[i]
 		sum += last
 	}
 	fl := &run.In.Flow

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -173,7 +174,7 @@ func (s *shore) frames(way int, messages []*pb.Message, carried bool) [][]byte {
 }
 
 // stubFrames are messages as the stub of a way posts them: carried, with what the stub has
-// to say in front of their bytes, or as anybody encodes them.
+// to say in front of their bytes, an even number in rows; or as anybody encodes them.
 func stubFrames(way int, messages []*pb.Message, carried bool) (frames [][]byte) {
 	ingress := &pb.Ingress{}
 	if way == overDirect {
@@ -182,11 +183,15 @@ func stubFrames(way int, messages []*pb.Message, carried bool) (frames [][]byte)
 	for some := range slices.Chunk(messages, 64) {
 		req := &pb.AttachRequest{}
 		var b []byte
-		for _, m := range some {
+		some = slices.Clone(some)
+		for i, m := range some {
 			if carried {
-				encoded, _ := proto.Marshal(m)
-				c := codec.NewCarried(codec.Whole(m, encoded), shoreWays[way], ingress)
-				b, _ = c.Append(codec.AppendHead(b, codec.Head{}, c.Size()))
+				n := 0
+				if len(some)%2 == 0 {
+					n = followers(some, i)
+				}
+				b = append(b, carriedPost(way, ingress, m, some[i+1:i+1+n])...)
+				clear(some[i+1 : i+1+n])
 				continue
 			}
 			m = proto.CloneOf(m)
@@ -199,6 +204,47 @@ func stubFrames(way int, messages []*pb.Message, carried bool) (frames [][]byte)
 		frames = append(frames, b)
 	}
 	return frames
+}
+
+// followers is how many messages behind one may be its sequels.
+func followers(all []*pb.Message, at int) (n int) {
+	first := all[at]
+	if first == nil || !proto.Equal(first, &pb.Message{
+		Id: first.Id, Type: first.Type, From: first.From, To: first.To, Body: first.Body, Origin: first.Origin, Number: first.Number,
+		Flow: &pb.Flow{
+			Runtime: first.Flow.GetRuntime(), Epoch: first.Flow.GetEpoch(), Id: first.Flow.GetId(),
+			Sequence: first.Flow.GetSequence(), Base: first.Flow.GetBase(), After: first.Flow.GetAfter(),
+		},
+	}) || first.Number == 0 || first.Flow.Base > first.Flow.Sequence {
+		return 0
+	}
+	want := proto.CloneOf(first)
+	for _, m := range all[at+1:] {
+		want.Id, want.Body = m.Id, m.Body
+		want.Number, want.Flow.Sequence, want.Flow.After = want.Number+1, want.Flow.Sequence+1, 0
+		if !proto.Equal(m, want) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// carriedPost is a message as a stub passes it on, with others that follow it; nothing if it has
+// been passed on with the one before.
+func carriedPost(way int, ingress *pb.Ingress, m *pb.Message, sequels []*pb.Message) []byte {
+	if m == nil {
+		return nil
+	}
+	encoded, _ := proto.Marshal(m)
+	c := codec.NewCarried(codec.Whole(m, encoded), shoreWays[way], ingress)
+	b, _ := c.Append(nil)
+	post := &pb.Post{}
+	for _, s := range sequels {
+		post.Sequels = append(post.Sequels, &pb.Message{Id: s.Id, Body: s.Body})
+	}
+	more, _ := proto.Marshal(post)
+	return protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), append(b, more...))
 }
 
 func (s *shore) arrive(way int, frames [][]byte) {

@@ -11,9 +11,10 @@ import (
 )
 
 // Plain posts of a frame to another runtime are a batch in their flow: the machine keeps
-// them as one as long as the same happens to all of them. The bytes of a batch are the
-// messages. Each transmission of some of them is a batch of its own, of deliveries with the
-// flow behind each message, which the queue of a stub has like any other one.
+// them as one as long as the same happens to all of them. The bytes of a batch are a row, or
+// long messages. Each transmission of some of them is a batch of its own: a row that is in the
+// flow, for a stub that takes it, or deliveries with the flow behind each message. The queue
+// of a stub has it like any other one.
 //
 //	frame ─▶ batch 1–8 ─▶ flow: 41–48 ─▶ transmission 41–46 ─▶ queue of a stub
 //	                            47–48 wait for the window
@@ -31,6 +32,11 @@ type outgoingBatch struct {
 func (s *stream) outBatch(req *codec.Request, run *codec.Run) *batch {
 	b, id := newBatch(run.Len(), run.First), s.origin.id
 	b.by, b.burst = s, &s.burst
+	if run.Size() < batchLong*run.Len() {
+		b.takeRow(req, run, id)
+		b.out.left = b.all().size()
+		return b
+	}
 	bytes := b.room(run.Size() + run.Len()*codec.OriginSize(id, math.MaxUint64))
 	posts := req.Plain(run)
 	for i := range posts {
@@ -110,50 +116,75 @@ func (p part) settled() {
 
 // shrink moves what is not settled into memory that it fills.
 func (b *batch) shrink() {
-	old, all := b.memory, b.all()
-	bytes := make([]byte, 0, b.out.left)
+	old, size := b.memory, len(b.row.Front)+len(b.row.Back)
 	for i := range b.places {
 		if b.out.over&(1<<i) == 0 {
-			bytes = append(bytes, all.message(i)...)
+			size += len(part{b, i, i + 1}.encoded())
 		}
 	}
-	end := 0
+	bytes := make([]byte, 0, size)
+	if b.inRow() {
+		bytes, b.row = b.row.In(bytes, b.row.Flow)
+	}
+	from, begin := len(bytes), 0
 	for i := range b.places {
+		end := b.places[i].end
 		if b.out.over&(1<<i) == 0 {
-			end += part{b, i, i + 1}.size()
+			bytes = append(bytes, b.bytes[begin:end]...)
 		}
-		b.places[i].end = end
+		b.places[i].end, begin = len(bytes)-from, end
 	}
-	b.memory, b.bytes = &bytes, bytes
+	b.memory, b.bytes = &bytes, bytes[from:]
 	codec.Buffers.Put(old)
 }
 
-// passing makes a transmission of a batch, for a listener of that name.
-func (o *outflow) passing(tx flow.Transmission, acks []*pb.FlowAck, listener string) *batch {
+// passing makes a transmission of a batch, for a listener: a row, if it takes one and nothing but
+// its place goes along.
+func (o *outflow) passing(tx flow.Transmission, acks []*pb.FlowAck, to *inbox) *batch {
 	of, _ := tx.Value.(*batch)
 	p := part{of, tx.From, tx.From + tx.Count}
-	name := o.flowName()
-	b := newBatch(p.len(), 0)
+	b := newBatch(p.len(), p.first())
 	b.by, b.burst, b.passes = of.by, of.burst, true
+	if of.inRow() && to.stream.rows && len(acks) == 0 && tx.Receiver == 0 {
+		b.passRow(p, codec.RowFlow{Name: o.flowName(), Number: p.first(), At: placeOf(tx, 0, nil)})
+	} else {
+		b.passWhole(p, o.flowName(), tx, acks, to.name)
+	}
+	return b
+}
+
+func (b *batch) passRow(p part, in codec.RowFlow) {
+	row, own := &p.of.row, p.encoded()
+	bytes, heading := row.In(b.room(len(row.Front)+len(row.Back)+len(own)), in)
+	b.row, b.bytes = heading, append(bytes, own...)[len(bytes):]
+	before, sum := p.of.before(p.from), 0
+	for i, at := range p.of.places[p.from:p.to] {
+		sum += in.Size(p.first() + uint64(i)) //nolint:gosec // not negative
+		b.places = append(b.places, placed{at.end - before.end, at.sum - before.sum + sum})
+	}
+}
+
+func (b *batch) passWhole(p part, name codec.FlowName, tx flow.Transmission, acks []*pb.FlowAck, listener string) {
 	bytes, size, sum := b.room(p.len()*codec.MaxPassing(listener, name)+p.size()+codec.SizeOfAcks(acks)), 0, 0
+	var one []byte
 	for i := range p.len() {
-		bytes, size = codec.AppendPassing(bytes, listener, p.message(i), name, placeOf(tx, i, acks))
+		one = p.appendMessage(one[:0], i)
+		bytes, size = codec.AppendPassing(bytes, listener, one, name, placeOf(tx, i, acks))
 		sum += size
 		b.places = append(b.places, placed{len(bytes), sum})
 	}
 	b.bytes = bytes
-	return b
 }
 
 // pass puts a transmission of a batch into an inbox, and gives how many of it were taken.
 func (o *outflow) pass(tx flow.Transmission, acks []*pb.FlowAck, in *inbox) int {
 	if in.passesBatches() {
-		return in.offerPassing(o.passing(tx, acks, in.name), o)
+		return in.offerPassing(o.passing(tx, acks, in), o)
 	}
 	of, _ := tx.Value.(*batch)
 	p := part{of, tx.From, tx.From + tx.Count}
 	for i := range p.len() {
-		encoded := append([]byte(nil), p.message(i)...)
+		encoded := p.appendMessage(nil, i)
 		m := &pb.Message{}
 		_ = codec.UnmarshalShared(encoded, m) // it has been read before
 		one := o.made()

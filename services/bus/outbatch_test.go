@@ -232,7 +232,7 @@ func TestABatchOfWhichLittleIsLeft(t *testing.T) {
 					continue
 				}
 				size += b.Size(i, i+1) - overhead
-				if got := (part{b, i, i + 1}).message(0); !bytes.HasPrefix(got, was) {
+				if got := (part{b, i, i + 1}).appendMessage(nil, 0); !bytes.HasPrefix(got, was) {
 					t.Fatalf("%d is %q, was %q", i, got, was)
 				}
 			}

@@ -63,7 +63,7 @@ func (m *metrics) countersOf(direction, framing string) counters {
 
 func newChannel(raw outgoing, name string, theirs datasync.Connection, l Limits, m *metrics, rouse func()) (*channel, framing.Decoder) {
 	enc, dec := framing.New(name, framing.Options{
-		Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: theirs.Sequels, Packet: min(theirs.Packet, raw.MaxMessage()),
+		Limits: framing.Limits{Text: raw.MaxMessage()}, Sequels: theirs.Sequels, Rows: theirs.Rows, Packet: min(theirs.Packet, raw.MaxMessage()),
 	})
 	c := &channel{
 		raw: raw, framing: name, limits: l, sent: m.countersOf("out", name), wake: make(chan struct{}, 1), rouse: rouse, enc: enc,
@@ -113,7 +113,7 @@ func (c *channel) add(m codec.Carried) (room <-chan struct{}, err error) {
 	if err := c.enc.Carry(m); err != nil {
 		return nil, err
 	}
-	c.sent.messages.Inc()
+	c.sent.messages.Add(float64(m.Len()))
 	c.signal()
 	return nil, nil
 }

@@ -215,7 +215,7 @@ func (p *peer) invite() {
 func (p *peer) data(d datasync.Description) datasync.Connection {
 	return datasync.Connection{
 		Runtime: p.stub.runtime.Text, Owner: p.public, Description: &d, Candidates: []datasync.Candidate{},
-		Framing: []string{framing.PeerBus}, Sequels: true, Packet: framing.LongPacket, Flow: []string{message.FlowV1},
+		Framing: []string{framing.PeerBus}, Sequels: true, Rows: true, Packet: framing.LongPacket, Flow: []string{message.FlowV1},
 		Heartbeat: true, Early: true,
 		AtStub: p.public == p.url, Replaces: p.replaces, // else it is not this replica that its messages come to
 	}

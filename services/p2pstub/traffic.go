@@ -45,7 +45,7 @@ func (p *peer) read(raw *rtc.Reader, c *channel, u *pulse, decoder framing.Decod
 			p.stub.metrics.drop(dropInvalid)
 			p.log.Debug("bad packet", "error", err)
 		}
-		received.messages.Add(float64(len(got.Messages)))
+		received.messages.Add(float64(got.Messages.Count()))
 		if got.Consumed > 0 {
 			c.hear(got.Consumed)
 			continue
@@ -71,10 +71,21 @@ func (p *peer) received(c *channel, got framing.Received) {
 	}
 }
 
-// take hands a message of the other side to the bus, unless something is wrong with it.
+// observed tells whether each message is looked at as it goes by: rows are taken apart then.
+func (p *peer) observed() bool {
+	return p.stub.point.On() || p.log.Enabled(context.Background(), slog.LevelDebug)
+}
+
+// take hands a message of the other side to the bus, unless something is wrong with it. Of a row
+// what is found is found of the first message: the bus looks at the others.
 func (p *peer) take(c *channel, m codec.Carried, wrong error) {
 	head := m.Head()
 	switch {
+	case m.Len() > 1 && (wrong != nil || p.isOwn(head.To) || p.observed()):
+		for one := range m.Each() {
+			p.take(c, one, message.Validate(one.Message()))
+		}
+		return
 	case wrong != nil:
 		p.stub.metrics.drop(dropInvalid)
 		p.answerPeer(c, m.Message(), wrong)
@@ -95,6 +106,11 @@ func (p *peer) take(c *channel, m codec.Carried, wrong error) {
 	span.End(p.toBus(c, m))
 }
 
+// isOwn tells whether an address is the stub's own: what is for that goes on to nobody.
+func (p *peer) isOwn(to string) bool {
+	return to == p.url || to == p.public || isChangesOf(to, p.ours())
+}
+
 // isChangesOf tells whether an address is that of the changes of an object; an empty one
 // has none.
 func isChangesOf(to, object string) bool {
@@ -107,8 +123,10 @@ func isChangesOf(to, object string) bool {
 func (p *peer) toBus(c *channel, m codec.Carried) error {
 	err := p.stub.bus.Carry(p.ctx, m, p.url, p.from...)
 	if err != nil {
-		p.stub.metrics.drop(dropRefused)
-		p.answerPeer(c, m.Message(), err)
+		for one := range m.Each() {
+			p.stub.metrics.drop(dropRefused)
+			p.answerPeer(c, one.Message(), err)
+		}
 	}
 	return err
 }
@@ -128,7 +146,14 @@ func (p *peer) deliver(ctx context.Context, m codec.Carried) {
 		return
 	}
 	var err error = errClosed
-	if c := p.out.Load(); c != nil {
+	c := p.out.Load()
+	if m.Len() > 1 && (c == nil || !c.flow || p.observed()) {
+		for one := range m.Each() {
+			p.deliver(ctx, one)
+		}
+		return
+	}
+	if c != nil {
 		p.trace("to peer", m.Head())
 		m = message.OutwardCarried(m)
 		if !c.flow {
@@ -143,8 +168,10 @@ func (p *peer) deliver(ctx context.Context, m codec.Carried) {
 		span.End(err)
 	}
 	if err != nil {
-		p.stub.metrics.drop(dropReason(err))
-		p.stub.refuse(ctx, m.Message(), err)
+		for one := range m.Each() {
+			p.stub.metrics.drop(dropReason(err))
+			p.stub.refuse(ctx, one.Message(), err)
+		}
 	}
 }
 

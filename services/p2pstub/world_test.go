@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
@@ -40,6 +42,7 @@ type world struct {
 	left    map[string]bool
 	asked   map[string]bool // subscribed at the Message Node
 	foreign bool            // that is not one of ours
+	rows    bool            // the buses take posts with sequels
 	// meddle sees every message that is relayed between buses, and may change
 	// it or have it lost.
 	meddle func(m *pb.Message) (lost bool)
@@ -75,6 +78,7 @@ type fakeBus struct {
 	status  chan status.Body
 	peer    chan *pb.Message // what came over a data channel
 	gate    sync.RWMutex     // held by who wants the bus to stand still
+	rolled  atomic.Int64     // sequels that were posted
 	local   chan *pb.Message // what is for this runtime and not for the stub
 }
 
@@ -145,7 +149,7 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 			return nil //nolint:nilerr // the stub has gone
 		}
 		if req.Hello != nil {
-			s.send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.url}})
+			s.send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.url, FlowSequels: b.world.rows}})
 		}
 		for _, c := range req.Listeners {
 			b.mu.Lock()
@@ -159,7 +163,33 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 		}
 		for _, p := range req.Posts {
 			b.post(s, p)
+			for i, sequel := range p.Sequels {
+				b.rolled.Add(1)
+				b.post(s, &pb.Post{Message: follows(p.Message, sequel, i), Ingress: p.Ingress})
+			}
 		}
+	}
+}
+
+// follows is the i-th that follows a message in its flow.
+func follows(first, sequel *pb.Message, i int) *pb.Message {
+	m := proto.CloneOf(first)
+	m.Id, m.Body = sequel.Id, sequel.Body
+	m.Number += uint64(i) + 1        //nolint:gosec // a place
+	m.Flow.Sequence += uint64(i) + 1 //nolint:gosec // likewise
+	return m
+}
+
+// deliverRow brings messages of a flow that follow each other to the stub, for a connection.
+func (b *fakeBus) deliverRow(connection string, all []*pb.Message) {
+	d := &pb.Delivery{Listener: connection, Message: all[0]}
+	for _, m := range all[1:] {
+		d.Sequels = append(d.Sequels, &pb.Message{Id: m.Id, Body: m.Body})
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.streams {
+		s.send(&pb.AttachResponse{Deliveries: []*pb.Delivery{d}})
 	}
 }
 

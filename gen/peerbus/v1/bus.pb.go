@@ -313,7 +313,9 @@ type Hello struct {
 	Epoch     uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	ToReplica string `protobuf:"bytes,7,opt,name=to_replica,json=toReplica,proto3" json:"to_replica,omitempty"`
 	// It takes deliveries with sequels.
-	Sequels       bool `protobuf:"varint,8,opt,name=sequels,proto3" json:"sequels,omitempty"`
+	Sequels bool `protobuf:"varint,8,opt,name=sequels,proto3" json:"sequels,omitempty"`
+	// It is a stub, and takes those of messages that are in a flow.
+	FlowSequels   bool `protobuf:"varint,9,opt,name=flow_sequels,json=flowSequels,proto3" json:"flow_sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -404,11 +406,20 @@ func (x *Hello) GetSequels() bool {
 	return false
 }
 
+func (x *Hello) GetFlowSequels() bool {
+	if x != nil {
+		return x.FlowSequels
+	}
+	return false
+}
+
 type Welcome struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	RuntimeUrl string                 `protobuf:"bytes,1,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
 	// The bus takes posts with sequels.
-	Sequels       bool `protobuf:"varint,2,opt,name=sequels,proto3" json:"sequels,omitempty"`
+	Sequels bool `protobuf:"varint,2,opt,name=sequels,proto3" json:"sequels,omitempty"`
+	// It takes those of stubs, too, whose messages are in a flow.
+	FlowSequels   bool `protobuf:"varint,3,opt,name=flow_sequels,json=flowSequels,proto3" json:"flow_sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -453,6 +464,13 @@ func (x *Welcome) GetRuntimeUrl() string {
 func (x *Welcome) GetSequels() bool {
 	if x != nil {
 		return x.Sequels
+	}
+	return false
+}
+
+func (x *Welcome) GetFlowSequels() bool {
+	if x != nil {
+		return x.FlowSequels
 	}
 	return false
 }
@@ -774,7 +792,8 @@ type Post struct {
 	// alone; the number of each is one more than that of the one before. A post that has
 	// some has nothing else but a number, and its message nothing but id, type, from, to and
 	// body. Only for a bus that takes them (Welcome); those of a frame leave out
-	// 1 MiB at most.
+	// 1 MiB at most. A stub's post that has some has an ingress and no number; its message has
+	// a number and a place in a flow besides (Row).
 	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1075,7 +1094,8 @@ type Delivery struct {
 	From *FromQueue `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	// Messages for the same listener behind it that are as `message` but for `id`, `body` and
 	// `number`: they say the first two alone, and the number of each is one more than that of
-	// the one before. Only for a client that takes them (Hello).
+	// the one before. Only for a client that takes them (Hello). To a stub they may be in a flow
+	// (Row).
 	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1498,7 +1518,7 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x03 \x03(\v2\x14.peerbus.v1.DeliveryR\n" +
 	"deliveries\x12+\n" +
-	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"\xf1\x01\n" +
+	"\asettled\x18\x04 \x03(\v2\x11.peerbus.v1.RangeR\asettled\"\x94\x02\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\tcomponent\x18\x02 \x01(\x0e2\x15.peerbus.v1.ComponentR\tcomponent\x12\x16\n" +
@@ -1510,11 +1530,13 @@ const file_peerbus_v1_bus_proto_rawDesc = "" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x1d\n" +
 	"\n" +
 	"to_replica\x18\a \x01(\tR\ttoReplica\x12\x18\n" +
-	"\asequels\x18\b \x01(\bR\asequels\"D\n" +
+	"\asequels\x18\b \x01(\bR\asequels\x12!\n" +
+	"\fflow_sequels\x18\t \x01(\bR\vflowSequels\"g\n" +
 	"\aWelcome\x12\x1f\n" +
 	"\vruntime_url\x18\x01 \x01(\tR\n" +
 	"runtimeUrl\x12\x18\n" +
-	"\asequels\x18\x02 \x01(\bR\asequels\"\x91\x01\n" +
+	"\asequels\x18\x02 \x01(\bR\asequels\x12!\n" +
+	"\fflow_sequels\x18\x03 \x01(\bR\vflowSequels\"\x91\x01\n" +
 	"\x0eListenerChange\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +

@@ -39,7 +39,10 @@ type Frame struct {
 	Consumed uint64 `protobuf:"varint,4,opt,name=consumed,proto3" json:"consumed,omitempty"`
 	// Complete messages that have much in common, behind `messages`. Only for who has
 	// announced that it takes them.
-	Sequels       []*Sequel `protobuf:"bytes,5,rep,name=sequels,proto3" json:"sequels,omitempty"`
+	Sequels []*Sequel `protobuf:"bytes,5,rep,name=sequels,proto3" json:"sequels,omitempty"`
+	// Complete messages of a flow that follow each other. Only for who has announced that it
+	// takes them. A packet that has some has nothing else.
+	Rows          []*Row `protobuf:"bytes,6,rep,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,6 +112,71 @@ func (x *Frame) GetSequels() []*Sequel {
 	return nil
 }
 
+func (x *Frame) GetRows() []*Row {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+// Row is a message, and those that follow it in its flow and are as it is but for `id`, `body`,
+// `number`, `flow.sequence` and `flow.after`. These say the first two alone: number and
+// sequence rise by one, and there is no `after`. The fields have the numbers that they have in
+// Post and Delivery, so that who passes them on copies them.
+type Row struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With sequels it has nothing but id, type, from, to, body, origin, number and a flow, and in
+	// that nothing but runtime, epoch, id, replica, sequence, base and after.
+	Message       *Message   `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Row) Reset() {
+	*x = Row{}
+	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Row) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Row) ProtoMessage() {}
+
+func (x *Row) ProtoReflect() protoreflect.Message {
+	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Row.ProtoReflect.Descriptor instead.
+func (*Row) Descriptor() ([]byte, []int) {
+	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Row) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *Row) GetSequels() []*Message {
+	if x != nil {
+		return x.Sequels
+	}
+	return nil
+}
+
 // Sequel is a message that has something in common with the one before it in its frame:
 // the sequel before, or the last of the messages.
 type Sequel struct {
@@ -126,7 +194,7 @@ type Sequel struct {
 
 func (x *Sequel) Reset() {
 	*x = Sequel{}
-	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	mi := &file_peerbus_v1_frame_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -138,7 +206,7 @@ func (x *Sequel) String() string {
 func (*Sequel) ProtoMessage() {}
 
 func (x *Sequel) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_frame_proto_msgTypes[1]
+	mi := &file_peerbus_v1_frame_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -151,7 +219,7 @@ func (x *Sequel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sequel.ProtoReflect.Descriptor instead.
 func (*Sequel) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{1}
+	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Sequel) GetMessage() *Message {
@@ -191,7 +259,7 @@ type Fragment struct {
 
 func (x *Fragment) Reset() {
 	*x = Fragment{}
-	mi := &file_peerbus_v1_frame_proto_msgTypes[2]
+	mi := &file_peerbus_v1_frame_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -203,7 +271,7 @@ func (x *Fragment) String() string {
 func (*Fragment) ProtoMessage() {}
 
 func (x *Fragment) ProtoReflect() protoreflect.Message {
-	mi := &file_peerbus_v1_frame_proto_msgTypes[2]
+	mi := &file_peerbus_v1_frame_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -216,7 +284,7 @@ func (x *Fragment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fragment.ProtoReflect.Descriptor instead.
 func (*Fragment) Descriptor() ([]byte, []int) {
-	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{2}
+	return file_peerbus_v1_frame_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Fragment) GetTransfer() uint64 {
@@ -252,13 +320,17 @@ var File_peerbus_v1_frame_proto protoreflect.FileDescriptor
 const file_peerbus_v1_frame_proto_rawDesc = "" +
 	"\n" +
 	"\x16peerbus/v1/frame.proto\x12\n" +
-	"peerbus.v1\x1a\x18peerbus/v1/message.proto\"\xd2\x01\n" +
+	"peerbus.v1\x1a\x18peerbus/v1/message.proto\"\xf7\x01\n" +
 	"\x05Frame\x12/\n" +
 	"\bmessages\x18\x01 \x03(\v2\x13.peerbus.v1.MessageR\bmessages\x120\n" +
 	"\bfragment\x18\x02 \x01(\v2\x14.peerbus.v1.FragmentR\bfragment\x12\x1c\n" +
 	"\tcancelled\x18\x03 \x03(\x04R\tcancelled\x12\x1a\n" +
 	"\bconsumed\x18\x04 \x01(\x04R\bconsumed\x12,\n" +
-	"\asequels\x18\x05 \x03(\v2\x12.peerbus.v1.SequelR\asequels\"d\n" +
+	"\asequels\x18\x05 \x03(\v2\x12.peerbus.v1.SequelR\asequels\x12#\n" +
+	"\x04rows\x18\x06 \x03(\v2\x0f.peerbus.v1.RowR\x04rows\"c\n" +
+	"\x03Row\x12-\n" +
+	"\amessage\x18\x02 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12-\n" +
+	"\asequels\x18\t \x03(\v2\x13.peerbus.v1.MessageR\asequels\"d\n" +
 	"\x06Sequel\x12-\n" +
 	"\amessage\x18\x01 \x01(\v2\x13.peerbus.v1.MessageR\amessage\x12\x12\n" +
 	"\x04same\x18\x02 \x01(\rR\x04same\x12\x17\n" +
@@ -281,23 +353,27 @@ func file_peerbus_v1_frame_proto_rawDescGZIP() []byte {
 	return file_peerbus_v1_frame_proto_rawDescData
 }
 
-var file_peerbus_v1_frame_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_peerbus_v1_frame_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_peerbus_v1_frame_proto_goTypes = []any{
 	(*Frame)(nil),    // 0: peerbus.v1.Frame
-	(*Sequel)(nil),   // 1: peerbus.v1.Sequel
-	(*Fragment)(nil), // 2: peerbus.v1.Fragment
-	(*Message)(nil),  // 3: peerbus.v1.Message
+	(*Row)(nil),      // 1: peerbus.v1.Row
+	(*Sequel)(nil),   // 2: peerbus.v1.Sequel
+	(*Fragment)(nil), // 3: peerbus.v1.Fragment
+	(*Message)(nil),  // 4: peerbus.v1.Message
 }
 var file_peerbus_v1_frame_proto_depIdxs = []int32{
-	3, // 0: peerbus.v1.Frame.messages:type_name -> peerbus.v1.Message
-	2, // 1: peerbus.v1.Frame.fragment:type_name -> peerbus.v1.Fragment
-	1, // 2: peerbus.v1.Frame.sequels:type_name -> peerbus.v1.Sequel
-	3, // 3: peerbus.v1.Sequel.message:type_name -> peerbus.v1.Message
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 0: peerbus.v1.Frame.messages:type_name -> peerbus.v1.Message
+	3, // 1: peerbus.v1.Frame.fragment:type_name -> peerbus.v1.Fragment
+	2, // 2: peerbus.v1.Frame.sequels:type_name -> peerbus.v1.Sequel
+	1, // 3: peerbus.v1.Frame.rows:type_name -> peerbus.v1.Row
+	4, // 4: peerbus.v1.Row.message:type_name -> peerbus.v1.Message
+	4, // 5: peerbus.v1.Row.sequels:type_name -> peerbus.v1.Message
+	4, // 6: peerbus.v1.Sequel.message:type_name -> peerbus.v1.Message
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_peerbus_v1_frame_proto_init() }
@@ -312,7 +388,7 @@ func file_peerbus_v1_frame_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peerbus_v1_frame_proto_rawDesc), len(file_peerbus_v1_frame_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
