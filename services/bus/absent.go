@@ -91,42 +91,6 @@ func (t *table) expect(p *post) (done bool, err error) {
 	return done, err
 }
 
-// apart tells whether what was posted here goes by its route, past what has come from outside:
-// only that waits for a listener, which may never have been here.
-func (pl *place) apart() bool {
-	return pl.awaited() && pl.unheard && (pl.line == nil || !pl.line.ours)
-}
-
-// passable tells whether a post goes past what waits for a listener. It overtakes none that was
-// posted here as well.
-func (pl *place) passable(p *post) bool {
-	return p.ingress == nil && pl.apart() && (pl.line == nil || pl.line.local == 0)
-}
-
-// seeks gives the post for which the route of a line is sought: the first, or the first that
-// was posted here if the others wait for a listener.
-func (pl *place) seeks() *post {
-	if pl.line.local > 0 && pl.apart() {
-		for _, w := range pl.line.posts.all() {
-			if w.post.ingress == nil {
-				return w.post
-			}
-		}
-	}
-	return pl.line.posts.first().post
-}
-
-// letGo has those of a line that were posted here go where forward takes them. The others
-// wait for their listener.
-func (t *table) letGo(pl *place, forward func(*post) (bool, error)) []verdict {
-	t.unpark(pl)
-	own := t.lobby.leaveIf(pl.line, pl.line.posts.len(), func(p *post) bool { return p.ingress == nil })
-	if pl.line.posts.len() == 0 {
-		t.release(pl, nil)
-	}
-	return each(own, forward)
-}
-
 // awaitOurs has a line wait until a young bus has its listeners back. What the registry says
 // later, and knows better, ends that (heed). What comes from outside and was not promised is
 // refused: strangers are not to take the room.

@@ -14,7 +14,6 @@ type line struct {
 	posts    fifo[waiting]
 	answers  map[message.Key]int // how many of them are responses, by the request; nil before the first
 	bytes    int
-	local    int // how many of them were posted here
 	opened   time.Time
 	timer    *time.Timer // runs out for the first one
 	question uint64      // what the registry has been asked; 0 when nothing is open
@@ -74,9 +73,6 @@ func (l *lobby) join(ln *line, p *post) error {
 func (l *lobby) count(ln *line, p *post, one int) {
 	bytes := one * p.cost()
 	ln.bytes += bytes
-	if p.ingress == nil {
-		ln.local += one
-	}
 	l.posts += one
 	l.bytes += bytes
 	if ln.idle {

@@ -101,11 +101,10 @@ func (t *table) way(p *post) (w way, ok bool) {
 		return t.along(r, p)
 	}
 	if pl := t.places[p.m.To]; pl != nil {
-		switch {
-		case pl.passable(p):
-		case pl.line != nil || pl.awaited():
+		if pl.line != nil || pl.awaited() {
 			return way{}, false
-		case len(pl.takers) > 0:
+		}
+		if len(pl.takers) > 0 {
 			return way{takers: pl.takers}, true
 		}
 	}
@@ -223,7 +222,7 @@ func (t *table) answered(q *question, r *pb.Route) []verdict {
 	}
 	t.routes.delete(to)
 	switch {
-	case !waits, pl.awaited() && !pl.line.ours && !pl.apart():
+	case !waits, pl.awaited() && !pl.line.ours:
 		return nil
 	case fault.CodeOf(why) == fault.Unavailable && pl.line.patient():
 		time.AfterFunc(t.limits.AskAgain, func() { t.seekAgain(to) })
@@ -238,11 +237,7 @@ func (t *table) failOrAwait(pl *place, r *pb.Route) []verdict {
 	if r.GetReason() == pb.RouteReason_ROUTE_REASON_LOCAL && time.Until(t.dueAt(pl.line)) > 0 {
 		return t.awaitOurs(pl)
 	}
-	why := refusalOf(r, pl.address)
-	if pl.apart() {
-		return t.letGo(pl, func(*post) (bool, error) { return true, why })
-	}
-	return t.fail(pl, why)
+	return t.fail(pl, refusalOf(r, pl.address))
 }
 
 func (t *table) learn(to string, told *pb.Route, p2p bool) {
@@ -307,7 +302,7 @@ func (t *table) changed(r *pb.Route) (known bool, verdicts []verdict) {
 	}
 	t.routes.delete(r.GetTo())
 	switch {
-	case !waits, pl.awaited() && !pl.line.ours && !pl.apart():
+	case !waits, pl.awaited() && !pl.line.ours:
 		return true, nil
 	case r.GetCode() != 0:
 		return true, t.failOrAwait(pl, r)

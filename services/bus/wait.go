@@ -14,8 +14,6 @@ func (t *table) wait(p *post) (done bool, err error) {
 			return true, err
 		}
 		t.waiting[pl] = struct{}{}
-	}
-	if pl.line.posts.len() == 0 || pl.apart() && pl.line.local == 0 {
 		t.seek(pl, p)
 	}
 	if err := t.lobby.join(pl.line, p); err != nil {
@@ -25,10 +23,9 @@ func (t *table) wait(p *post) (done bool, err error) {
 }
 
 // seek makes a line wait for the listener of its route or, without a route,
-// for the registry. One that waits for a listener to come back waits for that, unless the
-// post does not (apart).
+// for the registry. One that waits for a listener to come back waits for that.
 func (t *table) seek(pl *place, p *post) {
-	if pl.awaited() && (p.ingress != nil || !pl.apart()) {
+	if pl.awaited() {
 		return
 	}
 	if r := t.routes.get(pl.address); r != nil {
@@ -51,7 +48,7 @@ func (t *table) seekAgain(address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if pl := t.places[address]; pl != nil && pl.line != nil && pl.line.posts.len() > 0 && pl.line.next == "" {
-		t.seek(pl, pl.seeks())
+		t.seek(pl, pl.line.posts.first().post)
 	}
 }
 
@@ -72,9 +69,9 @@ func (t *table) retry(pl *place) []verdict {
 	if pl.line.posts.len() == 0 {
 		return t.release(pl, nil)
 	}
-	first, apart := pl.seeks(), pl.apart()
+	first := pl.line.posts.first().post
 	w, ok := way{takers: pl.takers}, len(pl.takers) > 0
-	if !ok && (apart && pl.line.local > 0 || !pl.awaited()) {
+	if !ok && !pl.awaited() {
 		w, ok = t.routed(first)
 	}
 	if !ok {
@@ -85,11 +82,7 @@ func (t *table) retry(pl *place) []verdict {
 	if w.flow != nil {
 		t.flows.wake(w.flow)
 	}
-	send := func(p *post) (bool, error) { return t.send(w, p) }
-	if apart {
-		return t.letGo(pl, send)
-	}
-	return t.release(pl, send)
+	return t.release(pl, func(p *post) (bool, error) { return t.send(w, p) })
 }
 
 // release ends a line: each that stood in it goes where forward takes it.
@@ -103,11 +96,7 @@ func (t *table) release(pl *place, forward func(*post) (bool, error)) []verdict 
 	pl.line = nil
 	delete(t.waiting, pl)
 	t.tidy(pl)
-	return each(posts, forward)
-}
-
-// each has all posts go where forward takes them.
-func each(posts []*post, forward func(*post) (bool, error)) (verdicts []verdict) {
+	var verdicts []verdict
 	for _, p := range posts {
 		if done, err := forward(p); done {
 			verdicts = append(verdicts, verdict{post: p, err: err})
