@@ -114,7 +114,10 @@ func (p *process) serveGRPC(addrs ...string) error {
 	if err != nil {
 		return err
 	}
-	beside := rpc.Abstract(listeners, p.security)
+	beside, err := rpc.Abstract(listeners, p.security)
+	if err != nil {
+		p.log.Warn("no abstract unix socket beside a port: all dial the port", "error", err)
+	}
 	for _, lis := range beside {
 		p.closers = append(p.closers, func() { _ = lis.Close() })
 	}

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -12,22 +13,25 @@ import (
 // Abstract opens listeners at abstract unix sockets beside those at TCP ports on loopback,
 // where the system has such sockets and s neither has TLS nor forbids them: gRPC over them
 // takes a fifth less CPU, and who dials the port (Near) takes the socket of itself (ADR
-// 0033). A name that is in use is left out: its port is served nonetheless.
+// 0033). The error tells of those that could not be opened, as their name is in
+// use; their ports are served nonetheless.
 //
 // A socket is named after its port, is of the same network namespace, and is gone with its
 // listener.
-func Abstract(listeners []net.Listener, s Security) (all []net.Listener) {
+func Abstract(listeners []net.Listener, s Security) (all []net.Listener, err error) {
 	if !s.abstract() {
-		return nil
+		return nil, nil
 	}
 	for _, lis := range listeners {
 		for _, addr := range onLoopback(lis.Addr()) {
-			if near, err := net.Listen("unix", abstractName(addr)); err == nil {
+			near, wrong := net.Listen("unix", abstractName(addr))
+			if wrong == nil {
 				all = append(all, near)
 			}
+			err = errors.Join(err, wrong)
 		}
 	}
-	return all
+	return all, err
 }
 
 // abstract tells whether connections of this process may go over abstract sockets.

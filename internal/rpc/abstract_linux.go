@@ -9,6 +9,10 @@ import (
 // hasAbstract tells whether the system has abstract unix sockets.
 const hasAbstract = true
 
+// overflowUID is what the system gives for a user that is not of this process's user
+// namespace (user_namespaces(7)): it may be anybody.
+const overflowUID = 65534
+
 // trusted tells whether who listens at the other side of a unix socket is of the same user
 // as this process, or root.
 func trusted(conn net.Conn) bool {
@@ -26,5 +30,5 @@ func trusted(conn net.Conn) bool {
 	}); e != nil || err != nil {
 		return false
 	}
-	return int(peer.Uid) == os.Geteuid() || peer.Uid == 0
+	return peer.Uid == 0 || int(peer.Uid) == os.Geteuid() && peer.Uid != overflowUID
 }

@@ -22,7 +22,11 @@ func serveBeside(t *testing.T, addr string, s rpc.Security) (port string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serveOn(t, server(t, s), append(rpc.Abstract([]net.Listener{lis}, s), lis)...)
+	beside, err := rpc.Abstract([]net.Listener{lis}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, server(t, s), append(beside, lis)...)
 	_, port, err = net.SplitHostPort(lis.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -90,9 +94,8 @@ func TestASocketOfAnotherUserIsNotTaken(t *testing.T) {
 	}
 	addr := lis.Addr().String()
 	listenAs(t, 65533, "@peerbus/"+addr)
-	beside := rpc.Abstract([]net.Listener{lis}, rpc.Security{})
-	if len(beside) != 0 {
-		t.Error("the name was free")
+	if beside, err := rpc.Abstract([]net.Listener{lis}, rpc.Security{}); len(beside) != 0 || err == nil {
+		t.Errorf("the name was free: %v, %v", beside, err)
 	}
 	serveOn(t, server(t, rpc.Security{}), lis)
 	if got := over(t, addr, rpc.Security{}); got != "tcp" {

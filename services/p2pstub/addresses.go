@@ -220,8 +220,8 @@ func isLost(err error) bool {
 	return false
 }
 
-// giveBack frees and unsubscribes. What the own Message Node does not answer is kept for
-// another time, which the error says, as its session may last; what it does not take, and
+// giveBack frees and unsubscribes. What the own Message Node does not answer, or
+// nobody has room for on the way to it, is kept for another time, which the error says, as its session may last; what it does not take, and
 // another one does not, is let go: it forgets the addresses of a session that is over. What
 // was under way when ctx ended is kept for the last time.
 func (a *addresses) giveBack(ctx context.Context) (left error) {
@@ -237,7 +237,7 @@ func (a *addresses) giveBack(ctx context.Context) (left error) {
 		}
 		switch {
 		case err == nil:
-		case ctx.Err() != nil, domain == own && isLost(err) && a.mayKeep():
+		case ctx.Err() != nil, domain == own && (isLost(err) || fault.CodeOf(err) == fault.TooMany) && a.mayKeep():
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			if keep(); domain == own {

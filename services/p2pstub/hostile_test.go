@@ -271,7 +271,7 @@ func TestAMessageNodeThatDoesNotAnswerLosesNoAddresses(t *testing.T) {
 	if n := w.number; n > limits.orDefaults().Pool+1 {
 		t.Errorf("%d addresses are allocated", n)
 	}
-	w.deaf = 2
+	w.deaf, w.full = 2, 2
 	w.mu.Unlock()
 	one.release(held)
 	late, look := time.After(patience), time.NewTicker(time.Millisecond)

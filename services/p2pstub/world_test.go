@@ -39,6 +39,7 @@ type world struct {
 	given   map[string][]string // by the id of the allocation
 	lost    int                 // so many answers to allocations do not arrive
 	deaf    int                 // so many requests to free addresses do not arrive
+	full    int                 // so many of the next are refused, as there is no room on the way
 	left    map[string]bool
 	asked   map[string]bool // subscribed at the Message Node
 	foreign bool            // that is not one of ours
@@ -280,7 +281,7 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 	_ = message.UnmarshalBody(m, &body)
 	var value any
 	w.mu.Lock()
-	silent := false
+	silent, code := false, fault.OK
 	switch m.Type {
 	case message.Create:
 		got := w.given[m.Id]
@@ -293,6 +294,11 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 		value = map[string]any{"value": map[string]any{"allocated": got, "subscription": !w.foreign}}
 	case message.Delete:
 		if silent, w.deaf = w.deaf > 0, max(w.deaf-1, 0); silent {
+			break
+		}
+		if w.full > 0 {
+			w.full--
+			code = fault.TooMany
 			break
 		}
 		w.largest = max(w.largest, len(body.ChildrenResources))
@@ -312,7 +318,7 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 	if silent {
 		return
 	}
-	resp := message.Answer(m, fault.OK, value)
+	resp := message.Answer(m, code, value)
 	if !b.answered(resp) {
 		_ = b.deliver(resp)
 	}

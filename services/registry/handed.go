@@ -110,7 +110,7 @@ func (r *Registry) hand(ctx context.Context, remote string, m *pb.Message) error
 	}
 }
 
-// tryHand is one attempt. A replica that is gone, or hangs, leaves time for another one.
+// tryHand is one attempt to give a message to a replica's handler. A replica that is gone, or hangs, leaves time for another one.
 func (r *Registry) tryHand(ctx context.Context, at *p2pStub, m *pb.Message) error {
 	if r.several() {
 		within, cancel := context.WithTimeout(ctx, r.limits.TakeWait)
@@ -189,8 +189,7 @@ func (r *Registry) tellEnd(ctx context.Context, replica string, m *pb.Message) b
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.limits.DeployWait)
 	defer cancel()
-	_, err = at.client.Take(ctx, &pb.P2PStubTakeRequest{StubUrl: at.handler, Message: m, Term: r.term()})
-	return err == nil
+	return r.tryHand(ctx, at, m) == nil
 }
 
 // invitedWith gives the runtime whose last invitation was with an object; empty when that

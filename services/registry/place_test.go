@@ -122,6 +122,33 @@ func TestTheEndOfAnInvitationIsHeardOf(t *testing.T) {
 	}
 }
 
+// An end that a P2P stub which hangs does not take holds up no invitation: another one gets
+// that, long before the time that there is for it is over.
+func TestTheEndOfAnInvitationHoldsUpNoOther(t *testing.T) {
+	b := newBed(t)
+	s1, s2 := b.stub("s1"), b.stub("s2")
+	running := b.registry("r1", mayLead, func(c *Config) {
+		c.Limits.DeployWait, c.Limits.TakeWait = time.Hour, 20*time.Millisecond
+	}).leads(t)
+	s1.has(handler, "")
+	s2.has(handler, "")
+	const object = "connection://b.example/o"
+	remote, _ := owned(b, "s2", "s1", "s2")
+	b.deliver(invitation(t, remote, running.handler))
+	b.saw("s2 take create " + object + address.SubscriptionSuffix)
+	b.world.mu.Lock()
+	s2.hangs = true
+	b.world.mu.Unlock()
+	b.deliver(&pb.Message{
+		Id: "1", Type: message.Delete, From: object + address.SubscriptionSuffix, To: running.handler,
+		Body: message.MarshalBody(map[string]string{"resource": object}),
+	})
+	b.saw("s2 does not answer")
+	b.deliver(invitation(t, remote, running.handler))
+	s2.tell(&pb.P2PStubWatchResponse{Leaving: true})
+	b.saw("s1 take create " + object + address.SubscriptionSuffix)
+}
+
 // A P2P stub that hangs has not all the time that there is for an invitation: when it is
 // found gone, another one gets it.
 func TestAnInvitationLeavesAP2PStubThatHangs(t *testing.T) {
