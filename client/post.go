@@ -36,17 +36,9 @@ func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error
 }
 
 // Carry is Send of a message that came from outside via a stub, which has found it valid
-// and says so of it. Its bytes go on as they are, where they are known. Of a row only the first
-// message needs to be valid: a bus that takes rows looks at each.
+// and says so of it. Its bytes go on as they are, where they are known. Of a row, which is
+// for TakesRow to allow, only the first message needs to be valid: the bus looks at each.
 func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...PostOption) error {
-	if m.Len() > 1 && !b.rows.Load() {
-		for one := range m.Each() {
-			if err := b.Carry(ctx, one, via, opts...); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	p := posting{answers: message.IsResponse(m.Head())}
 	if m.Encoded == nil || m.Head().Via != "" {
 		one := m.Message()
@@ -56,6 +48,12 @@ func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...Po
 		p.content = codec.NewCarried(m, via, ingressOf(opts))
 	}
 	return b.out.post(ctx, &p)
+}
+
+// TakesRow tells whether the bus takes a message, which may be a row, as one from Carry. Of what
+// it does not take each message (codec.Carried.Each) is posted by itself.
+func (b *Bus) TakesRow(m codec.Carried, via string) bool {
+	return m.Len() == 1 || b.rows.Load() && m.LeftOut(via) <= leftOutBytes/2 // what goes into one frame behind others
 }
 
 func newPosting(m *pb.Message, wait pb.Wait, opts []PostOption) posting {

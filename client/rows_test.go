@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -38,11 +39,18 @@ func flowRow(t testing.TB, from, n, address int) codec.Carried {
 
 // However long the headings are, what the rows of a frame leave out is what a bus takes.
 func TestFramesOfRowsAreBounded(t *testing.T) {
-	for _, address := range []int{10, 1000} {
+	for _, c := range []struct{ address, via, each int }{
+		{10, 3, 120}, {1000, 3, 120}, {10, 61, 1600}, {10, 100, 725}, {10, 117, 1300}, {3, 61, 2200}, {10, 2000, 120},
+	} {
 		l := newLedger(false, 1<<20, time.Time{})
-		const rows, each = 64, 120
+		const rows = 64
+		each, address, via := c.each, c.address, strings.Repeat("v", c.via)
 		for i := range rows {
-			p := &posting{content: codec.NewCarried(flowRow(t, 1+i*each, each, address), "via", &pb.Ingress{RemoteRuntimeUrl: "r"})}
+			row := flowRow(t, 1+i*each, each, address)
+			if left := row.LeftOut(via); left > leftOutBytes/2 {
+				t.Fatalf("%+v: a row leaves out %d bytes", c, left)
+			}
+			p := &posting{content: codec.NewCarried(row, via, &pb.Ingress{RemoteRuntimeUrl: "r"})}
 			add(t, l, p)
 		}
 		came, frames := 0, 0
@@ -52,7 +60,7 @@ func TestFramesOfRowsAreBounded(t *testing.T) {
 			encoded := f.encoded()
 			req := codec.Request{Room: 20}
 			if err := (codec.GRPC{}).Unmarshal(encoded.Parts, &req); err != nil {
-				t.Fatalf("%d bytes: frame %d: %v", address, frames, err)
+				t.Fatalf("%+v: frame %d: %v", c, frames, err)
 			}
 			for i := range req.Runs {
 				came += req.Runs[i].Len()
@@ -60,42 +68,96 @@ func TestFramesOfRowsAreBounded(t *testing.T) {
 			encoded.Parts.Free()
 		}
 		if came != rows*each || l.queued != 0 || l.held != 0 || address == 1000 && frames < 8 {
-			t.Errorf("%d bytes: %d messages in %d frames; %d bytes are queued, %d held", address, came, frames, l.queued, l.held)
+			t.Errorf("%+v: %d messages in %d frames; %d bytes are queued, %d held", c, came, frames, l.queued, l.held)
 		}
 	}
 }
 
-// A row is posted as such to a bus that takes it, and else as its messages.
+// A row is for a bus that takes rows, and for no bus where it leaves out more than that takes.
 func TestRowsAreForWhoTakesThem(t *testing.T) {
-	for takes, want := range map[bool]string{true: "1 2 3", false: "1, 2, 3"} {
-		b, err := New(Config{Conn: &grpc.ClientConn{}, Component: pb.Component_COMPONENT_P2P_STUB})
+	b, err := New(Config{Conn: &grpc.ClientConn{}, Component: pb.Component_COMPONENT_P2P_STUB})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, row, long := flowRow(t, 1, 1, 5), flowRow(t, 1, 3, 5), strings.Repeat("v", leftOutBytes/2)
+	if b.TakesRow(row, "via") || !b.TakesRow(one, long) {
+		t.Error("a bus that takes none takes a row, or no message")
+	}
+	if b.rows.Store(true); !b.TakesRow(row, "via") || b.TakesRow(row, long) {
+		t.Error("a bus that takes rows takes none, or any")
+	}
+}
+
+func TestARowIsPostedAsOne(t *testing.T) {
+	b, err := New(Config{Conn: &grpc.ClientConn{}, Component: pb.Component_COMPONENT_P2P_STUB})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Carry(t.Context(), flowRow(t, 1, 3, 5), "via", From(&pb.Ingress{RemoteRuntimeUrl: "r"})); err != nil {
+		t.Fatal(err)
+	}
+	f := newFrame(b.out.posts.most(), &writer{})
+	b.out.posts.take(f, time.Time{})
+	encoded := f.encoded()
+	defer encoded.Parts.Free()
+	var req pb.AttachRequest
+	if err := proto.Unmarshal(encoded.Parts.Materialize(), &req); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range req.Posts {
+		got = append(got, p.Message.Id)
+		for _, s := range p.Sequels {
+			got = append(got, s.Id)
+		}
+		if p.Message.Via != "via" || p.Ingress.GetRemoteRuntimeUrl() != "r" {
+			t.Errorf("posted %v", p)
+		}
+	}
+	if text := strings.Join(got, " "); text != "1 2 3" || len(req.Posts) != 1 {
+		t.Errorf("posted %q in %d posts", text, len(req.Posts))
+	}
+}
+
+// Numbers and places rise to the highest that there is, and no further: what a peer may send of
+// them a bus takes behind a via, or else a peer could end the stream of its stub.
+func TestARowRisesToTheEnd(t *testing.T) {
+	const n = 4
+	for _, c := range []struct {
+		number, sequence uint64
+		taken            bool
+	}{
+		{math.MaxUint64 - n, 1, true}, {1, math.MaxUint64 - n, true}, {math.MaxUint64 - n, math.MaxUint64 - n, true},
+		{math.MaxUint64 - n + 1, 1, false}, {1, math.MaxUint64 - n + 1, false},
+	} {
+		row := &pb.Row{Message: &pb.Message{Id: "1", Type: "event", From: "a", To: "b", Origin: []byte("o"), Number: c.number,
+			Flow: &pb.Flow{Runtime: "r", Epoch: 1, Id: 1, Sequence: c.sequence, Base: 1}}}
+		for range n {
+			row.Sequels = append(row.Sequels, &pb.Message{Id: "2"})
+		}
+		packet, err := proto.Marshal(&pb.Frame{Rows: []*pb.Row{row}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.rows.Store(takes)
-		if err := b.Carry(t.Context(), flowRow(t, 1, 3, 5), "via", From(&pb.Ingress{RemoteRuntimeUrl: "r"})); err != nil {
-			t.Fatal(err)
+		got := codec.UnmarshalPacket(packet, 128<<10, func(*pb.Message) uint32 { return 0 })
+		if taken := len(got) == 1; taken != c.taken {
+			t.Errorf("%+v: taken: %v", c, taken)
+		} else if taken {
+			takenByABus(t, got[0])
 		}
-		var got []string
-		f := newFrame(b.out.posts.most(), &writer{})
-		b.out.posts.take(f, time.Time{})
-		encoded := f.encoded()
-		var req pb.AttachRequest
-		if err := proto.Unmarshal(encoded.Parts.Materialize(), &req); err != nil {
-			t.Fatal(err)
-		}
-		encoded.Parts.Free()
-		for _, p := range req.Posts {
-			text := p.Message.Id
-			for _, s := range p.Sequels {
-				text += " " + s.Id
-			}
-			if got = append(got, text); p.Message.Via != "via" || p.Ingress.GetRemoteRuntimeUrl() != "r" {
-				t.Errorf("posted %v", p)
-			}
-		}
-		if text := strings.Join(got, ", "); text != want {
-			t.Errorf("posted %q, want %q", text, want)
-		}
+	}
+}
+
+func takenByABus(t *testing.T, row codec.Carried) {
+	t.Helper()
+	l := newLedger(false, 1<<20, time.Time{})
+	add(t, l, &posting{content: codec.NewCarried(row, "via", &pb.Ingress{RemoteRuntimeUrl: "r"})})
+	f := newFrame(l.most(), &writer{sequels: true})
+	l.take(f, time.Time{})
+	encoded := f.encoded()
+	defer encoded.Parts.Free()
+	req := codec.Request{Room: 20}
+	if err := (codec.GRPC{}).Unmarshal(encoded.Parts, &req); err != nil || len(req.Runs) != 1 || req.Runs[0].Len() != row.Len() {
+		t.Errorf("a bus takes %d runs of %d messages: %v", len(req.Runs), row.Len(), err)
 	}
 }

@@ -30,13 +30,14 @@ var errRow = errors.New("what follows a message of a flow is not as it may be")
 // it takes a bus takes as well, behind a via.
 func readRow(encoded, sequels []byte) (c Carried, err error) {
 	run := Run{In: &Inbound{}}
-	if _, ok := run.readFirst(encoded); !ok || run.In.Via != "" || len(encoded) > longestPlain/2 || !run.rises(sequels) {
+	if _, ok := run.readFirst(encoded); !ok || run.In.Via != "" || len(encoded) > longestPlain/2 || !run.In.rises() {
 		return c, errRow
 	}
+	after := run.lastPlaces(run.First)
 	r := &row{heading: run.rowHeading(), number: run.First, sequels: slices.Clip(sequels), size: len(encoded), longest: len(encoded)}
 	var p Plain
 	for rest, ok := sequels, true; len(rest) > 0; {
-		if rest, ok = p.readSequel(rest); !ok {
+		if rest, ok = p.readSequel(rest); !ok || !after.next() {
 			return c, errRow
 		}
 		r.count++
@@ -57,6 +58,16 @@ func (c Carried) Len() int {
 		return 1
 	}
 	return 1 + c.row.count
+}
+
+// LeftOut bounds how many bytes of headings its sequels leave out at a bus, where it has a via.
+func (c Carried) LeftOut(via string) int {
+	if c.row == nil {
+		return 0
+	}
+	behind := c.Encoded[idEnd(c.Encoded)+len(c.row.heading.Front):]
+	body, _ := field(behind, tag(10, bytes))
+	return c.row.count * (len(c.Encoded) - len(body) + sizeText(via))
 }
 
 // Longest bounds the bytes of each message.

@@ -32,13 +32,13 @@ func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
 	c := Content{Message: m.head, Ingress: ingress, encoded: m.Encoded, via: via}
 	c.measured(len(m.Encoded) + sizeText(via))
 	if m.row != nil {
-		c.sequels, c.left = m.row.sequels, m.row.size-len(m.Encoded)-len(m.row.sequels)
+		c.sequels, c.left = m.row.sequels, m.LeftOut(via)
 		c.size += len(c.sequels)
 	}
 	return c
 }
 
-// LeftOut is how many bytes its sequels leave out, about.
+// LeftOut bounds how many bytes of headings its sequels leave out.
 func (c *Content) LeftOut() int { return c.left }
 
 // MeasureKnown is Measure if the texts of the message, but for its id, have been checked:

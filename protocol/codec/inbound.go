@@ -2,7 +2,6 @@ package codec
 
 import (
 	stdbytes "bytes" // bytes is a kind of field here
-	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -48,7 +47,7 @@ func (r *Request) readInbound(data []byte, last **pb.Ingress) bool {
 		return true
 	}
 	run = r.lastRun()
-	return run.rises(sequels) && r.readSequels(run.First+uint64(run.Len())-1, sequels) //nolint:gosec // not negative
+	return run.In.rises() && r.readSequels(run.First+uint64(run.Len())-1, sequels) //nolint:gosec // not negative
 }
 
 // cutIngress cuts off the sequels that are behind an ingress.
@@ -63,12 +62,8 @@ func cutIngress(b []byte) (ingress, sequels []byte) {
 	return b[:len(b)-len(rest)], rest
 }
 
-// rises tells whether sequels may follow the last message of a run: what is theirs ends with their
-// place, and is not more than a number can be.
-func (run *Run) rises(sequels []byte) bool {
-	n := uint64(run.Len() + len(sequels)) //nolint:gosec // not negative
-	return len(run.In.replica) == 0 && run.First <= math.MaxUint64-n && run.In.Flow.Sequence <= math.MaxUint64-n
-}
+// rises tells whether sequels may follow: what is theirs ends with their place.
+func (in *Inbound) rises() bool { return len(in.replica) == 0 }
 
 // follow makes it that of a run whose first message is n behind that of another one.
 func (in *Inbound) follow(before *Inbound, n uint64) {

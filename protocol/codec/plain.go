@@ -142,9 +142,10 @@ func (r *Request) readPlain(data []byte) bool {
 func (r *Request) readSequels(number uint64, data []byte) bool {
 	run := r.lastRun()
 	var p Plain
+	after := run.lastPlaces(number)
 	for len(data) > 0 {
 		rest, ok := p.readSequel(data)
-		if number++; !ok || number == 0 {
+		if number++; !ok || !after.next() {
 			return false
 		}
 		if r.leftOut += run.heading; r.leftOut > leftOutBytes {
@@ -157,6 +158,26 @@ func (r *Request) readSequels(number uint64, data []byte) bool {
 		data = rest
 	}
 	return true
+}
+
+// rising are the number of a message and its place in a flow, if it has one: both are one more
+// in each sequel, and never more than they can be.
+type rising struct{ number, sequence uint64 }
+
+// next tells whether there may be another message.
+func (r *rising) next() bool {
+	r.number++
+	r.sequence++
+	return r.number > 0 && r.sequence > 0
+}
+
+// lastPlaces is rising of the last message of a run, which has that number.
+func (run *Run) lastPlaces(number uint64) rising {
+	last := rising{number: number}
+	if run.In != nil {
+		last.sequence = run.In.Flow.Sequence + number - run.First
+	}
+	return last
 }
 
 // readSequel takes the first of some, and gives those behind it.

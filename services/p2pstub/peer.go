@@ -234,7 +234,7 @@ func (p *peer) opened(raw *rtc.Channel) {
 		name = framing.PeerBus
 	}
 	c, decoder := newChannel(raw, name, theirs, p.stub.limits, p.stub.metrics, p.rouse)
-	c.flow = message.Announces(theirs.Flow)
+	c.flow = name == framing.PeerBus && message.Announces(theirs.Flow)
 	reader := raw.NewReader(largestPacket(name))
 	u := newPulse(p, theirs.Heartbeat, func() {
 		reader.Rest()

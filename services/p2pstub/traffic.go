@@ -121,6 +121,13 @@ func isChangesOf(to, object string) bool {
 // toBus posts what came from the other side. A refusal goes to its sender by
 // itself.
 func (p *peer) toBus(c *channel, m codec.Carried) error {
+	if !p.stub.bus.TakesRow(m, p.url) {
+		var errs error
+		for one := range m.Each() {
+			errs = errors.Join(errs, p.toBus(c, one))
+		}
+		return errs
+	}
 	err := p.stub.bus.Carry(p.ctx, m, p.url, p.from...)
 	if err != nil {
 		for one := range m.Each() {
