@@ -30,5 +30,7 @@ func trusted(conn net.Conn) bool {
 	}); e != nil || err != nil {
 		return false
 	}
-	return peer.Uid == 0 || int(peer.Uid) == os.Geteuid() && peer.Uid != overflowUID
+	return isTrusted(int(peer.Uid), os.Geteuid())
 }
+
+func isTrusted(uid, own int) bool { return uid == 0 || uid == own && uid != overflowUID }
