@@ -19,7 +19,7 @@ import (
 func TestPeerThatAnnouncesNothing(t *testing.T) {
 	limits := testLimits()
 	limits.Quiet, limits.Heartbeat = 100*time.Millisecond, 20*time.Millisecond
-	limits.Patience = time.Second
+	limits.Patience, limits.RestQuiet = time.Second, 2*time.Second
 	a, b, l := linked(t, limits, nil)
 	a.mu.Lock()
 	rewrite := a.meddle

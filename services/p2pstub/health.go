@@ -18,6 +18,7 @@ import (
 type health struct {
 	beat  time.Duration // between two heartbeats of a side
 	quiet time.Duration // of silence, and the path is down
+	from  time.Time     // silence before this does not count for that
 	state condition
 	since time.Time   // it answers
 	downs []time.Time // within the last flapTime
@@ -42,6 +43,12 @@ const (
 	maxHold  = 30 * time.Second // for which it must answer at most
 )
 
+// at has it go on at another pace. A doubt that the slower one has left has all of quiet yet.
+func (h health) at(now time.Time, beat, quiet time.Duration) health {
+	h.beat, h.quiet, h.from = beat, quiet, now
+	return h
+}
+
 // look goes one step, if there is one to go; reason says why it is down. hurried is
 // a path that has most likely changed: it gets no more than its doubt.
 func (h health) look(now, heard time.Time, hurried bool) (next health, stepped bool, reason string) {
@@ -52,7 +59,7 @@ func (h health) look(now, heard time.Time, hurried bool) (next health, stepped b
 		h.state = doubt
 	case h.state == doubt && !silent:
 		h.state = fine
-	case h.state == doubt && silence >= h.quiet:
+	case h.state == doubt && min(silence, now.Sub(h.from)) >= h.quiet:
 		return h.fall(now, fmt.Sprintf("quiet for %v", h.quiet))
 	case h.state == doubt && hurried:
 		return h.fall(now, "quiet since the addresses of this machine have changed")
@@ -110,6 +117,9 @@ func (h health) next(now, heard time.Time) time.Time {
 	case fine:
 		return heard.Add(h.doubtAfter() + 1)
 	case doubt:
+		if h.from.After(heard) {
+			heard = h.from
+		}
 		return heard.Add(h.quiet)
 	case answering:
 		silent, held := heard.Add(h.doubtAfter()+1), h.since.Add(h.hold(now))

@@ -9,8 +9,8 @@ import (
 	"github.com/peerbus/peerbus/internal/story"
 )
 
-// TestHealthStories plays testdata/health/*.txt: `heard`, `look` and `lost` at a
-// time, then what came of it and when to look again.
+// TestHealthStories plays testdata/health/*.txt: `heard`, `look`, `rest`, `wake` and
+// `lost` at a time, then what came of it and when to look again.
 func TestHealthStories(t *testing.T) { story.Play(t, "testdata/health/*.txt", playHealth) }
 
 func playHealth(t *testing.T, text string) string {
@@ -42,6 +42,12 @@ func playHealth(t *testing.T, text string) string {
 		switch name {
 		case "heard":
 			heard = now
+			continue
+		case "rest":
+			h = h.at(now, 3*time.Second, 30*time.Second)
+			continue
+		case "wake":
+			h = h.at(now, 750*time.Millisecond, 3*time.Second)
 			continue
 		case "lost":
 			h, stepped, reason = h.lose(now, "ICE has lost it")

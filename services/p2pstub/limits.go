@@ -26,9 +26,9 @@ type Limits struct {
 	// SetUp is how long a set-up may take. Default 15 s: ICE gives up after 10 s,
 	// and signalling has the rest.
 	SetUp time.Duration
-	// Patience is how long ICE lets the path of a connection be silent before that is
-	// disconnected; twice this ends it, where ICE cannot be restarted, and a set-up
-	// whose ICE finds no path. Default 5 s.
+	// Patience is how long ICE lets the path of a connection without heartbeats be silent
+	// before that is disconnected; twice this ends a set-up whose ICE finds no path.
+	// Default 5 s.
 	Patience time.Duration
 	// Heartbeat is between two heartbeats of a side. Default a quarter of Quiet, at
 	// most 1 s: three in a row may be lost before the path is given up.
@@ -38,10 +38,14 @@ type Limits struct {
 	// works, and short against what a person waits.
 	Quiet time.Duration
 	// Rest is after how long without data a connection leaves its heartbeats to ICE's
-	// checks, and may be quiet four times as long; where nothing is heard of those it
-	// beats a fourth as often. Default 5 s: of many connections most are idle, and one of
-	// them is to cost what ICE alone does.
+	// checks; where nothing is heard of those it beats a fourth as often. Default 5 s: of
+	// many connections most are idle, and one of them is to cost what ICE alone does.
 	Rest time.Duration
+	// RestQuiet is how long nothing may come over a connection that rests, or has no
+	// heartbeats, before it is given up. Default 30 s, as pion's own: to set up anew all
+	// that is connected with a machine which stood still is more than it can do at once,
+	// and the first message that goes makes it Quiet.
+	RestQuiet time.Duration
 	// Restart is how long each try to restart ICE has before the next one, or the
 	// end. Default 5 s: signalling and checks take less than one, and what waits
 	// in the channel is sent again after some.
@@ -113,7 +117,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Peers: 10_000, Invited: 1000, Turns: 100, Turn: 3 * time.Second, TurnWait: 7500 * time.Millisecond, SetUp: 15 * time.Second, Patience: rtc.DefaultPatience,
-		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Rest: 5 * time.Second, Restart: 5 * time.Second, Look: time.Second,
+		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Rest: 5 * time.Second, RestQuiet: rtc.DefaultSilence, Restart: 5 * time.Second, Look: time.Second,
 		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 64, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500, GiveBack: 20_000,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,
 		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
@@ -140,7 +144,7 @@ func (l Limits) orDefaults() Limits {
 		or   time.Duration
 	}{
 		{&l.SetUp, d.SetUp}, {&l.Patience, d.Patience}, {&l.Request, d.Request}, {&l.Registry, d.Registry}, {&l.Stop, d.Stop},
-		{&l.Quiet, d.Quiet}, {&l.Rest, d.Rest}, {&l.Restart, d.Restart}, {&l.Look, d.Look}, {&l.Age, d.Age}, {&l.Linger, d.Linger},
+		{&l.Quiet, d.Quiet}, {&l.Rest, d.Rest}, {&l.RestQuiet, d.RestQuiet}, {&l.Restart, d.Restart}, {&l.Look, d.Look}, {&l.Age, d.Age}, {&l.Linger, d.Linger},
 		{&l.Close, d.Close},
 	} {
 		if *f.have <= 0 {

@@ -3,8 +3,8 @@ package p2pstub
 import "time"
 
 // A connection over which no data goes rests: it sends no heartbeats as long as ICE's
-// own checks, or the other side's heartbeats, tell that there is a path, and gives that
-// slowSteps times as long: ICE is silent for up to 4 s after anything else has gone. As
+// own checks, or the other side's heartbeats, tell that there is a path, and else
+// slowSteps times as seldom: ICE is silent for up to 4 s after anything else has gone. As
 // soon as data goes, either way, it beats at once, and as often as before.
 const slowSteps = 4
 
@@ -29,11 +29,11 @@ func (u *pulse) rest(now time.Time) {
 			u.resting.Store(false)
 			return
 		}
-		u.health.beat, u.health.quiet = slowSteps*l.Heartbeat, slowSteps*l.Quiet
+		u.health = u.health.at(now, slowSteps*l.Heartbeat, l.RestQuiet)
 		u.onRest()
 	case resting && !due():
 		u.resting.Store(false)
-		u.health.beat, u.health.quiet = l.Heartbeat, l.Quiet
+		u.health = u.health.at(now, l.Heartbeat, l.Quiet)
 		u.nextBeat = now
 		if u.health.state == fine {
 			u.rested = now // what was due by the slow beat is not missing

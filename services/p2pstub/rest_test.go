@@ -10,7 +10,7 @@ import (
 
 // A pulse rests once no data has gone for a while, and beats at once when it goes again.
 func TestRest(t *testing.T) {
-	limits := Limits{Heartbeat: time.Second, Quiet: 4 * time.Second, Rest: 10 * time.Second}
+	limits := Limits{Heartbeat: time.Second, Quiet: 4 * time.Second, Rest: 10 * time.Second, RestQuiet: 30 * time.Second}
 	began := time.Now()
 	u := &pulse{
 		peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: began, onRest: func() {}, timer: time.AfterFunc(time.Hour, func() {}),
@@ -27,7 +27,7 @@ func TestRest(t *testing.T) {
 	}
 	u.health.state = fine
 	u.rest(at(11 * time.Second))
-	if !u.resting.Load() || u.health.beat != 4*time.Second || u.health.quiet != 16*time.Second {
+	if !u.resting.Load() || u.health.beat != 4*time.Second || u.health.quiet != 30*time.Second {
 		t.Fatalf("rests %v, %+v", u.resting.Load(), u.health)
 	}
 	u.usedThen(int64(12 * time.Second))
@@ -35,7 +35,7 @@ func TestRest(t *testing.T) {
 		t.Fatal("it sleeps on while data goes")
 	}
 	u.rest(at(12 * time.Second))
-	if u.resting.Load() || u.health.beat != time.Second || !u.nextBeat.Equal(at(12*time.Second)) || !u.lastHeard().Equal(at(12*time.Second)) {
+	if u.resting.Load() || u.health.beat != time.Second || u.health.quiet != 4*time.Second || !u.nextBeat.Equal(at(12*time.Second)) || !u.lastHeard().Equal(at(12*time.Second)) {
 		t.Errorf("rests %v, %+v, next %v, heard %v", u.resting.Load(), u.health, u.nextBeat, u.lastHeard())
 	}
 }
@@ -86,12 +86,12 @@ func TestHeartbeatsAreLeftOut(t *testing.T) {
 // The path of a connection that rests is doubted and given up too, later.
 func TestPathIsCutInARest(t *testing.T) {
 	limits := pathLimits()
-	limits.Rest = 100 * time.Millisecond
+	limits.Rest, limits.RestQuiet = 100*time.Millisecond, 2*time.Second
 	a, b, l := linked(t, limits, nil)
 	setUp(t, a, b)
 	soon(t, "it does not rest", a.peerOf(bob).pulse.Load().resting.Load)
 	l.cut.Store(true)
-	if _, last := a.await(t, status.Disconnected); !strings.HasPrefix(last.Reason, "quiet for 4s") {
+	if _, last := a.await(t, status.Disconnected); !strings.HasPrefix(last.Reason, "quiet for 2s") {
 		t.Errorf("reason %q", last.Reason)
 	}
 }

@@ -33,6 +33,10 @@ const sctpBuffer = 2 << 20
 // this long has most likely changed.
 const DefaultPatience = 5 * time.Second
 
+// DefaultSilence is Config.Silence where that is zero: as long as pion waits. A machine
+// that has too much to do, or stands still for a moment, answers by then.
+const DefaultSilence = 30 * time.Second
+
 // DefaultCandidates is Config.Candidates where that is zero: several interfaces
 // with several servers each.
 const DefaultCandidates = 64
@@ -63,9 +67,11 @@ type Config struct {
 	AdvertiseIPs []netip.Addr
 	// Interfaces gives the machine's own addresses; nil asks the system.
 	Interfaces func() []netip.Addr
-	// Patience is how long a path may be silent before it is Disconnected. After
-	// twice this it has Failed, and so has a set-up that finds none.
+	// Patience is how long a path may be silent before it is Disconnected. A set-up, or a
+	// restart of ICE, that finds no path in twice this is Lost.
 	Patience time.Duration
+	// Silence is how long a path may be silent before it is Lost.
+	Silence time.Duration
 	// Candidates is how many of the other side's candidates are tried; the rest
 	// is passed over. Each is an address that is sent to on the other side's word.
 	Candidates int
@@ -121,6 +127,9 @@ func Open(c Config) (*Engine, error) {
 	}
 	if c.Patience <= 0 {
 		c.Patience = DefaultPatience
+	}
+	if c.Silence <= 0 {
+		c.Silence = DefaultSilence
 	}
 	if c.Candidates <= 0 {
 		c.Candidates = DefaultCandidates
@@ -235,7 +244,7 @@ func (e *Engine) settings(t *tap) webrtc.SettingEngine {
 	s.SetICEBindingRequestHandler(t.heard)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetICETimeouts(c.Patience, c.Patience, min(keepAlive, c.Patience/2))
+	s.SetICETimeouts(c.Patience, max(c.Silence-c.Patience, time.Millisecond), min(keepAlive, c.Patience/2))
 	s.SetHostAcceptanceMinWait(0)
 	s.SetSrflxAcceptanceMinWait(0)
 	s.SetPrflxAcceptanceMinWait(0)

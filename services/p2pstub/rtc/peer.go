@@ -3,6 +3,7 @@ package rtc
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -55,6 +56,7 @@ type Peer struct {
 	socket    Socket
 	requester bool
 	events    Events
+	search    *time.Timer   // for a path, until there is none
 	most      int           // candidates of the other side that are tried
 	closing   time.Duration // that Close waits at most
 
@@ -94,6 +96,7 @@ func (e *Engine) NewPeerOn(s Socket, requester bool, events Events) (*Peer, erro
 		engine: e, pc: pc, tap: t, socket: s, requester: requester, events: events, most: e.given.Candidates, closing: e.given.Close,
 		hosts: len(m.GetListenAddresses()), ready: make(chan struct{}),
 	}
+	p.search = time.AfterFunc(math.MaxInt64, p.searched)
 	pc.OnICECandidate(p.candidate)
 	pc.OnConnectionStateChange(p.state)
 	pc.OnICEConnectionStateChange(p.iceState)
@@ -268,9 +271,22 @@ func (p *Peer) state(s webrtc.PeerConnectionState) {
 	}
 }
 
+// iceState also bounds the search for a path: pion's own bound is that of a path that is silent.
 func (p *Peer) iceState(s webrtc.ICEConnectionState) {
+	if s == webrtc.ICEConnectionStateChecking {
+		p.search.Reset(2 * p.engine.given.Patience)
+	} else {
+		p.search.Stop()
+	}
 	if s == webrtc.ICEConnectionStateConnected && p.events.ICE != nil {
 		p.events.ICE()
+	}
+}
+
+// searched is when a path has been sought for long enough.
+func (p *Peer) searched() {
+	if p.pc.ICEConnectionState() == webrtc.ICEConnectionStateChecking {
+		p.events.State(p.noPath())
 	}
 }
 
@@ -279,6 +295,10 @@ func (p *Peer) failure() (State, string) {
 	if p.pc.ICEConnectionState() != webrtc.ICEConnectionStateFailed {
 		return Failed, "DTLS failed"
 	}
+	return p.noPath()
+}
+
+func (p *Peer) noPath() (State, string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Lost, fmt.Sprintf("ICE failed: no path between %d local and %d remote candidates", p.found, p.remotes)
@@ -376,6 +396,7 @@ func (p *Peer) Close() (ended bool) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
+		defer p.search.Stop()
 		_ = p.pc.GracefulClose() // what cannot be told to the other side any more
 	}()
 	limit := time.NewTimer(p.closing)

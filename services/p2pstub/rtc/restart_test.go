@@ -116,11 +116,12 @@ func TestRestartLooksForAddresses(t *testing.T) {
 	b.Close()
 }
 
-// When ICE has given a generation up, the next one still finds a path.
+// When pion has given a generation up, before its search had all its time, the next one
+// still finds a path.
 func TestRestartAfterLoss(t *testing.T) {
 	open := func() *Engine {
 		e, err := Open(Config{
-			AdvertiseIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Patience: time.Second, Log: slog.New(slog.DiscardHandler),
+			AdvertiseIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Patience: time.Second, Silence: 1500 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)
