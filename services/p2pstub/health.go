@@ -18,7 +18,7 @@ import (
 type health struct {
 	beat  time.Duration // between two heartbeats of a side
 	quiet time.Duration // of silence, and the path is down
-	from  time.Time     // silence before this does not count for that
+	from  time.Time     // silence before this does not count
 	state condition
 	since time.Time   // it answers
 	downs []time.Time // within the last flapTime
@@ -43,23 +43,27 @@ const (
 	maxHold  = 30 * time.Second // for which it must answer at most
 )
 
-// at has it go on at another pace. A doubt that the slower one has left has all of quiet yet.
+// at has it go on at another pace, by which nothing is missing yet. A doubt stays until
+// something comes.
 func (h health) at(now time.Time, beat, quiet time.Duration) health {
 	h.beat, h.quiet, h.from = beat, quiet, now
 	return h
 }
 
+// late is when it was to be looked at long ago: what has come meanwhile need not have been
+// read yet, nor what was due have left.
+func (h health) late(now time.Time) health { return h.at(now, h.beat, h.quiet) }
+
 // look goes one step, if there is one to go; reason says why it is down. hurried is
 // a path that has most likely changed: it gets no more than its doubt.
 func (h health) look(now, heard time.Time, hurried bool) (next health, stepped bool, reason string) {
-	silence := now.Sub(heard)
-	silent := silence > h.doubtAfter()
+	silent, silence := now.Sub(heard) > h.doubtAfter(), now.Sub(h.counted(heard))
 	switch {
-	case h.state == fine && silent:
+	case h.state == fine && silence > h.doubtAfter():
 		h.state = doubt
 	case h.state == doubt && !silent:
 		h.state = fine
-	case h.state == doubt && min(silence, now.Sub(h.from)) >= h.quiet:
+	case h.state == doubt && silence >= h.quiet:
 		return h.fall(now, fmt.Sprintf("quiet for %v", h.quiet))
 	case h.state == doubt && hurried:
 		return h.fall(now, "quiet since the addresses of this machine have changed")
@@ -111,16 +115,21 @@ func (h health) hold(now time.Time) time.Duration {
 // answer to ours are missing, wherever they stand to each other.
 func (h health) doubtAfter() time.Duration { return h.beat + h.beat/2 }
 
+// counted is from when on silence counts.
+func (h health) counted(heard time.Time) time.Time {
+	if h.from.After(heard) {
+		return h.from
+	}
+	return heard
+}
+
 // next is when to look again if nothing comes; zero: not before something does.
 func (h health) next(now, heard time.Time) time.Time {
 	switch h.state {
 	case fine:
-		return heard.Add(h.doubtAfter() + 1)
+		return h.counted(heard).Add(h.doubtAfter() + 1)
 	case doubt:
-		if h.from.After(heard) {
-			heard = h.from
-		}
-		return heard.Add(h.quiet)
+		return h.counted(heard).Add(h.quiet)
 	case answering:
 		silent, held := heard.Add(h.doubtAfter()+1), h.since.Add(h.hold(now))
 		if held.Before(silent) {

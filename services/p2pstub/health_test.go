@@ -9,8 +9,8 @@ import (
 	"github.com/peerbus/peerbus/internal/story"
 )
 
-// TestHealthStories plays testdata/health/*.txt: `heard`, `look`, `rest`, `wake` and
-// `lost` at a time, then what came of it and when to look again.
+// TestHealthStories plays testdata/health/*.txt: `heard`, `look`, `rest`, `wake`,
+// `late` and `lost` at a time, then what came of it and when to look again.
 func TestHealthStories(t *testing.T) { story.Play(t, "testdata/health/*.txt", playHealth) }
 
 func playHealth(t *testing.T, text string) string {
@@ -48,6 +48,9 @@ func playHealth(t *testing.T, text string) string {
 			continue
 		case "wake":
 			h = h.at(now, 750*time.Millisecond, 3*time.Second)
+			continue
+		case "late":
+			h = h.late(now)
 			continue
 		case "lost":
 			h, stepped, reason = h.lose(now, "ICE has lost it")

@@ -45,8 +45,8 @@ type pulse struct {
 	over     bool
 	health   health
 	nextBeat time.Time
+	due      time.Time // of the next turn, but for a signal
 	left     int       // heartbeats left out since the last one
-	rested   time.Time // until then
 	worn     bool      // said so
 	spent    bool      // let go
 
@@ -83,7 +83,7 @@ const (
 func newPulse(p *peer, answers bool, onRest func()) *pulse {
 	now := time.Now()
 	u := &pulse{
-		peer: p, conn: p.rtc, answers: answers, onRest: onRest, began: now, nextBeat: now,
+		peer: p, conn: p.rtc, answers: answers, onRest: onRest, began: now, nextBeat: now, due: now,
 		health: health{beat: p.stub.limits.Heartbeat, quiet: p.stub.limits.Quiet},
 	}
 	u.timer = time.AfterFunc(math.MaxInt64, u.turn)
@@ -110,15 +110,13 @@ func (u *pulse) heardThen(now int64) {
 	}
 }
 
-// lastHeard is when something came last. In a rest what ICE hears is as good, and what
-// comes less often by that is not missing when it ends.
+// lastHeard is when something came last. In a rest what ICE hears is as good.
 func (u *pulse) lastHeard() time.Time {
-	heard, other := u.at(&u.heardAt), u.rested
+	heard := u.at(&u.heardAt)
 	if u.resting.Load() {
-		other = u.conn.Checked()
-	}
-	if other.After(heard) {
-		return other
+		if checked := u.conn.Checked(); checked.After(heard) {
+			return checked
+		}
 	}
 	return heard
 }
@@ -166,6 +164,9 @@ func (u *pulse) turn() {
 	}
 	u.woken.Store(false)
 	now := time.Now()
+	if now.Sub(u.due) >= u.peer.stub.limits.Heartbeat {
+		u.health = u.health.late(now)
+	}
 	u.rest(now)
 	if !now.Before(u.nextBeat) {
 		u.beatOrNot(now)
@@ -178,7 +179,8 @@ func (u *pulse) turn() {
 			next = at
 		}
 	}
-	u.timer.Reset(max(time.Until(u.together(next)), 0))
+	u.due = u.together(next)
+	u.timer.Reset(max(time.Until(u.due), 0))
 	if u.woken.Load() { // the signal's own Reset may have come before that one
 		u.timer.Reset(0)
 	}

@@ -35,9 +35,6 @@ func (u *pulse) rest(now time.Time) {
 		u.resting.Store(false)
 		u.health = u.health.at(now, l.Heartbeat, l.Quiet)
 		u.nextBeat = now
-		if u.health.state == fine {
-			u.rested = now // what was due by the slow beat is not missing
-		}
 	}
 }
 
@@ -47,8 +44,8 @@ const mostLeft = sentBeats - 1
 
 // beatOrNot sends the heartbeat that is due, unless it would tell nothing new.
 func (u *pulse) beatOrNot(now time.Time) {
-	every := u.health.beat
-	if u.health.state != fine {
+	every := u.health.beat // also in the doubt of a rest: a machine that is late has no time for more
+	if u.health.state > doubt {
 		every = u.peer.stub.limits.Heartbeat
 	}
 	if next := u.enough().Add(every + u.patience(every)); next.After(now) {

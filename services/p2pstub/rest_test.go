@@ -35,8 +35,31 @@ func TestRest(t *testing.T) {
 		t.Fatal("it sleeps on while data goes")
 	}
 	u.rest(at(12 * time.Second))
-	if u.resting.Load() || u.health.beat != time.Second || u.health.quiet != 4*time.Second || !u.nextBeat.Equal(at(12*time.Second)) || !u.lastHeard().Equal(at(12*time.Second)) {
-		t.Errorf("rests %v, %+v, next %v, heard %v", u.resting.Load(), u.health, u.nextBeat, u.lastHeard())
+	if u.resting.Load() || u.health.beat != time.Second || u.health.quiet != 4*time.Second || !u.nextBeat.Equal(at(12*time.Second)) || !u.health.from.Equal(at(12*time.Second)) {
+		t.Errorf("rests %v, %+v, next %v", u.resting.Load(), u.health, u.nextBeat)
+	}
+}
+
+// A turn that comes late, as its process has had no time, takes no silence for a doubt; what
+// has come need not have been read yet.
+func TestLateTurn(t *testing.T) {
+	limits := Limits{Heartbeat: time.Second, Quiet: 4 * time.Second, Rest: time.Hour}
+	const far = time.Hour
+	for _, late := range []bool{false, true} {
+		now := time.Now()
+		u := &pulse{
+			peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: now.Add(-far), nextBeat: now.Add(far), due: now,
+			timer: time.AfterFunc(far, func() {}), health: health{beat: limits.Heartbeat, quiet: limits.Quiet, state: doubt},
+		}
+		u.heardAt.Store(int64(far - 3*time.Second))
+		if late {
+			u.due = now.Add(-limits.Heartbeat)
+		}
+		u.turn()
+		u.timer.Stop()
+		if left := u.due.Sub(now); left <= limits.Quiet-3*time.Second == late {
+			t.Errorf("late %v: it looks again in %v", late, left)
+		}
 	}
 }
 
