@@ -65,8 +65,8 @@
 // Towards a peer that has announced it, a second data channel carries heartbeats
 // (pulse.go). A silence of one and a half of them is a doubt (Peer.doubt), one of
 // Quiet is the end of the path (health.go, pure): disconnected. A connection over which
-// no data goes rests: ICE's checks do instead of heartbeats, and it is given four times
-// as long (rest.go). When the path is down ICE is
+// no data goes rests: ICE's checks do instead of heartbeats, a doubt takes four times as
+// long, and the end RestQuiet (rest.go). When the path is down ICE is
 // restarted, with a new generation in the two Connection objects (restart.go), and
 // the data channel goes on. What does not come back within two tries of Restart
 // ends, and the registry makes another. A path that comes and goes must answer for
