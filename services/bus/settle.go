@@ -55,7 +55,9 @@ func (b *Bus) settle(p *post, err error) {
 		p.end(err)
 		return
 	}
-	b.metrics.refused(reasonOf(err))
+	if p.by != (itself{}) { // a refusal that nobody wants is not another one
+		b.metrics.refused(reasonOf(err))
+	}
 	switch {
 	case p.request != nil:
 		b.metrics.request("refused")
@@ -149,9 +151,11 @@ func (b *Bus) refuseRemotely(p *post, why error) {
 		b.settle(p, why)
 		return
 	}
-	p.countEnd(why) // before its response ends it
-	b.metrics.refused(reasonOf(why))
-	b.traceRefused(p, why)
+	if !p.request.over.Load() { // else its sender was told, and that counted, or has gone
+		p.countEnd(why) // before its response ends it
+		b.metrics.refused(reasonOf(why))
+		b.traceRefused(p, why)
+	}
 	b.refuse(p, why)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -261,4 +262,33 @@ func awaits(ctx context.Context, holds func() bool) bool {
 		}
 	}
 	return true
+}
+
+// A refusal is counted once: also one of a request whose sender was told before that its time ran
+// out, and one of which nobody listens to the word.
+func TestARefusalIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{RequestTime: time.Second})
+		defer a.finish()
+		a.bus.table.grow()
+		l := a.stream(t, carol, 0)
+		request := newPost(a.by, numbered(alice, carol, 1))
+		request.sequence, request.wait = 1, pb.Wait_WAIT_RESPONSE
+		a.bus.post(request)
+		tell(l)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		a.bus.refuseRemotely(request, refuse(reasonRemote, fault.Unavailable, "the bus of carol has lost it"))
+		a.ours(alice) // who does not listen
+		silent := newPost(a.by, numbered(alice, "hyperty://a.example/nobody", 2))
+		a.bus.post(silent)
+		a.ours(silent.m.To)
+		a.ours(alice)
+		for reason, want := range map[string]float64{reasonTimeout: 1, reasonRemote: 0, reasonNoListener: 1} {
+			if got := a.refused(reason); got != want {
+				t.Errorf("%s: %v are counted, want %v", reason, got, want)
+			}
+		}
+		a.end(l)
+	})
 }
