@@ -57,7 +57,8 @@ type Limits struct {
 	WaitAddresses int
 	// WaitMessages and WaitBytes bound what waits for one of them. Default 65,536
 	// and 32 MiB: a client that begins to send fast is held back by what it may
-	// have unsettled itself, before it is refused here.
+	// have unsettled itself, before it is refused here. What came in a flow, from another
+	// replica, or from a listener that was cut off is bounded there, and does not count.
 	WaitMessages int
 	WaitBytes    int
 	// WaitTotal bounds all that waits for routes, and all that waits for

@@ -12,6 +12,7 @@ import (
 // it, so that nothing overtakes. Its owner's mutex guards it.
 type line struct {
 	posts    fifo[waiting]
+	bounded  load                // posts and bytes of those that have no room elsewhere (post.roomy)
 	answers  map[message.Key]int // how many of them are responses, by the request; nil before the first
 	bytes    int
 	opened   time.Time
@@ -34,7 +35,8 @@ type waiting struct {
 type lobby struct {
 	limits *Limits
 	load
-	idle load // those of it for which there may be nobody (line.idle)
+	bounded int  // bytes of it, likewise
+	idle    load // those of it for which there may be nobody (line.idle)
 }
 
 type load struct{ lines, posts, bytes int }
@@ -52,11 +54,11 @@ func (l *lobby) open(expire func()) (*line, error) {
 // join puts a post at the end of a line.
 func (l *lobby) join(ln *line, p *post) error {
 	cost := p.cost()
-	first := ln.posts.len() == 0
+	first := ln.bounded.posts == 0
 	if p.roomy() {
 		// What there is of it is bounded elsewhere.
-	} else if !first && (ln.posts.len() >= l.limits.WaitMessages || ln.bytes+cost > l.limits.WaitBytes) || l.bytes+cost > l.limits.WaitTotal {
-		return refuse(reasonWaitFull, 429, "%d messages wait for the route to %s already", ln.posts.len(), p.m.To)
+	} else if !first && (ln.bounded.posts >= l.limits.WaitMessages || ln.bounded.bytes+cost > l.limits.WaitBytes) || l.bounded+cost > l.limits.WaitTotal {
+		return refuse(reasonWaitFull, 429, "%d messages wait for the route to %s already", ln.bounded.posts, p.m.To)
 	} else if ln.idle && !p.promised() && !l.mayIdle(cost) {
 		return nobodyListens(p.m.To)
 	}
@@ -78,6 +80,11 @@ func (l *lobby) count(ln *line, p *post, one int) {
 	if ln.idle {
 		l.idle.posts += one
 		l.idle.bytes += bytes
+	}
+	if !p.roomy() {
+		ln.bounded.posts += one
+		ln.bounded.bytes += bytes
+		l.bounded += bytes
 	}
 	if message.IsResponse(p.m) {
 		ln.countAnswer(message.AnswerKey(p.m), one)

@@ -64,3 +64,44 @@ func TestAnswersLeaveALongLine(t *testing.T) {
 		t.Errorf("%d came, %+v is left", id, l.load)
 	}
 }
+
+// What has its room elsewhere, as what came in a flow, takes none of a line's or of all lines'.
+func TestALineHasItsRoomForWhatHasNoneElsewhere(t *testing.T) {
+	one := newPost(itself{}, ping(alice, carol))
+	one.measure()
+	for name, limits := range map[string]Limits{
+		"messages": {WaitMessages: 2},
+		"bytes":    {WaitBytes: 2 * one.cost()},
+		"in all":   {WaitTotal: 2 * one.cost()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits = limits.orDefaults()
+			l := lobby{limits: &limits}
+			ln, err := l.open(func() {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			join := func(flowing bool) error {
+				p := newPost(itself{}, one.m)
+				p.flowing = flowing
+				p.measure()
+				return l.join(ln, p)
+			}
+			for n := range 4 {
+				if err := join(true); err != nil {
+					t.Fatal(err)
+				}
+				if err := join(false); (err == nil) != (n < 2) {
+					t.Errorf("%d are there, and the next is told %v", n, err)
+				}
+			}
+			if l.posts != 6 {
+				t.Errorf("%d wait", l.posts)
+			}
+			l.close(ln)
+			if l.load != (load{}) || l.bounded != 0 || ln.bounded != (load{}) {
+				t.Errorf("%+v is left, %d and %+v of it bounded", l.load, l.bounded, ln.bounded)
+			}
+		})
+	}
+}
