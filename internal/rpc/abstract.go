@@ -94,6 +94,7 @@ func dialAbstract(ctx context.Context, addr string) net.Conn {
 	if err != nil || !port.Addr().IsLoopback() {
 		return nil
 	}
+	port = netip.AddrPortFrom(port.Addr().Unmap(), port.Port()) // as the listener has it
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", abstractName(port))
 	if err != nil {
 		return nil
