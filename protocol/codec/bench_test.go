@@ -1,10 +1,13 @@
 package codec
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
@@ -56,5 +59,37 @@ func BenchmarkRequest(b *testing.B) {
 		if err := (GRPC{}).Unmarshal(data, &m); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkRow reads a frame of a message and 127 sequels: of a client and of a stub as
+// a bus does, and of a packet as a stub does.
+func BenchmarkRow(b *testing.B) {
+	row := flowRow(10, 100, FrameMessages-1)
+	for _, m := range append(row.Sequels, row.Message) {
+		m.Body = fmt.Appendf(nil, `{"value":%q}`, strings.Repeat("x", 52))
+	}
+	carried, err := readRow(rowBytes(b, row))
+	if err != nil {
+		b.Fatal(err)
+	}
+	packet, _ := carried.AppendRow(nil)
+	posted := NewCarried(carried, "v", &pb.Ingress{RemoteRuntimeUrl: "r"})
+	stub, _ := posted.Append(AppendHead(nil, Head{}, posted.Size()))
+	row.Message.Origin, row.Message.Number, row.Message.Flow = nil, 0, nil
+	client, _ := proto.Marshal(&pb.AttachRequest{Posts: []*pb.Post{{Number: 7, Message: row.Message, Sequels: row.Sequels}}})
+	for name, read := range map[string]func(m *Request) error{
+		"client": func(m *Request) error { return m.unmarshal(mem.BufferSlice{mem.SliceBuffer(client)}) },
+		"stub":   func(m *Request) error { return m.unmarshal(mem.BufferSlice{mem.SliceBuffer(stub)}) },
+		"packet": func(*Request) error { _, err := readRowField(packet); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			m := Request{Room: 32}
+			for b.Loop() {
+				if err := read(&m); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

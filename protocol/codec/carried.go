@@ -196,12 +196,10 @@ func (c Carried) Join(next Carried) (Carried, bool) {
 	if c.row == nil || next.row == nil || !c.row.goesOn(next.row) {
 		return c, false
 	}
-	id := idEnd(next.Encoded)
-	body, _ := field(next.Encoded[id+len(c.row.heading.Front):], tag(10, bytes))
+	id, rest := field(next.Encoded, tag(1, bytes))
+	body, _ := field(rest[len(c.row.heading.Front):], tag(10, bytes))
 	joined := *c.row
-	b := appendLength(joined.sequels, 9, id+sizeLong(len(body)))
-	b = appendBytes(append(b, next.Encoded[:id]...), 10, body)
-	joined.sequels = append(b, next.row.sequels...)
+	joined.sequels = append(appendSequel(joined.sequels, id, body), next.row.sequels...)
 	joined.count += 1 + next.row.count
 	joined.size += next.row.size
 	joined.longest = max(joined.longest, next.row.longest)

@@ -171,7 +171,7 @@ func (m *Received) readDelivery(data []byte) error {
 		case r.tag == tag(9, bytes):
 			others++
 			d = m.next()
-			r.err = m.readSequel(r.long, d)
+			r.err = m.readSequel(r.b[r.from:r.at], d)
 		case others > 0:
 			r.err = errSequels
 		case r.tag == tag(1, bytes):
@@ -211,32 +211,21 @@ func (m *Received) rowFor(listener string, encoded, sequels []byte, d *Delivered
 }
 
 // readSequel reads a message that is as the one before in all but id, body and number.
-func (m *Received) readSequel(data []byte, d *Delivered) error {
-	before, r := m.Deliveries[len(m.Deliveries)-2].head, reader{b: data}
+func (m *Received) readSequel(sequel []byte, d *Delivered) error {
+	var own Plain
+	before := m.Deliveries[len(m.Deliveries)-2].head
 	if before == nil || before.Flow != nil || before.Resource != nil || before.Trace != nil || HasUnknown(before) {
 		return errSequels
 	}
-	d.head = m.arena.message(len(data))
-	h := d.head
+	if _, ok := own.readSequel(sequel); !ok {
+		return errSequels
+	}
+	h := m.arena.message(len(sequel))
+	h.Id, h.Body = lentText(m.known.own(own.ID)), m.known.own(own.Body)
 	h.Type, h.From, h.To, h.Origin, h.Number = before.Type, before.From, before.To, before.Origin, before.Number+1
 	copyMore(h, before)
-	for last := byte(0); r.next(); last = r.tag {
-		switch {
-		case r.tag <= last:
-			return errSequels
-		case r.tag == tag(1, bytes):
-			h.Id = m.known.new(&r, r.long)
-		case r.tag == tag(10, bytes):
-			h.Body = m.known.own(r.long)
-		default:
-			return errSequels
-		}
-	}
-	if r.err == nil && (!r.done() || h.Id == "") {
-		r.err = errSequels
-	}
-	d.Size = Size(h)
-	return r.err
+	d.head, d.Size = h, Size(h)
+	return nil
 }
 
 // next gives an empty delivery.

@@ -134,11 +134,14 @@ func AppendSequels(b []byte, posts []Plain) []byte {
 			b, posts = append(b, p.Encoded[:size]...), posts[n:]
 			continue
 		}
-		_, own := p.SequelSize()
-		b = appendBytes(appendBytes(appendLength(b, 9, own), 1, p.ID), 10, p.Body)
-		posts = posts[1:]
+		b, posts = appendSequel(b, p.ID, p.Body), posts[1:]
 	}
 	return b
+}
+
+func appendSequel(b, id, body []byte) []byte {
+	b = appendLength(b, 9, sizeLong(len(id))+sizeLong(len(body)))
+	return appendBytes(appendBytes(b, 1, id), 10, body)
 }
 
 // cutSequel gives the fields of a sequel.
