@@ -95,7 +95,7 @@ func (p *process) addP2PStub(s *runtimeSettings, conns peers, replica string) (*
 // pathFlags say when a path is given up, and when a connection is replaced.
 func pathFlags(f *pflag.FlagSet, l *p2pstub.Limits) {
 	d := p2pstub.DefaultLimits()
-	f.DurationVar(&l.Quiet, "quiet-after", d.Quiet, "silence after which a direct connection is given up for the Message Node, and another path is sought")
+	f.DurationVar(&l.Quiet, "quiet-after", d.Quiet, "silence after which a direct connection over which messages go is given up for the Message Node, and another path is sought; one without is after 30s")
 	f.DurationVar(&l.Age, "replace-after", d.Age, "age at which a direct connection is replaced by a new one, without a pause")
 	f.Uint64Var(&l.Records, "replace-after-records", d.Records, "DTLS records after which it is, at most 2^24")
 }

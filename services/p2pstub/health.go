@@ -51,8 +51,13 @@ func (h health) at(now time.Time, beat, quiet time.Duration) health {
 }
 
 // late is when it was to be looked at long ago: what has come meanwhile need not have been
-// read yet, nor what was due have left.
-func (h health) late(now time.Time) health { return h.at(now, h.beat, h.quiet) }
+// read yet, nor what was due have left. Of a silence that goes on it counts once.
+func (h health) late(now, heard time.Time) health {
+	if heard.After(h.from) {
+		h.from = now
+	}
+	return h
+}
 
 // look goes one step, if there is one to go; reason says why it is down. hurried is
 // a path that has most likely changed: it gets no more than its doubt.
@@ -69,7 +74,7 @@ func (h health) look(now, heard time.Time, hurried bool) (next health, stepped b
 		return h.fall(now, "quiet since the addresses of this machine have changed")
 	case h.state == down && !silent && heard.After(h.downs[len(h.downs)-1]):
 		h.state, h.since = answering, now
-	case h.state == answering && silent:
+	case h.state == answering && silence > h.doubtAfter():
 		h.state = down
 		return h, true, "quiet again"
 	case h.state == answering && now.Sub(h.since) >= h.hold(now):
@@ -131,7 +136,7 @@ func (h health) next(now, heard time.Time) time.Time {
 	case doubt:
 		return h.counted(heard).Add(h.quiet)
 	case answering:
-		silent, held := heard.Add(h.doubtAfter()+1), h.since.Add(h.hold(now))
+		silent, held := h.counted(heard).Add(h.doubtAfter()+1), h.since.Add(h.hold(now))
 		if held.Before(silent) {
 			return held
 		}

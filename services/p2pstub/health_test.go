@@ -50,7 +50,7 @@ func playHealth(t *testing.T, text string) string {
 			h = h.at(now, 750*time.Millisecond, 3*time.Second)
 			continue
 		case "late":
-			h = h.late(now)
+			h = h.late(now, heard)
 			continue
 		case "lost":
 			h, stepped, reason = h.lose(now, "ICE has lost it")

@@ -41,10 +41,11 @@ type Limits struct {
 	// checks; where nothing is heard of those it beats a fourth as often. Default 5 s: of
 	// many connections most are idle, and one of them is to cost what ICE alone does.
 	Rest time.Duration
-	// RestQuiet is how long nothing may come over a connection that rests, or has no
-	// heartbeats, before it is given up. Default 30 s, as pion's own: to set up anew all
-	// that is connected with a machine which stood still is more than it can do at once,
-	// and the first message that goes makes it Quiet.
+	// RestQuiet is how long nothing may come over a connection that rests before it is
+	// given up; one that has no heartbeats is when ICE does, after Quiet more. Default
+	// 30 s, as pion's own, and at least Quiet: to set up anew all that is connected with a
+	// machine which stood still is more than it can do at once, and the first message that
+	// goes makes it Quiet.
 	RestQuiet time.Duration
 	// Restart is how long each try to restart ICE has before the next one, or the
 	// end. Default 5 s: signalling and checks take less than one, and what waits
@@ -157,6 +158,7 @@ func (l Limits) orDefaults() Limits {
 	if l.TurnWait <= 0 {
 		l.TurnWait = l.SetUp / 2
 	}
+	l.RestQuiet = max(l.RestQuiet, l.Quiet)
 	if l.Heartbeat <= 0 {
 		l.Heartbeat = min(l.Quiet/4, time.Second)
 	}

@@ -71,7 +71,7 @@ const (
 
 const (
 	// sentBeats is how many heartbeats may be under way and still tell the time
-	// that they took: more seconds than a path may be quiet.
+	// that they took: more than a path that is used may be quiet.
 	sentBeats = 16
 	// beatBuffer is how many bytes may wait in the heartbeat channel: beyond it the
 	// path is clogged, and more of them would only say so later.
@@ -165,7 +165,7 @@ func (u *pulse) turn() {
 	u.woken.Store(false)
 	now := time.Now()
 	if now.Sub(u.due) >= u.peer.stub.limits.Heartbeat {
-		u.health = u.health.late(now)
+		u.health = u.health.late(now, u.lastHeard())
 	}
 	u.rest(now)
 	if !now.Before(u.nextBeat) {

@@ -54,6 +54,11 @@ func TestLateTurn(t *testing.T) {
 		u.heardAt.Store(int64(far - 3*time.Second))
 		if late {
 			u.due = now.Add(-limits.Heartbeat)
+			defer func() {
+				if u.due = now.Add(-limits.Heartbeat); u.health.late(now.Add(time.Second), u.lastHeard()) != u.health {
+					t.Error("the same silence is forgiven twice")
+				}
+			}()
 		}
 		u.turn()
 		u.timer.Stop()

@@ -121,7 +121,7 @@ func New(cfg Config) (*Stub, error) {
 func (s *Stub) Run(ctx context.Context) error {
 	engine, err := rtc.Open(rtc.Config{
 		ICEServers: s.cfg.ICEServers, UDPPort: s.cfg.UDPPort, AdvertiseIPs: s.cfg.AdvertiseIPs,
-		Interfaces: s.cfg.interfaces, Patience: s.limits.Patience, Silence: s.limits.RestQuiet, Candidates: s.limits.Candidates,
+		Interfaces: s.cfg.interfaces, Patience: s.limits.Patience, Silence: s.limits.RestQuiet + s.limits.Quiet, Candidates: s.limits.Candidates,
 		Close: s.limits.Close, Log: s.log,
 	})
 	if err != nil {

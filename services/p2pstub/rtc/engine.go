@@ -70,7 +70,7 @@ type Config struct {
 	// Patience is how long a path may be silent before it is Disconnected. A set-up, or a
 	// restart of ICE, that finds no path in twice this is Lost.
 	Patience time.Duration
-	// Silence is how long a path may be silent before it is Lost.
+	// Silence is how long a path may be silent before it is Lost; longer than Patience.
 	Silence time.Duration
 	// Candidates is how many of the other side's candidates are tried; the rest
 	// is passed over. Each is an address that is sent to on the other side's word.
@@ -244,7 +244,8 @@ func (e *Engine) settings(t *tap) webrtc.SettingEngine {
 	s.SetICEBindingRequestHandler(t.heard)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetICETimeouts(c.Patience, max(c.Silence-c.Patience, time.Millisecond), min(keepAlive, c.Patience/2))
+	often := min(keepAlive, c.Patience/2) // as often as pion looks
+	s.SetICETimeouts(c.Patience, max(c.Silence-c.Patience, often), often)
 	s.SetHostAcceptanceMinWait(0)
 	s.SetSrflxAcceptanceMinWait(0)
 	s.SetPrflxAcceptanceMinWait(0)

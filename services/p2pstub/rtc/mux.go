@@ -113,7 +113,7 @@ type tap struct {
 // tally is what a mux counts of a peer.
 type tally struct {
 	records atomic.Uint64 // DTLS records that left
-	checked atomic.Int64  // when the other side's last STUN message came, in nanoseconds since 1970
+	checked atomic.Int64  // when the other side's last STUN message came, in nanoseconds since began
 }
 
 // GetConn is that of the mux.
@@ -236,7 +236,7 @@ func (m *mux) arrived(all [][]byte, from netip.AddrPort) {
 			continue
 		}
 		if to.proven {
-			c.tap.checked.Store(time.Now().UnixNano())
+			c.tap.checked.Store(int64(time.Since(began)))
 		}
 		c.push([][]byte{one}, to.addr)
 	}

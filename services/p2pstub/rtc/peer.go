@@ -124,7 +124,7 @@ func (p *Peer) Records() uint64 { return p.tap.records.Load() }
 
 // Checked is when ICE has heard of the other side last, by a STUN message; what goes over
 // a TURN server is not seen.
-func (p *Peer) Checked() time.Time { return time.Unix(0, p.tap.checked.Load()) }
+func (p *Peer) Checked() time.Time { return began.Add(time.Duration(p.tap.checked.Load())) }
 
 // Offer gives the requester's description, complete with host candidates. ctx
 // bounds the wait for them.
@@ -267,14 +267,14 @@ func (p *Peer) state(s webrtc.PeerConnectionState) {
 	case webrtc.PeerConnectionStateDisconnected:
 		p.events.State(Disconnected, "the path has gone quiet")
 	case webrtc.PeerConnectionStateFailed:
-		p.events.State(p.failure())
+		p.failed()
 	}
 }
 
 // iceState also bounds the search for a path: pion's own bound is that of a path that is silent.
 func (p *Peer) iceState(s webrtc.ICEConnectionState) {
 	if s == webrtc.ICEConnectionStateChecking {
-		p.search.Reset(2 * p.engine.given.Patience)
+		p.seek()
 	} else {
 		p.search.Stop()
 	}
@@ -283,6 +283,9 @@ func (p *Peer) iceState(s webrtc.ICEConnectionState) {
 	}
 }
 
+// seek begins the time of a search.
+func (p *Peer) seek() { p.search.Reset(2 * p.engine.given.Patience) }
+
 // searched is when a path has been sought for long enough.
 func (p *Peer) searched() {
 	if p.pc.ICEConnectionState() == webrtc.ICEConnectionStateChecking {
@@ -290,12 +293,15 @@ func (p *Peer) searched() {
 	}
 }
 
-// failure says what did not work.
-func (p *Peer) failure() (State, string) {
-	if p.pc.ICEConnectionState() != webrtc.ICEConnectionStateFailed {
-		return Failed, "DTLS failed"
+// failed says what did not work. pion tells of it beside all else: ICE may have been begun
+// anew since, and then nothing has failed any more.
+func (p *Peer) failed() {
+	switch {
+	case p.pc.ICEConnectionState() == webrtc.ICEConnectionStateFailed:
+		p.events.State(p.noPath())
+	case p.pc.SCTP().Transport().State() == webrtc.DTLSTransportStateFailed:
+		p.events.State(Failed, "DTLS failed")
 	}
-	return p.noPath()
 }
 
 func (p *Peer) noPath() (State, string) {

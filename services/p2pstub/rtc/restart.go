@@ -55,6 +55,7 @@ func (p *Peer) anew() {
 	p.engine.looked.Store(nil) // a path is lost where addresses change
 	hosts := len(p.tap.GetListenAddresses())
 	p.tap.describe("")
+	p.seek() // pion says nothing of a search that follows another one
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hosts, p.found, p.remotes = hosts, 0, 0
