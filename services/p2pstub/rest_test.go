@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/protocol/status"
 )
 
@@ -54,17 +55,42 @@ func TestLateTurn(t *testing.T) {
 		u.heardAt.Store(int64(far - 3*time.Second))
 		if late {
 			u.due = now.Add(-limits.Heartbeat)
-			defer func() {
-				if u.due = now.Add(-limits.Heartbeat); u.health.late(now.Add(time.Second), u.lastHeard()) != u.health {
-					t.Error("the same silence is forgiven twice")
-				}
-			}()
 		}
 		u.turn()
 		u.timer.Stop()
 		if left := u.due.Sub(now); left <= limits.Quiet-3*time.Second == late {
 			t.Errorf("late %v: it looks again in %v", late, left)
 		}
+	}
+}
+
+// In a rest heartbeats go as seldom when there is a doubt; a path that is down is sought.
+func TestADoubtInARestBeatsSlowly(t *testing.T) {
+	limits := Limits{Heartbeat: time.Second, Quiet: 4 * time.Second, Rest: time.Second, RestQuiet: time.Minute}
+	for state, every := range map[condition]time.Duration{doubt: slowSteps * time.Second, down: time.Second} {
+		now := time.Now()
+		u := &pulse{peer: &peer{stub: &Stub{limits: limits}}, answers: true, began: now, health: health{state: state, beat: slowSteps * time.Second}}
+		u.resting.Store(true)
+		if u.beatOrNot(now); !u.nextBeat.Equal(now.Add(every)) {
+			t.Errorf("%v: the next one in %v", state, u.nextBeat.Sub(now))
+		}
+	}
+}
+
+// A connection at rest outlasts a silence in which ICE would have ended a search.
+func TestARestOutlastsSilence(t *testing.T) {
+	limits := pathLimits()
+	limits.Patience, limits.Rest, limits.RestQuiet = time.Second, 100*time.Millisecond, time.Minute
+	a, b, l := linked(t, limits, nil)
+	setUp(t, a, b)
+	soon(t, "it does not rest", a.peerOf(bob).pulse.Load().resting.Load)
+	l.cut.Store(true)
+	checked := a.peerOf(bob).rtc.Checked
+	soon(t, "ICE hears something", func() bool { return time.Since(checked()) > 5*limits.Patience/2 })
+	l.cut.Store(false)
+	a.sees(t, "it is in doubt", func(p *pb.Peer) bool { return !p.Doubt })
+	if p := a.peers()[0]; p.State != pb.ConnectionState_CONNECTION_STATE_LIVE || p.Generation != 0 {
+		t.Errorf("%v", p)
 	}
 }
 

@@ -68,6 +68,9 @@ type remote struct {
 	proven bool
 }
 
+// began is what moments are counted from by the clock that is never set.
+var began = time.Now()
+
 func newMux(socket *net.UDPConn, addresses func(v6 bool) []netip.Addr, log *slog.Logger) *mux {
 	m := &mux{
 		socket: socket, addresses: addresses, log: log, out: newOutbox(socket),

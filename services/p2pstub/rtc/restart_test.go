@@ -116,12 +116,18 @@ func TestRestartLooksForAddresses(t *testing.T) {
 	b.Close()
 }
 
-// When pion has given a generation up, before its search had all its time, the next one
-// still finds a path.
+// When a generation has been given up, by pion or as its search has had its time, the next
+// one still finds a path.
 func TestRestartAfterLoss(t *testing.T) {
+	for by, silence := range map[string]time.Duration{"pion": 1500 * time.Millisecond, "search": time.Minute} {
+		t.Run(by, func(t *testing.T) { restartAfterLoss(t, silence) })
+	}
+}
+
+func restartAfterLoss(t *testing.T, silence time.Duration) {
 	open := func() *Engine {
 		e, err := Open(Config{
-			AdvertiseIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Patience: time.Second, Silence: 1500 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+			AdvertiseIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Patience: time.Second, Silence: silence, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)
