@@ -59,7 +59,7 @@ func unrolled(r *pb.AttachRequest) (*pb.AttachRequest, bool) {
 
 // arrivingOf are the posts that a stub's post with sequels is; false if it is none.
 func arrivingOf(p *pb.Post) (posts []*pb.Post, ok bool) {
-	if p.GetMessage().GetVia() == "" || p.Ingress == nil || !proto.Equal(p, &pb.Post{Message: p.Message, Ingress: p.Ingress, Sequels: p.Sequels}) {
+	if p.GetMessage().GetVia() == "" || p.Ingress == nil || len(p.Ingress.ProtoReflect().GetUnknown()) > 0 || !proto.Equal(p, &pb.Post{Message: p.Message, Ingress: p.Ingress, Sequels: p.Sequels}) {
 		return nil, false
 	}
 	row := &pb.Row{Message: proto.CloneOf(p.Message), Sequels: p.Sequels}
