@@ -2,8 +2,10 @@ package rpc_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,30 @@ import (
 	"github.com/peerbus/peerbus/internal/testcert"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv(listening); what != "" {
+		listen(what)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// listening tells this test's binary to be the process that another test kills: it has opened its
+// port (tcp), or its abstract socket as well (both), and serves neither yet.
+const listening = "PEERBUS_TEST_LISTENING"
+
+// listen is that process: it says its address and waits to be killed.
+func listen(what string) {
+	lis, err := rpc.Listen("127.0.0.1:0", rpc.Security{})
+	if err == nil && what == "both" {
+		_, err = rpc.Abstract([]net.Listener{lis}, rpc.Security{})
+	}
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(lis.Addr())
+	_, _ = os.Stdin.Read(make([]byte, 1)) // until the other one ends, at the latest
+}
 
 // serve runs a server until the test ends, and gives its address.
 func serve(t *testing.T, s rpc.Security, register func(*rpc.Server)) string {

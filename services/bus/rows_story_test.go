@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
@@ -21,10 +20,7 @@ import (
 // TestRowsStory plays testdata/rows.txt: what happens, and below it each frame and each packet that
 // comes of it, from the bus of the sender to the receiver.
 func TestRowsStory(t *testing.T) {
-	story.Play(t, "testdata/rows.txt", func(t *testing.T, text string) (told string) {
-		synctest.Test(t, func(t *testing.T) { told = newPassage(t).play(text) })
-		return told
-	})
+	playInBubble(t, "testdata/rows.txt", func(t *testing.T, text string) string { return newPassage(t).play(text) })
 }
 
 // passage is two buses with a data channel between their stubs. Time stands still in it: nothing is sent

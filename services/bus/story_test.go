@@ -19,8 +19,13 @@ import (
 // TestReplicasStory plays testdata/replicas.txt: what happens, and below it what is said
 // on the streams, those of one speaker to one listener in order.
 func TestReplicasStory(t *testing.T) {
-	story.Play(t, "testdata/replicas.txt", func(t *testing.T, text string) (told string) {
-		synctest.Test(t, func(t *testing.T) { told = newTale(t).play(text) })
+	playInBubble(t, "testdata/replicas.txt", func(t *testing.T, text string) string { return newTale(t).play(text) })
+}
+
+// playInBubble plays a story where time is virtual.
+func playInBubble(t *testing.T, file string, play func(t *testing.T, text string) string) {
+	story.Play(t, file, func(t *testing.T, text string) (told string) {
+		synctest.Test(t, func(t *testing.T) { told = play(t, text) })
 		return told
 	})
 }
