@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"github.com/peerbus/peerbus/internal/local"
 	"github.com/peerbus/peerbus/internal/rpc"
@@ -45,10 +47,7 @@ func TestEverythingOverUnixSockets(t *testing.T) {
 	if _, err := s.Restart(bus); err != nil {
 		t.Fatal(err)
 	}
-	// The registry may not know yet that the bus was gone.
-	if _, err := healthpb.NewHealthClient(p.alice.Bus).Check(testContext(t), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
-		t.Fatal(err)
-	}
+	servesAgain(t, p.alice.Bus) // the registry may not know yet that the bus was gone
 	ready(t, p.alice)
 	code, out, errs := command(t, nil, "post", "--bus-addr", p.alice.BusAddr, "--wait", "delivered", p.bobURL, `{"value":1}`)
 	if code != 0 || !strings.Contains(out, "delivered") {
@@ -67,6 +66,22 @@ func TestEverythingOverUnixSockets(t *testing.T) {
 	left, err := filepath.Glob(dir + "/2*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("%v are left, %v", left, err)
+	}
+}
+
+// servesAgain waits for a process that has been killed and started again. What is asked
+// before its connection has told of the end is lost with it (UNAVAILABLE), though it is
+// asked with WaitForReady.
+func servesAgain(t *testing.T, conn *grpc.ClientConn) {
+	t.Helper()
+	for ctx := testContext(t); ; {
+		_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+		if err == nil {
+			return
+		}
+		if status.Code(err) != codes.Unavailable || !pause(ctx) {
+			t.Fatal(err)
+		}
 	}
 }
 
