@@ -99,3 +99,49 @@ func FuzzPacket(f *testing.F) {
 		same(t, got, want.Messages)
 	})
 }
+
+// What may be under way is less than what pion keeps of datagrams for a DTLS that is behind,
+// also of short ones of a flow that go one by one.
+func TestAWindowOfDatagramsIsKept(t *testing.T) {
+	for _, size := range []int{1, 64, 256, 700, 1 << 10, 1300, 16 << 10, 64 << 10} {
+		for name, o := range map[string]struct {
+			long    bool
+			waiting int // bytes that wait when a packet is made
+		}{"one by one": {false, 1}, "packets": {false, 4 * LongPacket}, "long packets": {true, 4 * LongPacket}} {
+			if n := windowOnWire(t, size, o.long, o.waiting); n > 1_000_000 {
+				t.Errorf("%s of messages of %d B: %d bytes of datagrams", name, size, n)
+			}
+		}
+	}
+}
+
+// windowOnWire is how many bytes a window of messages with such bodies has as datagrams.
+// Chunks share one where they fit.
+func windowOnWire(t *testing.T, size int, long bool, waiting int) (wire int) {
+	t.Helper()
+	const chunk, around = 16, 12 + 13 + 8 + 16 + 2 // bytes: SCTP, record, nonce, tag, and what pion notes
+	e, _ := New(PeerBus, Options{Sequels: true, Packet: LongPacket})
+	e.Lengthen(long)
+	left := 0 // bytes of the latest datagram
+	for n, written := 0, 0; written < Window; n++ {
+		m := &pb.Message{
+			Id: fmt.Sprint(n), Type: "event", From: "hyperty://a/1", To: "hyperty://b/1", Body: bytes.Repeat([]byte("1"), size),
+			Flow: &pb.Flow{Runtime: "hyperty-runtime://a/1", Epoch: 1 << 60, Id: 1, Sequence: uint64(n) + 1, Base: 1}, //nolint:gosec // not negative
+		}
+		if err := e.Add(m); err != nil {
+			t.Fatal(err)
+		}
+		for e.Pending() >= waiting {
+			p, _ := e.Next()
+			written += len(p.Data)
+			for rest := len(p.Data); rest > 0; {
+				piece := min(rest, datagram)
+				if rest -= piece; left < chunk+piece+3 {
+					wire, left = wire+around, datagram+chunk
+				}
+				wire, left = wire+chunk+(piece+3)&^3, left-chunk-(piece+3)&^3
+			}
+		}
+	}
+	return wire
+}

@@ -41,13 +41,13 @@ type Limits struct {
 	// is full the socket is read no further until its client takes answers.
 	ControlQueue int
 	// RelayQueue and RelayBytes bound the messages of others waiting for a
-	// socket, in number and in encoded bytes. 4096 and 16 MiB: four of the
-	// largest messages. Past them the sender gets 429.
+	// socket, in number and in encoded bytes. 16384: more of a hundred bytes than one flow
+	// has under way. 16 MiB: four of the largest messages. Past them the sender gets 429.
 	RelayQueue int
 	RelayBytes int
 	// MailboxBytes and MailboxTime bound what is kept for one runtime whose session
-	// is lost, with 256 bytes for each message besides its content. 8 MiB and 60 s:
-	// two of the largest messages, and a restart with some patience. Past them the
+	// is lost, with 256 bytes for each message besides its content. 12 MiB and 60 s:
+	// a full queue of small ones, and a restart with some patience. Past them the
 	// sender gets 408. What is left of them goes to the session's next socket, in
 	// addition to RelayBytes.
 	MailboxBytes int
@@ -150,8 +150,8 @@ func DefaultLimits() Limits {
 		Opens: 16, OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute,
 		ReopenEvery: time.Second, ReopenBurst: 5, ReopenRuntimes: 10_000, ReopenWait: 5 * time.Second,
 
-		ControlQueue: 256, RelayQueue: 4096, RelayBytes: 16 << 20, BatchBytes: 16 << 10,
-		MailboxBytes: 8 << 20, MailboxTime: 60 * time.Second, MailboxTotal: 256 << 20, MailboxEvery: time.Second,
+		ControlQueue: 256, RelayQueue: 16384, RelayBytes: 16 << 20, BatchBytes: 16 << 10,
+		MailboxBytes: 12 << 20, MailboxTime: 60 * time.Second, MailboxTotal: 256 << 20, MailboxEvery: time.Second,
 		WriteTimeout: 10 * time.Second, PingEvery: 10 * time.Second, PingTimeout: 10 * time.Second,
 		CloseTimeout: 2 * time.Second, DrainTimeout: 2 * time.Second, FrameBytes: 2 * message.MaxSize,
 

@@ -155,6 +155,20 @@ func TestQueue(t *testing.T) {
 			t.Error("the bound in number")
 		}
 	})
+	t.Run("a flow of small messages", func(t *testing.T) {
+		all := DefaultLimits()
+		const underWay = 4 << 20 // bytes of a flow, with 256 for each message
+		q, small := newQueue(&all, func() {}), make([]letter, underWay/(256+100))
+		for i := range small {
+			small[i] = letterOf(&pb.Message{Body: make([]byte, 200)})
+		}
+		if over, why := q.push(small, Session{}); over != nil {
+			t.Errorf("%d of %d are refused: %v", len(over), len(small), why)
+		}
+		if over := newMailboxes(&all).put("r", time.Now(), q.leave()...); len(over) > 0 {
+			t.Errorf("when the session is lost %d are refused", len(over))
+		}
+	})
 	t.Run("left over goes first", func(t *testing.T) {
 		q := untaken()
 		q.goLive()
