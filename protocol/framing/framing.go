@@ -66,12 +66,13 @@ type Received struct {
 }
 
 // Window is how many bytes of packets of peerbus.v1 may be under way, from the
-// sender's encoder to the receiver's bus. 720 KiB: as datagrams, also of packets with one
-// small message of a flow each, that is less than the 1,000,000 bytes that pion keeps of them for a
-// DTLS that is behind. What comes past those is dropped, and when that is all that was
-// under way, SCTP finds it after a second. It is smaller than the receive buffer of any
-// SCTP that we know with our setting, too: one that fills up there stops the association
-// for seconds, as pion does not tell that there is room again.
+// sender's encoder to the receiver's bus. 720 KiB: as datagrams, also of packets
+// with one small message of a flow each, that is less than the 1,000,000 bytes
+// that pion keeps of them for a DTLS that is behind. What comes past those is
+// dropped, and when that is all that was under way, SCTP finds it after a second.
+// It is smaller than the receive buffer of any SCTP that we know with our
+// setting, too: one that fills up there stops the association for seconds, as
+// pion does not tell that there is room again.
 const Window = 720 << 10
 
 // ConsumedPacket tells the peer how many bytes of its packets have been dealt
