@@ -107,34 +107,44 @@ func TestDirectoryForgetsAll(t *testing.T) {
 	}
 }
 
-func TestQueue(t *testing.T) {
+// fewQueued are limits that a handful of messages reach.
+func fewQueued() Limits {
 	l := DefaultLimits()
 	l.ControlQueue, l.RelayQueue, l.RelayBytes = 2, 3, 100
-	m := func(id string) *pb.Message { return &pb.Message{Id: id} }
-	letterOf := func(m *pb.Message) letter { return newLetter(codec.Bare(m), "") }
-	push := func(q *queue, m *pb.Message) error {
-		_, err := q.push([]letter{letterOf(m)}, Session{})
-		return err
+	return l
+}
+
+func named(id string) *pb.Message { return &pb.Message{Id: id} }
+
+func letterOf(m *pb.Message) letter { return newLetter(codec.Bare(m), "") }
+
+func push(q *queue, m *pb.Message) error {
+	_, err := q.push([]letter{letterOf(m)}, Session{})
+	return err
+}
+
+func taken(q *queue) string {
+	batch, _ := q.take()
+	var out []string
+	for _, c := range batch.Messages {
+		out = append(out, c.Message().Id)
 	}
+	return strings.Join(out, " ")
+}
+
+func TestQueue(t *testing.T) {
+	l := fewQueued()
 	untaken := func() *queue { return newQueue(&l, func() {}) }
-	taken := func(q *queue) string {
-		batch, _ := q.take()
-		var out []string
-		for _, c := range batch.Messages {
-			out = append(out, c.Message().Id)
-		}
-		return strings.Join(out, " ")
-	}
 	t.Run("answers first, others once it is live", func(t *testing.T) {
 		q := untaken()
-		_ = push(q, m("r1"))
-		q.offer(m("a1"))
+		_ = push(q, named("r1"))
+		q.offer(named("a1"))
 		if got := taken(q); got != "a1" {
 			t.Error(got)
 		}
 		q.goLive()
-		q.offer(m("a2"))
-		_ = push(q, m("r2"))
+		q.offer(named("a2"))
+		_ = push(q, named("r2"))
 		if got := taken(q); got != "a2 r1 r2" {
 			t.Error(got)
 		}
@@ -142,105 +152,113 @@ func TestQueue(t *testing.T) {
 	t.Run("bounds", func(t *testing.T) {
 		q := untaken()
 		large := &pb.Message{Body: make([]byte, 200)}
-		if push(q, large) != nil || push(q, m("over")) != errQueueFull {
+		if push(q, large) != nil || push(q, named("over")) != errQueueFull {
 			t.Error("the bound in bytes; one larger message alone is taken")
 		}
 		q.leave()
 		for range 3 {
-			if push(q, m("r")) != nil {
+			if push(q, named("r")) != nil {
 				t.Error("no room after leave")
 			}
 		}
-		if push(q, m("r")) != errQueueFull || !q.offer(m("a")) || !q.offer(m("a")) || q.offer(m("a")) {
+		if push(q, named("r")) != errQueueFull || !q.offer(named("a")) || !q.offer(named("a")) || q.offer(named("a")) {
 			t.Error("the bound in number")
-		}
-	})
-	t.Run("a flow of small messages", func(t *testing.T) {
-		all := DefaultLimits()
-		const underWay = 4 << 20 // bytes of a flow, with 256 for each message
-		q, small := newQueue(&all, func() {}), make([]letter, underWay/(256+100))
-		for i := range small {
-			small[i] = letterOf(&pb.Message{Body: make([]byte, 200)})
-		}
-		if over, why := q.push(small, Session{}); over != nil {
-			t.Errorf("%d of %d are refused: %v", len(over), len(small), why)
-		}
-		if over := newMailboxes(&all).put("r", time.Now(), q.leave()...); len(over) > 0 {
-			t.Errorf("when the session is lost %d are refused", len(over))
 		}
 	})
 	t.Run("left over goes first", func(t *testing.T) {
 		q := untaken()
 		q.goLive()
-		_ = push(q, m("2"))
-		q.adopt([]letter{letterOf(m("1"))}, Session{})
+		_ = push(q, named("2"))
+		q.adopt([]letter{letterOf(named("1"))}, Session{})
 		if got := taken(q); got != "1 2" || q.bytes != 0 {
 			t.Errorf("%s, %d bytes", got, q.bytes)
 		}
 	})
 	t.Run("the end", func(t *testing.T) {
 		q := untaken()
-		q.offer(m("last"))
+		q.offer(named("last"))
 		q.end()
-		if q.offer(m("late")) || push(q, m("late")) != errQueueEnded || taken(q) != "last" || taken(q) != "" {
+		if q.offer(named("late")) || push(q, named("late")) != errQueueEnded || taken(q) != "last" || taken(q) != "" {
 			t.Error("it does not end with what was there")
 		}
 	})
-	t.Run("there is a taker while there is something to take", func(t *testing.T) {
-		started := 0
-		q := newQueue(&l, func() { started++ })
-		expect := func(n int, when string) {
-			t.Helper()
-			if started != n {
-				t.Errorf("%d takers were started %s, want %d", started, when, n)
-			}
+}
+
+// What one flow of small messages has under way finds room (ADR 0036), also in the mailbox
+// when the session is lost.
+func TestAFlowOfSmallMessagesIsQueued(t *testing.T) {
+	all := DefaultLimits()
+	const underWay = 4 << 20 // bytes of a flow, with 256 for each message
+	q, small := newQueue(&all, func() {}), make([]letter, underWay/(256+100))
+	for i := range small {
+		small[i] = letterOf(&pb.Message{Body: make([]byte, 200)})
+	}
+	if over, why := q.push(small, Session{}); over != nil {
+		t.Errorf("%d of %d are refused: %v", len(over), len(small), why)
+	}
+	if over := newMailboxes(&all).put("r", time.Now(), q.leave()...); len(over) > 0 {
+		t.Errorf("when the session is lost %d are refused", len(over))
+	}
+}
+
+// A queue has a taker while there is something to take.
+func TestQueueHasATaker(t *testing.T) {
+	l := fewQueued()
+	started := 0
+	q := newQueue(&l, func() { started++ })
+	expect := func(n int, when string) {
+		t.Helper()
+		if started != n {
+			t.Errorf("%d takers were started %s, want %d", started, when, n)
 		}
-		_ = push(q, m("1"))
-		expect(0, "before it is live")
-		q.goLive()
-		_ = push(q, m("2"))
-		expect(1, "for two")
-		if taken(q) != "1 2" || taken(q) != "" {
-			t.Error("it did not get them")
+	}
+	_ = push(q, named("1"))
+	expect(0, "before it is live")
+	q.goLive()
+	_ = push(q, named("2"))
+	expect(1, "for two")
+	if taken(q) != "1 2" || taken(q) != "" {
+		t.Error("it did not get them")
+	}
+	q.offer(named("3"))
+	expect(2, "after the first was dismissed")
+	q.end()
+	if batch, over := q.take(); len(batch.Messages) != 1 || over {
+		t.Error("the end came before what was there")
+	}
+	if batch, over := q.take(); len(batch.Messages) != 0 || !over {
+		t.Error("it has no end")
+	}
+	q.end()
+	expect(2, "in all")
+}
+
+func TestAnAnswerWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := fewQueued()
+		q := newQueue(&l, func() {})
+		q.offer(named("1"))
+		q.offer(named("2"))
+		put := false
+		go func() { q.answer(t.Context(), named("3")); put = true }()
+		synctest.Wait()
+		if put {
+			t.Error("the bound does not hold the reader back")
 		}
-		q.offer(m("3"))
-		expect(2, "after the first was dismissed")
-		q.end()
-		if batch, over := q.take(); len(batch.Messages) != 1 || over {
-			t.Error("the end came before what was there")
+		first := taken(q)
+		synctest.Wait()
+		if second := taken(q); first+" "+second != "1 2 3" || !put {
+			t.Errorf("%s %s", first, second)
 		}
-		if batch, over := q.take(); len(batch.Messages) != 0 || !over {
-			t.Error("it has no end")
+		ctx, cancel := context.WithCancel(t.Context())
+		q.offer(named("4"))
+		q.offer(named("5"))
+		go func() { q.answer(ctx, named("6")); put = false }()
+		cancel()
+		synctest.Wait()
+		if put {
+			t.Error("it waits on when its client is gone")
 		}
-		q.end()
-		expect(2, "in all")
-	})
-	t.Run("an answer waits for room", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			q := untaken()
-			q.offer(m("1"))
-			q.offer(m("2"))
-			put := false
-			go func() { q.answer(t.Context(), m("3")); put = true }()
-			synctest.Wait()
-			if put {
-				t.Error("the bound does not hold the reader back")
-			}
-			first := taken(q)
-			synctest.Wait()
-			if second := taken(q); first+" "+second != "1 2 3" || !put {
-				t.Errorf("%s %s", first, second)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			q.offer(m("4"))
-			q.offer(m("5"))
-			go func() { q.answer(ctx, m("6")); put = false }()
-			cancel()
-			synctest.Wait()
-			if put {
-				t.Error("it waits on when its client is gone")
-			}
-		})
 	})
 }
 
