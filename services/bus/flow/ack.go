@@ -171,7 +171,8 @@ func (s *Sender) receive(at time.Duration, pos int) {
 }
 
 // arrived learns of the paths, and gives the round trip. A message that was sent more
-// than once, or both ways, does not say which transmission it was.
+// than once, or both ways, does not say which transmission it was, unless the others came
+// back.
 func (s *Sender) arrived(at time.Duration, m *message) (trip time.Duration, known bool) {
 	for i := range s.transits {
 		t, leg := &s.transits[i], &m.ways[i]
@@ -179,7 +180,7 @@ func (s *Sender) arrived(at time.Duration, m *message) (trip time.Duration, know
 			continue
 		}
 		t.received(at, m)
-		if m.tries != 1 || m.underWay() != t.path {
+		if m.tries-m.back != 1 || m.underWay() != t.path {
 			continue
 		}
 		trip, known = at-leg.at, true

@@ -17,7 +17,8 @@ type Limits struct {
 	UnderWay int
 	// Least is the fewest bytes under way after losses, or on a slow path. 16 KiB:
 	// a third of a second at 50 KB/s. One message of any size may always be under
-	// way alone of its kind.
+	// way alone of its kind, and so may the first that is missing, beside all else,
+	// when it is sent again.
 	Least int
 	// Short is the largest message that is a short one, and how many bytes an
 	// address sends in its turn. 16 KiB: a packet of a data channel, and what no

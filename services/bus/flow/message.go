@@ -30,6 +30,7 @@ type message struct {
 	// since is when it was posted, or first sent.
 	since time.Duration
 	tries int
+	back  int    // how many of the tries came back, refused: they do not arrive
 	ways  [2]leg // indexed as transits
 }
 

@@ -53,6 +53,7 @@ func (s *Sender) postpone(at time.Duration, pos int, m *message) {
 		}
 	}
 	s.land(m)
+	m.back++
 	s.kept.marks[due+m.kind].remove(pos)
 	s.kept.marks[also].remove(pos)
 	if s.kept.marks[later].count == 0 {

@@ -27,11 +27,14 @@ type road struct {
 	going  []arrival
 	acks   []arrival
 	lose   func(*parcel) bool
+	halt   func(*parcel) bool // it finds a queue full, which is told a while later
+	halted []arrival
 
 	slowest map[string]time.Duration // from post to arrival, by address
 	arrived map[string]int           // bytes, by address
 	lost    map[*parcel]bool         // once
 	doubled int                      // arrived again
+	unkept  int                      // not taken, though it was new
 	refused int
 	widest  [kinds]int // windows
 }
@@ -59,7 +62,7 @@ type arrival struct {
 
 func newRoad(t *testing.T, rate int, delay time.Duration) *road {
 	r := &road{
-		t: t, now: time.Unix(1_000_000, 0), rate: rate, delay: delay, lose: func(*parcel) bool { return false },
+		t: t, now: time.Unix(1_000_000, 0), rate: rate, delay: delay, lose: func(*parcel) bool { return false }, halt: func(*parcel) bool { return false },
 		sender: NewSender(ID{1, 1}, Limits{}), receiver: NewReceiver(1, Limits{}),
 		slowest: map[string]time.Duration{}, arrived: map[string]int{}, lost: map[*parcel]bool{},
 	}
@@ -114,6 +117,10 @@ func (r *road) enter(t Transmission) {
 	}
 	if r.lose(p) && !r.lost[p] {
 		r.lost[p] = true
+		return
+	}
+	if r.halt(p) {
+		r.halted = append(r.halted, arrival{Transmission: t, at: r.now.Add(r.delay)})
 		return
 	}
 	for _, l := range r.long {
@@ -182,6 +189,10 @@ func (r *road) comeOut() {
 		r.arrive(r.going[0].Transmission)
 		r.going = r.going[1:]
 	}
+	for len(r.halted) > 0 && !r.halted[0].at.After(r.now) {
+		r.settle(r.sender.Refused(r.now, r.halted[0].Sequence, 429, "full"))
+		r.halted = r.halted[1:]
+	}
 	if at, ok := r.receiver.AckDue(); ok && !at.After(r.now) {
 		a := r.receiver.Ack(r.now)
 		a.Epoch, a.Id = 1, 1
@@ -206,7 +217,11 @@ func (r *road) arrive(t Transmission) {
 		r.arrived[p.address] += p.size
 		r.slowest[p.address] = max(r.slowest[p.address], r.now.Sub(p.posted))
 	}
-	turn, _ := r.receiver.Receive(r.now, t.Place, p.size, p)
+	known := t.Sequence < r.receiver.expected || r.receiver.ahead.has(t.Sequence)
+	turn, taken := r.receiver.Receive(r.now, t.Place, p.size, p)
+	if !taken && !known {
+		r.unkept++
+	}
 	for _, d := range turn {
 		r.receiver.Dealt(r.now, d.Sequence, 0, "")
 	}
@@ -338,6 +353,42 @@ func TestLostIsFound(t *testing.T) {
 					t.Errorf("a window of %d is left", w.size)
 				}
 			}
+		}
+	}
+}
+
+// What a full queue refuses here and there goes again soon, with what the receiver could
+// not keep behind so many gaps; nothing waits for a time-out.
+func TestFullNowAndThen(t *testing.T) {
+	for name, one := range map[string]int{"all": 1, "one of 5": 5, "one of 30": 30, "one of 100": 100} {
+		for _, addresses := range []string{"a", "abcdefghij"} {
+			t.Run(name+" to "+addresses, func(t *testing.T) {
+				r := newRoad(t, fastRate, 20*time.Millisecond)
+				flood := func() {
+					for _, a := range addresses {
+						r.flood(string(a), 1000)
+					}
+				}
+				r.pass(500*time.Millisecond, flood)
+				n, end := 0, r.now.Add(50*time.Millisecond)
+				r.halt = func(*parcel) bool { n++; return r.now.Before(end) && n%one == 0 }
+				quiet, longest := 0, 0
+				r.pass(time.Second, func() {
+					flood()
+					quiet++
+					if len(r.arrived) > 0 {
+						quiet = 0
+					}
+					longest = max(longest, quiet)
+					clear(r.arrived)
+				})
+				if longest > 250 || r.doubled != r.unkept || r.refused > 0 {
+					t.Errorf("for %d ms nothing arrives; %d come twice, %d of them as they were not kept; %d are given up", longest, r.doubled, r.unkept, r.refused)
+				}
+				if again := r.sender.Stats().Again; again == 0 {
+					t.Error("nothing goes again")
+				}
+			})
 		}
 	}
 }

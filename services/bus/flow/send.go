@@ -46,10 +46,12 @@ func (s *Sender) nextOf(at time.Duration, kind int) int {
 	if pos := s.kept.marks[due+kind].next(0); pos >= 0 {
 		w.wake(at)
 		n := w.takes(s.kept.slots[pos].item)
-		if n == 0 {
+		if n == 0 && pos != s.kept.marks[missing+kind].next(0) {
 			return -1
 		}
-		s.split(pos, n)
+		// The first that is missing goes anyhow: a receiver that has no room for more gaps
+		// has dropped what fills the window, which is found lost when this one has come.
+		s.split(pos, max(n, 1))
 		return pos
 	}
 	a := s.turns[kind].next(s.limits.Short)
