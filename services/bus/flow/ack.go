@@ -171,8 +171,8 @@ func (s *Sender) receive(at time.Duration, pos int) {
 }
 
 // arrived learns of the paths, and gives the round trip. A message that was sent more
-// than once, or both ways, does not say which transmission it was, unless the others came
-// back.
+// than once, or both ways, does not say which transmission it was; for what is lost it does,
+// if the others were refused.
 func (s *Sender) arrived(at time.Duration, m *message) (trip time.Duration, known bool) {
 	for i := range s.transits {
 		t, leg := &s.transits[i], &m.ways[i]
@@ -180,10 +180,10 @@ func (s *Sender) arrived(at time.Duration, m *message) (trip time.Duration, know
 			continue
 		}
 		t.received(at, m)
-		if m.tries-m.back != 1 || m.underWay() != t.path {
+		if m.copies() != 1 || m.underWay() != t.path {
 			continue
 		}
-		trip, known = at-leg.at, true
+		trip, known = at-leg.at, m.tries == 1
 		t.top, t.progress = max(t.top, leg.order), at
 		m.lane.top[i] = max(m.lane.top[i], leg.order)
 		if !m.lane.touched {

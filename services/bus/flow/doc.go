@@ -55,14 +55,13 @@
 // are about as short as the least seen lately, and shrinks when they are longer by
 // more than Limits.Delay, as then it only queues. So a slow path has a fraction of a
 // second in its queue, and the rest waits here, where it can be shared. A loss
-// halves the window. The first message that is missing goes again whatever the window
-// says: it may be full of what the receiver could not keep behind so many gaps.
+// halves the window. The first message that is missing goes again though its window is
+// full, which it may be of what the receiver had no room for behind it.
 //
 // Losses. A way keeps the order of a lane: what was sent before something of its
 // lane that has arrived by the same way is lost, and goes again at once. The last
 // of a lane is lost when it has been the first under way of its kind for too long,
-// and others that were sent later have arrived. What was refused on its way comes to
-// no one, so that only its latest transmission counts. When nothing arrives at all there
+// and others that were sent later have arrived. When nothing arrives at all there
 // is a time-out, from measured round trips, doubled each time. Long messages have
 // besides the time that their bytes take on the slowest path (Limits.Pace).
 //

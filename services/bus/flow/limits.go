@@ -12,13 +12,13 @@ type Limits struct {
 	// not received. 256 KiB: the look-up of a first message takes a round trip,
 	// and so does the growth to what a path can take.
 	First int
-	// UnderWay is the most bytes under way of each kind. 4 MiB: 40 MB/s at
-	// 100 ms. What is under way when a path dies is sent again.
+	// UnderWay is the most bytes under way of each kind, but for one message that
+	// goes again. 4 MiB: 40 MB/s at 100 ms. What is under way when a path dies is sent
+	// again.
 	UnderWay int
 	// Least is the fewest bytes under way after losses, or on a slow path. 16 KiB:
 	// a third of a second at 50 KB/s. One message of any size may always be under
-	// way alone of its kind, and so may the first that is missing, beside all else,
-	// when it is sent again.
+	// way alone of its kind.
 	Least int
 	// Short is the largest message that is a short one, and how many bytes an
 	// address sends in its turn. 16 KiB: a packet of a data channel, and what no

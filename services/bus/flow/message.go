@@ -30,7 +30,7 @@ type message struct {
 	// since is when it was posted, or first sent.
 	since time.Duration
 	tries int
-	back  int    // how many of the tries came back, refused: they do not arrive
+	back  int    // how many transmissions were refused
 	ways  [2]leg // indexed as transits
 }
 
@@ -93,6 +93,9 @@ func (m *message) sentBy() Path {
 	}
 	return p
 }
+
+// copies is how many transmissions were not refused: a try both ways is two.
+func (m *message) copies() int { return m.ways[0].times + m.ways[1].times - m.back }
 
 // underWay says on which ways the message is.
 func (m *message) underWay() Path {

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -357,38 +358,59 @@ func TestLostIsFound(t *testing.T) {
 	}
 }
 
-// What a full queue refuses here and there goes again soon, with what the receiver could
-// not keep behind so many gaps; nothing waits for a time-out.
+// What a full queue refuses here and there goes again soon, with what the receiver had no
+// room for behind it; nothing waits for a time-out.
 func TestFullNowAndThen(t *testing.T) {
-	for name, one := range map[string]int{"all": 1, "one of 5": 5, "one of 30": 30, "one of 100": 100} {
-		for _, addresses := range []string{"a", "abcdefghij"} {
-			t.Run(name+" to "+addresses, func(t *testing.T) {
-				r := newRoad(t, fastRate, 20*time.Millisecond)
-				flood := func() {
-					for _, a := range addresses {
-						r.flood(string(a), 1000)
-					}
-				}
-				r.pass(500*time.Millisecond, flood)
-				n, end := 0, r.now.Add(50*time.Millisecond)
-				r.halt = func(*parcel) bool { n++; return r.now.Before(end) && n%one == 0 }
-				quiet, longest := 0, 0
-				r.pass(time.Second, func() {
-					flood()
-					quiet++
-					if len(r.arrived) > 0 {
-						quiet = 0
-					}
-					longest = max(longest, quiet)
-					clear(r.arrived)
-				})
-				if longest > 250 || r.doubled != r.unkept || r.refused > 0 {
-					t.Errorf("for %d ms nothing arrives; %d come twice, %d of them as they were not kept; %d are given up", longest, r.doubled, r.unkept, r.refused)
-				}
-				if again := r.sender.Stats().Again; again == 0 {
-					t.Error("nothing goes again")
-				}
+	for _, one := range []int{1, 5, 30, 100} {
+		for _, c := range []struct {
+			size      int
+			addresses string
+		}{{1000, "a"}, {1000, "abcdefghij"}, {30 << 10, "a"}} {
+			t.Run(fmt.Sprintf("one of %d, %d bytes, to %s", one, c.size, c.addresses), func(t *testing.T) {
+				testFullNowAndThen(t, one, c.size, c.addresses)
 			})
 		}
+	}
+}
+
+func testFullNowAndThen(t *testing.T, one, size int, addresses string) {
+	r := newRoad(t, fastRate, 20*time.Millisecond)
+	flood := func() {
+		for _, a := range addresses {
+			r.flood(string(a), size)
+		}
+	}
+	r.pass(500*time.Millisecond, flood)
+	n, end := 0, r.now.Add(50*time.Millisecond)
+	r.halt = func(*parcel) bool { n++; return r.now.Before(end) && n%one == 0 }
+	quiet, longest := 0, 0
+	r.pass(time.Second, func() {
+		flood()
+		quiet++
+		if len(r.arrived) > 0 {
+			quiet = 0
+		}
+		longest = max(longest, quiet)
+		clear(r.arrived)
+	})
+	if longest > 250 || r.doubled != r.unkept || r.refused > 0 {
+		t.Errorf("for %d ms nothing arrives; %d come twice, %d of them as they were not kept; %d are given up", longest, r.doubled, r.unkept, r.refused)
+	}
+	if r.sender.Stats().Again == 0 {
+		t.Error("nothing goes again")
+	}
+}
+
+// A long message that is refused does not go beside others on a slow path: each would have
+// too little of it, and be taken for lost.
+func TestFullWhenSlow(t *testing.T) {
+	r := newRoad(t, 20<<10, 100*time.Millisecond)
+	flood := func() { r.flood("a", 200<<10); r.flood("b", 200<<10); r.flood("c", 200<<10) }
+	r.pass(20*time.Second, flood)
+	once := false
+	r.halt = func(*parcel) bool { was := once; once = true; return !was }
+	r.pass(5*time.Minute, flood)
+	if again := r.sender.Stats().Again; again != 1 || r.doubled > 0 || r.refused > 0 {
+		t.Errorf("%d go again, %d come twice, %d are given up", again, r.doubled, r.refused)
 	}
 }

@@ -46,12 +46,13 @@ func (s *Sender) nextOf(at time.Duration, kind int) int {
 	if pos := s.kept.marks[due+kind].next(0); pos >= 0 {
 		w.wake(at)
 		n := w.takes(s.kept.slots[pos].item)
-		if n == 0 && pos != s.kept.marks[missing+kind].next(0) {
-			return -1
+		if n == 0 {
+			if !s.anyhow(pos, kind) {
+				return -1
+			}
+			n = 1
 		}
-		// The first that is missing goes anyhow: a receiver that has no room for more gaps
-		// has dropped what fills the window, which is found lost when this one has come.
-		s.split(pos, max(n, 1))
+		s.split(pos, n)
 		return pos
 	}
 	a := s.turns[kind].next(s.limits.Short)
@@ -64,6 +65,14 @@ func (s *Sender) nextOf(at time.Duration, kind int) int {
 		return -1
 	}
 	return s.start(kind, s.turns[kind].take(n, s.limits.Short))
+}
+
+// anyhow tells whether what is due goes although its window is full: the first that is
+// missing does, if it would fit an empty one. The window may be full of what a receiver had no
+// room for behind it, and that is found lost when this one has come: what is of its lane at
+// once, the rest in a round trip.
+func (s *Sender) anyhow(pos, kind int) bool {
+	return pos == s.kept.marks[missing+kind].next(0) && s.kept.slots[pos].item.sizeOf(0) <= s.windows[kind].size
 }
 
 // nextAlso sends the other way what is under way in doubt.

@@ -2,9 +2,9 @@ package flow
 
 import "time"
 
-// trips are the round trips of messages of a kind of which only one transmission can
-// have arrived (Karn): what they take now (RFC 6298), and the least that they took
-// lately. What is between the two is queued on the path.
+// trips are the round trips of messages of a kind that were sent once (Karn): what
+// they take now (RFC 6298), and the least that they took lately. What is between
+// the two is queued on the path.
 type trips struct {
 	smoothed, variance time.Duration // 0: none yet
 	// least of the period that began at since, and of the one before; 0: none.
