@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // Object is a data object as it travels.
@@ -80,7 +81,10 @@ func snapshot(raw json.RawMessage) (o Object, hasVersion bool, err error) {
 			_ = json.Unmarshal(text, to) // of another type: stays empty
 		}
 	}
-	hasVersion = json.Unmarshal(fields["version"], &o.Version) == nil && o.Version >= 0
+	var version message.Whole
+	if hasVersion = json.Unmarshal(fields["version"], &version) == nil && version >= 0; hasVersion {
+		o.Version = int(version)
+	}
 	if o.Data == nil {
 		o.Data = map[string]any{}
 	}

@@ -39,11 +39,21 @@ func (u update) size() int {
 	return len(u.Value) + len(u.Attribute) + len(u.Source) + len(u.AttributeType) + len(u.Operation) + len(u.LastModified)
 }
 
+// parseUpdate reads what matters to an observer; what else there is may have any type.
 func parseUpdate(m *pb.Message) (update, error) {
-	var u update
-	if err := message.UnmarshalBody(m, &u); err != nil {
-		return u, err
+	var body struct {
+		Version      message.Whole   `json:"version"`
+		Attribute    string          `json:"attribute"`
+		Value        json.RawMessage `json:"value"`
+		Operation    any             `json:"operation"`
+		LastModified any             `json:"lastModified"`
 	}
+	if err := message.UnmarshalBody(m, &body); err != nil {
+		return update{}, err
+	}
+	u := update{Version: int(body.Version), Attribute: body.Attribute, Value: body.Value}
+	u.Operation, _ = body.Operation.(string)
+	u.LastModified, _ = body.LastModified.(string)
 	if u.Version <= 0 {
 		return u, fault.New(fault.BadRequest, "update has no version")
 	}

@@ -274,6 +274,24 @@ func TestNamesOfOlderSenders(t *testing.T) {
 	}
 }
 
+// A size is a number, however its sender writes it.
+func TestSizesOfOtherSenders(t *testing.T) {
+	for size, content := range map[string]string{"0.0": "", "0e0": "", "null": "", "3.0": "abc", "0.3e1": "abc"} {
+		_, d := framing.New(framing.Rethink, options())
+		r, err := d.Decode(text(strings.Replace(fmt.Sprintf(opened, "uuid1234", 7, "image/png"), "7", size, 1)))
+		if err == nil && content != "" {
+			r, err = d.Decode(framing.Packet{Data: append([]byte("u\x00u\x00i\x00d\x001\x002\x003\x004\x00"), content...)})
+		}
+		if err != nil || len(r.Messages) != 1 || string(r.Messages[0].Message().GetResource().GetContent()) != content {
+			t.Errorf("%s: %v, %v", size, r, err)
+		}
+	}
+	_, d := framing.New(framing.Rethink, options())
+	if r, err := d.Decode(text(strings.Replace(fmt.Sprintf(opened, "uuid1234", 7, "image/png"), "7", "2.5", 1))); err == nil {
+		t.Errorf("half a byte: %v", r)
+	}
+}
+
 func TestSplitText(t *testing.T) {
 	whole := strings.Repeat("é", 16384) + "ende🙂"
 	for name, size := range map[string]int{"units": 16384 + 6, "bytes": len(whole)} {

@@ -24,7 +24,7 @@ type textPacket struct {
 }
 
 type opening struct {
-	DataSize    int             `json:"dataSize"`
+	DataSize    message.Whole   `json:"dataSize"`
 	TextMessage json.RawMessage `json:"textMessage"`
 }
 
@@ -73,7 +73,7 @@ func (d *rethinkDecoder) text(data []byte, r *Received) error {
 		r.Messages = append(r.Messages, codec.Bare(m))
 		return nil
 	}
-	return d.open(p.UUID, m, o.DataSize, r)
+	return d.open(p.UUID, m, int(o.DataSize), r)
 }
 
 // open begins a message whose content follows.

@@ -229,26 +229,34 @@ func Result(m *pb.Message) (fault.Code, error) {
 	if code, ok := goodCode(m.GetBody()); ok {
 		return code, nil
 	}
-	var body struct {
-		Code        json.Number `json:"code"`
-		Description string      `json:"description"`
-		Desc        string      `json:"desc"`
-	}
-	if err := UnmarshalBody(m, &body); err != nil {
+	raw, err := fieldOf(m.GetBody(), "code")
+	if err != nil {
 		return fault.BadRequest, err
 	}
-	code := fault.OK
-	if n, err := body.Code.Int64(); err == nil && n != 0 {
-		code = fault.Code(n)
+	var code Whole
+	if raw != nil {
+		if err := code.UnmarshalJSON(raw); err != nil {
+			return fault.BadRequest, err
+		}
 	}
-	if code < 400 {
-		return code, nil
+	switch {
+	case code == 0:
+		return fault.OK, nil
+	case code < 400:
+		return fault.Code(code), nil
 	}
-	description := body.Description
-	if description == "" {
-		description = body.Desc
+	return fault.Code(code), fault.New(fault.Code(code), "%s", describedIn(m.Body))
+}
+
+// describedIn is the description in a body, under either name.
+func describedIn(body []byte) (description string) {
+	for _, name := range [...]string{"description", "desc"} {
+		raw, _ := fieldOf(body, name)
+		if json.Unmarshal(raw, &description) == nil && description != "" {
+			break
+		}
 	}
-	return code, fault.New(code, "%s", description)
+	return description
 }
 
 // codeBegins is what a body begins with that has a code and nothing else.

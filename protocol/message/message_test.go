@@ -131,10 +131,21 @@ func TestAPlainAnswer(t *testing.T) {
 
 func TestResultOfOlderPeers(t *testing.T) {
 	for body, want := range map[string]fault.Code{
-		``: 200, `{}`: 200, `{"code":"404","desc":"x"}`: 404, `{"code":183}`: 183, `{"code":503}`: 503,
+		``: 200, `{}`: 200, `{"code":"404","desc":"x"}`: 404, `{"code":183}`: 183, `{"code":503}`: 503, `{"code":null}`: 200,
+		`{"code":404.0}`: 404, `{"code":4.04e2}`: 404, `{"code":183.0}`: 183, `{"code":404.5}`: 400, `{"code":"no"}`: 400, `{"code":{}}`: 400,
+		`{"code":200,"description":7}`: 200, `{"code":404,"description":{}}`: 404, // what an application means by it is its own
+		`{"code":200,"Code":404}`: 200, `{"Code":7}`: 200,
 	} {
 		if code, _ := message.Result(&pb.Message{Body: []byte(body)}); code != want {
 			t.Errorf("%s: %d, want %d", body, code, want)
+		}
+	}
+	for body, want := range map[string]string{
+		`{"code":404,"desc":"x"}`: "x", `{"code":404,"desc":"x","description":"y"}`: "y", `{"code":404,"desc":"x","description":null}`: "x",
+		`{"code":404,"desc":"x","description":["y"]}`: "x", `{"code":404.0}`: "",
+	} {
+		if _, err := message.Result(&pb.Message{Body: []byte(body)}); fault.From(err).Description != want {
+			t.Errorf("%s: %v, want %q", body, err, want)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package msgnode
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -29,9 +28,9 @@ type allocation struct {
 	// subscribe it belongs to the session as well.
 	Subscription bool `json:"subscription"`
 	Value        struct {
-		Scheme string       `json:"scheme"`
-		Number *json.Number `json:"number"`
-		Key    string       `json:"allocationKey"`
+		Scheme string         `json:"scheme"`
+		Number *message.Whole `json:"number"`
+		Key    string         `json:"allocationKey"`
 	} `json:"value"`
 }
 
@@ -50,14 +49,13 @@ func parseAllocation(m *pb.Message, most int) (w wanted, err error) {
 	}
 	w = wanted{cmp.Or(body.Scheme, body.Value.Scheme, defaultScheme), defaultNumber, body.Value.Key, body.Subscription}
 	if body.Value.Number != nil {
-		n, err := body.Value.Number.Int64()
-		if err != nil || n < 1 {
-			return w, fault.New(fault.BadRequest, "number %.20q is no count", *body.Value.Number)
+		w.number = int(*body.Value.Number)
+		if w.number < 1 {
+			return w, fault.New(fault.BadRequest, "number is %d, which is no count", w.number)
 		}
-		if n > int64(most) {
-			return w, fault.New(fault.TooLarge, "number is %d, more than %d", n, most)
+		if w.number > most {
+			return w, fault.New(fault.TooLarge, "number is %d, more than %d", w.number, most)
 		}
-		w.number = int(n)
 	}
 	return w, checkScheme(w.scheme, w.key)
 }

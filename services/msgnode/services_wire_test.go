@@ -27,6 +27,8 @@ func TestAllocation(t *testing.T) {
 			{"defaults", "address-allocation", `{}`, "hyperty", 5},
 			{"scheme and number", "address-allocation", `{"scheme":"connection","value":{"number":2}}`, "connection", 2},
 			{"number as a string", "address-allocation", `{"scheme":"comm","value":{"number":"3"}}`, "comm", 3},
+			{"number with a fraction", "address-allocation", `{"scheme":"comm","value":{"number":2.0}}`, "comm", 2},
+			{"number with an exponent", "address-allocation", `{"scheme":"comm","value":{"number":0.3e1}}`, "comm", 3},
 			{"older name for hyperties", "hyperty-address-allocation", `{"value":{"number":1}}`, "hyperty", 1},
 			{"older name for objects", "object-address-allocation", `{"scheme":"ctxt","value":{"number":1}}`, "ctxt", 1},
 			{"largest number", "address-allocation", `{"value":{"number":10}}`, "hyperty", 10},
