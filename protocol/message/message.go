@@ -147,14 +147,14 @@ func isID(b []byte) bool {
 func IsResponse(m *pb.Message) bool { return m.GetType() == Response }
 
 // Key tells the response to a request from any other: the response has it with
-// from and to changed over.
+// from and to changed over. The id is what its text stands for (sameID).
 type Key struct{ From, To, ID string }
 
 // KeyOf is the key of a request.
-func KeyOf(m *pb.Message) Key { return Key{m.From, m.To, m.Id} }
+func KeyOf(m *pb.Message) Key { return Key{m.From, m.To, sameID(m.Id)} }
 
 // AnswerKey is the key of the request that a response answers.
-func AnswerKey(m *pb.Message) Key { return Key{m.To, m.From, m.Id} }
+func AnswerKey(m *pb.Message) Key { return Key{m.To, m.From, sameID(m.Id)} }
 
 // Answer makes the response to a request: from and to changed over, the same
 // id and trace, and a body with the code and what else is given. fields is anything

@@ -150,9 +150,15 @@ func (r *requests) answer(m *pb.Message) (q *request, final bool) {
 // errAbandoned is what a span says of a request that nobody waits for any more.
 var errAbandoned = fault.New(fault.Unavailable, "its poster does not wait for the response any more")
 
-// adopt puts a response that is in no trace into that of its request: whoever answered
-// knows nothing of traces.
+// adopt gives a response the id of its request as that was sent, and puts one that is in no
+// trace into that of its request: whoever answered may write ids in another way, and know
+// nothing of traces.
 func (q *request) adopt(p *post) {
+	if p.m.Id != q.post.m.Id {
+		m := message.Share(p.m)
+		m.Id = q.post.m.Id
+		p.become(m)
+	}
 	if p.m.Trace == nil && q.post.m.Trace != nil {
 		p.become(message.WithTrace(p.m, q.post.m.Trace))
 	}

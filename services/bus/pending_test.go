@@ -31,6 +31,34 @@ func TestARequestGetsItsResponse(t *testing.T) {
 	}
 }
 
+// Who answers writes the id in the form of its own language; it comes back as it was sent.
+func TestAnIDInAnotherForm(t *testing.T) {
+	h := newHouse(t, Limits{})
+	b, forms := h.app(), map[string]string{`"é/1"`: `"\u00e9\/1"`, `"a<b"`: `"a\u003cb"`, `1.0`: `1`, `1e3`: `1000`, `"\u0041"`: `"A"`}
+	_, err := b.Listen(h.ctx, carol, func(ctx context.Context, m *pb.Message) {
+		for _, code := range []fault.Code{183, 200} {
+			answer := message.Answer(m, code, nil)
+			answer.Id = forms[m.Id]
+			_ = b.Send(ctx, answer)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := h.app()
+	provisional := h.listen(a, alice)
+	for id, other := range forms {
+		request := ping(alice, carol)
+		request.Id = id
+		if m, err := a.Request(h.ctx, request); err != nil || m.Id != id {
+			t.Errorf("%s, answered as %s: %v, %v", id, other, m, err)
+		}
+		if m := h.next(provisional); m.Id != id {
+			t.Errorf("%s, answered as %s: %v", id, other, m)
+		}
+	}
+}
+
 func TestARequestToARemoteGetsItsResponse(t *testing.T) {
 	h := newHouse(t, Limits{})
 	h.registry.set(bob, stubURL)
