@@ -139,8 +139,9 @@ func TestAForgedMessageDisturbsNobody(t *testing.T) {
 	if err := stub.Send(h.ctx, forged, client.From(&pb.Ingress{RemoteRuntimeUrl: remote})); err != nil {
 		t.Fatal(err)
 	}
-	if code, _ := message.Result(h.next(back)); code != fault.Forbidden {
-		t.Errorf("the stub got %d", code)
+	m := h.next(back)
+	if code, _ := message.Result(m); code != fault.Forbidden || m.To != alice || m.Source != remote {
+		t.Errorf("the stub got %v", m)
 	}
 	if len(got) > 0 {
 		t.Errorf("the victim got %v", <-got)

@@ -131,16 +131,18 @@ func (b *Bus) finishAll(posts []*post) {
 
 // refuse answers a message with why it is refused. As long as its source has
 // not been approved the answer only goes back to where it was posted: nobody
-// can have others told that their requests have failed.
+// can have others told that their requests have failed. A stub is told of which
+// runtime the message was.
 func (b *Bus) refuse(p *post, why error) {
-	answer := b.ownPost(message.Refuse(b.point.Hop(p.m, message.HopRefused), why))
+	answer := message.Refuse(b.point.Hop(p.m, message.HopRefused), why)
 	switch {
 	case p.verified:
-		b.deliver(answer)
+		b.deliver(b.ownPost(answer))
 	case p.ingress != nil:
-		p.by.sendBack(answer, p.m.Via)
+		answer.Source = p.ingress.GetRemoteRuntimeUrl()
+		p.by.sendBack(b.ownPost(answer), p.m.Via)
 	default:
-		p.by.sendBack(answer, p.m.From)
+		p.by.sendBack(b.ownPost(answer), p.m.From)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -15,7 +16,8 @@ import (
 func (s *Stub) message(ctx context.Context, d *deployed, m *pb.Message) {
 	var err error
 	switch m.Type {
-	case message.Response: // to something whose answer does not matter
+	case message.Response: // mostly to something whose answer does not matter
+		s.sendRefusal(d, m)
 		return
 	case message.Create:
 		s.invitation(ctx, d, m)
@@ -54,6 +56,24 @@ func (s *Stub) fromRegistry(m *pb.Message) error {
 func (s *Stub) answer(ctx context.Context, m *pb.Message) {
 	if err := s.bus.Send(ctx, message.Answer(m, fault.OK, nil)); err != nil {
 		s.log.Debug("an answer could not be sent", "to", m.From, "error", err)
+	}
+}
+
+// sendRefusal takes what the bus says to a request that came over a data channel from an
+// address that is not the peer's: it goes to the peer itself, whatever that address is.
+func (s *Stub) sendRefusal(d *deployed, m *pb.Message) {
+	if m.To == d.url || m.To == d.public {
+		return
+	}
+	s.mu.Lock()
+	p := s.peers[m.Source]
+	s.mu.Unlock()
+	if p == nil {
+		return
+	}
+	if c := p.out.Load(); c != nil {
+		m.Source = ""
+		_, _ = c.add(codec.Bare(m)) // a full queue: its time runs out instead
 	}
 }
 

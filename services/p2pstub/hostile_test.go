@@ -217,6 +217,25 @@ func TestRequestToTheStubOverTheChannel(t *testing.T) {
 	}
 }
 
+// What the bus refuses as its source is not the peer's has its refusal too: it goes to the
+// peer that sent it, whosever address that is.
+func TestRefusalOfASource(t *testing.T) {
+	a, b := pair(t)
+	setUp(t, a, b)
+	request := text(7, "hyperty://example/unknown", "hyperty://example/b", "x")
+	b.bus.deliverAs(b.handler, message.Answer(text(8, b.handler, "hyperty://example/b", "x"), 200, nil)) // to the stub itself
+	for _, of := range []string{"hyperty-runtime://example/another", a.url} {
+		refusal := message.Refuse(request, fault.New(fault.Forbidden, "of %s", of))
+		refusal.Source = of
+		b.bus.deliverAs(b.handler, refusal)
+	}
+	m := a.arrived(t)
+	code, why := message.Result(m)
+	if code != fault.Forbidden || fault.From(why).Description != "of "+a.url || m.To != request.From || m.Id != request.Id || m.Source != "" {
+		t.Errorf("%v", m)
+	}
+}
+
 // Every series is there before its first event.
 func TestSeriesAreThereFromTheStart(t *testing.T) {
 	_, b := pair(t)

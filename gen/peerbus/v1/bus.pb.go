@@ -957,7 +957,9 @@ func (x *PassedOn) GetWaiter() string {
 	return ""
 }
 
-// Ingress says where a stub had a message from.
+// Ingress says where a stub had a message from. As long as the message's `from` is not
+// approved its refusal goes to the listener that the message's `via` names, with the remote
+// runtime as its `source`.
 type Ingress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The remote runtime at the other end of the data channel; empty for a
