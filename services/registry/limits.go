@@ -25,9 +25,9 @@ type Limits struct {
 	// MissingFor is the same for an address that was not found. Default 30 s: a
 	// hyperty that is registered late is soon reached directly.
 	MissingFor time.Duration
-	// AskAgain is the same where somebody asks on purpose, by Resolve or Connect. Default
-	// 1 s: who has just registered it is not told that it is unknown, and an address is
-	// asked for once a second at most.
+	// AskAgain is the same where somebody asks on purpose, by Resolve or Connect, and where a
+	// peer sends from it. Default 1 s: who has just registered it is not told that it is
+	// unknown, and an address is asked for once a second at most.
 	AskAgain time.Duration
 	// UnansweredFor is the same when the domain registry could not be asked.
 	// Default 5 s: the Message Node may be back any moment, and a look-up waits for

@@ -192,6 +192,8 @@ func TestRule1Source(t *testing.T) {
 		{"found there", newKnowledge().found(bob, runtimeB, ""), sourceQuery{from: bob, remote: runtimeB}, true, ""},
 		{"found elsewhere", newKnowledge().found(bob, runtimeC, ""), sourceQuery{from: bob, remote: runtimeB}, false, ""},
 		{"nowhere", newKnowledge().found(bob, "", ""), sourceQuery{from: bob, remote: runtimeB}, false, ""},
+		{"nowhere a while ago", newKnowledge().found(bob, "", ""), sourceQuery{from: bob, remote: runtimeB, at: start.Add(DefaultLimits().AskAgain)}, false, bob},
+		{"found elsewhere a while ago", newKnowledge().found(bob, runtimeC, ""), sourceQuery{from: bob, remote: runtimeB, at: start.Add(DefaultLimits().AskAgain)}, false, ""},
 		{"not known yet", newKnowledge(), sourceQuery{from: bob + "/x", remote: runtimeB}, false, bob},
 		{"its own Connection object", invited(runtimeB), sourceQuery{from: theirObject + "/subscription", remote: runtimeB}, true, ""},
 		{"that of another", invited(runtimeC), sourceQuery{from: theirObject + "/subscription", remote: runtimeB}, false, ""},
@@ -200,7 +202,9 @@ func TestRule1Source(t *testing.T) {
 		{"anyone from a node", newKnowledge(), sourceQuery{from: bob, node: true}, true, ""},
 		{"ours from a node", newKnowledge(), sourceQuery{from: "hyperty://a.example/alice/x", node: true}, false, ""},
 	} {
-		tc.q.at = start
+		if tc.q.at.IsZero() {
+			tc.q.at = start
+		}
 		v := tc.k.sourceOf(tc.q)
 		if (v.refused == nil) != tc.ok || v.lookUp != tc.lookUp {
 			t.Errorf("%s: %v, look-up %q", tc.name, v.refused, v.lookUp)

@@ -58,7 +58,7 @@ func (k *knowledge) sourceOfPeer(u address.URL, q sourceQuery, own bool) verdict
 		}
 		return no
 	}
-	if p, ok := k.cache.get(entityOf(u), q.at); ok && !p.unknown {
+	if p, ok := k.cache.getOnPurpose(entityOf(u), q.at); ok && !p.unknown { // it may have been registered to send
 		if p.runtime == q.remote {
 			return verdict{}
 		}
