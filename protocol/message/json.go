@@ -183,8 +183,9 @@ func cutField(object []byte, name string) []byte {
 func trimSpace(b []byte) []byte { return b[skipSpace(b, 0):] }
 
 // AppendJSON writes a message as JSON behind dst: id, type, from, to and the
-// body with the routing fields in it, and flow and trace where there are such. A resource
-// becomes `body.value.content` in base64 with `body.value.mimetype`.
+// body with the routing fields in it, and flow and trace where there are such. A response to
+// what has no id has null, and any other message without one has none (wire contract, sections
+// 3 and 11). A resource becomes `body.value.content` in base64 with `body.value.mimetype`.
 func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
 	body, err := FullBody(m)
 	if err != nil {
@@ -195,14 +196,14 @@ func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
 			return dst, err
 		}
 	}
-	dst = append(dst, `{"id":`...)
-	if m.Id == "" {
-		dst = append(dst, "null"...)
-	} else {
-		dst = append(dst, m.Id...)
+	dst = append(dst, '{')
+	if m.Id != "" {
+		dst = append(append(append(dst, `"id":`...), m.Id...), ',')
+	} else if IsResponse(m) {
+		dst = append(dst, `"id":null,`...)
 	}
 	for _, f := range []struct{ key, value string }{
-		{`,"type":`, m.Type}, {`,"from":`, m.From}, {`,"to":`, m.To},
+		{`"type":`, m.Type}, {`,"from":`, m.From}, {`,"to":`, m.To},
 	} {
 		dst = append(dst, f.key...)
 		dst = appendString(dst, f.value)

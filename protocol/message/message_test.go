@@ -33,6 +33,16 @@ func TestWhatComesInGoesOut(t *testing.T) {
 	}
 }
 
+func TestAMessageWithoutAnID(t *testing.T) {
+	for kind, want := range map[string]string{
+		"delete": `{"type":"delete","from":"a","to":"b"}`, "response": `{"id":null,"type":"response","from":"a","to":"b"}`,
+	} {
+		if out, err := message.JSON(&pb.Message{Type: kind, From: "a", To: "b"}); string(out) != want || err != nil {
+			t.Errorf("%s, %v, want %s", out, err, want)
+		}
+	}
+}
+
 func TestViaIsTakenOutAndPutBack(t *testing.T) {
 	for body, without := range map[string]string{
 		`{"via":"s"}`:                 `{}`,
