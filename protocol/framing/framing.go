@@ -57,12 +57,19 @@ type Decoder interface {
 // Received is what came with a packet.
 type Received struct {
 	Messages  codec.Messages
+	Wrong     []Wrong // older framing: what is no message that can be delivered
 	Progress  []Progress
 	Cancelled []Cancel // the peer has given them up: stop sending
 	GivenUp   []Cancel // given up here: tell the peer
 	// Consumed is how many bytes of packets the peer has dealt with, when the
 	// packet says that and nothing else.
 	Consumed uint64
+}
+
+// Wrong is a message as far as it can be read, and what is wrong with it.
+type Wrong struct {
+	Message *pb.Message
+	Why     error
 }
 
 // Window is how many bytes of packets of peerbus.v1 may be under way, from the

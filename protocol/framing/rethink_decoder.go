@@ -67,6 +67,9 @@ func (d *rethinkDecoder) text(data []byte, r *Received) error {
 		return nil
 	}
 	if err != nil {
+		if m != nil {
+			r.Wrong = append(r.Wrong, Wrong{m, err})
+		}
 		return err
 	}
 	if o.DataSize == 0 {

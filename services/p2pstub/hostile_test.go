@@ -1,6 +1,7 @@
 package p2pstub
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	goruntime "runtime"
@@ -232,6 +233,30 @@ func TestRefusalOfASource(t *testing.T) {
 	m := a.arrived(t)
 	code, why := message.Result(m)
 	if code != fault.Forbidden || fault.From(why).Description != "of "+a.url || m.To != request.From || m.Id != request.Id || m.Source != "" {
+		t.Errorf("%v", m)
+	}
+}
+
+// A request of an older peer that cannot be delivered has its refusal too.
+func TestARequestThatIsWrongInTheOlderFraming(t *testing.T) {
+	w := newWorld()
+	w.meddle = func(m *pb.Message) bool {
+		m.Body = bytes.ReplaceAll(m.Body, []byte(`"framing":["peerbus.v1"]`), []byte(`"framing":[]`))
+		return false
+	}
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
+	setUp(t, a, b)
+	a.stub.mu.Lock()
+	c := a.stub.peers[bob].out.Load()
+	a.stub.mu.Unlock()
+	for _, rest := range []string{`"type":"response","body":[]`, `"type":"ping","body":[]`} { // a response is not answered
+		packet := fmt.Sprintf(`{"uuid":"u","data":{"dataSize":0,"textMessage":{"id":7,"from":"hyperty://example/a","to":"x",%s}}}`, rest)
+		if err := c.raw.Write(framing.Packet{Text: true, Data: []byte(packet)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := a.arrived(t)
+	if code, why := message.Result(m); code != fault.BadRequest || !strings.Contains(why.Error(), "body") || m.Id != "7" || m.From != "x" {
 		t.Errorf("%v", m)
 	}
 }

@@ -60,6 +60,9 @@ func (p *peer) received(c *channel, got framing.Received) {
 	for _, m := range got.Messages {
 		p.take(c, m, validator.Validate(m))
 	}
+	for _, wrong := range got.Wrong {
+		p.answerPeer(c, wrong.Message, wrong.Why)
+	}
 	for _, progress := range got.Progress {
 		_ = p.toBus(c, codec.Bare(progress.Provisional())) // it has been told
 	}
