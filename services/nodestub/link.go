@@ -134,7 +134,7 @@ func (l *link) receive(ctx context.Context, batch codec.Messages) error {
 }
 
 func (l *link) answersOpen(m *pb.Message) bool {
-	return m.GetFrom() == address.Session && message.IsResponse(m) && m.GetId() == l.openID
+	return m.GetFrom() == address.Session && message.IsResponse(m) && message.AnswerKey(m).ID == l.openID
 }
 
 // opened reports the final answer to `open`.
