@@ -77,6 +77,31 @@ func TestReplacedSocketStaysIdleWhenTheNewerIsLost(t *testing.T) {
 	})
 }
 
+func TestReplacedSocketHasTheSessionBackWhenTheNewerStaysLost(t *testing.T) {
+	both(t, func(t *testing.T, b *bed, dial func(*testing.T) *peer) {
+		oldest, q := dial(t).open(), dial(t).open()
+		old, p := dial(t).openAs(oldest.runtime), dial(t).openAs(oldest.runtime)
+		p.drop()
+		b.eventually(t, "the loss", func(d *directory) bool { return d.sessions[old.runtime].Socket == "" })
+		q.post("ping", q.runtime+"/x", old.runtime+"/sm", "") // is kept
+		q.nothing()
+		b.clock.advance(b.node.limits.ReplacedWait - time.Second)
+		if due := b.node.claims(b.clock.now()); len(due) > 0 {
+			t.Errorf("too soon: %v", due)
+		}
+		b.clock.advance(time.Second)
+		b.node.sweep(t.Context())
+		if m := old.receive(); m.Type != "ping" { // and not the oldest
+			t.Errorf("%+v", m)
+		}
+		newer := dial(t).openAs(old.runtime) // it comes back after all
+		q.post("pong", q.runtime+"/x", old.runtime+"/sm", "")
+		if m := newer.receive(); m.Type != "pong" {
+			t.Errorf("%+v", m)
+		}
+	})
+}
+
 func TestWhatWaitsForASessionEndsWithIt(t *testing.T) {
 	b := start(t)
 	p, q := b.dial(t, "websocket").open(), b.dial(t, "grpc").open()

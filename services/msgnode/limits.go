@@ -26,6 +26,10 @@ type Limits struct {
 	// SessionKept is how long a session without a socket is kept, with its
 	// addresses. 10 min: a lost network comes back, a closed laptop does not.
 	SessionKept time.Duration
+	// ReplacedWait is how long the newer of two sockets of a runtime may be lost until
+	// the older one, if it is open, has the session back. 20 s: who was lost is back by
+	// then, and what waits in the mailbox is kept for longer.
+	ReplacedWait time.Duration
 	// ReopenEvery and ReopenBurst pace a runtime whose re-open names an unknown
 	// token: older stubs reconnect without delay. One a second after five.
 	ReopenEvery time.Duration
@@ -147,7 +151,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Sockets: 20_000, Sessions: 200_000,
-		Opens: 16, OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute,
+		Opens: 16, OpenTimeout: 30 * time.Second, SessionKept: 10 * time.Minute, ReplacedWait: 20 * time.Second,
 		ReopenEvery: time.Second, ReopenBurst: 5, ReopenRuntimes: 10_000, ReopenWait: 5 * time.Second,
 
 		ControlQueue: 256, RelayQueue: 16384, RelayBytes: 16 << 20, BatchBytes: 16 << 10,

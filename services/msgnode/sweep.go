@@ -1,9 +1,11 @@
 package msgnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -38,7 +40,7 @@ func (n *Node) sweep(ctx context.Context) {
 	n.mu.Lock()
 	n.pace.forget(now)
 	n.mu.Unlock()
-	n.sweepSessions(ctx, n.claims()) // at once: what follows may take its time
+	n.sweepSessions(ctx, n.claims(now)) // at once: what follows may take its time
 	n.sweepSessions(ctx, n.dueSessions(ctx, now))
 	n.sweepOrphans(ctx)
 	n.sweepEntries(ctx, now)
@@ -83,18 +85,26 @@ func (n *Node) dueSessions(ctx context.Context, now time.Time) []event {
 	return due
 }
 
-// claims are for sockets here whose session another replica took for lost, when
-// it could not reach this one. A socket that was replaced stays idle.
-func (n *Node) claims() []event {
+// claims are for sockets here whose session is at none: another replica took it for lost,
+// when it could not reach this one. A socket that was replaced stays idle, unless the newer
+// one is lost for long: of several the latest has the session back, as its client is there
+// and knows of nothing.
+func (n *Node) claims(now time.Time) []event {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	var due []event
 	for id, s := range n.sockets {
 		have := n.directory.sessions[s.session.Runtime]
-		if s.session.Token != "" && have.Token == s.session.Token && have.Socket == "" && !s.replaced {
+		if s.session.Token == "" || have.Token != s.session.Token || have.Socket != "" {
+			continue
+		}
+		if !s.replaced || now.Sub(time.UnixMilli(have.LostAt)) >= n.limits.ReplacedWait {
 			due = append(due, event{kind: evClaim, runtime: have.Runtime, socket: id, given: have.Token})
 		}
 	}
+	slices.SortFunc(due, func(a, b event) int { // the latest first: their numbers rise
+		return cmp.Or(cmp.Compare(len(b.socket), len(a.socket)), cmp.Compare(b.socket, a.socket))
+	})
 	return due
 }
 
