@@ -89,6 +89,8 @@
 // # Invariants
 //
 //   - A session is on one socket of all replicas; its record says on which.
+//     An older socket of the same runtime stays open, and idle: it has the session back
+//     when the newer one has been lost for ReplacedWait.
 //   - Messages of one sender to one receiver stay in order, also between replicas;
 //     only where a receiver is lost and re-opens at a replica while others still
 //     keep something for it may that come later. Flows put it in order.
