@@ -11,7 +11,6 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
-	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // stream is one Attach or Listen call. Its reader alone takes requests, its
@@ -46,9 +45,6 @@ type stream struct {
 	burst  burst
 	spare  []post // the reader's: posts that are made
 	dealt  dealt  // the reader's: a place for what a credit settles
-	// refusals are what a stub has said to messages that it has not given credit for. The
-	// reader's.
-	refusals map[message.Key]error
 
 	lastSource lastSource // of its posts
 

@@ -109,10 +109,7 @@
 //     its response, a refusal, or 408. A refusal without an outcome is a response
 //     to the message's `from`; a response is never answered.
 //   - Before a source is approved, a refusal goes only back to the stream that
-//     posted the message: to its listener for `from`, or for `via` at a stub, which is
-//     told of which runtime the message was.
-//   - What a stub refuses before it gives credit for it is not delivered (stubrefusal.go).
-//     Its requests are taken before its credits, therefore.
+//     posted the message: to its listener for `from`, or for `via` at a stub.
 //   - An alias (leads_to) is there while both its own stream and a listener that
 //     it leads to are; it comes back with the latter. With replicas it outlives its own
 //     stream by Limits.ReturnTime, if that is to come back.

@@ -30,15 +30,12 @@ const postsTogether = 8
 func (s *stream) read(ctx context.Context, req *codec.Request, recv func(any) error) error {
 	req.Room = codec.OriginSize(s.origin.identity(), math.MaxUint64)
 	for {
-		switch {
-		case s.peer != "":
-			s.takeCredits(req)
+		for _, c := range req.Credits {
+			s.credit(c)
+		}
+		if s.peer != "" {
 			s.takeReplica(&req.AttachRequest)
-		case isStub(s.comp):
-			s.takeRequest(req)
-			s.takeCredits(req) // what it has dealt with it may have refused before
-		default:
-			s.takeCredits(req)
+		} else {
 			s.takeRequest(req)
 		}
 		req.Clear() // it may be long until the next one
@@ -49,12 +46,6 @@ func (s *stream) read(ctx context.Context, req *codec.Request, recv func(any) er
 			s.leaving(err)
 			return err
 		}
-	}
-}
-
-func (s *stream) takeCredits(req *codec.Request) {
-	for _, c := range req.Credits {
-		s.credit(c)
 	}
 }
 
@@ -109,9 +100,6 @@ func (s *stream) credit(c *pb.Credit) {
 		in.credit(c.GetBytes(), settled)
 	}
 	s.mu.Unlock()
-	if len(s.refusals) > 0 {
-		verdicts = s.refused(c.GetListener(), settled)
-	}
 	s.bus.finishAll(settled.posts)
 	s.bus.finishParts(settled.parts)
 	settled.clear()
@@ -165,9 +153,6 @@ func (s *stream) post(in *pb.Post, encoded []byte) {
 	}
 	if p.m != nil && p.ingress == nil && (len(p.m.Origin) > 0 || p.m.Number > 0) {
 		p.m.Origin, p.m.Number, p.encoded = nil, 0, nil // the bus's to say
-	}
-	if isStub(s.comp) {
-		s.noteRefusal(p)
 	}
 	if s.origin == nil || p.ingress != nil || p.number == 0 {
 		p.number = 0
