@@ -102,6 +102,45 @@ func TestReplacedSocketHasTheSessionBackWhenTheNewerStaysLost(t *testing.T) {
 	})
 }
 
+func TestReplacedSocketHasTheSessionBackAsItOpenedIt(t *testing.T) {
+	both(t, func(t *testing.T, b *bed, dial func(*testing.T) *peer) {
+		old, p := dial(t).open(), dial(t) // which announces no flows
+		p.must(200, "open", old.runtime, "mn:/session", `{"flow":["peerbus.v1"]}`)
+		p.drop()
+		b.eventually(t, "the loss", func(d *directory) bool { return d.sessions[old.runtime].Socket == "" })
+		b.clock.advance(b.node.limits.ReplacedWait)
+		b.node.sweep(t.Context())
+		b.node.mu.RLock()
+		defer b.node.mu.RUnlock()
+		if s := b.node.directory.sessions[old.runtime]; s.Socket == "" || s.Flow {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// Of several older sockets one has the session back; at the others nothing is before the
+// answer to an open.
+func TestReplacedSocketsHearNothingBeforeTheirAnswer(t *testing.T) {
+	both(t, func(t *testing.T, b *bed, dial func(*testing.T) *peer) {
+		oldest, q := dial(t).open(), dial(t).open()
+		older, p := dial(t).openAs(oldest.runtime), dial(t).openAs(oldest.runtime)
+		for _, lost := range []*peer{p, older} {
+			lost.drop()
+			b.eventually(t, "the loss", func(d *directory) bool { return d.sessions[oldest.runtime].Socket == "" })
+			if lost == p {
+				b.clock.advance(b.node.limits.ReplacedWait)
+				b.node.sweep(t.Context())
+			}
+		}
+		q.post("ping", q.runtime+"/x", oldest.runtime+"/sm", "") // is kept
+		q.nothing()
+		oldest.send(frame("1", "open", oldest.runtime, "mn:/session", ""))
+		if m := oldest.receive(); m.Type != "response" {
+			t.Errorf("before the answer to open: %+v", m)
+		}
+	})
+}
+
 func TestWhatWaitsForASessionEndsWithIt(t *testing.T) {
 	b := start(t)
 	p, q := b.dial(t, "websocket").open(), b.dial(t, "grpc").open()

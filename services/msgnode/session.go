@@ -43,7 +43,7 @@ type event struct {
 	socket  string    // open, re-open, claim, lost, close: whose
 	given   string    // re-open: the token that the client has
 	fresh   string    // open, re-open: the token of a new session
-	flow    bool      // open, re-open: flows are announced
+	flow    bool      // open, re-open, claim: flows are announced
 	replica string    // gone: whose
 	now     time.Time // lost, gone, expire
 	kept    time.Duration
@@ -115,10 +115,7 @@ func opened(s Session, e event, made, found outcome) (Session, outcome) {
 	if s.Token == "" {
 		return Session{Runtime: e.runtime, Token: e.fresh, Socket: e.socket, Flow: e.flow}, made
 	}
-	s.Socket, s.LostAt = e.socket, 0
-	if e.kind != evClaim {
-		s.Flow = e.flow
-	}
+	s.Socket, s.LostAt, s.Flow = e.socket, 0, e.flow
 	return s, found
 }
 

@@ -99,7 +99,7 @@ func (n *Node) claims(now time.Time) []event {
 			continue
 		}
 		if !s.replaced || now.Sub(time.UnixMilli(have.LostAt)) >= n.limits.ReplacedWait {
-			due = append(due, event{kind: evClaim, runtime: have.Runtime, socket: id, given: have.Token})
+			due = append(due, event{kind: evClaim, runtime: have.Runtime, socket: id, given: have.Token, flow: s.session.Flow})
 		}
 	}
 	slices.SortFunc(due, func(a, b event) int { // the latest first: their numbers rise
@@ -142,6 +142,7 @@ func (n *Node) sweepSessions(ctx context.Context, due []event) {
 		case err != nil:
 			n.log.Log(ctx, n.sweepFailed(), "a session's change is not noted yet", "runtime", e.runtime, "error", err)
 			return // the store is the same for all of them
+		case out == outNothing: // another was first
 		case e.kind == evClaim:
 			n.resume(e.socket)
 		default:
