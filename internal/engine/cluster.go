@@ -96,10 +96,25 @@ func IsPassing(err error) bool {
 // Unable names what is lacking, for the people who get err: what NATS was asked to do is
 // not done. It is Unavailable.
 func (e *Engine) Unable(err error) *fault.Error {
+	if broken := e.Broken(); broken != nil {
+		return fault.From(broken)
+	}
 	if !IsPassing(err) {
 		return fault.New(fault.Unavailable, "store: %w", err)
 	}
 	return fault.New(fault.Unavailable, "%s: %w", e.Lacks(), err)
+}
+
+// Broken says why the server in this process takes no writes, as on a full disk; nil while
+// it does, and for one elsewhere. It ends by itself. It is Unavailable.
+func (e *Engine) Broken() error {
+	if e.embedded == nil {
+		return nil
+	}
+	if why := e.embedded.mender.broken.Load(); why != nil {
+		return why
+	}
+	return nil
 }
 
 // Lacks is what NATS lacks, in words, when it does not do what it is asked. A cluster that

@@ -16,7 +16,9 @@
 // Invariants. An embedded server opens no port and handles no signal. Its
 // directory belongs to one process at a time; a second Open is refused with a
 // Conflict. What JetStream has acknowledged is in the file, so a killed process
-// loses nothing; a machine that loses power may lose the last SyncInterval.
+// loses nothing; a machine that loses power may lose the last SyncInterval. After a
+// write that failed, as on a full disk, the server takes none until it is started again,
+// which it is once the directory takes writes (mend.go); what is there can be read.
 //
 // A cluster at URL may lose any server: the connection goes on to the next one, a bucket
 // is kept by ClusterReplicas servers, and what cannot be done while a leader is chosen,

@@ -2,10 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -15,18 +18,29 @@ import (
 
 // embedded is a NATS server in this process.
 type embedded struct {
-	server    *server.Server
+	dir       string
+	log       *slog.Logger
 	lock      *os.File
 	temporary string // to be removed; empty when the directory is the user's
+
+	server atomic.Pointer[server.Server] // nil while it is not started
+	mender mender
 }
 
 func startEmbedded(ctx context.Context, cfg Config) (*embedded, error) {
-	e := &embedded{}
-	dir, err := e.directory(cfg.DataDir)
-	if err != nil {
+	e := &embedded{log: cfg.Log}
+	var err error
+	if e.dir, err = e.directory(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	if err := e.start(ctx, dir, cfg.Log); err != nil {
+	if e.lock, err = lockFile(filepath.Join(e.dir, "lock")); err == nil {
+		wait := startTimeout
+		if deadline, ok := ctx.Deadline(); ok {
+			wait = min(wait, time.Until(deadline))
+		}
+		err = e.start(wait)
+	}
+	if err != nil {
 		e.stop()
 		return nil, err
 	}
@@ -48,17 +62,13 @@ func (e *embedded) directory(dir string) (string, error) {
 	return temporary, nil
 }
 
-func (e *embedded) start(ctx context.Context, dir string, log *slog.Logger) error {
-	var err error
-	if e.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
-		return err
-	}
-	e.server, err = server.NewServer(&server.Options{
+func (e *embedded) start(wait time.Duration) error {
+	s, err := server.NewServer(&server.Options{
 		ServerName:             "peerbus",
 		DontListen:             true,
 		NoSigs:                 true,
 		JetStream:              true,
-		StoreDir:               dir,
+		StoreDir:               e.dir,
 		SyncInterval:           SyncInterval,
 		MaxPayload:             MaxPayload,
 		DisableJetStreamBanner: true,
@@ -66,23 +76,27 @@ func (e *embedded) start(ctx context.Context, dir string, log *slog.Logger) erro
 	if err != nil {
 		return fault.New(fault.Unavailable, "embedded NATS: %w", err)
 	}
-	e.server.SetLoggerV2(natsLog{log}, false, false, false)
-	e.server.Start()
-	wait := startTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline))
-	}
-	if !e.server.ReadyForConnections(wait) {
+	s.SetLoggerV2(natsLog{e.log, e.lookSoon}, false, false, false)
+	s.Start()
+	e.server.Store(s)
+	if !s.ReadyForConnections(wait) {
 		return fault.New(fault.Unavailable, "embedded NATS did not start within %s", wait)
 	}
 	return nil
 }
 
-func (e *embedded) stop() {
-	if e.server != nil {
-		e.server.Shutdown()
-		e.server.WaitForShutdown()
+// InProcessConn opens a connection to the server that there is now.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	s := e.server.Load()
+	if s == nil {
+		return nil, errors.New("the embedded NATS is being started again")
 	}
+	return s.InProcessConn()
+}
+
+func (e *embedded) stop() {
+	e.mender.end()
+	e.shutdown()
 	if e.lock != nil {
 		_ = e.lock.Close() // gives the lock up
 	}
@@ -91,9 +105,19 @@ func (e *embedded) stop() {
 	}
 }
 
+func (e *embedded) shutdown() {
+	if s := e.server.Swap(nil); s != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+}
+
 // natsLog writes the server's log lines. What the server takes for notable is
-// routine here.
-type natsLog struct{ log *slog.Logger }
+// routine here. It tells of complaints, which may be about its files.
+type natsLog struct {
+	log       *slog.Logger
+	complaint func()
+}
 
 func (l natsLog) Noticef(format string, v ...any) {
 	l.log.Debug("NATS", "text", fmt.Sprintf(format, v...))
@@ -105,11 +129,14 @@ func (l natsLog) Tracef(format string, v ...any) {
 	l.log.Debug("NATS", "text", fmt.Sprintf(format, v...))
 }
 func (l natsLog) Warnf(format string, v ...any) {
+	l.complaint()
 	l.log.Warn("NATS", "text", fmt.Sprintf(format, v...))
 }
 func (l natsLog) Errorf(format string, v ...any) {
+	l.complaint()
 	l.log.Error("NATS", "text", fmt.Sprintf(format, v...))
 }
 func (l natsLog) Fatalf(format string, v ...any) {
+	l.complaint()
 	l.log.Error("NATS", "text", fmt.Sprintf(format, v...))
 }

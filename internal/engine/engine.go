@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -62,8 +61,7 @@ type Engine struct {
 	log      *slog.Logger
 	replicas []int          // of a bucket: what is tried, in this order
 	patient  bool           // what is not there is waited for
-	embedded *embedded      // nil with a URL, and after Close
-	server   *server.Server // of embedded, for the metrics
+	embedded *embedded      // nil with a URL
 }
 
 // Open starts the embedded server, or connects to the one at URL, and returns
@@ -159,8 +157,7 @@ func (e *Engine) options(ctx context.Context, cfg Config) (nats.Options, error) 
 	if err != nil {
 		return opts, err
 	}
-	e.server = e.embedded.server
-	opts.InProcessServer = e.server
+	opts.InProcessServer = e.embedded
 	return opts, nil
 }
 
@@ -210,6 +207,5 @@ func (e *Engine) Close() {
 	}
 	if e.embedded != nil {
 		e.embedded.stop()
-		e.embedded = nil
 	}
 }

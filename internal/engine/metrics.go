@@ -21,8 +21,8 @@ func (e *Engine) Metrics() []prometheus.Collector {
 	}
 	const messages, bytes = "Messages to NATS (out) and from it (in).", "Bytes of messages to NATS (out) and from it (in)."
 	return []prometheus.Collector{
-		gauge("connected", "1 while NATS can be used.", func() float64 {
-			if e.conn.IsConnected() {
+		gauge("connected", "1 while NATS can be used, and takes writes where it is in this process.", func() float64 {
+			if e.conn.IsConnected() && e.Broken() == nil {
 				return 1
 			}
 			return 0
@@ -37,10 +37,14 @@ func (e *Engine) Metrics() []prometheus.Collector {
 }
 
 func (e *Engine) diskBytes() float64 {
-	if e.server == nil {
+	if e.embedded == nil {
 		return 0
 	}
-	info, err := e.server.Jsz(&server.JSzOptions{})
+	s := e.embedded.server.Load()
+	if s == nil {
+		return 0 // it has been stopped
+	}
+	info, err := s.Jsz(&server.JSzOptions{})
 	if err != nil {
 		return 0 // it has been stopped
 	}

@@ -107,6 +107,8 @@ func (n *Node) Health() error {
 	switch {
 	case why != nil:
 		return why
+	case n.engine.Broken() != nil:
+		return n.engine.Broken()
 	case n.isStoreAway():
 		return n.storeless(n.storeAway())
 	case n.unwritable() >= n.limits.StoreUnwritable:

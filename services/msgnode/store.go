@@ -188,8 +188,12 @@ func (s *store) write(ctx context.Context, do func(context.Context) error) error
 
 // unwilling refuses what would only wait, and hold up what its session sends next: no
 // write has been taken for so long. It ends when a probe is, or a write under way. A bucket
-// that says itself why it takes none is asked: it answers at once.
+// that says itself why it takes none is asked: it answers at once. A broken store of this
+// process is known to take none.
 func (s *store) unwilling() error {
+	if err := s.engine.Broken(); err != nil {
+		return err
+	}
 	since := s.unwritable()
 	if since < s.limits.StorePatience || s.refusal() != nil {
 		return nil

@@ -98,6 +98,9 @@ const fencedTries = 5
 func (s *store) write(ctx context.Context, key string, value []byte, header nats.Header, opts ...jetstream.PublishOpt) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.engine.Broken(); err != nil {
+		return err
+	}
 	opts = append(opts, jetstream.WithExpectLastSequenceForSubject(s.revision, s.subject(termKey)))
 	wait := retry.Backoff{Min: 10 * time.Millisecond}
 	for tries := 1; ; tries++ {

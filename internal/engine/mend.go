@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/peerbus/peerbus/internal/fault"
+)
+
+// A NATS server whose write has failed once, as on a full disk, takes no other one until
+// it is started again; what it has can still be read. The embedded one is started again
+// as soon as its directory takes writes:
+//
+//	        complaint, and      its directory takes writes:
+//	well ─────────────► broken ───────────────────────────► well
+//	        not healthy   │ ▲     start again
+//	                      └─┘ not yet
+
+const (
+	// lookAfter is the pause between a complaint of the server and a look at it: it may
+	// still be doing what it complains of. A broken one is looked at as often, and half as
+	// often after each start that was of no use, down to lookRarely.
+	lookAfter  = time.Second
+	lookRarely = time.Minute
+	// roomNeeded is how many bytes the directory must take before the server is started
+	// again, which writes some itself. 64 KiB: a few hundred records.
+	roomNeeded = 64 << 10
+)
+
+// mender is what is known of a server that takes no writes. The zero value is of one that
+// does.
+type mender struct {
+	broken atomic.Pointer[fault.Error]
+	due    atomic.Bool // a look is on its way
+
+	mu    sync.Mutex // held during a look, and a start
+	every time.Duration
+	over  bool
+}
+
+// end ends all looks.
+func (m *mender) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.over = true
+}
+
+// lookSoon has the server looked at, soon. It waits for nothing: the server may call it
+// with any lock of its own.
+func (e *embedded) lookSoon() { e.lookIn(lookAfter) }
+
+func (e *embedded) lookIn(pause time.Duration) {
+	if e.mender.due.CompareAndSwap(false, true) {
+		time.AfterFunc(pause, e.look)
+	}
+}
+
+// look finds a server that takes no writes, and starts it again when it can.
+func (e *embedded) look() {
+	m := &e.mender
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.due.Store(false)
+	switch {
+	case m.over || m.broken.Load() == nil && !e.ails():
+		return
+	case !e.takesWrites():
+	case e.restart():
+		m.broken.Store(nil)
+		e.log.Info("the store takes writes again")
+		return
+	default:
+		m.every = min(2*m.every, lookRarely)
+	}
+	e.lookIn(m.every)
+}
+
+// ails tells whether the server takes no writes, and says so. The log has all of the
+// reason, and others the last part: they need no names of files.
+func (e *embedded) ails() bool {
+	why := e.server.Load().Healthz(&server.HealthzOptions{}).Error
+	if why == "" {
+		return false
+	}
+	e.mender.every = lookAfter
+	e.mender.broken.Store(fault.New(fault.Unavailable, "the store takes no writes: %s", last(why)))
+	e.log.Error("the store takes no writes; it is started again when its directory does", "error", why)
+	return true
+}
+
+// restart starts the server again, and tells whether that helped. Connections come back by
+// themselves.
+func (e *embedded) restart() bool {
+	e.shutdown()
+	if err := e.start(startTimeout); err != nil {
+		e.log.Error("the store is not started again", "error", err)
+		return false
+	}
+	return e.server.Load().Healthz(&server.HealthzOptions{}).Error == ""
+}
+
+// takesWrites tells whether the directory does.
+func (e *embedded) takesWrites() bool {
+	name := filepath.Join(e.dir, "room")
+	err := os.WriteFile(name, make([]byte, roomNeeded), 0o600)
+	_ = os.Remove(name) // it may not be there
+	return err == nil
+}
+
+// last is what stands behind the last colon of an error.
+func last(text string) string { return text[strings.LastIndex(": "+text, ": "):] }

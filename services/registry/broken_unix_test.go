@@ -1,0 +1,47 @@
+//go:build unix
+
+package registry
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/fulldisk"
+)
+
+// While the disk is full nothing is registered, and why is said at once. With room it goes
+// on by itself.
+func TestARegistryOutlivesAFullDisk(t *testing.T) {
+	e := openEngine(t)
+	w := newWorld(t)
+	r := w.start(e, nil)
+	register := func(url string) error {
+		_, err := r.api.Register(t.Context(), &pb.RegisterRequest{Registration: &pb.Registration{Url: url}})
+		return err
+	}
+	if err := register("hyperty://a.example/1"); err != nil {
+		t.Fatal(err)
+	}
+
+	room := fulldisk.Fill(t)
+	for _, url := range []string{"hyperty://a.example/2", "hyperty://a.example/3"} {
+		err := fault.From(register(url))
+		if err.Code != fault.Unavailable || err.Description != "the store takes no writes: "+fulldisk.Reason.Error() {
+			t.Errorf("registering %s: %v", url, err)
+		}
+	}
+
+	room()
+	ctx, mended := context.WithTimeout(t.Context(), patience)
+	_ = every(ctx, 10*time.Millisecond, func() {
+		if e.Broken() == nil {
+			mended()
+		}
+	})
+	if err := register("hyperty://a.example/2"); err != nil {
+		t.Error(err)
+	}
+}
