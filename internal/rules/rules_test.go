@@ -65,6 +65,7 @@ var allowed = map[string][]string{
 	"internal/members":   {"internal/fault", "internal/engine", "internal/retry", "internal/run"},
 	"internal/pages":     {},
 	"internal/rules":     {},
+	"internal/fulldisk":  {},
 	"internal/testcert":  {},
 	"internal/story":     {},
 	"internal/beside":    {},
