@@ -114,6 +114,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--advertise", "here"}, "advertise"},
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "stun:a,user"}, "ice-server"},
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "example.org"}, "ice-server"},
+		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "turn:a:3478"}, "ice-server"},
 		{"", []string{"registry", "--runtime-url", "hyperty-runtime://a/b", "--p2p", "maybe"}, "p2p"},
 		{"", []string{"msgnode"}, "domain is missing"},
 		{"", []string{"msgnode", "--domain", "a", "--external-grpc", "h"}, "external-grpc \"h\": want HOST:PORT"},

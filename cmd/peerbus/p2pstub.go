@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -119,13 +118,12 @@ func parseICEServers(texts []string) ([]p2pstub.ICEServer, error) {
 	var servers []p2pstub.ICEServer
 	for _, text := range texts {
 		parts := strings.SplitN(text, ",", 3)
-		scheme, host, _ := strings.Cut(parts[0], ":")
-		if !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) || host == "" || len(parts) == 2 {
-			return nil, fault.New(fault.BadRequest, "ice-server %q: want stun:HOST:PORT, or turn:HOST:PORT,USER,SECRET", parts[0])
-		}
 		server := p2pstub.ICEServer{URL: parts[0]}
 		if len(parts) == 3 {
 			server.User, server.Secret = parts[1], parts[2]
+		}
+		if !server.Usable() || len(parts) == 2 {
+			return nil, fault.New(fault.BadRequest, "ice-server %q: want stun:HOST:PORT, or turn:HOST:PORT,USER,SECRET", parts[0])
 		}
 		servers = append(servers, server)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pion/ice/v2"
+	"github.com/pion/stun"
 	"github.com/pion/transport/v2"
 	"github.com/pion/transport/v2/stdnet"
 	"github.com/pion/webrtc/v3"
@@ -55,6 +56,17 @@ const (
 type ICEServer struct {
 	URL          string // `stun:host:port`, `turn:host:port`
 	User, Secret string
+}
+
+// Usable tells whether WebRTC takes it; one that it does not take fails every set-up. A
+// TURN server wants to know who comes.
+func (s ICEServer) Usable() bool {
+	uri, err := stun.ParseURI(s.URL)
+	if err != nil {
+		return false
+	}
+	turn := uri.Scheme == stun.SchemeTypeTURN || uri.Scheme == stun.SchemeTypeTURNS
+	return !turn || s.User != "" && s.Secret != ""
 }
 
 // Config of an Engine.
