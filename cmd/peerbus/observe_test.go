@@ -104,6 +104,7 @@ func TestWrongObservation(t *testing.T) {
 		{with(bus, "--otlp-endpoint", "collector"), "want HOST:PORT"},
 		{with(bus, "--otlp-endpoint", "http://collector.example"), "--insecure"},
 		{with(bus, "--trace-ratio", "2"), "trace-ratio"},
+		{with(bus, "--trace-ratio", "NaN"), "trace-ratio"},
 		{with(node, "--otlp-endpoint", "collector"), "otlp-endpoint"},
 	} {
 		if code, _, errs := command(t, nil, tc.args...); code != exitUsage || !strings.Contains(errs, tc.want) {

@@ -59,9 +59,9 @@ type Engine struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	log      *slog.Logger
-	replicas []int          // of a bucket: what is tried, in this order
-	patient  bool           // what is not there is waited for
-	embedded *embedded      // nil with a URL
+	replicas []int     // of a bucket: what is tried, in this order
+	patient  bool      // what is not there is waited for
+	embedded *embedded // nil with a URL
 }
 
 // Open starts the embedded server, or connects to the one at URL, and returns

@@ -41,7 +41,7 @@ type Tracer struct {
 
 // New makes a Tracer; nil without an endpoint. It connects when there are spans.
 func New(cfg Config) (*Tracer, error) {
-	if cfg.Ratio < 0 || cfg.Ratio > 1 {
+	if !(cfg.Ratio >= 0 && cfg.Ratio <= 1) { // nor NaN
 		return nil, fault.New(fault.BadRequest, "trace-ratio %v: want 0 to 1", cfg.Ratio).In("trace-ratio")
 	}
 	if cfg.Endpoint == "" {
