@@ -177,10 +177,10 @@ func (s *benchSettings) attachment(addr string) (*client.Bus, func(), error) {
 }
 
 func (s *benchSettings) ready(ctx context.Context, bus *client.Bus, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	within, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if _, err := bus.Ready(ctx); err != nil {
-		return fault.New(fault.Unavailable, "nothing answers at %s: is the bus running, and is its address right?", addr)
+	if _, err := bus.Ready(within); err != nil {
+		return s.noBus(ctx, addr)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -118,6 +119,30 @@ func reached(addr string, err error) error {
 		return fault.New(fault.Timeout, "time ran out: --timeout gives it longer, `peerbus status` shows what is up")
 	}
 	return err
+}
+
+// whyTime is how long an answer to why there is none may take: the timeout is over.
+const whyTime = time.Second
+
+// noBus says why no bus has answered at addr within the timeout: a client of the bus does
+// not tell, since it tries again.
+func (s *clientSettings) noBus(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, whyTime)
+	defer cancel()
+	conn, err := s.dial(addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	_, err = healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{Service: pb.MessageBus_ServiceDesc.ServiceName})
+	if status.Code(err) == codes.NotFound {
+		err = status.Error(codes.Unimplemented, "no bus")
+	}
+	var why *fault.Error
+	if errors.As(reached(addr, err), &why) && why.Code != fault.Timeout {
+		return why
+	}
+	return fault.New(fault.Unavailable, "nothing answers at %s: is the bus running, and is its address right?", addr)
 }
 
 // isOwnDeadline tells the end of this command's own time from a service's word.

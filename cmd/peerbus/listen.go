@@ -49,6 +49,9 @@ registered here (peerbus hyperties add).`,
 const maxListened = 64
 
 func (s *listenSettings) run(cmd *cobra.Command, addresses []string) error {
+	if s.count < 0 {
+		return fault.New(fault.BadRequest, "count cannot be negative").In("count")
+	}
 	ctx, enough := context.WithCancel(cmd.Context())
 	defer enough()
 	out := &messagePrinter{w: cmd.OutOrStdout(), json: s.output.json(), left: s.count, enough: enough}
@@ -86,7 +89,7 @@ func (s *clientSettings) listen(ctx context.Context, bus *client.Bus, addresses 
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fault.New(fault.Unavailable, "nothing answers at %s: is the bus running, and is its address right?", s.busAddr)
+		return s.noBus(ctx, s.busAddr)
 	}
 	for _, address := range addresses {
 		if _, err := bus.Listen(within, address, h); err != nil {

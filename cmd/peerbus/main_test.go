@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/local"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/testcert"
 )
 
 // binary is the program as it ships, built once for all tests; under the race
@@ -110,6 +112,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"bus", "--runtime-url", "hyperty-runtime://a/b", "--tls-cert", "x"}, "tls-key"},
 		{"", []string{"nodestub", "--runtime-url", "hyperty-runtime://a/b", "--node", "a"}, "DOMAIN=HOST:PORT"},
 		{"", []string{"nodestub", "--runtime-url", "hyperty-runtime://a/b", "--node", "a=h:1,i"}, "DOMAIN=HOST:PORT[,HOST:PORT]"},
+		{"", []string{"listen", "x", "--count", "-1"}, "count"},
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--udp-port", "70000"}, "udp-port"},
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--advertise", "here"}, "advertise"},
 		{"", []string{"p2pstub", "--runtime-url", "hyperty-runtime://a/b", "--ice-server", "stun:a,user"}, "ice-server"},
@@ -168,6 +171,39 @@ func TestAnAddressThatIsTaken(t *testing.T) {
 	code, _, errs := command(t, nil, "bus", "--runtime-url", "hyperty-runtime://a/b", "--bus-addr", addr)
 	if code != exitFailed || !contains(errs, "bus: listening on "+addr, "does one run already", "-addr") {
 		t.Errorf("exit %d, %s", code, errs)
+	}
+}
+
+// A command that waits for a bus says when what is there is none.
+func TestAnotherServiceIsThere(t *testing.T) {
+	var secured rpc.Security
+	secured.CertFile, secured.KeyFile = testcert.New(t, "authority").Issue(t, "node")
+	for name, security := range map[string]rpc.Security{"is another service": {}, "does it want TLS": secured} {
+		t.Run(name, func(t *testing.T) {
+			srv, err := rpc.NewServer(security, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lis, err := rpc.Listen("127.0.0.1:0", security)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			served := make(chan error, 1)
+			go func() { served <- rpc.Serve(ctx, srv, lis) }()
+			defer func() {
+				cancel()
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			}()
+			for _, args := range [][]string{{"listen", "x"}, {"reply", "x", "--template", "{}"}, {"bench", "--listen"}} {
+				code, _, errs := command(t, nil, append(args, "--timeout", "100ms", "--bus-addr", lis.Addr().String())...)
+				if code != exitFailed || !strings.Contains(errs, name) {
+					t.Errorf("%v: exit %d, %q", args, code, errs)
+				}
+			}
+		})
 	}
 }
 
