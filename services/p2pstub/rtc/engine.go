@@ -200,17 +200,31 @@ func (e *Engine) addresses(v6 bool) []netip.Addr {
 	case e.given.Interfaces != nil:
 		return e.given.Interfaces()
 	}
-	if l := e.looked.Load(); l != nil && l.v6 == v6 && time.Since(l.at) < lookFor {
-		return l.ips
+	last := e.looked.Load()
+	if last == nil || last.v6 != v6 {
+		last = &look{}
 	}
-	l := &look{time.Now(), v6, interfaceIPs(v6)}
-	e.looked.Store(l)
-	return l.ips
+	if time.Since(last.at) < lookFor {
+		return last.ips
+	}
+	ips, err := interfaceIPs(v6)
+	if err != nil { // the system does not say, as when the process has run out of files
+		ips = last.ips
+	}
+	e.looked.Store(&look{time.Now(), v6, ips})
+	return ips
+}
+
+// lookAnew has the system asked for addresses the next time.
+func (e *Engine) lookAnew() {
+	if l := e.looked.Load(); l != nil {
+		e.looked.Store(&look{v6: l.v6, ips: l.ips})
+	}
 }
 
 // Addresses are those at which connections are offered now. The system is asked for them.
 func (e *Engine) Addresses() []netip.Addr {
-	e.looked.Store(nil)
+	e.lookAnew()
 	return e.addresses(e.mux.v6())
 }
 

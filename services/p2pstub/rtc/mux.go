@@ -374,11 +374,11 @@ func (m *mux) knows(s *session, to netip.AddrPort) bool {
 
 // interfaceIPs are the addresses of this machine that another can use; those of
 // the loopback only when there is no other.
-func interfaceIPs(v6 bool) []netip.Addr {
+func interfaceIPs(v6 bool) ([]netip.Addr, error) {
 	const most = 8 // each costs a candidate of every connection
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var out, loopback []netip.Addr
 	for _, a := range addrs {
@@ -396,7 +396,7 @@ func interfaceIPs(v6 bool) []netip.Addr {
 		}
 	}
 	if len(out) == 0 {
-		return loopback
+		return loopback, nil
 	}
-	return out
+	return out, nil
 }

@@ -52,7 +52,7 @@ func (p *Peer) gathered(ctx context.Context) {
 
 // anew forgets what belongs to the generation of ICE that is over.
 func (p *Peer) anew() {
-	p.engine.looked.Store(nil) // a path is lost where addresses change
+	p.engine.lookAnew() // a path is lost where addresses change
 	hosts := len(p.tap.GetListenAddresses())
 	p.tap.describe("")
 	p.seek() // pion says nothing of a search that follows another one
