@@ -125,7 +125,7 @@ func (p *process) serveGRPC(addrs ...string) error {
 		p.log.Info("serving gRPC", "addr", strings.Join(addrs, ","), "abstract", len(beside))
 		p.health.serving.Store(true)
 		defer p.health.serving.Store(false)
-		return rpc.Serve(ctx, srv, append(listeners, beside...)...)
+		return rpc.Serve(ctx, srv, rpc.Telling(append(listeners, beside...), p.log)...)
 	})
 	return nil
 }
@@ -193,7 +193,7 @@ func (p *process) httpServer(addr string, handler http.Handler) (*http.Server, [
 		return nil, nil, err
 	}
 	srv, err := p.httpServerFor(p.security, handler)
-	return srv, listeners, err
+	return srv, rpc.Telling(listeners, p.log), err
 }
 
 // httpServerFor makes one with another security, without a listener.
