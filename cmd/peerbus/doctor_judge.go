@@ -50,6 +50,7 @@ const (
 	busComponent   = "bus"
 	natsComponent  = "NATS"     // that they share
 	leadsComponent = "registry" // there while none leads
+	storeComponent = "store"    // there while the registry's own takes no writes
 )
 
 func natsOf(r *pb.GetRuntimeResponse) *pb.ComponentStatus { return componentOf(r, natsComponent) }
@@ -87,6 +88,9 @@ func judgeComponents(r *pb.GetRuntimeResponse) finding {
 			continue
 		case c.Name == leadsComponent && !c.Connected:
 			return finding{"components", isFail, c.Reason, "if none does within seconds, see the logs of the registries, and NATS"}
+		case c.Name == storeComponent && !c.Connected:
+			return finding{"components", isFail, c.Reason,
+				"make room below the registry's --data-dir, see its log; it goes on by itself. Until then nothing is registered, and messages go on"}
 		case !c.Connected:
 			return finding{"components", isFail, c.Name + " is not connected: " + or(c.Reason, "no reason is known"),
 				"see its log, and whether its address is the one that the registry has"}

@@ -46,6 +46,7 @@ func TestJudgements(t *testing.T) {
 		{components(&pb.ComponentStatus{Name: "bus", Connected: true}, &pb.ComponentStatus{Name: "p2pstub"}), isFail, "p2pstub", "log"},
 		{components(&pb.ComponentStatus{Name: "NATS"}, &pb.ComponentStatus{Name: "bus", Connected: true}), isOK, "bus", ""},
 		{components(&pb.ComponentStatus{Name: "registry", Reason: "no registry leads"}), isFail, "no registry leads", "NATS"},
+		{components(&pb.ComponentStatus{Name: "bus", Connected: true}, &pb.ComponentStatus{Name: "store", Reason: "no space left"}), isFail, "no space left", "make room"},
 		{judgeNATS(&pb.ComponentStatus{Name: "NATS", Connected: true})[0], isOK, "takes", ""},
 		{judgeNATS(&pb.ComponentStatus{Name: "NATS", Reason: "no majority"})[0], isFail, "no majority", "start the servers"},
 		{session(&pb.NodeSession{Domain: "d", State: "live", Endpoint: "grpc://h:1"}), isOK, "grpc://h:1", ""},

@@ -4,6 +4,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,10 @@ func TestARegistryOutlivesAFullDisk(t *testing.T) {
 		if err.Code != fault.Unavailable || err.Description != "the store takes no writes: "+fulldisk.Reason.Error() {
 			t.Errorf("registering %s: %v", url, err)
 		}
+	}
+	resp, err := r.api.GetRuntime(t.Context(), &pb.GetRuntimeRequest{})
+	if err != nil || !slices.ContainsFunc(resp.Components, func(c *pb.ComponentStatus) bool { return c.Name == storeName && !c.Connected }) {
+		t.Errorf("the runtime says nothing of its store: %v, %v", resp, err)
 	}
 
 	room()

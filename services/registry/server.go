@@ -193,6 +193,12 @@ func (r *Registry) describe() *pb.GetRuntimeResponse {
 		}
 		resp.Components = append(resp.Components, p)
 	}
+	if broken := r.cfg.Engine.Broken(); broken != nil {
+		resp.Components = append(resp.Components, &pb.ComponentStatus{Name: storeName, Reason: broken.Error()})
+	}
 	slices.SortFunc(resp.Components, func(a, b *pb.ComponentStatus) int { return strings.Compare(a.Name, b.Name) })
 	return resp
 }
+
+// storeName is what its own store is called among the components, while it takes no writes.
+const storeName = "store"
