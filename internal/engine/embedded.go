@@ -38,7 +38,7 @@ func startEmbedded(ctx context.Context, cfg Config) (*embedded, error) {
 		if deadline, ok := ctx.Deadline(); ok {
 			wait = min(wait, time.Until(deadline))
 		}
-		err = e.start(wait)
+		err = e.begin(wait)
 	}
 	if err != nil {
 		e.stop()
@@ -62,6 +62,17 @@ func (e *embedded) directory(dir string) (string, error) {
 	return temporary, nil
 }
 
+// begin is the first start.
+func (e *embedded) begin(wait time.Duration) error {
+	e.mender.mu.Lock() // a look waits until the server is there
+	defer e.mender.mu.Unlock()
+	if err := e.start(wait); err != nil {
+		return err
+	}
+	e.mender.old = e.ailments()
+	return nil
+}
+
 func (e *embedded) start(wait time.Duration) error {
 	s, err := server.NewServer(&server.Options{
 		ServerName:             "peerbus",
@@ -70,6 +81,7 @@ func (e *embedded) start(wait time.Duration) error {
 		JetStream:              true,
 		StoreDir:               e.dir,
 		SyncInterval:           SyncInterval,
+		JetStreamMaxStore:      maxStore,
 		MaxPayload:             MaxPayload,
 		DisableJetStreamBanner: true,
 	})

@@ -3,6 +3,7 @@ package engine
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,9 @@ const (
 	// often after each start that was of no use, down to lookRarely.
 	lookAfter  = time.Second
 	lookRarely = time.Minute
+	// maxStore is the bound of the server itself, in bytes, which is none: the disk is.
+	// Otherwise it would be most of what is free when the server starts, for good.
+	maxStore = 1 << 60
 	// roomNeeded is how many bytes the directory must take before the server is started
 	// again, which writes some itself. 64 KiB: a few hundred records.
 	roomNeeded = 64 << 10
@@ -39,9 +43,12 @@ type mender struct {
 	broken atomic.Pointer[fault.Error]
 	due    atomic.Bool // a look is on its way
 
-	mu    sync.Mutex // held during a look, and a start
-	every time.Duration
-	over  bool
+	mu        sync.Mutex // held during a look, and a start
+	every     time.Duration
+	mended    time.Time             // when a start was of use last
+	suspected bool                  // the look before found it ailing
+	old       []server.HealthzError // ailments of when the process began: no start in place heals them
+	over      bool
 }
 
 // end ends all looks.
@@ -52,8 +59,13 @@ func (m *mender) end() {
 }
 
 // lookSoon has the server looked at, soon. It waits for nothing: the server may call it
-// with any lock of its own.
-func (e *embedded) lookSoon() { e.lookIn(lookAfter) }
+// with any lock of its own. One that is broken is looked at anyway, and complains at each
+// start that is of no use.
+func (e *embedded) lookSoon() {
+	if e.mender.broken.Load() == nil {
+		e.lookIn(lookAfter)
+	}
+}
 
 func (e *embedded) lookIn(pause time.Duration) {
 	if e.mender.due.CompareAndSwap(false, true) {
@@ -73,6 +85,9 @@ func (e *embedded) look() {
 	case !e.takesWrites():
 	case e.restart():
 		m.broken.Store(nil)
+		m.mended = time.Now()
+		m.every = min(2*m.every, lookRarely) // should it be of no use for long
+		e.lookSoon()                         // a complaint meanwhile was not heard
 		e.log.Info("the store takes writes again")
 		return
 	default:
@@ -81,15 +96,23 @@ func (e *embedded) look() {
 	e.lookIn(m.every)
 }
 
-// ails tells whether the server takes no writes, and says so. The log has all of the
-// reason, and others the last part: they need no names of files.
+// ails tells whether the server takes no writes, and says so, if the look before found the
+// same: a process that has just been held up is not ready for a moment. The log has all of
+// the reason, and others the last part: they need no names of files.
 func (e *embedded) ails() bool {
-	why := e.server.Load().Healthz(&server.HealthzOptions{}).Error
-	if why == "" {
+	m, now := &e.mender, e.ailments()
+	if m.suspected = len(now) > 0 && !m.suspected; m.suspected {
+		e.lookIn(lookAfter)
 		return false
 	}
-	e.mender.every = lookAfter
-	e.mender.broken.Store(fault.New(fault.Unavailable, "the store takes no writes: %s", last(why)))
+	if len(now) == 0 {
+		return false
+	}
+	why := now[0].Error
+	if time.Since(m.mended) > lookRarely {
+		m.every = lookAfter
+	}
+	m.broken.Store(fault.New(fault.Unavailable, "the store takes no writes: %s", last(why)))
 	e.log.Error("the store takes no writes; it is started again when its directory does", "error", why)
 	return true
 }
@@ -102,7 +125,13 @@ func (e *embedded) restart() bool {
 		e.log.Error("the store is not started again", "error", err)
 		return false
 	}
-	return e.server.Load().Healthz(&server.HealthzOptions{}).Error == ""
+	return len(e.ailments()) == 0
+}
+
+// ailments are what the server suffers from, and did not when the process began.
+func (e *embedded) ailments() []server.HealthzError {
+	all := e.server.Load().Healthz(&server.HealthzOptions{Details: true}).Errors
+	return slices.DeleteFunc(all, func(a server.HealthzError) bool { return slices.Contains(e.mender.old, a) })
 }
 
 // takesWrites tells whether the directory does.
