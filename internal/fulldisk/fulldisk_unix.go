@@ -1,7 +1,5 @@
 //go:build unix
 
-// Package fulldisk makes the disk of a test full. A test that does so must not run in
-// parallel with others: the files of the whole process are concerned.
 package fulldisk
 
 import (

@@ -1,0 +1,3 @@
+// Package fulldisk makes the disk of a test full, on unix. A test that does so must not run
+// in parallel with others: the files of the whole process are concerned.
+package fulldisk
