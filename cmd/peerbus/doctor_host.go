@@ -188,7 +188,8 @@ func dataDirCheck(dir string) finding {
 	}
 	f, err := os.CreateTemp(at, ".peerbus-doctor-*")
 	if err == nil {
-		err = errors.Join(f.Close(), os.Remove(f.Name()))
+		_, err = f.Write(make([]byte, 4<<10)) // on a full disk a file can be made, and not written
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return judgeDataDir(dir, err)
 }

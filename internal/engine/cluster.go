@@ -111,10 +111,22 @@ func (e *Engine) Broken() error {
 	if e.embedded == nil {
 		return nil
 	}
-	if why := e.embedded.mender.broken.Load(); why != nil {
-		return why
+	return e.embedded.mender.broken()
+}
+
+// UntilBroken gives a context for a write, which ends when the server in this process takes
+// none any more: it may leave one without an answer. cancel is to be called at the end.
+func (e *Engine) UntilBroken(ctx context.Context) (_ context.Context, cancel func()) {
+	if e.embedded == nil {
+		return ctx, func() {}
 	}
-	return nil
+	well := e.embedded.mender.well.Load()
+	ctx, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(well, func() { end(context.Cause(well)) })
+	return ctx, func() {
+		stop()
+		end(nil)
+	}
 }
 
 // Lacks is what NATS lacks, in words, when it does not do what it is asked. A cluster that

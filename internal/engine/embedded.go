@@ -66,6 +66,7 @@ func (e *embedded) directory(dir string) (string, error) {
 func (e *embedded) begin(wait time.Duration) error {
 	e.mender.mu.Lock() // a look waits until the server is there
 	defer e.mender.mu.Unlock()
+	e.mender.begin()
 	if err := e.start(wait); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,11 +38,10 @@ const (
 	roomNeeded = 64 << 10
 )
 
-// mender is what is known of a server that takes no writes. The zero value is of one that
-// does.
+// mender is what is known of a server that takes no writes, or does.
 type mender struct {
-	broken atomic.Pointer[fault.Error]
-	due    atomic.Bool // a look is on its way
+	well atomic.Pointer[spell]
+	due  atomic.Bool // a look is on its way
 
 	mu        sync.Mutex // held during a look, and a start
 	every     time.Duration
@@ -50,6 +50,22 @@ type mender struct {
 	old       []server.HealthzError // ailments of when the process began: no start in place heals them
 	over      bool
 }
+
+// spell is a time in which the server takes writes. It ends with the reason why it takes
+// none; then that is what Cause says.
+type spell struct {
+	context.Context
+	end context.CancelCauseFunc
+}
+
+// begin begins a spell.
+func (m *mender) begin() {
+	ctx, end := context.WithCancelCause(context.Background())
+	m.well.Store(&spell{ctx, end})
+}
+
+// broken says why the server takes no writes; nil while it does.
+func (m *mender) broken() error { return context.Cause(m.well.Load()) }
 
 // end ends all looks.
 func (m *mender) end() {
@@ -62,7 +78,7 @@ func (m *mender) end() {
 // with any lock of its own. One that is broken is looked at anyway, and complains at each
 // start that is of no use.
 func (e *embedded) lookSoon() {
-	if e.mender.broken.Load() == nil {
+	if e.mender.broken() == nil {
 		e.lookIn(lookAfter)
 	}
 }
@@ -80,11 +96,11 @@ func (e *embedded) look() {
 	defer m.mu.Unlock()
 	m.due.Store(false)
 	switch {
-	case m.over || m.broken.Load() == nil && !e.ails():
+	case m.over || m.broken() == nil && !e.ails():
 		return
 	case !e.takesWrites():
 	case e.restart():
-		m.broken.Store(nil)
+		m.begin()
 		m.mended = time.Now()
 		m.every = min(2*m.every, lookRarely) // should it be of no use for long
 		e.lookSoon()                         // a complaint meanwhile was not heard
@@ -112,7 +128,7 @@ func (e *embedded) ails() bool {
 	if time.Since(m.mended) > lookRarely {
 		m.every = lookAfter
 	}
-	m.broken.Store(fault.New(fault.Unavailable, "the store takes no writes: %s", last(why)))
+	m.well.Load().end(fault.New(fault.Unavailable, "the store takes no writes: %s", last(why)))
 	e.log.Error("the store takes no writes; it is started again when its directory does", "error", why)
 	return true
 }

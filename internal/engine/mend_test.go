@@ -30,7 +30,7 @@ func TestComplaintsOfTheStart(t *testing.T) {
 	}
 	for range 2 {
 		e.look()
-		if broken := e.mender.broken.Load(); broken != nil {
+		if broken := e.mender.broken(); broken != nil {
 			t.Fatal(broken)
 		}
 	}

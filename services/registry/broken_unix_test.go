@@ -20,7 +20,9 @@ func TestARegistryOutlivesAFullDisk(t *testing.T) {
 	w := newWorld(t)
 	r := w.start(e, nil)
 	register := func(url string) error {
-		_, err := r.api.Register(t.Context(), &pb.RegisterRequest{Registration: &pb.Registration{Url: url}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // the store is faster
+		defer cancel()
+		_, err := r.api.Register(ctx, &pb.RegisterRequest{Registration: &pb.Registration{Url: url}})
 		return err
 	}
 	if err := register("hyperty://a.example/1"); err != nil {

@@ -98,8 +98,10 @@ const fencedTries = 5
 func (s *store) write(ctx context.Context, key string, value []byte, header nats.Header, opts ...jetstream.PublishOpt) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.engine.Broken(); err != nil {
-		return err
+	ctx, cancel := s.engine.UntilBroken(ctx)
+	defer cancel()
+	if ctx.Err() != nil {
+		return s.failed(context.Cause(ctx))
 	}
 	opts = append(opts, jetstream.WithExpectLastSequenceForSubject(s.revision, s.subject(termKey)))
 	wait := retry.Backoff{Min: 10 * time.Millisecond}
