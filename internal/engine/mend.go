@@ -27,7 +27,7 @@ import (
 const (
 	// lookAfter is the pause between a complaint of the server and a look at it: it may
 	// still be doing what it complains of. A broken one is looked at as often, and half as
-	// often after each start that was of no use, down to lookRarely.
+	// often after each start, down to lookRarely, until one has been of use for so long.
 	lookAfter  = time.Second
 	lookRarely = time.Minute
 	// maxStore is the bound of the server itself, in bytes, which is none: the disk is.

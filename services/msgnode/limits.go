@@ -28,7 +28,8 @@ type Limits struct {
 	SessionKept time.Duration
 	// ReplacedWait is how long the newer of two sockets of a runtime may be lost until
 	// the older one, if it is open, has the session back. 20 s: who was lost is back by
-	// then, and what waits in the mailbox is kept for longer.
+	// then, an older one that is dead has been found (PingEvery and PingTimeout), and what
+	// waits in the mailbox is kept for longer.
 	ReplacedWait time.Duration
 	// ReopenEvery and ReopenBurst pace a runtime whose re-open names an unknown
 	// token: older stubs reconnect without delay. One a second after five.
