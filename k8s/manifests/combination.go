@@ -29,7 +29,7 @@ func (c Combination) Scaled() bool { return strings.HasPrefix(c.Overlay, "scaled
 func (c Combination) Has(component string) bool { return slices.Contains(c.Components, component) }
 
 // NATSImage is the image of the official server, in the version of peerbus's own.
-const NATSImage = "nats:2.15.2"
+const NATSImage = "nats:2.15.3"
 
 // Namespaces of the overlays as they are.
 const (
