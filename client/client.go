@@ -13,6 +13,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/once"
 )
 
@@ -133,21 +134,9 @@ func (b *Bus) Run(ctx context.Context) error {
 			backoff.Reset()
 		}
 		wait = backoff.Next()
-		if !sleep(ctx, wait) {
+		if run.Sleep(ctx, wait) != nil {
 			return nil
 		}
-	}
-}
-
-// sleep tells whether ctx lasts as long.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

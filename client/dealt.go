@@ -73,8 +73,8 @@ func (d *dealt) take() (epoch int, name string, n uint32, others map[string]uint
 
 // begin is for what came together. What is left of what came before does not wait for its
 // handlers.
-func (l *Listener) begin(r run) {
-	if others := l.dealt.begin(r.epoch, r.name); others > 1024 {
+func (l *Listener) begin(g group) {
+	if others := l.dealt.begin(g.epoch, g.name); others > 1024 {
 		l.giveAllBack(false)
 	} else if others > 0 || l.dealt.bytes.Load() > 0 {
 		l.giveSoon()

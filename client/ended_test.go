@@ -26,7 +26,7 @@ func TestAGoroutineThatEndsLeavesTheNextOneAlone(t *testing.T) {
 	const many = 20_000
 	for i := range many {
 		name := fmt.Sprint("name", i%3)
-		l.push(run{name: name, length: 1}, []codec.Delivered{{Carried: codec.Bare(&pb.Message{Id: "1"}), Size: 1}})
+		l.push(group{name: name, length: 1}, []codec.Delivered{{Carried: codec.Bare(&pb.Message{Id: "1"}), Size: 1}})
 		for range i % 7 {
 			runtime.Gosched()
 		}

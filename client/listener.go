@@ -110,10 +110,10 @@ func (l *Listener) signal() {
 }
 
 // push hands over deliveries; it never waits.
-func (l *Listener) push(r run, all []codec.Delivered) {
+func (l *Listener) push(g group, all []codec.Delivered) {
 	l.mu.Lock()
 	if !l.closed {
-		l.queue.add(r, all)
+		l.queue.add(g, all)
 	}
 	l.work()
 	l.mu.Unlock()
@@ -122,7 +122,7 @@ func (l *Listener) push(r run, all []codec.Delivered) {
 
 // work has a goroutine look after what is queued. The mutex is held.
 func (l *Listener) work() {
-	if l.ctx != nil && !l.running && !l.closed && len(l.queue.runs) > 0 {
+	if l.ctx != nil && !l.running && !l.closed && len(l.queue.groups) > 0 {
 		l.running = l.workers.start(l.run)
 	}
 }
@@ -173,7 +173,7 @@ func (l *Listener) run() {
 			l.giveAllBack(false) // for what has been handled
 			return
 		}
-		if len(batch.runs) > 0 {
+		if len(batch.groups) > 0 {
 			idle = false
 			continue
 		}
@@ -195,40 +195,40 @@ func (l *Listener) run() {
 func (l *Listener) ends() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running = len(l.queue.runs) > 0
+	l.running = len(l.queue.groups) > 0
 	return !l.running
 }
 
 // handleAll handles what has been taken; false if there is nothing more to do.
 func (l *Listener) handleAll(ctx context.Context, batch *inbox) bool {
 	all := batch.all
-	for _, r := range batch.runs {
-		l.begin(r)
-		if r.lot != nil {
-			if !l.workLot(ctx, r) {
+	for _, g := range batch.groups {
+		l.begin(g)
+		if g.lot != nil {
+			if !l.workLot(ctx, g) {
 				return false
 			}
 			continue
 		}
-		for i := range all[:r.length] {
-			if !l.one(ctx, r.name, &all[i], i+1 < r.length) {
+		for i := range all[:g.length] {
+			if !l.one(ctx, g.name, &all[i], i+1 < g.length) {
 				return false
 			}
 		}
-		all = all[r.length:]
+		all = all[g.length:]
 	}
 	return true
 }
 
 // workLot is work of messages that are in a lot.
-func (l *Listener) workLot(ctx context.Context, r run) bool {
+func (l *Listener) workLot(ctx context.Context, g group) bool {
 	defer func() {
 		l.opened = codec.Delivered{}
-		r.lot.Free()
+		g.lot.Free()
 	}()
-	for i := range r.lot.Len() {
-		l.opener.Deliver(r.lot, i, &l.opened)
-		if !l.one(ctx, r.name, &l.opened, i+1 < r.lot.Len()) {
+	for i := range g.lot.Len() {
+		l.opener.Deliver(g.lot, i, &l.opened)
+		if !l.one(ctx, g.name, &l.opened, i+1 < g.lot.Len()) {
 			return false
 		}
 	}

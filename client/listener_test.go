@@ -28,7 +28,7 @@ func TestAnIdleListenerHasNoGoroutine(t *testing.T) {
 			got = append(got, d.Message().Id)
 		}}
 		come := func(id string) {
-			l.push(run{name: "a", length: 1}, []codec.Delivered{{Carried: codec.Bare(&pb.Message{Id: id}), Size: 1}})
+			l.push(group{name: "a", length: 1}, []codec.Delivered{{Carried: codec.Bare(&pb.Message{Id: id}), Size: 1}})
 			synctest.Wait()
 		}
 		come("1") // before Run

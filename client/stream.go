@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/codec"
 )
 
@@ -32,7 +33,7 @@ func (b *Bus) stream(ctx context.Context, idle <-chan struct{}) (lasted time.Dur
 	defer end()
 	defer context.AfterFunc(ctx, func() {
 		if b.up() { // the bus is to know that the listeners do not come back
-			sleep(life, b.cfg.Limits.Goodbye)
+			_ = run.Sleep(life, b.cfg.Limits.Goodbye)
 		}
 		end()
 	})()
@@ -162,33 +163,33 @@ func (s *stream) receive() {
 	s.bus.out.settle(s.in.Settled)
 	all := s.in.Deliveries
 	for _, g := range s.in.Groups {
-		r := run{g.Listener, s.epoch, g.Length, g.Lot}
+		to := group{g.Listener, s.epoch, g.Length, g.Lot}
 		if g.Lot != nil {
-			s.deliver(r, nil)
+			s.deliver(to, nil)
 			continue
 		}
-		s.deliver(r, all[:g.Length])
+		s.deliver(to, all[:g.Length])
 		all = all[g.Length:]
 	}
 }
 
 // deliver hands messages to their listener. Of one that has been taken before the place
 // goes there, as credit is given in order.
-func (s *stream) deliver(r run, all []codec.Delivered) {
+func (s *stream) deliver(g group, all []codec.Delivered) {
 	b := s.bus
-	l := b.listener(r.name)
+	l := b.listener(g.name)
 	switch {
 	case l == nil:
 		// They were under way when their listener was closed, and the bus deals with them.
-		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", r.name)
+		b.cfg.Log.Debug("delivery for no listener of this attachment", "listener", g.name)
 		return
 	case b.marks == nil:
-	case r.lot != nil:
-		b.markLot(r.name, r.lot)
+	case g.lot != nil:
+		b.markLot(g.name, g.lot)
 	default:
-		b.mark(r.name, all)
+		b.mark(g.name, all)
 	}
-	l.push(r, all)
+	l.push(g, all)
 }
 
 func (b *Bus) listener(name string) *Listener {

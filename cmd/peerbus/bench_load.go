@@ -10,6 +10,7 @@ import (
 	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -69,7 +70,7 @@ func (l *load) one(ctx context.Context, body []byte) {
 	}
 	l.note(took, err)
 	if err != nil { // what is refused at once shall not keep both sides busy
-		wait(ctx, benchPause)
+		_ = run.Sleep(ctx, benchPause)
 	}
 }
 

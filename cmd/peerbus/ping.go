@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -97,7 +98,7 @@ func (s *pingSettings) run(cmd *cobra.Command, address string) error {
 func (s *clientSettings) runtimeOf(ctx context.Context, address string) (remote string, err error) {
 	err = s.withRegistry(ctx, func(ctx context.Context, r pb.RegistryClient) error {
 		resp, err := r.Resolve(ctx, &pb.ResolveRequest{Address: address})
-		for err == nil && resp.RuntimeUrl == "" && resp.GetRoute().GetFlow() == pb.FlowUse_FLOW_USE_UNKNOWN && wait(ctx, 50*time.Millisecond) {
+		for err == nil && resp.RuntimeUrl == "" && resp.GetRoute().GetFlow() == pb.FlowUse_FLOW_USE_UNKNOWN && run.Sleep(ctx, 50*time.Millisecond) == nil {
 			resp, err = r.Resolve(ctx, &pb.ResolveRequest{Address: address})
 		}
 		switch route := resp.GetRoute(); {
@@ -117,18 +118,6 @@ func (s *clientSettings) runtimeOf(ctx context.Context, address string) (remote 
 		return nil
 	})
 	return remote, err
-}
-
-// wait tells whether ctx has lasted so long.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // bus connects to the bus before the first probe, whose time is not for that.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/peerbus/peerbus/internal/run"
 )
 
 // Backoff grows from Min to Max by doubling, with jitter of up to a half, so
@@ -50,12 +52,5 @@ func (b *Backoff) Next() time.Duration {
 
 // Wait sleeps for Next, or until ctx is done; then it gives ctx's error.
 func (b *Backoff) Wait(ctx context.Context) error {
-	t := time.NewTimer(b.Next())
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return run.Sleep(ctx, b.Next())
 }

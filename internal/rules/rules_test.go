@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 	"gen/":               {},
 	"internal/fault":     {},
 	"internal/numbered":  {},
-	"internal/retry":     {},
+	"internal/retry":     {"internal/run"},
 	"internal/run":       {},
 	"internal/sequence":  {"internal/fault"},
 	"internal/config":    {"internal/fault"},

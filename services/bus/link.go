@@ -14,6 +14,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/codec"
 )
 
@@ -83,7 +84,7 @@ func (l *link) run(ctx context.Context) {
 		l.failed.Store(true)
 		l.mesh.renewed()
 		for l.mesh.wanted(l) && ctx.Err() == nil {
-			sleep(ctx, retry.DefaultMax)
+			_ = run.Sleep(ctx, retry.DefaultMax)
 		}
 		return
 	}
@@ -120,15 +121,6 @@ func (l *link) say(ctx context.Context, broke bool, err error) {
 	case !l.said && now.Sub(l.without) > l.bus.limits.JoinTime:
 		l.said = true
 		l.bus.log.Warn("another replica cannot be linked to", "replica", l.member.ID, "endpoint", l.member.Addr, "error", err)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

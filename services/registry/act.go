@@ -11,6 +11,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -192,20 +193,8 @@ func (r *Registry) drain(ctx context.Context, remote string, e effect) {
 	if err != nil {
 		r.log.Debug("a stub keeps the address of what was replaced", "stub", e.stub, "error", err)
 	}
-	if e.role == requester && pause(ctx, r.limits.Drain) {
+	if e.role == requester && run.Sleep(ctx, r.limits.Drain) == nil {
 		r.disposeOf(ctx, remote, e)
-	}
-}
-
-// pause waits, unless ctx is done first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

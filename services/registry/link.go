@@ -11,6 +11,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -161,7 +162,7 @@ func (r *Registry) swapLinks(ctx context.Context, remote, url string) {
 	old.drop(ctx, changes)
 	l.inherit(old, address.RegistryChanges(remote))
 	if !r.lanes.spawn(func(ctx context.Context) {
-		pause(ctx, r.limits.Drain)
+		_ = run.Sleep(ctx, r.limits.Drain)
 		r.closeLink(ctx, old)
 	}) {
 		r.closeLink(ctx, old)

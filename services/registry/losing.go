@@ -1,6 +1,10 @@
 package registry
 
-import "context"
+import (
+	"context"
+
+	"github.com/peerbus/peerbus/internal/run"
+)
 
 // What a P2P stub has that is away, lost or leaving.
 
@@ -22,7 +26,7 @@ func (r *Registry) loseSight(p *p2pStub) bool {
 // awaitFirst loses a replica that is there, but cannot be reached since this registry
 // leads: what it had under the one before would wait for it in vain.
 func (r *Registry) awaitFirst(ctx context.Context, p *p2pStub) {
-	if !pause(ctx, r.limits.DeployWait) {
+	if run.Sleep(ctx, r.limits.DeployWait) != nil {
 		return
 	}
 	r.mu.Lock()
