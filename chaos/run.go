@@ -31,7 +31,7 @@ func runFaults(ctx context.Context, s settings, w *world, p *progress) (*report,
 		return nil, err
 	}
 	t.start(ctx)
-	if !t.settle(ctx, numbered.Direct, directTime) {
+	if !t.settle(ctx, numbered.Direct) {
 		return nil, notDirect(ctx)
 	}
 	p.say("traffic is direct both ways; seed %d", s.seed)
@@ -41,7 +41,7 @@ func runFaults(ctx context.Context, s settings, w *world, p *progress) (*report,
 		return nil, err
 	}
 	healed := time.Now()
-	isDirect := t.settle(ctx, numbered.Direct, directTime)
+	isDirect := t.settle(ctx, numbered.Direct)
 	p.say("all is healed; direct again after %.1f s: %t", time.Since(healed).Seconds(), isDirect)
 	t.halt(ctx, s.quiet)
 	t.drain(ctx, s.quiet)

@@ -90,7 +90,7 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 	}
 	defer open()
 	others.start(ctx)
-	if !others.settle(ctx, numbered.Direct, directTime) {
+	if !others.settle(ctx, numbered.Direct) {
 		return nil, notDirect(ctx)
 	}
 	w.link.Set(s.weather)
@@ -112,7 +112,7 @@ func runStall(ctx context.Context, s settings, w *world, p *progress) (*stallRep
 	w.link.Set(netlab.Weather{})
 	flood.halt(ctx, s.quiet)
 	flood.drain(ctx, s.quiet)
-	others.settle(ctx, numbered.Direct, directTime)
+	others.settle(ctx, numbered.Direct)
 	others.halt(ctx, s.quiet)
 	others.drain(ctx, s.quiet)
 	if ctx.Err() != nil {

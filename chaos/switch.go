@@ -168,7 +168,7 @@ func (s *switcher) closed(at *side) fault {
 
 // steady measures traffic that has settled on a path.
 func (s *switcher) steady(ctx context.Context, name, path string) error {
-	if !s.traffic.settle(ctx, path, directTime) {
+	if !s.traffic.settle(ctx, path) {
 		return fmt.Errorf("traffic was not %s both ways within %s", path, directTime)
 	}
 	s.note(name, time.Now(), steadyFor)
@@ -177,7 +177,7 @@ func (s *switcher) steady(ctx context.Context, name, path string) error {
 
 // force switches to the Message Node and back.
 func (s *switcher) force(ctx context.Context, f fault) error {
-	if !s.traffic.settle(ctx, numbered.Direct, directTime) {
+	if !s.traffic.settle(ctx, numbered.Direct) {
 		return fmt.Errorf("after %s: %w", f.name, notDirect(ctx))
 	}
 	s.progress.say("switch: %s", f.name)
@@ -190,7 +190,7 @@ func (s *switcher) force(ctx context.Context, f fault) error {
 	if err := errors.Join(err, bounded(ctx, f.heal)); err != nil {
 		return err
 	}
-	if !s.traffic.settle(ctx, numbered.Direct, directTime) {
+	if !s.traffic.settle(ctx, numbered.Direct) {
 		return fmt.Errorf("after %s: %w", f.name, notDirect(ctx))
 	}
 	s.note("back: "+f.name, s.firstDirect(healed).Add(-around/2), around)

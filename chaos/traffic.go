@@ -214,9 +214,9 @@ const (
 )
 
 // settle waits until all traffic goes over a path, and tells whether it did
-// within a time.
-func (t *traffic) settle(ctx context.Context, path string, within time.Duration) bool {
-	deadline := time.Now().Add(within)
+// within directTime.
+func (t *traffic) settle(ctx context.Context, path string) bool {
+	deadline := time.Now().Add(directTime)
 	for !t.judge.Steadily(path, time.Now(), steadyTime) {
 		if time.Now().After(deadline) || run.Sleep(ctx, lookEvery) != nil {
 			return false

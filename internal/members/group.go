@@ -420,7 +420,7 @@ func (g *Group) WatchLeader(ctx context.Context, kind string, f func(m Member, o
 	for first := true; ; {
 		g.mu.Lock()
 		ready, changed := g.ready(), g.changed
-		m, _, ok := g.view.leader(kind)
+		m, ok := g.view.leader(kind)
 		g.mu.Unlock()
 		if ready && (first || ok != was || m != told) {
 			first, told, was = false, m, ok

@@ -40,7 +40,7 @@ func (g *Group) win(ctx context.Context) (revision uint64, err error) {
 	for {
 		g.mu.Lock()
 		ready, changed := g.ready(), g.changed
-		_, _, taken := g.view.leader(g.self.Kind)
+		_, taken := g.view.leader(g.self.Kind)
 		g.mu.Unlock()
 		if ready && !taken {
 			if revision, err := g.claim(ctx, 0); err == nil {

@@ -130,8 +130,8 @@ func (v *view) of(kind string) []Member {
 	return out
 }
 
-// leader of a kind, and the revision of its key.
-func (v *view) leader(kind string) (m Member, revision uint64, ok bool) {
+// leader of a kind.
+func (v *view) leader(kind string) (Member, bool) {
 	r, ok := v.records[leadKey(kind)]
-	return r.member, r.revision, ok
+	return r.member, ok
 }

@@ -88,14 +88,11 @@ func (m *mesh) toOwner(p *post) bool {
 }
 
 // toEpoch passes on what is about the flows of another replica.
-func (m *mesh) toEpoch(p *post, epoch uint64, msg *pb.Message, kind string) bool {
+func (m *mesh) toEpoch(p *post, epoch uint64, msg *pb.Message, kind string) {
 	if m == nil || p.hops > 0 {
-		return false
+		return
 	}
-	l := m.linkTo(func(other *replica) bool { return other.epoch == epoch })
-	if l == nil {
-		return false
+	if l := m.linkTo(func(other *replica) bool { return other.epoch == epoch }); l != nil {
+		l.pass(p, msg, kind)
 	}
-	l.pass(p, msg, kind)
-	return true
 }

@@ -74,9 +74,7 @@ func (s *Server) Close(ctx context.Context, r *pb.P2PStubCloseRequest) (*pb.P2PS
 	if err := s.stub.heed(r.Term); err != nil {
 		return nil, err
 	}
-	if err := s.stub.close(ctx, r.StubUrl, runtimeKey(r.RemoteRuntimeUrl), r.Reason); err != nil {
-		return nil, fault.From(err)
-	}
+	s.stub.close(ctx, r.StubUrl, runtimeKey(r.RemoteRuntimeUrl), r.Reason)
 	return &pb.P2PStubCloseResponse{}, nil
 }
 

@@ -215,7 +215,7 @@ func (s *Stub) forget(ctx context.Context, p *peer) {
 }
 
 // close ends a peer connection, or a whole stub. What is gone is no error.
-func (s *Stub) close(ctx context.Context, url, remote, reason string) error {
+func (s *Stub) close(ctx context.Context, url, remote, reason string) {
 	s.mu.Lock()
 	d := s.stubs[url]
 	var peers []*peer
@@ -231,7 +231,6 @@ func (s *Stub) close(ctx context.Context, url, remote, reason string) error {
 	for _, p := range peers {
 		p.tell(event{kind: closed, reason: reason})
 	}
-	return nil
 }
 
 // moved notes a peer's new state, and tells which states are to be published for

@@ -161,8 +161,8 @@ func (h *herd) begin() error {
 		h.events.at(0, func() error { return h.cut(c) })
 	}
 	if h.what.dead {
-		for _, r := range h.nodes {
-			h.events.after(h.draw(h.node.SweepEvery), func() error { return h.sweep(r) })
+		for range h.nodes {
+			h.events.after(h.draw(h.node.SweepEvery), h.sweep)
 		}
 	}
 	return nil
@@ -340,7 +340,7 @@ func (h *herd) count(r *replica) {
 }
 
 // sweep of a replica notes the sessions of the dead one as lost, one after the other.
-func (h *herd) sweep(r *replica) error {
+func (h *herd) sweep() error {
 	dead := fmt.Sprintf("%016x", 1<<20)
 	order := h.random.Perm(len(h.clients))
 	var next func() error
