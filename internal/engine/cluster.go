@@ -12,6 +12,7 @@ import (
 
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/rpc"
+	"github.com/peerbus/peerbus/internal/run"
 )
 
 const (
@@ -69,11 +70,7 @@ func (e *Engine) insist(ctx context.Context, what string, do func(context.Contex
 			said = text
 			e.log.Warn("NATS is not ready, trying again", "part", what, "error", err)
 		}
-		pause := time.NewTimer(insistEvery)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if run.Sleep(ctx, insistEvery) != nil {
 			return err
 		}
 	}

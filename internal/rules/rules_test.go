@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"internal/sequence":  {"internal/fault"},
 	"internal/config":    {"internal/fault"},
 	"internal/contexts":  {"internal/fault", "internal/rpc"},
-	"internal/engine":    {"internal/fault", "internal/rpc", "protocol/"},
+	"internal/engine":    {"internal/fault", "internal/rpc", "internal/run", "protocol/"},
 	"internal/members":   {"internal/fault", "internal/engine", "internal/retry", "internal/run"},
 	"internal/pages":     {},
 	"internal/rules":     {},

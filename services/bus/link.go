@@ -14,6 +14,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/members"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/protocol/codec"
 )
@@ -159,7 +160,7 @@ func (l *link) stream(ctx context.Context, conn *grpc.ClientConn) error {
 	defer cancel()
 	writer.Go(func() {
 		defer cancel()
-		l.write(ctx, call)
+		rpc.SendAll(ctx, l.next, l.wake, call.Send)
 	})
 	return l.read(call)
 }
@@ -184,24 +185,6 @@ func (l *link) read(call pb.MessageBus_AttachClient) error {
 		}
 		for _, d := range resp.GetDeliveries() {
 			l.take(d)
-		}
-	}
-}
-
-// write sends what is queued until the stream ends, which is the reader's to tell.
-func (l *link) write(ctx context.Context, call pb.MessageBus_AttachClient) {
-	for {
-		req := l.next()
-		if req == nil {
-			select {
-			case <-l.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		if call.Send(req) != nil {
-			return
 		}
 	}
 }

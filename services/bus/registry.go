@@ -11,6 +11,7 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/retry"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // asker keeps the open questions to the registry. They outlive its stream: a
@@ -169,7 +170,10 @@ func (b *Bus) routes(ctx context.Context) error {
 	defer cancel()
 	writer.Go(func() {
 		defer cancel()
-		b.question(ctx, call)
+		rpc.SendAll(ctx, b.ask.next, b.ask.wake, func(req *pb.RoutesRequest) error {
+			b.metrics.questions.Add(float64(len(req.Queries) + len(req.Sources)))
+			return call.Send(req)
+		})
 	})
 	for {
 		resp, err := call.Recv()
@@ -177,26 +181,6 @@ func (b *Bus) routes(ctx context.Context) error {
 			return err
 		}
 		b.hear(resp)
-	}
-}
-
-// question sends questions as they come. What ends the stream is the reader's
-// to tell.
-func (b *Bus) question(ctx context.Context, call pb.Registry_RoutesClient) {
-	for {
-		req := b.ask.next()
-		if req == nil {
-			select {
-			case <-b.ask.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		b.metrics.questions.Add(float64(len(req.Queries) + len(req.Sources)))
-		if call.Send(req) != nil {
-			return
-		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 // serveRoutes is a bus's stream at a standby. This goroutine writes; another reads.
@@ -90,7 +91,7 @@ func (s *standby) askAlong(ctx context.Context, c pb.RegistryClient) error {
 	defer cancel()
 	writer.Go(func() {
 		defer cancel()
-		s.question(ctx, stream)
+		rpc.SendAll(ctx, s.relayed.next, s.relayed.wake, stream.Send)
 	})
 	for {
 		resp, err := stream.Recv()
@@ -98,23 +99,5 @@ func (s *standby) askAlong(ctx context.Context, c pb.RegistryClient) error {
 			return err
 		}
 		s.relayed.hear(resp)
-	}
-}
-
-// question sends questions as they come. What ends the stream is the reader's to tell.
-func (s *standby) question(ctx context.Context, stream pb.Registry_RoutesClient) {
-	for {
-		req := s.relayed.next()
-		if req == nil {
-			select {
-			case <-s.relayed.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		if stream.Send(req) != nil {
-			return
-		}
 	}
 }
