@@ -21,7 +21,7 @@ import (
 type Config struct {
 	// Conn is the connection to the bus. It stays the caller's.
 	Conn grpc.ClientConnInterface
-	// Name is for the logs of the bus.
+	// Name is what the bus calls this attachment in its logs.
 	Name string
 	// Component defaults to COMPONENT_APPLICATION.
 	Component pb.Component
@@ -30,8 +30,8 @@ type Config struct {
 	// of the registry are never numbered: a stub's carry the key of whoever posted
 	// them first, and the registry asks again by itself.
 	Unnumbered bool
-	// OnAttach is called after each attachment, once all listeners are in
-	// place. It must not block.
+	// OnAttach is called after each attachment, the first and all later ones, once all
+	// listeners are in place. It must not block.
 	OnAttach func()
 	Limits   Limits
 	// Log defaults to slog.Default().
@@ -97,8 +97,8 @@ func isStub(c pb.Component) bool {
 // on in such. A Message Node takes each by itself.
 func takesRows(c pb.Component) bool { return c == pb.Component_COMPONENT_P2P_STUB }
 
-// Ready waits until the attachment is up with all its listeners, and gives the
-// URL of the runtime.
+// Ready waits until the attachment is up with all its listeners, and returns the URL of the
+// runtime.
 func (b *Bus) Ready(ctx context.Context) (string, error) {
 	for {
 		b.mu.Lock()
@@ -115,9 +115,9 @@ func (b *Bus) Ready(ctx context.Context) (string, error) {
 	}
 }
 
-// Run keeps the attachment up until ctx is done. Then the handlers return, what is
-// queued is sent, and the bus is told goodbye, all within Limits.Goodbye; a handler
-// that takes longer is waited for, but not heard any more. It is called once.
+// Run keeps the attachment up until ctx is done. Then the handlers return, what is queued
+// is sent, and the bus is told goodbye, all within Limits.Goodbye. Run waits for a handler
+// that takes longer, but the bus hears nothing more from it. Call it once.
 func (b *Bus) Run(ctx context.Context) error {
 	idle := b.startAll(ctx)
 	defer func() { <-idle }()

@@ -12,12 +12,12 @@ import (
 )
 
 // Dial makes a connection to a bus or a registry at HOST:PORT or unix:///PATH, for
-// Config.Conn and for the clients of package peerbusv1. Several with commas between them,
-// or a name that leads to several addresses, are replicas: each call goes to one that
-// serves. It takes frames as large as a message can be, comes back by itself, and notices
-// a peer that is gone. It is opened when it is first used; calls wait until then, so bound
-// them by their context. Without a config it is plain text, which a runtime takes on
-// loopback; over a unix socket it always is.
+// Config.Conn and for the clients of package peerbusv1. Several addresses, separated by
+// commas, or a name that resolves to several, are replicas: each call goes to one that
+// serves. The connection takes frames as large as a message can be, reconnects by itself,
+// and notices a peer that is gone. It is opened when it is first used; calls wait until
+// then, so bound them by their context. Without a config it is plain text, which a runtime
+// takes on loopback; over a unix socket it always is.
 func Dial(addr string, config *tls.Config, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	creds, near := insecure.NewCredentials(), rpc.Near(addr)
 	if config != nil {
@@ -31,7 +31,7 @@ func Dial(addr string, config *tls.Config, opts ...grpc.DialOption) (*grpc.Clien
 	return conn, nil
 }
 
-// Error is what the methods of a Bus fail with: Code has HTTP's meaning (wire
-// contract, section 2), Field names what is wrong, when it is one thing. Use
-// errors.As.
+// Error is what the methods of a Bus fail with: Code has the meaning that it has in HTTP
+// (wire contract, section 2), and Field names what is wrong, when it is one thing. Get it
+// with errors.As.
 type Error = fault.Error

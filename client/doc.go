@@ -11,20 +11,20 @@
 //	answer, err := bus.Request(ctx, &peerbusv1.Message{Type: "read", From: …, To: …})
 //
 // From is an address of the runtime: a registered one, or one below its URL; others are
-// refused with 403. A refusal that comes after Send or Post have returned is a response to
+// refused with 403. A refusal that comes after Send or Post has returned is a response to
 // From, so a program that wants to hear of it sends from an address that it listens to.
 //
-// A handler may keep its messages. One that keeps none listens with Borrowed, which makes
-// less garbage: a message and its body are valid until the handler returns.
+// A handler may keep its messages. For one that keeps none there is Borrowed, which makes
+// less garbage: a message and its body are then valid until the handler returns.
 //
 // Three ways to hand over a message: Send queues it, Post waits until the bus
 // has accepted it (or, with Delivered, until its receiver has dealt with it),
 // Request waits for the response. All three wait while the stream is down, as
 // long as their context lets them.
 //
-// A message goes on with the trace of the program that posts it when its Trace is set:
-// message.TraceOf makes that of a W3C trace context. Where the services send traces, a
-// request without one begins a trace; an answer is in that of its request.
+// A message continues the trace of the program that posts it when its Trace is set:
+// message.TraceOf makes one out of a W3C trace context. Where the services send traces, a
+// request without a Trace begins one. An answer is in the trace of its request.
 //
 // # Once, whoever is killed
 //
@@ -58,9 +58,9 @@
 // credit is given for it in its turn, when the first of the two has been handled.
 // Credit for a delivery goes to the stream that it came on, or nowhere.
 //
-// Stubs are different: what they post has the key of its first poster, and what
-// comes to them again must leave again. Nothing of theirs is numbered or dropped.
-// The registry numbers nothing either, since it asks again by itself.
+// Stubs are different: what they post has the key of whoever posted it first, and what
+// comes to them again must leave again. So nothing of theirs is numbered, or dropped as a
+// repetition. The registry's posts are not numbered either, since it asks again by itself.
 //
 // # Who runs what
 //

@@ -11,41 +11,42 @@ type Limits struct {
 	// Outbox is how many bytes of messages may wait for the stream before Send,
 	// Post and Request wait too. Default 1 MiB: some tens of full frames.
 	Outbox int
-	// Retain is how many bytes of posts are kept until they are settled, before
-	// Send, Post and Request wait. One receiver may have no more of it than is
-	// still free. Default 16 MiB, what a bus keeps for a remote runtime: less would
-	// hold a sender back before the bus does.
+	// Retain is how many bytes of posts are kept until they are settled, before Send, Post
+	// and Request wait. The posts to one receiver may take up no more of it than is still
+	// free. Default 16 MiB, what a bus keeps for a remote runtime: less would hold a sender
+	// back before the bus does.
 	Retain int
-	// Marks is of how many pairs of address and poster the last message taken is
-	// remembered, so that one that comes again is not handled again. Default
-	// 65,536, which are about 15 MB: more than are interrupted at one time.
+	// Marks is the number of pairs of address and poster of which the last message that was
+	// taken is remembered, so that one that comes again is not handled again. Default
+	// 65,536, which take about 15 MB: more than are ever interrupted at one time.
 	Marks int
-	// Window is how many bytes the bus may have under way to a listener whose
-	// handler has not returned. Default 512 KiB: keeps a handler busy over any
-	// local stream while credit for a quarter of it is on its way, and is what a
-	// stopped handler costs.
+	// Window is how many bytes the bus may have under way to a listener whose handler has
+	// not returned. Default 512 KiB: it keeps a handler busy over any local stream while
+	// credit for a quarter of it is on its way. It is also what a stopped handler costs in
+	// memory.
 	Window int
-	// Calls is how many calls may wait for their outcome. Default 65,536: more
-	// means that the bus does not answer.
+	// Calls is how many calls may wait for their outcome. Default 65,536: more would mean
+	// that the bus does not answer.
 	Calls int
-	// Linger is how long the credit for messages may wait: for a frame to go along with,
-	// when something was answered while they were handled or they went on in flows, or
-	// for that of more messages that are being handled. Default 5 ms: some requests one
-	// after the other, and half of what an acknowledgement between two buses waits for more
-	// to say. A message that is posted with Delivered takes that much longer at most, and
-	// twice that when it is answered as well.
+	// Linger is how long the credit for messages may wait: for a frame that leaves anyway,
+	// when something was answered while they were handled or they went on in flows; or for
+	// the credit of more messages that are being handled. Default 5 ms: the time of some
+	// requests one after the other, and half of what an acknowledgement between two buses
+	// waits to have more to say. It delays the outcome of a message that is posted with
+	// Delivered by as much at most, and by twice as much when the message is answered as
+	// well.
 	Linger time.Duration
-	// Rest is how long a listener's goroutine waits for the next message before it ends,
-	// or up to twice as long; what comes then starts another one. Default 1 s: a goroutine
-	// is started in less than a microsecond, and keeps some KiB of stack while it waits.
+	// Rest is how long a listener's goroutine waits for the next message before it ends; it
+	// may be up to twice as long. A later message starts another goroutine. Default 1 s:
+	// one is started in less than a microsecond, and keeps some KiB of stack while it
+	// waits.
 	Rest time.Duration
-	// RequestTimeout is for a Request whose context has no deadline. Default
-	// 15 s, what older buses wait. While the bus cannot be reached a sixteenth more
-	// may pass.
+	// RequestTimeout is the time-out of a Request whose context has no deadline. Default 15
+	// s, what older buses wait. While the bus cannot be reached it may be exceeded by a
+	// sixteenth.
 	RequestTimeout time.Duration
-	// Goodbye is how long the end of Run may take to send what is queued, and to
-	// hear the bus end the stream. Default 0.5 s: a bus that is there does it in
-	// milliseconds.
+	// Goodbye is how long the end of Run may take to send what is queued, and to hear the
+	// bus end the stream. Default 0.5 s: it takes milliseconds when the bus is there.
 	Goodbye time.Duration
 }
 

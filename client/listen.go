@@ -28,8 +28,8 @@ func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...Lis
 	return b.listen(ctx, address, handle, opts)
 }
 
-// ListenCarried is Listen for a stub, which passes messages on: h gets each with its
-// bytes, where they are known, and in a row what comes as one.
+// ListenCarried is Listen for a stub, which passes messages on: h gets each message with
+// its encoded bytes, where they are known, and messages that came as a row as a row.
 func (b *Bus) ListenCarried(ctx context.Context, address string, h func(context.Context, codec.Carried), opts ...ListenOption) (*Listener, error) {
 	return b.listen(ctx, address, func(ctx context.Context, _ string, d *codec.Delivered) {
 		h(ctx, d.Carried)

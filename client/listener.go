@@ -10,17 +10,18 @@ import (
 	"github.com/peerbus/peerbus/protocol/codec"
 )
 
-// Handler takes a message. It is called on a goroutine of its listener, one
-// message at a time and in order. While it works the bus holds back what is
-// over the listener's window. ctx ends with Run. The message may be kept (unless it is
-// Borrowed), which keeps some short ones that came beside it too, and must not be changed:
-// other listeners of the process may have the same one.
+// Handler takes a message. It is called on a goroutine of its listener, one message at a
+// time and in order. While it works, the bus holds back what exceeds the listener's window.
+// ctx ends with Run. The handler may keep the message, unless the listener is Borrowed;
+// that also keeps the memory of some short ones that came with it. It must not change the
+// message: other listeners of the process may have the same one.
 type Handler func(ctx context.Context, m *pb.Message)
 
-// NamedHandler is a Handler that is told by which name a message was led here.
+// NamedHandler is a Handler that is also given the name under which the message was led
+// here.
 type NamedHandler func(ctx context.Context, listener string, m *pb.Message)
 
-// Listener is one address that is listened to.
+// Listener is what Listen has made for one address.
 type Listener struct {
 	bus     *Bus
 	address string
@@ -54,27 +55,27 @@ type Listener struct {
 // ListenOption changes what Listen does.
 type ListenOption func(*Listener)
 
-// LeadsTo makes messages for the address come to the listener of another
-// address, which may be another component's, under that one's name. The handler
-// of such a listener must be nil.
+// LeadsTo delivers the messages for the address to the listener of another one, target,
+// which may be another component's; that listener gets them under the target's name. The
+// handler that is given to Listen must then be nil.
 func LeadsTo(target string) ListenOption { return func(l *Listener) { l.leadsTo = target } }
 
 // Window sets how many bytes the bus may have under way to this listener.
 func Window(bytes int) ListenOption { return func(l *Listener) { l.window = bytes } }
 
-// Led is for an address that another component leads to this attachment (with
-// LeadsTo): the handler is kept here alone, and the bus is not told.
+// Led is for an address that another component leads to this attachment with LeadsTo: the
+// handler is registered here only, and the bus is not told.
 func Led() ListenOption { return func(l *Listener) { l.led = true } }
 
-// Borrowed has messages lent to the handler: each, and its body, is valid until the handler
-// returns, and its memory is used again. What is kept is a copy (proto.Clone).
+// Borrowed lends the handler its messages: each is valid, with its body, until the handler
+// returns; then its memory is used again. To keep one, copy it (proto.Clone).
 func Borrowed() ListenOption { return func(l *Listener) { l.opener.Lends = true } }
 
-// Address is what it listens to.
+// Address is the address that is listened to.
 func (l *Listener) Address() string { return l.address }
 
-// Close takes the listener away, here at once and at the bus before Close
-// returns. What is in its queue is not handled any more.
+// Close takes the listener away, here at once, and at the bus before Close returns.
+// Messages that are still in its queue are not handled.
 func (l *Listener) Close(ctx context.Context) error {
 	if !l.bus.forget(l) {
 		return nil
@@ -152,9 +153,9 @@ func (l *Listener) start(ctx context.Context, w *workers) {
 // listenerKey leads from a handler's context to its listener.
 type listenerKey struct{}
 
-// Abandon is called by a handler whose context is done before it has dealt with the
-// message: its sender is told so, or it comes again to whoever listens next. The
-// listener handles nothing more.
+// Abandon is called by a handler whose context ends before it has dealt with its message.
+// The message then counts as not dealt with: its sender is told so, or it comes again to
+// whoever listens next. The listener handles nothing more.
 func Abandon(ctx context.Context) {
 	if l, ok := ctx.Value(listenerKey{}).(*Listener); ok && ctx.Err() != nil {
 		l.abandoned = true

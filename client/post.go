@@ -17,27 +17,31 @@ type PostOption struct {
 	delivered bool
 }
 
-// From says which peer a message came from. Only stubs have that.
+// From says which peer a message came from. It is for stubs.
 func From(ingress *pb.Ingress) PostOption { return PostOption{ingress: ingress} }
 
-// Delivered makes Post wait until the listener has dealt with the message,
-// wherever it is. A peer that knows no flows does not say so: there it is what
-// has left this runtime. ctx's deadline is the time-out (408), or the bus's own.
+// Delivered makes Post wait until the listener has dealt with the message, wherever it is.
+// A peer that does not know flows cannot confirm that: then Post waits until the message
+// has left this runtime. The time-out (408) is ctx's deadline, or without one the bus's
+// own.
 func Delivered() PostOption { return PostOption{delivered: true} }
 
-// Send queues a message for the bus. It waits while there is no room for it. If
-// the message is refused, a response to its `from` says why. Once Send returns, and
-// so for Post, Request and Start, the message is encoded: the caller may change it, but
-// for memory that a string of it was made of with unsafe, which the next one is compared with.
+// Send queues a message for the bus. It waits while there is no room for it. If the message
+// is refused, a response to its `from` says why.
+//
+// When Send returns (and likewise Post, Request and Start) the message has been encoded,
+// and the caller may change it. Only the memory of a string that was made with package
+// unsafe must not change: the next message is compared with it.
 func (b *Bus) Send(ctx context.Context, m *pb.Message, opts ...PostOption) error {
 	var p posting // field by field: it is long, and to copy it is a tenth of all of this
 	p.content.Message, p.content.Ingress, p.answers = m, ingressOf(opts), message.IsResponse(m)
 	return b.out.post(ctx, &p)
 }
 
-// Carry is Send of a message that came from outside via a stub, which has found it valid
-// and says so of it. Its bytes go on as they are, where they are known. Of a row, which is
-// for TakesRow to allow, only the first message needs to be valid: the bus looks at each.
+// Carry is Send for a stub, of a message that came in from outside and has been validated
+// by the stub. Where its encoded bytes are known they are passed on as they are. A row may
+// be carried when TakesRow allows it; of that only the first message need have been
+// validated, as the bus checks each.
 func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...PostOption) error {
 	p := posting{answers: message.IsResponse(m.Head())}
 	if m.Encoded == nil || m.Head().Via != "" {
@@ -50,8 +54,8 @@ func (b *Bus) Carry(ctx context.Context, m codec.Carried, via string, opts ...Po
 	return b.out.post(ctx, &p)
 }
 
-// TakesRow tells whether the bus takes a message, which may be a row, as one from Carry. Of what
-// it does not take each message (codec.Carried.Each) is posted by itself.
+// TakesRow tells whether a message, which may be a row, may be given to Carry. If not, each
+// of the row's messages (codec.Carried.Each) is to be posted by itself.
 func (b *Bus) TakesRow(m codec.Carried, via string) bool {
 	return m.Len() == 1 || b.rows.Load() && m.LeftOut(via) <= leftOutBytes/2 // what goes into one frame behind others
 }
@@ -69,11 +73,11 @@ func ingressOf(opts []PostOption) (ingress *pb.Ingress) {
 	return ingress
 }
 
-// Post hands a message to the bus, and waits until a listener or a stub has it
-// in its queue, or with Delivered, until it has arrived. A refusal is a fault
-// (404, 403, 413, 429, …). When ctx ends after the message has left, the fault
-// (408) says that its fate is not known: it may still arrive, once. The same holds
-// of a stream that breaks (503) when posts are not numbered.
+// Post hands a message to the bus, and waits until it is in the queue of a listener or of a
+// stub; with Delivered, until it has arrived. A refusal is an *Error (404, 403, 413, 429,
+// …). When ctx ends after the message has left, the error (408) says that its fate is not
+// known: it may still arrive, once. So does the error (503) when the stream breaks and
+// posts are not numbered.
 func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error {
 	p := newPosting(m, pb.Wait_WAIT_ACCEPTED, opts)
 	if slices.ContainsFunc(opts, func(o PostOption) bool { return o.delivered }) {
@@ -87,9 +91,9 @@ func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error
 	return refusal(outcome)
 }
 
-// Request posts a message and waits for its response, whatever that one's code
-// is; message.Result reads it. ctx's deadline is the time-out; without one,
-// Limits.RequestTimeout is. A request that cannot be delivered is a fault.
+// Request posts a message and waits for its response. It returns that whatever its code;
+// message.Result reads the code. The time-out is ctx's deadline, or without one
+// Limits.RequestTimeout. A request that cannot be delivered fails with an *Error.
 func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*pb.Message, error) {
 	p := newPosting(m, pb.Wait_WAIT_RESPONSE, opts)
 	deadline, ok := ctx.Deadline()
@@ -110,10 +114,10 @@ func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*
 	return outcome.Response, nil
 }
 
-// Start is Post or Request, by wait, in two parts: it returns once the message has its
-// place among this attachment's posts, and outcome waits for what became of it, with
-// the response if wait is for that. outcome is called once; timeout is how long the
-// bus waits.
+// Start is Post or Request, as wait says, in two steps: it returns once the message has its
+// place among this attachment's posts, and outcome then waits for what became of it, and
+// returns the response if wait asks for one. Call outcome once. timeout is how long the bus
+// waits.
 func (b *Bus) Start(ctx context.Context, m *pb.Message, wait pb.Wait, timeout time.Duration, opts ...PostOption) (outcome func(context.Context) (*pb.Message, error), err error) {
 	p := newPosting(m, wait, opts)
 	if wait != pb.Wait_WAIT_ACCEPTED {
