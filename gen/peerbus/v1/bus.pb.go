@@ -22,8 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Component is what is attached. It decides which sources a post may carry: an
-// application speaks for this runtime, a stub for the peers behind it.
+// Component is what is attached. It decides which `from` a post may carry: an application
+// speaks for this runtime, a stub for the peers behind it.
 type Component int32
 
 const (
@@ -92,8 +92,9 @@ const (
 	Wait_WAIT_ACCEPTED Wait = 1
 	// The response has come, or its time has run out (code 408).
 	Wait_WAIT_RESPONSE Wait = 2
-	// The listener has dealt with it, wherever it is, or it was refused. A peer
-	// that knows no flows does not say so: there it is what has left this runtime.
+	// The listener has dealt with it, wherever it is, or it was refused. A peer that does
+	// not know flows cannot confirm that: to such a peer, the message has left this
+	// runtime.
 	Wait_WAIT_DELIVERED Wait = 3
 )
 
@@ -146,7 +147,8 @@ type AttachRequest struct {
 	Listeners []*ListenerChange      `protobuf:"bytes,2,rep,name=listeners,proto3" json:"listeners,omitempty"`
 	Posts     []*Post                `protobuf:"bytes,3,rep,name=posts,proto3" json:"posts,omitempty"`
 	Credits   []*Credit              `protobuf:"bytes,4,rep,name=credits,proto3" json:"credits,omitempty"`
-	// Of another replica of the bus: what there is at it, and what it waits for.
+	// From another replica of the bus only: what has changed there, and the responses that
+	// it waits for.
 	Changes       []*ReplicaChange   `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
 	Awaited       []*AwaitedResponse `protobuf:"bytes,6,rep,name=awaited,proto3" json:"awaited,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -230,8 +232,8 @@ type AttachResponse struct {
 	Welcome    *Welcome               `protobuf:"bytes,1,opt,name=welcome,proto3" json:"welcome,omitempty"`
 	Outcomes   []*Outcome             `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
 	Deliveries []*Delivery            `protobuf:"bytes,3,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// Numbers of posts that are settled: dealt with by their receivers, or
-	// refused. The client need not keep them any more.
+	// Numbers of posts that are settled: dealt with by their receivers, or refused. The
+	// client need no longer keep these posts.
 	Settled       []*Range `protobuf:"bytes,4,rep,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -301,20 +303,20 @@ type Hello struct {
 	// A name for logs, such as "listen" or "p2pstub".
 	Name      string    `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Component Component `protobuf:"varint,2,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
-	// The origin of this client's posts (Message.origin), the same on each stream
-	// that it opens. Empty: its posts have no number.
+	// The origin of this client's posts (Message.origin), the same on every stream that it
+	// opens. Empty: its posts have no numbers.
 	Origin []byte `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
-	// Which of the streams with this origin it is; the first is 1. A client is where
-	// its latest one is.
+	// Counts the streams that were opened with this origin, from 1. The client is at the
+	// bus, of several replicas, where its latest stream is.
 	Attachment uint64 `protobuf:"varint,4,opt,name=attachment,proto3" json:"attachment,omitempty"`
-	// With COMPONENT_BUS: which replica it is, the epoch of its flows, and which replica
-	// it means to attach to: another one may have its address since.
+	// With COMPONENT_BUS: the replica that attaches, the epoch of its flows, and the
+	// replica that it means to attach to, since another one may have that address by now.
 	Replica   string `protobuf:"bytes,5,opt,name=replica,proto3" json:"replica,omitempty"`
 	Epoch     uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	ToReplica string `protobuf:"bytes,7,opt,name=to_replica,json=toReplica,proto3" json:"to_replica,omitempty"`
-	// It takes deliveries with sequels.
+	// The client takes deliveries with sequels.
 	Sequels bool `protobuf:"varint,8,opt,name=sequels,proto3" json:"sequels,omitempty"`
-	// It is a stub, and takes those of messages that are in a flow.
+	// The client is a stub that also takes deliveries with sequels of messages in a flow.
 	FlowSequels   bool `protobuf:"varint,9,opt,name=flow_sequels,json=flowSequels,proto3" json:"flow_sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -418,7 +420,7 @@ type Welcome struct {
 	RuntimeUrl string                 `protobuf:"bytes,1,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
 	// The bus takes posts with sequels.
 	Sequels bool `protobuf:"varint,2,opt,name=sequels,proto3" json:"sequels,omitempty"`
-	// It takes those of stubs, too, whose messages are in a flow.
+	// The bus also takes posts with sequels from stubs, of messages in a flow.
 	FlowSequels   bool `protobuf:"varint,3,opt,name=flow_sequels,json=flowSequels,proto3" json:"flow_sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -478,19 +480,19 @@ func (x *Welcome) GetFlowSequels() bool {
 // ListenerChange adds or removes one listener. An address may have several.
 type ListenerChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by the client, its own for each change and post of a stream; the
+	// Chosen by the client, different for each change and each post of a stream; the
 	// outcome carries it.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// The address listened to. `*` takes every message that no other listener
-	// of the same stream is named for.
+	// The address to listen to. `*` takes every delivery to this stream that names none of
+	// its other listeners.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// When set, the listener leads to the one that has this address, which may
-	// be another component's; deliveries name that one. The listener goes away
-	// with the stream it leads to, or with the one that added it.
+	// When set, the listener is an alias: its messages go to the listener that has this
+	// address, which may be another component's, and deliveries name that one. The alias
+	// goes away with the stream that it leads to, or with the stream that added it.
 	LeadsTo string `protobuf:"bytes,3,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
 	Remove  bool   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`
-	// Bytes that the bus may have under way to this listener before it is given
-	// credit; 0 takes the bus's default.
+	// How many bytes the bus may have under way to this listener before it gets credit; 0
+	// takes the bus's default.
 	Window        uint32 `protobuf:"varint,5,opt,name=window,proto3" json:"window,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -561,9 +563,9 @@ func (x *ListenerChange) GetWindow() uint32 {
 	return 0
 }
 
-// ReplicaChange tells another replica of the bus what has changed at this one: a
-// listener (with an address), a client (with an attachment), or that it has been told
-// all that there was when the stream began.
+// ReplicaChange tells another replica of the bus what has changed at this one: a listener
+// (with an address) or a client (with an attachment). Or it says that everything there
+// was when the stream began has been told (with `complete`).
 type ReplicaChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in ListenerChange, and so are the next four.
@@ -572,13 +574,13 @@ type ReplicaChange struct {
 	LeadsTo  string `protobuf:"bytes,3,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
 	Remove   bool   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`
 	Window   uint32 `protobuf:"varint,5,opt,name=window,proto3" json:"window,omitempty"`
-	// With remove: its client was cut off, and may come back, at any replica. Whoever
-	// keeps messages for it keeps on.
+	// With remove: the listener's client was cut off and may come back, at any replica.
+	// Messages that are kept for it are kept on.
 	Returning bool `protobuf:"varint,6,opt,name=returning,proto3" json:"returning,omitempty"`
-	// What the listener is of.
+	// The component whose listener it is.
 	Component Component `protobuf:"varint,7,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
-	// The origin of the client that has attached, or whose listener it is, when it is
-	// of one client alone.
+	// The origin of the client that has attached, or whose listener it is, if the listener
+	// belongs to just one client.
 	Client []byte `protobuf:"bytes,8,opt,name=client,proto3" json:"client,omitempty"`
 	// As in Hello; with remove, the client has gone.
 	Attachment    uint64 `protobuf:"varint,9,opt,name=attachment,proto3" json:"attachment,omitempty"`
@@ -687,15 +689,15 @@ func (x *ReplicaChange) GetComplete() bool {
 	return false
 }
 
-// AwaitedResponse is a request that waits for its response at the replica that says
-// so. Whichever replica the response comes to hands it over.
+// AwaitedResponse is a request that waits for its response at the replica that sends
+// this. Whichever replica gets the response hands it over to that one.
 type AwaitedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	From  string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
 	To    string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
 	Id    string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
-	// Who posted the request, and which of its posts it is, as in the message. A replica
-	// that has given the response away at that post gives it again.
+	// The origin and the number of the request, as in its message. A replica that has
+	// already given the response away for this post gives it again.
 	Origin        []byte `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
 	Number        uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -777,23 +779,25 @@ type Post struct {
 	Wait     Wait     `protobuf:"varint,3,opt,name=wait,proto3,enum=peerbus.v1.Wait" json:"wait,omitempty"`
 	// Time to wait for a response or for delivery; unset takes the bus's default.
 	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Set by stubs alone, on what came in through them. The bus verifies the
+	// Set by stubs only, for messages that came in through them. The bus verifies the
 	// message's `from` against it.
 	Ingress *Ingress `protobuf:"bytes,5,opt,name=ingress,proto3" json:"ingress,omitempty"`
-	// Which of the client's posts it is (Message.number), with an origin in Hello.
-	// Numbers rise. The client keeps the message until it is settled, and posts it
-	// again on a new stream, with all others that are not, in their order.
+	// The number of this post (Message.number) among those with the origin in Hello.
+	// Numbers rise. The client keeps the message until it is settled; on a new stream it
+	// posts all that are not settled again, in their order.
 	Number uint64 `protobuf:"varint,6,opt,name=number,proto3" json:"number,omitempty"`
-	// It was posted on an earlier stream already.
+	// The message has been posted before, on an earlier stream.
 	Again bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
-	// Between replicas of the bus: it is of a flow that another one has to take.
+	// Between replicas of the bus: the message belongs to a flow that the other replica
+	// takes.
 	PassedOn *PassedOn `protobuf:"bytes,8,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
-	// Messages posted behind it that are as `message` but for `id` and `body`, and say these
-	// alone; the number of each is one more than that of the one before. A post that has
-	// some has nothing else but a number, and its message nothing but id, type, from, to and
-	// body. Only for a bus that takes them (Welcome); those of a frame leave out
-	// 1 MiB at most. A stub's post that has some has an ingress and no number; its message has
-	// a number and a place in a flow besides (Row).
+	// More messages, posted after `message`, that differ from it in `id` and `body` only:
+	// each contains just these two. The number of each is one more than that of the one
+	// before. A post with sequels has no other field but a number, and its message has only
+	// id, type, from, to and body. They may only be sent to a bus that takes them
+	// (Welcome), and what those of one frame leave out is 1 MiB at most. A stub's post with
+	// sequels has an ingress and no number; its message also has a number and a place in a
+	// flow (Row).
 	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -892,15 +896,15 @@ func (x *Post) GetSequels() []*Message {
 	return nil
 }
 
-// PassedOn is what a replica of the bus knows of a message of a flow that it passes on
-// to another one.
+// PassedOn is what a replica of the bus knows of a message of a flow that it passes on to
+// another replica.
 type PassedOn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What has posted it.
+	// The component that posted it.
 	Component Component `protobuf:"varint,1,opt,name=component,proto3,enum=peerbus.v1.Component" json:"component,omitempty"`
-	// How many replicas have passed it on, this one among them.
+	// How many replicas have passed it on, including the sender of this.
 	Hops uint32 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"`
-	// It is a response that this replica waits for.
+	// When the message is a response: the replica that waits for it.
 	Waiter        string `protobuf:"bytes,3,opt,name=waiter,proto3" json:"waiter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -957,9 +961,9 @@ func (x *PassedOn) GetWaiter() string {
 	return ""
 }
 
-// Ingress says where a stub had a message from. As long as the message's `from` is not
-// approved its refusal goes to the listener that the message's `via` names, with the remote
-// runtime as its `source`.
+// Ingress says where a stub got a message from. Until the message's `from` is approved, a
+// refusal goes to the listener that the message's `via` names, with the remote runtime as
+// its `source`.
 type Ingress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The remote runtime at the other end of the data channel; empty for a
@@ -1010,12 +1014,12 @@ func (x *Ingress) GetRemoteRuntimeUrl() string {
 type Outcome struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// As in HTTP (wire contract, section 2): 200, or why it was refused.
+	// A code as in HTTP (wire contract, section 2): 200, or why it was refused.
 	Code        int32  `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// With WAIT_RESPONSE and code 200: the response, whatever its own code.
 	Response *Message `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
-	// Which field is wrong, when it is one.
+	// The field that is wrong, when it is a single one.
 	Field         string `protobuf:"bytes,5,opt,name=field,proto3" json:"field,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1089,15 +1093,15 @@ func (x *Outcome) GetField() string {
 // Delivery is a message for one listener of this stream.
 type Delivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The listener it is for, by which its owner knows it.
+	// The listener it is for, by the address under which its client knows it.
 	Listener string   `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
 	Message  *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Between replicas of the bus.
 	From *FromQueue `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
-	// Messages for the same listener behind it that are as `message` but for `id`, `body` and
-	// `number`: they say the first two alone, and the number of each is one more than that of
-	// the one before. Only for a client that takes them (Hello). To a stub they may be in a flow
-	// (Row).
+	// More messages for the same listener, after `message`, that differ from it in `id`,
+	// `body` and `number` only: each contains just the first two, and the number of each is
+	// one more than that of the one before. They are only sent to a client that takes them
+	// (Hello). Those to a stub may be in a flow (Row).
 	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1164,12 +1168,12 @@ func (x *Delivery) GetSequels() []*Message {
 // FromQueue says where a delivery to another replica of the bus comes from.
 type FromQueue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The queue that it was in, which tells those of one name apart that were there one
-	// after the other.
+	// The queue that it was in: it tells apart queues that had the same name one after the
+	// other.
 	Queue uint64 `protobuf:"varint,1,opt,name=queue,proto3" json:"queue,omitempty"`
 	// The address of the listener that the name leads to.
 	LeadsTo string `protobuf:"bytes,2,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
-	// It is a request that waits for its response at the replica that it comes from.
+	// It is a request, and the replica that sends it waits for the response.
 	Awaited       bool `protobuf:"varint,3,opt,name=awaited,proto3" json:"awaited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1226,15 +1230,15 @@ func (x *FromQueue) GetAwaited() bool {
 	return false
 }
 
-// Credit returns the window of a listener: bytes of deliveries (encoded
-// messages, of a sequel those of the whole one) that it has dealt with, in their order. It
-// settles them.
+// Credit gives window back: the bytes of deliveries that the listener has dealt with, in
+// the order of the deliveries. The size of an encoded message counts; for a sequel, that
+// of the whole message. Credit settles the deliveries.
 type Credit struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Listener string                 `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
 	Bytes    uint32                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// Between replicas of the bus: the queue of the deliveries, and, with a code from
-	// 400 on, that the one message that the bytes are of was refused.
+	// Between replicas of the bus: the queue of the deliveries; and an outcome with a code
+	// of 400 or more when the bytes are those of one message, which was refused.
 	Queue         uint64   `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
 	Refused       *Outcome `protobuf:"bytes,4,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields

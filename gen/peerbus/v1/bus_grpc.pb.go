@@ -31,14 +31,14 @@ const (
 // MessageBus routes messages between the listeners of one runtime. Everything
 // that sends or receives is a listener: an application, the registry, a stub.
 type MessageBusClient interface {
-	// Attach joins a component to the bus for as long as the stream lives. The
-	// first request carries `hello`; the first response carries `welcome`. Both
-	// directions carry batches: whoever writes sends all that is queued.
+	// Attach joins a component to the bus for as long as the stream lives. The first
+	// request carries `hello`, the first response `welcome`. Both directions carry batches:
+	// whoever writes sends everything that is queued.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
-	// Post sends one message, and waits for what `wait` says.
+	// Post sends one message, and waits for the outcome that `wait` names.
 	Post(ctx context.Context, in *PostRequest, opts ...grpc.CallOption) (*PostResponse, error)
-	// Listen delivers what comes for some addresses. The response header is sent
-	// once the listeners are in place.
+	// Listen delivers the messages for some addresses. The response header is sent once the
+	// listeners are in place.
 	Listen(ctx context.Context, in *ListenRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListenResponse], error)
 }
 
@@ -99,14 +99,14 @@ type MessageBus_ListenClient = grpc.ServerStreamingClient[ListenResponse]
 // MessageBus routes messages between the listeners of one runtime. Everything
 // that sends or receives is a listener: an application, the registry, a stub.
 type MessageBusServer interface {
-	// Attach joins a component to the bus for as long as the stream lives. The
-	// first request carries `hello`; the first response carries `welcome`. Both
-	// directions carry batches: whoever writes sends all that is queued.
+	// Attach joins a component to the bus for as long as the stream lives. The first
+	// request carries `hello`, the first response `welcome`. Both directions carry batches:
+	// whoever writes sends everything that is queued.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
-	// Post sends one message, and waits for what `wait` says.
+	// Post sends one message, and waits for the outcome that `wait` names.
 	Post(context.Context, *PostRequest) (*PostResponse, error)
-	// Listen delivers what comes for some addresses. The response header is sent
-	// once the listeners are in place.
+	// Listen delivers the messages for some addresses. The response header is sent once the
+	// listeners are in place.
 	Listen(*ListenRequest, grpc.ServerStreamingServer[ListenResponse]) error
 	mustEmbedUnimplementedMessageBusServer()
 }

@@ -27,21 +27,20 @@ type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Complete messages, as many as fit.
 	Messages []*Message `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
-	// A piece of a longer one. Fragments of several messages may be interleaved;
-	// those of one message come in order.
+	// A piece of a longer message. Fragments of several messages may be interleaved; those
+	// of one message come in order.
 	Fragment *Fragment `protobuf:"bytes,2,opt,name=fragment,proto3" json:"fragment,omitempty"`
 	// Transfers that the receiver has given up: their sender stops.
 	Cancelled []uint64 `protobuf:"varint,3,rep,packed,name=cancelled,proto3" json:"cancelled,omitempty"`
-	// Flow control: how many bytes of packets of the other direction the sender
-	// of this one has dealt with since the channel opened. The other side has at
-	// most 1 MiB under way. A packet with this field carries nothing else, and
-	// does not count.
+	// Flow control: how many bytes of packets of the other direction the sender of this
+	// packet has dealt with since the channel opened. Each side has at most 1 MiB under
+	// way. A packet with this field has no other, and is not counted.
 	Consumed uint64 `protobuf:"varint,4,opt,name=consumed,proto3" json:"consumed,omitempty"`
-	// Complete messages that have much in common, behind `messages`. Only for who has
-	// announced that it takes them.
+	// Complete messages that have much in common, to be read after `messages`. They are
+	// only sent to a peer that has announced that it takes them.
 	Sequels []*Sequel `protobuf:"bytes,5,rep,name=sequels,proto3" json:"sequels,omitempty"`
-	// Complete messages of a flow that follow each other. Only for who has announced that it
-	// takes them. A packet that has some has nothing else.
+	// Complete messages that follow each other in a flow. They are only sent to a peer that
+	// has announced that it takes them. A packet with rows has no other field.
 	Rows          []*Row `protobuf:"bytes,6,rep,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -119,14 +118,16 @@ func (x *Frame) GetRows() []*Row {
 	return nil
 }
 
-// Row is a message, and those that follow it in its flow and are as it is but for `id`, `body`,
-// `number`, `flow.sequence` and `flow.after`. These say the first two alone: number and
-// sequence rise by one, and there is no `after`. The fields have the numbers that they have in
-// Post and Delivery, so that who passes them on copies them.
+// Row is a message, and others that follow it in its flow and differ from it in `id`,
+// `body`, `number`, `flow.sequence` and `flow.after` only. Each of these contains just
+// the first two: number and sequence rise by one from message to message, and there is no
+// `after`. The fields have the same numbers as in Post and Delivery, so that they are
+// passed on by copying them.
 type Row struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// With sequels it has nothing but id, type, from, to, body, origin, number and a flow, and in
-	// that nothing but runtime, epoch, id, replica, sequence, base and after.
+	// When there are sequels it has no fields but id, type, from, to, body, origin, number
+	// and flow, and its flow none but runtime, epoch, id, replica, sequence, base and
+	// after.
 	Message       *Message   `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	Sequels       []*Message `protobuf:"bytes,9,rep,name=sequels,proto3" json:"sequels,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -177,16 +178,16 @@ func (x *Row) GetSequels() []*Message {
 	return nil
 }
 
-// Sequel is a message that has something in common with the one before it in its frame:
-// the sequel before, or the last of the messages.
+// Sequel is a message that leaves out what it has in common with the one before it in its
+// frame: the sequel before it, or for the first the last of `messages`.
 type Sequel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is not as in the message before.
+	// The fields that differ from those of the message before.
 	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	// What is as there, and left out: the sum of 1 (type), 2 (from), 4 (to), 8 (origin),
-	// 16 (flow.runtime), 32 (flow.epoch), 64 (flow.id).
+	// The fields that are the same there, and left out: the sum of 1 (type), 2 (from), 4
+	// (to), 8 (origin), 16 (flow.runtime), 32 (flow.epoch) and 64 (flow.id).
 	Same uint32 `protobuf:"varint,2,opt,name=same,proto3" json:"same,omitempty"`
-	// How many bytes `id` begins with as there, which are left out.
+	// How many of the first bytes of `id` are the same there, and left out.
 	SameId        uint32 `protobuf:"varint,3,opt,name=same_id,json=sameId,proto3" json:"same_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -246,7 +247,7 @@ func (x *Sequel) GetSameId() uint32 {
 // Fragment is a piece of one encoded Message.
 type Fragment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of the transfer, chosen by the sender, not used again on a channel.
+	// Number of the transfer, chosen by the sender and never used again on the channel.
 	Transfer uint64 `protobuf:"varint,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
 	// Length of the whole encoded message in bytes, on every fragment.
 	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`

@@ -29,8 +29,8 @@ const (
 // never decodes the body.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The JSON text of the id, a number or a string with its quotes: `7`,
-	// `"a-1"`. It comes back in the response exactly as it was sent.
+	// The id as JSON text: a number, or a string with its quotes, such as `7` or `"a-1"`.
+	// It comes back in the response exactly as it was sent.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// create, read, update, delete, subscribe, unsubscribe, response, forward,
 	// execute, event, or whatever an application invents.
@@ -39,31 +39,30 @@ type Message struct {
 	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	// Address of the receiver: any non-empty string.
 	To string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
-	// The last stub that the message came in through. A stub drops what carries
-	// its own address, so that nothing loops.
+	// The last stub that the message came in through. A stub drops a message that carries
+	// its own address here, so that nothing loops.
 	Via string `protobuf:"bytes,5,opt,name=via,proto3" json:"via,omitempty"`
 	// The true originator, when it is not `from`.
 	Source string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
 	// The sender asks for a P2P connection.
 	P2P bool `protobuf:"varint,7,opt,name=p2p,proto3" json:"p2p,omitempty"`
-	// The handler stub and the requester stub of the receiver's runtime, when
-	// the sender knows how to reach it without a registry look-up.
+	// The handler stub and the requester stub of the receiver's runtime, when the sender
+	// knows them: then no registry look-up is needed to reach it.
 	P2PHandler   string `protobuf:"bytes,8,opt,name=p2p_handler,json=p2pHandler,proto3" json:"p2p_handler,omitempty"`
 	P2PRequester string `protobuf:"bytes,9,opt,name=p2p_requester,json=p2pRequester,proto3" json:"p2p_requester,omitempty"`
 	// A JSON object, verbatim, without `via`; empty when there is none.
 	Body []byte `protobuf:"bytes,10,opt,name=body,proto3" json:"body,omitempty"`
-	// A resource that travels beside the JSON: what `body.value.content` holds
-	// in the JSON form.
+	// A resource that travels beside the body; in the JSON form it is `body.value.content`.
 	Resource *Resource `protobuf:"bytes,11,opt,name=resource,proto3" json:"resource,omitempty"`
-	// The idempotency key: who posted it (at most 64 bytes, unique to a client
-	// over all times), and which of its posts it is. From one `from` to one address
-	// an origin's numbers only rise: who has taken one takes none up to it again.
-	// No origin: there is no key.
+	// The idempotency key: who posted the message (at most 64 bytes, unique to one client
+	// for all time), and which of its posts this is. From one `from` to one address the
+	// numbers of an origin only rise: a receiver that has taken one takes no number up to
+	// it again. Without an origin there is no key.
 	Origin []byte `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
 	Number uint64 `protobuf:"varint,13,opt,name=number,proto3" json:"number,omitempty"`
 	// The place of the message in a flow, between the buses of two runtimes.
 	Flow *Flow `protobuf:"bytes,14,opt,name=flow,proto3" json:"flow,omitempty"`
-	// How the message is traced; unset when it is not.
+	// How the message is traced; unset when it is not traced.
 	Trace         *Trace `protobuf:"bytes,15,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -204,17 +203,15 @@ func (x *Message) GetTrace() *Trace {
 	return nil
 }
 
-// Trace goes with a message over all of its way, so that what each process does
-// with it can be put together. In the JSON form it is the field `trace` beside
-// `body`.
+// Trace goes with a message all the way, so that what each process does with it can be
+// put together. In the JSON form it is the field `trace` beside `body`.
 type Trace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// W3C Trace Context: the span that the next one is a child of. Empty: no spans
-	// are made.
+	// W3C Trace Context: the parent of the next span. Empty: no spans are made.
 	Traceparent string `protobuf:"bytes,1,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	Tracestate  string `protobuf:"bytes,2,opt,name=tracestate,proto3" json:"tracestate,omitempty"`
-	// Each process writes down in `hops` that the message came by; a response goes on
-	// with those of its request. At most 32.
+	// Whether each process adds a hop to `hops` as the message passes; a response continues
+	// the list of its request. There are at most 32 hops.
 	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
 	Hops          []*Hop `protobuf:"bytes,4,rep,name=hops,proto3" json:"hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -279,7 +276,7 @@ func (x *Trace) GetHops() []*Hop {
 	return nil
 }
 
-// Hop is one place that a message came by.
+// Hop is one place that a message has passed.
 type Hop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// bus, p2pstub, nodestub or msgnode.
@@ -288,7 +285,7 @@ type Hop struct {
 	At string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// posted, sent, received, relayed, delivered or refused.
 	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
-	// By the clock of the machine, in nanoseconds since 1970.
+	// In nanoseconds since 1970, by the clock of that machine.
 	Time          int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -357,30 +354,31 @@ func (x *Hop) GetTime() int64 {
 // JSON form it is the field `flow` beside `body`.
 type Flow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The runtime that sends this: the flow's own for `sequence`, its receiver's
-	// for `acks`.
+	// The runtime that sends this: for `sequence` it is the sender of the flow, for `acks`
+	// the receiver of the flows that they are about.
 	Runtime string `protobuf:"bytes,1,opt,name=runtime,proto3" json:"runtime,omitempty"`
-	// When the sender's bus was started, in nanoseconds since 1970. Flows of a
-	// later one take the place of all before it, of the same replica.
+	// When the sender's bus was started, in nanoseconds since 1970. Flows with a later
+	// epoch replace all earlier ones of the same replica.
 	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Tells the flows of one bus apart.
 	Id uint64 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
-	// The place of this message; the first is 1. 0: no place, it carries acks.
+	// The place of this message in the flow; the first is 1. 0: it has none, and only
+	// carries acks.
 	Sequence uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// Everything below this has been dealt with or given up.
+	// Every sequence below this one has been dealt with or given up.
 	Base uint64 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`
-	// Nothing comes between this place and `sequence` any more; 0: there is nothing
-	// between `sequence` and the one before.
+	// Nothing more comes between this sequence and `sequence`. 0: nothing is missing
+	// between `sequence` and the one before it.
 	After uint64 `protobuf:"varint,8,opt,name=after,proto3" json:"after,omitempty"`
-	// What the sender of this has of the other direction.
+	// What the sender of this has received in the other direction.
 	Acks []*FlowAck `protobuf:"bytes,6,rep,name=acks,proto3" json:"acks,omitempty"`
-	// A response of a Message Node, and not of a bus: the message with `sequence`
-	// was not relayed. Its code says why.
+	// This is a response by a Message Node, not by a bus: the message with `sequence` was
+	// not relayed. The code of the response says why.
 	Refused bool `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
-	// Which of several buses of its runtime sends this; empty: it has one alone.
+	// Which of the several buses of its runtime sends this; empty when it has only one.
 	Replica string `protobuf:"bytes,9,opt,name=replica,proto3" json:"replica,omitempty"`
-	// With a message that is sent again: the receiver that has acknowledged the flow
-	// last. A later one says that it is later.
+	// On a message that is sent again: FlowAck.receiver of the last acknowledgement of the
+	// flow. A later receiver then says that it is another one.
 	Receiver      uint64 `protobuf:"varint,10,opt,name=receiver,proto3" json:"receiver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -486,24 +484,24 @@ func (x *Flow) GetReceiver() uint64 {
 	return 0
 }
 
-// FlowAck says what a bus has of one flow. Each says everything, so that a lost
-// one is made up for by the next.
+// FlowAck says what a bus has received of one flow. Each one is complete, so that the
+// next makes up for a lost one.
 type FlowAck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The flow, as its sender named it.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Id    uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
-	// When this receiver of the flow was made, in nanoseconds since 1970. Another one
-	// (its bus was restarted, or had forgotten the flow) knows nothing of what the
-	// one before it had received and not dealt with: that is sent again.
+	// When this receiver of the flow was made, in nanoseconds since 1970. A later one (the
+	// bus was restarted, or had forgotten the flow) knows nothing of what the earlier one
+	// had received but not dealt with: that is sent again.
 	Receiver uint64 `protobuf:"varint,3,opt,name=receiver,proto3" json:"receiver,omitempty"`
-	// Received: everything up to here, and these beyond.
+	// What has been received: everything up to `received`, and these ranges beyond it.
 	Received       uint64   `protobuf:"varint,4,opt,name=received,proto3" json:"received,omitempty"`
 	ReceivedBeyond []*Range `protobuf:"bytes,5,rep,name=received_beyond,json=receivedBeyond,proto3" json:"received_beyond,omitempty"`
-	// Dealt with, by the listeners or by a refusal: likewise.
+	// What has been dealt with, by the listeners or by a refusal: likewise.
 	Dealt       uint64   `protobuf:"varint,6,opt,name=dealt,proto3" json:"dealt,omitempty"`
 	DealtBeyond []*Range `protobuf:"bytes,7,rep,name=dealt_beyond,json=dealtBeyond,proto3" json:"dealt_beyond,omitempty"`
-	// Of what was dealt with since the flow's base: what was refused.
+	// The refusals among what has been dealt with since the flow's base.
 	Refusals      []*FlowRefusal `protobuf:"bytes,8,rep,name=refusals,proto3" json:"refusals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -595,7 +593,7 @@ func (x *FlowAck) GetRefusals() []*FlowRefusal {
 	return nil
 }
 
-// Range has both its ends.
+// Range is a range of numbers, both ends included.
 type Range struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	First         uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
@@ -648,7 +646,7 @@ func (x *Range) GetLast() uint64 {
 	return 0
 }
 
-// FlowRefusal is a message that the receiving bus has refused.
+// FlowRefusal says that the receiving bus has refused a message, and why.
 type FlowRefusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`

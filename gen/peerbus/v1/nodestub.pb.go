@@ -227,12 +227,12 @@ func (*NodeStubWatchRequest) Descriptor() ([]byte, []int) {
 
 type NodeStubWatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first response has everything and `snapshot` set; later ones what has
+	// The first response has everything, and `snapshot` set; later ones have what has
 	// changed.
 	Snapshot bool           `protobuf:"varint,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	Sessions []*NodeSession `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
-	// The Message Node gave a new session, which knows none of what was
-	// subscribed before: domains whose subscriptions must be made again.
+	// Domains whose Message Node gave a new session, which has none of the earlier
+	// subscriptions: they must be made again.
 	Renewed       []string `protobuf:"bytes,3,rep,name=renewed,proto3" json:"renewed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,13 +28,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// NodeStub holds the sessions of a runtime with Message Nodes, one a domain.
+// NodeStub holds the sessions of a runtime with Message Nodes, one per domain.
 type NodeStubClient interface {
-	// Deploy makes the stub of a domain and its listener on the bus; it does not
-	// wait for the session. Deploying what is there already changes nothing. An
-	// unknown domain is no error here: messages to it are answered with 404.
+	// Deploy makes the stub for a domain and its listener on the bus; it does not wait for
+	// the session. Deploying a stub that exists changes nothing. An unknown domain is no
+	// error here: messages to it are answered with 404.
 	Deploy(ctx context.Context, in *NodeStubDeployRequest, opts ...grpc.CallOption) (*NodeStubDeployResponse, error)
-	// Close ends a session. What is gone already is no error.
+	// Close ends a session. It is no error if there is none.
 	Close(ctx context.Context, in *NodeStubCloseRequest, opts ...grpc.CallOption) (*NodeStubCloseResponse, error)
 	// Watch sends all sessions, then every change.
 	Watch(ctx context.Context, in *NodeStubWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[NodeStubWatchResponse], error)
@@ -91,13 +91,13 @@ type NodeStub_WatchClient = grpc.ServerStreamingClient[NodeStubWatchResponse]
 // All implementations must embed UnimplementedNodeStubServer
 // for forward compatibility.
 //
-// NodeStub holds the sessions of a runtime with Message Nodes, one a domain.
+// NodeStub holds the sessions of a runtime with Message Nodes, one per domain.
 type NodeStubServer interface {
-	// Deploy makes the stub of a domain and its listener on the bus; it does not
-	// wait for the session. Deploying what is there already changes nothing. An
-	// unknown domain is no error here: messages to it are answered with 404.
+	// Deploy makes the stub for a domain and its listener on the bus; it does not wait for
+	// the session. Deploying a stub that exists changes nothing. An unknown domain is no
+	// error here: messages to it are answered with 404.
 	Deploy(context.Context, *NodeStubDeployRequest) (*NodeStubDeployResponse, error)
-	// Close ends a session. What is gone already is no error.
+	// Close ends a session. It is no error if there is none.
 	Close(context.Context, *NodeStubCloseRequest) (*NodeStubCloseResponse, error)
 	// Watch sends all sessions, then every change.
 	Watch(*NodeStubWatchRequest, grpc.ServerStreamingServer[NodeStubWatchResponse]) error

@@ -28,17 +28,16 @@ type P2PStubDeployRequest struct {
 	// The stub's address, chosen by the registry.
 	StubUrl string         `protobuf:"bytes,2,opt,name=stub_url,json=stubUrl,proto3" json:"stub_url,omitempty"`
 	Role    ConnectionRole `protobuf:"varint,3,opt,name=role,proto3,enum=peerbus.v1.ConnectionRole" json:"role,omitempty"`
-	// For a requester: whom to connect to.
+	// For a requester: the runtime to connect to, and its handler stub.
 	RemoteRuntimeUrl string `protobuf:"bytes,4,opt,name=remote_runtime_url,json=remoteRuntimeUrl,proto3" json:"remote_runtime_url,omitempty"`
 	P2PHandler       string `protobuf:"bytes,5,opt,name=p2p_handler,json=p2pHandler,proto3" json:"p2p_handler,omitempty"`
-	// The connection that there is stays until this one is live, and then ends:
-	// it is worn.
+	// The existing connection is worn: it stays until this one is live, and then ends.
 	Replace bool `protobuf:"varint,6,opt,name=replace,proto3" json:"replace,omitempty"`
-	// For the handler of one replica of several: the runtime's handler address, which
+	// For the handler of one of several replicas: the handler address of the runtime, which
 	// others know. Empty: stub_url itself.
 	PublicUrl string `protobuf:"bytes,7,opt,name=public_url,json=publicUrl,proto3" json:"public_url,omitempty"`
-	// Number of the registry's term. One that is older than what the stub has heard of
-	// is refused with 409. 0: there is one registry.
+	// Number of the registry's term. A term older than the latest one that the stub has
+	// heard of is refused with 409. 0: there is only one registry.
 	Term          uint64 `protobuf:"varint,8,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -169,7 +168,7 @@ func (*P2PStubDeployResponse) Descriptor() ([]byte, []int) {
 type P2PStubCloseRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	StubUrl string                 `protobuf:"bytes,1,opt,name=stub_url,json=stubUrl,proto3" json:"stub_url,omitempty"`
-	// For a handler: the peer to close; empty closes the stub with all peers.
+	// For a handler: the peer to close; empty closes the stub with all its peers.
 	RemoteRuntimeUrl string `protobuf:"bytes,2,opt,name=remote_runtime_url,json=remoteRuntimeUrl,proto3" json:"remote_runtime_url,omitempty"`
 	Reason           string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	Term             uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
@@ -274,7 +273,7 @@ func (*P2PStubCloseResponse) Descriptor() ([]byte, []int) {
 type P2PStubWatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Term  uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
-	// The replica that is meant: another process may be at its address by now. Empty:
+	// The replica that is meant, since another process may be at its address by now. Empty:
 	// any.
 	Replica       string `protobuf:"bytes,2,opt,name=replica,proto3" json:"replica,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -327,13 +326,13 @@ func (x *P2PStubWatchRequest) GetReplica() string {
 
 type P2PStubWatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first response has everything and `snapshot` set; later ones what has
+	// The first response has everything, and `snapshot` set; later ones have what has
 	// changed.
 	Snapshot bool `protobuf:"varint,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// Stubs that are deployed (snapshot only).
 	Stubs []string `protobuf:"bytes,2,rep,name=stubs,proto3" json:"stubs,omitempty"`
 	Peers []*Peer  `protobuf:"bytes,3,rep,name=peers,proto3" json:"peers,omitempty"`
-	// It is told to stop: it takes nothing new, and closes what it has.
+	// The p2pstub has been told to stop: it takes nothing new, and closes what it has.
 	Leaving       bool `protobuf:"varint,4,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -504,17 +503,17 @@ type Peer struct {
 	Reason           string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Framing on the data channel: "peerbus.v1" or "rethink".
 	Framing string `protobuf:"bytes,6,opt,name=framing,proto3" json:"framing,omitempty"`
-	// The peer connection is closed, and forgotten by the stub.
+	// The peer connection is closed, and the stub has forgotten it.
 	Gone bool `protobuf:"varint,7,opt,name=gone,proto3" json:"gone,omitempty"`
 	// Addresses of its mini bus.
 	Listeners []string `protobuf:"bytes,8,rep,name=listeners,proto3" json:"listeners,omitempty"`
 	// The selected pair of ICE candidates, `local - remote`, once there is one.
 	CandidatePair string `protobuf:"bytes,9,opt,name=candidate_pair,json=candidatePair,proto3" json:"candidate_pair,omitempty"`
-	// Heartbeats have been missed, but not for so long that it is disconnected.
+	// Heartbeats have been missed, but not long enough for it to be disconnected.
 	Doubt bool `protobuf:"varint,10,opt,name=doubt,proto3" json:"doubt,omitempty"`
-	// Of the last heartbeat; unset without one.
+	// Round trip of the last heartbeat; unset without one.
 	RoundTrip *durationpb.Duration `protobuf:"bytes,11,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
-	// Generation of ICE: 0, and one more for each restart.
+	// Generation of ICE: 0 at first, one more after each restart.
 	Generation uint32 `protobuf:"varint,12,opt,name=generation,proto3" json:"generation,omitempty"`
 	// It should be replaced: it has sent too many DTLS records, or is too old.
 	Worn bool `protobuf:"varint,13,opt,name=worn,proto3" json:"worn,omitempty"`

@@ -32,15 +32,14 @@ const (
 // P2PStub keeps the WebRTC peer connections of a runtime: one handler stub,
 // and one requester stub for each connection that this runtime starts.
 type P2PStubClient interface {
-	// Deploy makes a stub. Deploying what is there already changes nothing.
+	// Deploy makes a stub. Deploying a stub that exists changes nothing.
 	Deploy(ctx context.Context, in *P2PStubDeployRequest, opts ...grpc.CallOption) (*P2PStubDeployResponse, error)
-	// Close ends a peer connection, or a whole stub. What is gone already is no
-	// error.
+	// Close ends a peer connection, or a whole stub. It is no error if there is none.
 	Close(ctx context.Context, in *P2PStubCloseRequest, opts ...grpc.CallOption) (*P2PStubCloseResponse, error)
 	// Watch sends what is up, then every change.
 	Watch(ctx context.Context, in *P2PStubWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[P2PStubWatchResponse], error)
-	// Take hands over a message that came to the runtime's handler address, where
-	// there are several replicas. The stub answers it on the bus.
+	// Take hands a replica a message that came to the runtime's handler address, when there
+	// are several replicas. The stub answers it on the bus.
 	Take(ctx context.Context, in *P2PStubTakeRequest, opts ...grpc.CallOption) (*P2PStubTakeResponse, error)
 }
 
@@ -108,15 +107,14 @@ func (c *p2PStubClient) Take(ctx context.Context, in *P2PStubTakeRequest, opts .
 // P2PStub keeps the WebRTC peer connections of a runtime: one handler stub,
 // and one requester stub for each connection that this runtime starts.
 type P2PStubServer interface {
-	// Deploy makes a stub. Deploying what is there already changes nothing.
+	// Deploy makes a stub. Deploying a stub that exists changes nothing.
 	Deploy(context.Context, *P2PStubDeployRequest) (*P2PStubDeployResponse, error)
-	// Close ends a peer connection, or a whole stub. What is gone already is no
-	// error.
+	// Close ends a peer connection, or a whole stub. It is no error if there is none.
 	Close(context.Context, *P2PStubCloseRequest) (*P2PStubCloseResponse, error)
 	// Watch sends what is up, then every change.
 	Watch(*P2PStubWatchRequest, grpc.ServerStreamingServer[P2PStubWatchResponse]) error
-	// Take hands over a message that came to the runtime's handler address, where
-	// there are several replicas. The stub answers it on the bus.
+	// Take hands a replica a message that came to the runtime's handler address, when there
+	// are several replicas. The stub answers it on the bus.
 	Take(context.Context, *P2PStubTakeRequest) (*P2PStubTakeResponse, error)
 	mustEmbedUnimplementedP2PStubServer()
 }

@@ -27,8 +27,8 @@ const (
 type FlowUse int32
 
 const (
-	// No: several may have the address, it is a service of a domain, it is
-	// signalling, or its runtime is known and has not announced flows.
+	// No: several may have the address, it is a service of a domain, it is for signalling,
+	// or its runtime is known and has not announced flows.
 	FlowUse_FLOW_USE_UNSPECIFIED FlowUse = 0
 	// Its runtime is being looked up: it may turn out to know flows.
 	FlowUse_FLOW_USE_UNKNOWN FlowUse = 1
@@ -324,7 +324,7 @@ func (ConnectionRole) EnumDescriptor() ([]byte, []int) {
 	return file_peerbus_v1_registry_proto_rawDescGZIP(), []int{4}
 }
 
-// Path is the way that messages to a remote runtime take.
+// Path is how messages get to a remote runtime.
 type Path int32
 
 const (
@@ -436,8 +436,8 @@ type RoutesResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Answers []*RouteAnswer         `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
 	Sources []*SourceAnswer        `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
-	// Routes told before on this stream that have changed. One without `next`
-	// and without `code` is to be forgotten, and asked for again.
+	// Routes that were told on this stream before and have changed. A route with neither
+	// `next` nor `code` is to be forgotten, and asked for again when needed.
 	Changes []*Route `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
 	// Addresses whose source answers are to be forgotten.
 	StaleSources  []string `protobuf:"bytes,4,rep,name=stale_sources,json=staleSources,proto3" json:"stale_sources,omitempty"`
@@ -514,7 +514,7 @@ type RouteQuery struct {
 	P2P          bool   `protobuf:"varint,4,opt,name=p2p,proto3" json:"p2p,omitempty"`
 	P2PHandler   string `protobuf:"bytes,5,opt,name=p2p_handler,json=p2pHandler,proto3" json:"p2p_handler,omitempty"`
 	P2PRequester string `protobuf:"bytes,6,opt,name=p2p_requester,json=p2pRequester,proto3" json:"p2p_requester,omitempty"`
-	// The asker knows Route.again.
+	// The bus knows Route.again.
 	Again         bool `protobuf:"varint,7,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -655,22 +655,23 @@ func (x *RouteAnswer) GetRoute() *Route {
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	To    string                 `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
-	// The listener on the bus that takes them: a Message Node stub, or a p2p
+	// The listener on the bus that takes them: that of a Message Node stub, or of a p2p
 	// connection.
 	Next   string      `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	Reason RouteReason `protobuf:"varint,3,opt,name=reason,proto3,enum=peerbus.v1.RouteReason" json:"reason,omitempty"`
-	// When there is no route: the code (404, 403, 503) and what is wrong.
+	// When there is no route: a code (404, 403, 503) and what is wrong.
 	Code        int32  `protobuf:"varint,4,opt,name=code,proto3" json:"code,omitempty"`
 	Description string `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
 	// The runtime of the address, when it is known and not this one.
 	RuntimeUrl string `protobuf:"bytes,6,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
-	// The other way, when `next` is a p2p connection: the Message Node stub.
+	// When `next` is a p2p connection, the other path: the Message Node stub.
 	Relay string `protobuf:"bytes,7,opt,name=relay,proto3" json:"relay,omitempty"`
-	// The p2p connection is quiet, but not given up: use both ways.
+	// The p2p connection is quiet, but not given up: messages are to take both paths.
 	Doubt bool    `protobuf:"varint,8,opt,name=doubt,proto3" json:"doubt,omitempty"`
 	Flow  FlowUse `protobuf:"varint,9,opt,name=flow,proto3,enum=peerbus.v1.FlowUse" json:"flow,omitempty"`
-	// The next message starts something: it takes this route, and it is asked for again
-	// beside it. Only in changes, to those who know it.
+	// The next message to the address takes this route, and at the same time the bus asks
+	// for the route again, since a message may start a set-up. Only in changes, and only to
+	// a bus that knows this field.
 	Again         bool `protobuf:"varint,10,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1116,10 +1117,11 @@ type Registration struct {
 	Guid          string   `protobuf:"bytes,5,opt,name=guid,proto3" json:"guid,omitempty"`
 	DataSchemes   []string `protobuf:"bytes,6,rep,name=data_schemes,json=dataSchemes,proto3" json:"data_schemes,omitempty"`
 	Resources     []string `protobuf:"bytes,7,rep,name=resources,proto3" json:"resources,omitempty"`
-	// Time without a keep-alive after which the domain registry takes it for
+	// Time without a keep-alive after which the domain registry takes it to be
 	// disconnected; unset takes the registry's default.
 	Expires *durationpb.Duration `protobuf:"bytes,8,opt,name=expires,proto3" json:"expires,omitempty"`
-	// Scheme of an address to be allocated; `hyperty` for a hyperty.
+	// Scheme of the address to allocate when `url` is empty: `hyperty` for a hyperty, which
+	// is the default; a data object needs one, such as `comm`.
 	Scheme        string `protobuf:"bytes,9,opt,name=scheme,proto3" json:"scheme,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1388,7 +1390,7 @@ func (*UnregisterResponse) Descriptor() ([]byte, []int) {
 
 type ListRegistrationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only those of this kind; unset: all.
+	// Only registrations of this kind; unset: all.
 	Kind          RegistrationKind `protobuf:"varint,1,opt,name=kind,proto3,enum=peerbus.v1.RegistrationKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1477,7 +1479,7 @@ func (x *ListRegistrationsResponse) GetRegistrations() []*Registration {
 
 type ConnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A runtime, or an address in it, which is looked up.
+	// A runtime, or an address in a runtime, which is then looked up.
 	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1852,7 +1854,7 @@ func (*WatchConnectionsRequest) Descriptor() ([]byte, []int) {
 
 type WatchConnectionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Entries that are new or have changed; the first response has all.
+	// Entries that are new or have changed; the first response has all entries.
 	Connections []*Connection `protobuf:"bytes,1,rep,name=connections,proto3" json:"connections,omitempty"`
 	// Ids of entries that are gone.
 	Removed       []string `protobuf:"bytes,2,rep,name=removed,proto3" json:"removed,omitempty"`
@@ -1925,12 +1927,12 @@ type Connection struct {
 	Path       Path                   `protobuf:"varint,12,opt,name=path,proto3,enum=peerbus.v1.Path" json:"path,omitempty"`
 	PathReason string                 `protobuf:"bytes,13,opt,name=path_reason,json=pathReason,proto3" json:"path_reason,omitempty"`
 	PathSince  *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=path_since,json=pathSince,proto3" json:"path_since,omitempty"`
-	// Of the last heartbeat over the data channel; unset without one.
+	// Round trip of the last heartbeat over the data channel; unset without one.
 	RoundTrip *durationpb.Duration `protobuf:"bytes,15,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
-	// Generation of ICE: 0, and one more for each restart.
+	// Generation of ICE: 0 at first, one more after each restart.
 	Generation uint32 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
-	// The replica of p2pstub that keeps it, and where that is; empty when there is but
-	// one p2pstub.
+	// The replica of p2pstub that keeps the connection, and its address; empty when there
+	// is only one p2pstub.
 	Replica       string `protobuf:"bytes,17,opt,name=replica,proto3" json:"replica,omitempty"`
 	ReplicaAddr   string `protobuf:"bytes,18,opt,name=replica_addr,json=replicaAddr,proto3" json:"replica_addr,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2195,15 +2197,17 @@ type GetRuntimeResponse struct {
 	RuntimeUrl    string                 `protobuf:"bytes,1,opt,name=runtime_url,json=runtimeUrl,proto3" json:"runtime_url,omitempty"`
 	Domain        string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
 	P2PHandlerUrl string                 `protobuf:"bytes,3,opt,name=p2p_handler_url,json=p2pHandlerUrl,proto3" json:"p2p_handler_url,omitempty"`
-	// Message Nodes this runtime has a stub for.
+	// The sessions with Message Nodes that this runtime has a stub for.
 	Nodes []*NodeSession `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// Components that the registry is connected with: "bus", "p2pstub",
-	// "nodestub". With replicas it is "p2pstub HOST:PORT" for each.
+	// The components that the registry works with: "bus", "p2pstub" ("p2pstub HOST:PORT"
+	// for each of several) and "nodestub". With replicas there is "NATS" too, and
+	// "registry" while none leads; and there is "store" while the registry's own store
+	// takes no writes.
 	Components    []*ComponentStatus `protobuf:"bytes,5,rep,name=components,proto3" json:"components,omitempty"`
 	Registrations uint32             `protobuf:"varint,6,opt,name=registrations,proto3" json:"registrations,omitempty"`
 	Connections   uint32             `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`
 	Version       string             `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
-	// Where the registry that leads is reached; empty when there is but one.
+	// The address of the registry that leads; empty when there is only one registry.
 	LeaderAddr    string `protobuf:"bytes,9,opt,name=leader_addr,json=leaderAddr,proto3" json:"leader_addr,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

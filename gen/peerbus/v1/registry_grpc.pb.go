@@ -36,10 +36,10 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Registry is the control plane of a runtime: it owns the p2pConnection table
-// and what runs here, and it resolves addresses.
+// Registry is the control plane of a runtime: it owns the p2pConnection table and the
+// registrations of what runs here, and it resolves addresses.
 type RegistryClient interface {
-	// Routes is a bus's stream: questions up, answers and pushed changes down.
+	// Routes is the stream of a bus: questions go up, answers and pushed changes come down.
 	Routes(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RoutesRequest, RoutesResponse], error)
 	// Resolve answers one question and says why.
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
@@ -48,13 +48,13 @@ type RegistryClient interface {
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (*RegisterResponse, error)
 	Unregister(ctx context.Context, in *UnregisterRequest, opts ...grpc.CallOption) (*UnregisterResponse, error)
 	ListRegistrations(ctx context.Context, in *ListRegistrationsRequest, opts ...grpc.CallOption) (*ListRegistrationsResponse, error)
-	// Connect starts the set-up of a P2P connection, unless there is one.
+	// Connect starts the set-up of a P2P connection, unless there is one already.
 	Connect(ctx context.Context, in *ConnectRequest, opts ...grpc.CallOption) (*ConnectResponse, error)
 	// Disconnect closes a P2P connection and removes its entry.
 	Disconnect(ctx context.Context, in *DisconnectRequest, opts ...grpc.CallOption) (*DisconnectResponse, error)
 	GetConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*GetConnectionResponse, error)
 	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
-	// WatchConnections sends the table, then every change of it.
+	// WatchConnections sends the table, then every change to it.
 	WatchConnections(ctx context.Context, in *WatchConnectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchConnectionsResponse], error)
 	// GetRuntime describes the runtime: its addresses and its services.
 	GetRuntime(ctx context.Context, in *GetRuntimeRequest, opts ...grpc.CallOption) (*GetRuntimeResponse, error)
@@ -194,10 +194,10 @@ func (c *registryClient) GetRuntime(ctx context.Context, in *GetRuntimeRequest, 
 // All implementations must embed UnimplementedRegistryServer
 // for forward compatibility.
 //
-// Registry is the control plane of a runtime: it owns the p2pConnection table
-// and what runs here, and it resolves addresses.
+// Registry is the control plane of a runtime: it owns the p2pConnection table and the
+// registrations of what runs here, and it resolves addresses.
 type RegistryServer interface {
-	// Routes is a bus's stream: questions up, answers and pushed changes down.
+	// Routes is the stream of a bus: questions go up, answers and pushed changes come down.
 	Routes(grpc.BidiStreamingServer[RoutesRequest, RoutesResponse]) error
 	// Resolve answers one question and says why.
 	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
@@ -206,13 +206,13 @@ type RegistryServer interface {
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
 	Unregister(context.Context, *UnregisterRequest) (*UnregisterResponse, error)
 	ListRegistrations(context.Context, *ListRegistrationsRequest) (*ListRegistrationsResponse, error)
-	// Connect starts the set-up of a P2P connection, unless there is one.
+	// Connect starts the set-up of a P2P connection, unless there is one already.
 	Connect(context.Context, *ConnectRequest) (*ConnectResponse, error)
 	// Disconnect closes a P2P connection and removes its entry.
 	Disconnect(context.Context, *DisconnectRequest) (*DisconnectResponse, error)
 	GetConnection(context.Context, *GetConnectionRequest) (*GetConnectionResponse, error)
 	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
-	// WatchConnections sends the table, then every change of it.
+	// WatchConnections sends the table, then every change to it.
 	WatchConnections(*WatchConnectionsRequest, grpc.ServerStreamingServer[WatchConnectionsResponse]) error
 	// GetRuntime describes the runtime: its addresses and its services.
 	GetRuntime(context.Context, *GetRuntimeRequest) (*GetRuntimeResponse, error)
