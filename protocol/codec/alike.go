@@ -145,7 +145,7 @@ func isPlace(fields []byte) bool {
 	return r.err == nil && !r.odd && len(r.rest) == 0
 }
 
-// Own is what a message that is alike to another has for itself.
+// Own is what a message that is alike to another one has of its own.
 type Own struct {
 	ID   string
 	Body []byte
@@ -154,7 +154,7 @@ type Own struct {
 	Place  []byte
 }
 
-// Own gives that of one that is Alike.
+// Own gives what a message has of its own. It is for one that is Alike.
 func (c Carried) Own() Own {
 	f, _ := restOf(c.Encoded, c.like.head)
 	return Own{
@@ -163,7 +163,7 @@ func (c Carried) Own() Own {
 	}
 }
 
-// ID is that of the message.
+// ID is the id of the message.
 func (c Carried) ID() string {
 	if c.like == nil {
 		return c.head.GetId()

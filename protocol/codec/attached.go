@@ -50,7 +50,7 @@ func AppendOrigin(encoded, origin []byte, number uint64) []byte {
 // OriginSize is how much AppendOrigin appends.
 func OriginSize(origin []byte, number uint64) int { return sizeLong(len(origin)) + sizeNumber(number) }
 
-// NumberSize is OriginSize of a number alone.
+// NumberSize is OriginSize of a number without an origin.
 func NumberSize(number uint64) int { return sizeNumber(number) }
 
 func appendVarint(b []byte, v uint64) []byte {

@@ -52,7 +52,7 @@ func readRow(encoded, sequels []byte) (c Carried, err error) {
 	return Carried{Encoded: encoded, head: m, row: r}, nil
 }
 
-// Len is how many messages it is.
+// Len is how many messages it is: more than one if it is a row.
 func (c Carried) Len() int {
 	if c.row == nil {
 		return 1
@@ -60,7 +60,8 @@ func (c Carried) Len() int {
 	return 1 + c.row.count
 }
 
-// LeftOut bounds how many bytes of headings its sequels leave out at a bus, where it has a via.
+// LeftOut bounds how many bytes the sequels leave out, as they are counted by a bus, which
+// gives them a via.
 func (c Carried) LeftOut(via string) int {
 	if c.row == nil {
 		return 0
@@ -70,7 +71,7 @@ func (c Carried) LeftOut(via string) int {
 	return c.row.count * (len(c.Encoded) - len(body) + sizeText(via))
 }
 
-// Longest bounds the bytes of each message.
+// Longest bounds the size of each of the messages, in bytes.
 func (c Carried) Longest() int {
 	if c.row == nil {
 		return c.Size()
@@ -78,7 +79,7 @@ func (c Carried) Longest() int {
 	return c.row.longest
 }
 
-// Each gives the messages, each by itself.
+// Each gives the messages one by one, each as a Carried of its own.
 func (c Carried) Each() iter.Seq[Carried] {
 	return func(yield func(Carried) bool) {
 		if c.row == nil {
@@ -123,7 +124,7 @@ func (c Carried) Wire() int {
 	return n
 }
 
-// SizeOfFirst is what the first message takes of a row, in bytes.
+// SizeOfFirst is how many of these bytes are those of the first message.
 func (c Carried) SizeOfFirst() int {
 	if c.Encoded != nil {
 		return sizeWith(len(c.Encoded))
@@ -131,7 +132,8 @@ func (c Carried) SizeOfFirst() int {
 	return sizeWith(Size(c.head))
 }
 
-// AppendRow appends a pb.Row.
+// AppendRow appends the fields of a pb.Row with the message, or with all messages of the
+// row.
 func (c Carried) AppendRow(b []byte) ([]byte, error) {
 	size := len(c.Encoded)
 	if c.Encoded == nil {
@@ -148,8 +150,9 @@ func (c Carried) AppendRow(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Cut gives as many of the first messages as have so many bytes in a row, and so many whole,
-// and the others. There may be none of either.
+// Cut divides a row: head is as many of the first messages as have at most wire bytes in a
+// row, and whole bytes when each of them is whole; tail is the rest. Either may have no
+// message.
 func (c Carried) Cut(wire, whole int) (head, tail Carried) {
 	if wire -= c.SizeOfFirst(); wire < 0 || c.row == nil && c.Size() > whole || len(c.Encoded) > whole {
 		return head, c
@@ -191,7 +194,8 @@ func (c Carried) part(encoded []byte, r row) Carried {
 	return one
 }
 
-// Join gives both as one row, if the next one goes on where it ends. What was c is used no more.
+// Join gives both as one row, if next continues c. Then c itself is not to be used any
+// more.
 func (c Carried) Join(next Carried) (Carried, bool) {
 	if c.row == nil || next.row == nil || !c.row.goesOn(next.row) {
 		return c, false

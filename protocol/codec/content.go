@@ -6,8 +6,8 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
-// Content is what stays the same of a post: nobody may change what it leads to until it is
-// encoded. It is measured, and used once.
+// Content is the part of a post that does not change when it is posted again. Nobody may
+// change what it refers to until it is encoded. It is measured once, then encoded once.
 type Content struct {
 	Message *pb.Message
 	Ingress *pb.Ingress // nil for none
@@ -23,11 +23,11 @@ type Content struct {
 	left    int    // bytes that these leave out
 }
 
-// ID gives one to a message that has none.
+// ID gives an id to a message that has none.
 func (c *Content) ID(id []byte) { c.id = id }
 
-// NewCarried is that of a post of a message whose bytes are known, or of a row, and which has
-// no via: it gets one. It is measured.
+// NewCarried makes the content of a post out of a row, or of a message whose bytes are
+// known. The message has no via, and gets one. The content is measured.
 func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
 	c := Content{Message: m.head, Ingress: ingress, encoded: m.Encoded, via: via}
 	c.measured(len(m.Encoded) + sizeText(via))
@@ -38,11 +38,12 @@ func NewCarried(m Carried, via string, ingress *pb.Ingress) Content {
 	return c
 }
 
-// LeftOut bounds how many bytes of headings its sequels leave out.
+// LeftOut bounds how many bytes the sequels leave out.
 func (c *Content) LeftOut() int { return c.left }
 
-// MeasureKnown is Measure if the texts of the message, but for its id, have been checked:
-// it is carried, or as the one that was measured last. Else it tells that they have not.
+// MeasureKnown is Measure without a check of the message's texts. It tells whether it could
+// do that: when all texts but the id are known to be checked, as the message is carried, or
+// has those of the one that was measured last.
 func (c *Content) MeasureKnown(u *Usual) bool {
 	if c.encoded != nil {
 		return true
@@ -55,8 +56,8 @@ func (c *Content) MeasureKnown(u *Usual) bool {
 	return true
 }
 
-// Measure finds the size, of a message whose texts have been checked. It notes these, as
-// the next message may have the same.
+// Measure finds the size of a message whose texts have been checked. It notes these texts,
+// as the next message may have the same.
 func (c *Content) Measure(u *Usual) {
 	c.usual = nil
 	c.measured(Size(c.Message) + sizeLong(len(c.id)))
@@ -73,9 +74,9 @@ func (c *Content) own() int {
 // longSequel is of how many bytes a post is never one of a row: it can stay where it is.
 const longSequel = 2 << 10
 
-// Row is which row a post may be in, of those that have been measured for one client; 0 for
-// none. Two that follow each other with the same one differ in id and body alone. It is asked
-// for, and the content is encoded, before another one is measured.
+// Row says which row a post may belong to, among those that have been measured for one
+// client; 0: to none. Two posts that follow each other with the same row differ in id and
+// body only. Ask for it, and encode the content, before another one is measured.
 func (c *Content) Row() uint64 {
 	if c.usual == nil || c.size >= longSequel || !c.usual.full {
 		return 0
@@ -83,7 +84,7 @@ func (c *Content) Row() uint64 {
 	return c.usual.row
 }
 
-// AppendSequel encodes it as one that follows another one of a row.
+// AppendSequel encodes the content as a sequel, behind b.
 func (c *Content) AppendSequel(b []byte) ([]byte, error) {
 	own := c.inner - len(c.usual.encoded)
 	b = appendLength(b, 9, own)
@@ -110,13 +111,13 @@ func (c *Content) measured(inner int) {
 // To is the address that the message is for.
 func (c *Content) To() string { return c.Message.GetTo() }
 
-// Size in bytes.
+// Size is the size of the encoded content, in bytes.
 func (c *Content) Size() int { return c.size }
 
-// MessageSize is that of the encoded message.
+// MessageSize is the size of the encoded message, in bytes.
 func (c *Content) MessageSize() int { return c.inner }
 
-// Append encodes it behind b.
+// Append encodes the content behind b.
 func (c *Content) Append(b []byte) ([]byte, error) {
 	if c.usual == nil {
 		return c.whole(b)

@@ -30,8 +30,8 @@ func appendDeliveryHead(frame []byte, listener string, size, sequels int) []byte
 	return appendLength(appendText(frame, 1, listener), 2, size)
 }
 
-// MaxDelivery bounds what a delivery has besides what its message has in common with others,
-// and id and body.
+// MaxDelivery bounds the bytes of a delivery besides its id and body, and besides what its
+// message has in common with others.
 func MaxDelivery(listener string) int {
 	const lengths, number = 5 * (1 + maxVarint32), 1 + maxVarint64
 	return len(listener) + lengths + number

@@ -2,9 +2,9 @@
 // protobuf's reflection does for every type, written out for the few types of which
 // there are hundreds of thousands a second.
 //
-// The bytes are the same protobuf, and any protobuf reads them. Of a frame only its
-// messages and what stands beside each of them is written out; everything that is rare
-// goes through package proto, and so does every other type:
+// The bytes are the same protobuf, and any protobuf reads them. The fields below
+// are written out; every other field, which is rare, goes through package proto, and so
+// does every other type:
 //
 //	AttachRequest   posts: sequence, message, wait, timeout, ingress, number, again; credits │ rest: proto
 //	AttachResponse  outcomes; deliveries: listener, message; settled                        │ rest: proto
@@ -12,22 +12,29 @@
 //	Frame           messages; a fragment                                                    │ rest: proto
 //	Message         all but the acks of its flow, and its trace                             │ rest: proto
 //
-// What is decoded shares one copy of its bytes, made for each message by itself: a
-// message that is kept keeps nothing of the frame that it came in.
-// Messages of a session (Messages) share one with those behind them that have the same
-// receiver, up to a bound, and have the bytes that they came in. Those of an attachment,
-// at a bus (Request) and at a client (Received), share 3 KiB with some others when they
-// are short, and texts with the one before; but those that follow each other and are alike
-// (Run, Lot) stay in the memory of their frame until they are opened.
+// A decoded message has one copy of its bytes, made for it alone: a message that is kept keeps
+// nothing of the frame that it came in. There are exceptions. Messages of a session (Messages)
+// share a copy with those behind them that have the same receiver, up to a bound, and keep the
+// bytes that they came in. Short messages of an attachment, at a bus (Request) and at a client
+// (Received), share 3 KiB with some others, and texts with the one before. And those that
+// follow each other and are alike stay in the memory of their frame until they are opened.
 //
-// What one message says before its body is mostly what the one before it says: the bytes
-// are compared, and not read (known).
+// The fields before the body mostly have the same bytes as in the message before: those are
+// compared, and not read again (known).
 //
-// Between a client and its bus, what follows a message that it is alike to is its sequel, and
-// says id and body alone (Heading). So does what follows one in its flow, between the two buses:
-// who passes such a row on looks at its first message (Carried).
+// Messages that follow each other are mostly alike: they differ in id, body and number, and in
+// their place in a flow, only. These are the words for that:
 //
-// Of a packet whose messages are alike one is decoded, and the others are bytes (UnmarshalPacket).
+//	row      messages that follow each other and are alike: the first one, and its sequels
+//	sequel   what a row has of each later message: id and body
+//	Heading  what the messages of a row have in common
+//	Run      posts of a frame that are alike, as a bus reads them
+//	Lot      deliveries of a frame that are alike, as a client reads them
+//	Carried  a message, or a row, with its bytes: for whoever passes it on, and looks at the
+//	         first message of a row only
+//
+// Rows travel between a client and its bus, and in a flow between two buses. Of a packet whose
+// messages are alike one is decoded, and the others stay bytes (UnmarshalPacket).
 //
 // A client encodes a post as it is posted (Content), and makes frames of such bytes
 // (AppendHead, AppendCredit, Encoded).

@@ -28,7 +28,7 @@ type FlowPlace struct {
 	Acks                            []*pb.FlowAck
 }
 
-// MaxFlow bounds the bytes of what AppendFlow appends without acks.
+// MaxFlow bounds the bytes that AppendFlow appends, acks not counted.
 func MaxFlow(name FlowName) int { return len(name) + 64 }
 
 // AppendFlow appends a flow to an encoded message that has none (Message.flow).
@@ -47,7 +47,8 @@ func AppendPassing(frame []byte, listener string, encoded []byte, name FlowName,
 	return appendFlow(frame, name, &at, acks, flow), size
 }
 
-// MaxPassing bounds what AppendPassing appends to the bytes of a message, without acks.
+// MaxPassing bounds the bytes that AppendPassing appends besides those of the message, acks
+// not counted.
 func MaxPassing(listener string, name FlowName) int {
 	return MaxDelivery(listener) + MaxFlow(name)
 }

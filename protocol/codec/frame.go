@@ -18,13 +18,14 @@ const (
 	longFrame  = 60 << 10
 )
 
-// FrameMessages is how many messages a frame between a client and its bus has at most: those
-// of 64 bytes fill it, as sequels, where those of 100 bytes fill FrameBytes. A client counts a
-// post by a bound that is up to 31 bytes above its size: FullFrame has room for that of 128.
+// FrameMessages is the largest number of messages in a frame between a client and its bus:
+// 128 of 64 bytes fill a frame as sequels, where those of 100 bytes reach FrameBytes first.
+// A client counts a post by a bound that is up to 31 bytes above its size; FullFrame has
+// room for that of 128 posts.
 const FrameMessages = 128
 
-// FrameLimit is up to how many bytes a message of so many bytes may be added to a frame that
-// has others.
+// FrameLimit is how large a frame that has other messages may become by a message of this
+// size, in bytes.
 func FrameLimit(size int) int {
 	if size < longFrom {
 		return FrameBytes

@@ -18,14 +18,14 @@ import (
 // What is marked is the same, byte for byte, also what is at one place or another (*): a
 // stub that passes the bytes on has its via in front, and the replica is in the name.
 
-// Inbound is what the messages of a run have in common that came in a flow. Its texts and
-// Origin are the frame's: they are valid until Clear.
+// Inbound is what the messages of a run that came in a flow have in common. Its texts and
+// Origin are in the memory of the frame: they are valid until Request.Clear.
 type Inbound struct {
 	Ingress *pb.Ingress
 	Via     string
 	Origin  []byte
-	// Flow is that of the first: its name and place. Base is that of the last, and not above
-	// the first's sequence; After is of the first, the others have none.
+	// Flow has the name of the flow, and the place of the first message. Its Base is that
+	// of the last one, and not above the first's sequence; only the first has an After.
 	Flow pb.Flow
 
 	// Of each, encoded: a via that is in front, the flow's name, and a replica behind its place.

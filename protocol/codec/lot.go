@@ -19,7 +19,7 @@ import (
 // by where its messages are in the frame. They are made when their turn comes.
 
 // Lot is deliveries for one listener that follow each other and are alike. Their bytes are
-// in the memory of their frame until it is freed.
+// in the memory of their frame, until Free.
 type Lot struct {
 	listener string
 	head     pb.Message // what all have in common, and what one has that is lent
@@ -72,20 +72,20 @@ func (l *Lot) keeps(memory int) bool {
 // Len is how many messages it has.
 func (l *Lot) Len() int { return len(l.entries) }
 
-// Head has what the messages have in common.
+// Head has the fields that all its messages have in common.
 func (l *Lot) Head() *pb.Message { return &l.head }
 
-// Size is how many bytes a message had.
+// Size is the size of a message, in bytes.
 func (l *Lot) Size(i int) int { return int(l.entries[i].size) }
 
-// Number is Message.number of a message.
+// Number is the Message.number of a message.
 func (l *Lot) Number(i int) uint64 { return l.entries[i].number }
 
-// Drop takes a message out: there is nothing left of it but its size.
+// Drop takes a message out of the lot; only its size stays.
 func (l *Lot) Drop(i int) { l.entries[i].gone = true }
 
-// Free ends the use of the lot, and of what it has lent. One that is not freed is the
-// garbage collector's.
+// Free gives the memory of the lot back, and with it what has been lent of it. A lot that
+// is not freed is left to the garbage collector.
 func (l *Lot) Free() {
 	if l.memory != nil {
 		l.memory.Free()
@@ -100,13 +100,13 @@ func (l *Lot) Free() {
 
 // Opener makes the messages of lots.
 type Opener struct {
-	// Lends has a message and its body be valid until the next one, or until its lot is
-	// freed: they are in memory that is used again.
+	// Lends has messages lent: each is valid, with its body, until the next one is made or
+	// its lot is freed, since its memory is used again.
 	Lends bool
 	arena arena
 }
 
-// Message makes one of a lot; nil if it was taken out.
+// Message makes a message of a lot; nil if it has been taken out.
 func (o *Opener) Message(l *Lot, i int) *pb.Message {
 	e := &l.entries[i]
 	switch {
@@ -118,8 +118,7 @@ func (o *Opener) Message(l *Lot, i int) *pb.Message {
 	return l.open(e, &o.arena)
 }
 
-// Deliver makes a message of a lot what is delivered. What it overwrites was of a lot too, or
-// is zero.
+// Deliver puts a message of a lot into d, which must be zero, or have one of a lot already.
 func (o *Opener) Deliver(l *Lot, i int, d *Delivered) { d.head, d.Size = o.Message(l, i), l.Size(i) }
 
 // lend makes a message whose texts may be kept: nobody expects a string to change, and a

@@ -25,8 +25,9 @@ const (
 	leftOutBytes = 1 << 20
 )
 
-// Run is plain posts that follow each other in a frame, of the same type, from and to, and
-// with numbers that rise by one. Its texts are the frame's: they are valid until Clear.
+// Run is plain posts that follow each other in a frame, with the same type, from and to,
+// and with numbers that rise by one. Its texts are in the memory of the frame: they are
+// valid until Request.Clear.
 type Run struct {
 	Type, From, To string
 	First          uint64   // number: of the post, or of the message that came in a flow
@@ -40,7 +41,8 @@ type Run struct {
 	size     int    // of the messages
 }
 
-// Plain is a post of a run. Its bytes are the frame's: they are valid until Clear.
+// Plain is one post of a run. Its bytes are in the memory of the frame: they are valid
+// until Request.Clear.
 type Plain struct {
 	ID, Body []byte
 	// Encoded is the message, or what is in the frame of a sequel.
@@ -53,14 +55,14 @@ func (p *Plain) sequel() bool { return p.own > 0 }
 // Len is how many posts a run has.
 func (run *Run) Len() int { return run.to - run.from }
 
-// Size is that of its messages, in bytes.
+// Size is the size of its messages together, in bytes.
 func (run *Run) Size() int { return run.size }
 
-// Plain are the posts of a run.
+// Plain gives the posts of a run.
 func (r *Request) Plain(run *Run) []Plain { return r.plain[run.from:run.to] }
 
-// Open makes a plain post one as it is in Posts, with the bytes of its message. The next
-// call ends the use of the post, but not of its message.
+// Open gives a plain post the form that it would have in Posts, and with it the bytes of
+// its message. The post is valid until the next call; its message stays.
 func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	m, b := r.ownOf(run, i)
 	_ = readMessage(b, m, &r.known) // it has been read before

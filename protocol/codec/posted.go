@@ -63,7 +63,7 @@ func AppendHead(b []byte, h Head, content int) []byte {
 	return b
 }
 
-// CutHead gives the content of a post whose head has nothing but a number.
+// CutHead gives the content of an encoded post whose head is only a number.
 func CutHead(post []byte) []byte {
 	_, n := uvarint(post[1:])
 	content := post[1+n:]

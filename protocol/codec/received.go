@@ -7,8 +7,8 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
-// Received is an AttachResponse as a client reads it: for RecvMsg of one stream, frame
-// after frame. Messages and outcomes are for whoever takes them; all else is used again
+// Received is an AttachResponse as a client reads it, for RecvMsg of one stream, frame
+// after frame. Messages and outcomes belong to whoever takes them; all else is used again
 // for the next frame.
 type Received struct {
 	Welcome    *pb.Welcome
@@ -16,10 +16,10 @@ type Received struct {
 	Deliveries []Delivered
 	Groups     []Group // of Deliveries
 	Settled    []Range
-	// Whole is for who passes messages on: each comes with its bytes. Some that follow each
-	// other share a copy.
+	// Whole is for clients that pass messages on: each message comes with its bytes. Some
+	// that follow each other share a copy.
 	Whole bool
-	// Lends tells whether messages for a listener are lent (Opener); nil for none.
+	// Lends tells whether messages for a listener are lent (Opener); nil: for none.
 	Lends func(listener string) bool
 
 	known known
@@ -28,22 +28,23 @@ type Received struct {
 	lot   *Lot     // that the next delivery may belong to
 }
 
-// Delivered is the message of a delivery, with the size in bytes that it had, and its
+// Delivered is the message of a delivery, with the size in bytes that it came in, and its
 // bytes, if they are kept.
 type Delivered struct {
 	Carried
 	Size int
 }
 
-// Group is how many deliveries, one behind the other, are for one listener. They are in
-// the lot, if there is one, which whoever takes it frees; else in Deliveries.
+// Group is deliveries that follow each other and are for one listener. They are in Lot, if
+// that is not nil, which whoever takes it must free; else they are the next ones of
+// Deliveries.
 type Group struct {
 	Listener string
 	Length   int
 	Lot      *Lot
 }
 
-// Range is pb.Range.
+// Range is the same as pb.Range.
 type Range struct{ First, Last uint64 }
 
 // unmarshal reads a frame that gRPC has.

@@ -36,7 +36,7 @@ func (f *RowFlow) at(number uint64) FlowPlace {
 	return at
 }
 
-// Size is what it adds to the message with a number, in bytes.
+// Size is how many bytes the flow adds to the message with a number.
 func (f *RowFlow) Size(number uint64) int {
 	if f.Name == nil {
 		return 0
@@ -53,8 +53,8 @@ func (f *RowFlow) append(b []byte, number uint64) []byte {
 	return appendFlow(b, f.Name, &at, nil, at.size(f.Name, nil))
 }
 
-// In gives the heading of the same messages in a flow. It is in memory behind b, which has
-// room for it.
+// In gives the heading of the same messages when they are in a flow. It is in the memory
+// behind b, which must have room for it.
 func (h *Heading) In(b []byte, flow RowFlow) ([]byte, Heading) {
 	from := len(b)
 	front := from + len(h.Front)
@@ -62,7 +62,7 @@ func (h *Heading) In(b []byte, flow RowFlow) ([]byte, Heading) {
 	return b, Heading{Front: b[from:front:front], Back: b[front:len(b):len(b)], Flow: flow}
 }
 
-// Size is that of a message of the row, with its number, or without one (0).
+// Size is the size of a message of the row, with its number, or without one (0).
 func (h *Heading) Size(p *Plain, number uint64) int {
 	return h.sizeOf(sizeLong(len(p.ID))+sizeLong(len(p.Body)), number)
 }
@@ -72,7 +72,8 @@ func (h *Heading) sizeOf(own int, number uint64) int {
 	return own + len(h.Front) + len(h.Back) + sizeNumber(number) + h.Flow.Size(number)
 }
 
-// AppendMessage appends the message that a sequel is of, with its number, or without one (0).
+// AppendMessage appends the whole message that a sequel stands for, with its number, or
+// without one (0).
 func (h *Heading) AppendMessage(b, sequel []byte, number uint64) []byte {
 	own := cutSequel(sequel)
 	id := idEnd(own)
@@ -85,7 +86,7 @@ func (h *Heading) size(sequel []byte, number uint64) int {
 	return h.sizeOf(len(cutSequel(sequel)), number)
 }
 
-// AppendContent appends the content of a post whose message a sequel is of.
+// AppendContent appends the content of a post of the message that a sequel stands for.
 func (h *Heading) AppendContent(b, sequel []byte) []byte {
 	return h.AppendMessage(appendLength(b, 2, h.size(sequel, 0)), sequel, 0)
 }
@@ -93,14 +94,14 @@ func (h *Heading) AppendContent(b, sequel []byte) []byte {
 // ContentSize is how much AppendContent appends.
 func (h *Heading) ContentSize(sequel []byte) int { return sizeWith(h.size(sequel, 0)) }
 
-// AppendDelivery appends a delivery to an AttachResponse, for a listener of that name: of the
-// message that a sequel is of. So many bytes of other sequels are to follow.
+// AppendDelivery appends to an AttachResponse a delivery to a listener of that name, of the
+// message that a sequel stands for. The sequels that are to follow it have so many bytes.
 func (h *Heading) AppendDelivery(frame []byte, listener string, sequel []byte, number uint64, others int) []byte {
 	frame = appendDeliveryHead(frame, listener, h.size(sequel, number), others)
 	return h.AppendMessage(frame, sequel, number)
 }
 
-// AppendWhole is AppendDelivery of a message without sequels.
+// AppendWhole is AppendDelivery of a post without sequels.
 func (h *Heading) AppendWhole(frame []byte, listener string, p *Plain, number uint64) []byte {
 	frame = appendDeliveryHead(frame, listener, h.Size(p, number), 0)
 	frame = append(appendBytes(frame, 1, p.ID), h.Front...)
@@ -108,7 +109,7 @@ func (h *Heading) AppendWhole(frame []byte, listener string, p *Plain, number ui
 	return appendNumber(frame, 13, number)
 }
 
-// FrontSize is more than AppendDelivery appends besides id and body.
+// FrontSize bounds what AppendDelivery appends besides id and body.
 func (h *Heading) FrontSize(listener string) int {
 	return MaxDelivery(listener) + len(h.Front) + len(h.Back) + MaxFlow(h.Flow.Name)
 }
@@ -123,7 +124,7 @@ func (p *Plain) SequelSize() (size, own int) {
 	return sizeWith(own), own
 }
 
-// AppendSequels appends posts of a run as such that follow another one of the row.
+// AppendSequels appends posts of a run as sequels of the post that b ends with.
 func AppendSequels(b []byte, posts []Plain) []byte {
 	for len(posts) > 0 {
 		p, n, size := &posts[0], 0, 0
@@ -150,7 +151,7 @@ func cutSequel(sequel []byte) []byte {
 	return sequel[1+n:]
 }
 
-// HeadingOf is that of the row that a post may begin, by its content.
+// HeadingOf is the heading of the row that a post may begin, from the content of that post.
 func HeadingOf(content []byte) Heading {
 	_, n := uvarint(content[1:])
 	return Heading{Front: headOf(content[1+n:])}

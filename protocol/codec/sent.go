@@ -8,21 +8,24 @@ import (
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 )
 
-// Response is an AttachResponse as a bus makes it: a message whose bytes are known is not
+// Response is an AttachResponse as a bus writes it: a message whose bytes are known is not
 // encoded again.
 type Response struct {
 	pb.AttachResponse
-	// Encoded are the messages of Deliveries; empty for one that is to be encoded.
+	// Encoded has the bytes of each of Deliveries' messages; empty Parts for one that is
+	// still to be encoded.
 	Encoded []Parts
-	// Leaves counts the bytes of memory that gRPC has for frames until it has sent them.
+	// Leaves counts the bytes of memory that gRPC holds for frames that it has not sent
+	// yet.
 	Leaves *atomic.Int64
 
 	writer writer
 }
 
-// Parts are the bytes of a message: those that many have, and what follows them, if
-// anything does. Or Front and Deliveries, which are encoded already, in place of one; the
-// latter are Owner's, if that is not nil.
+// Parts are the bytes of a delivery's message: Head, which many may share, and Tail, which
+// follows it. Or Front and Deliveries, one after the other, are whole deliveries, encoded,
+// which take the place of this one; the bytes of Deliveries belong to Owner, if that is not
+// nil.
 type Parts struct {
 	Head, Tail, Front, Deliveries []byte
 	Owner                         Owner
@@ -31,7 +34,7 @@ type Parts struct {
 // delivers tells whether it is deliveries that are encoded.
 func (p *Parts) delivers() bool { return len(p.Front)+len(p.Deliveries) > 0 }
 
-// Owner has bytes that are used until they have been sent.
+// Owner is told when its bytes have been sent, and may be used again.
 type Owner interface{ Sent() }
 
 // stays tells whether deliveries are not copied: to note a few bytes costs more than that.
