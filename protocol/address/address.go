@@ -44,7 +44,7 @@ type URL struct {
 	Runtime string
 }
 
-// Check is for a field that is an address: it must be there, and not be too long.
+// Check checks a field that is an address: it must be there, and not be too long.
 func Check(field, text string) error {
 	switch {
 	case text == "":
@@ -55,12 +55,12 @@ func Check(field, text string) error {
 	return nil
 }
 
-// Missing is told of a field that must hold an address.
+// Missing is the error for a field that must be an address and is empty.
 func Missing(field string) *fault.Error {
 	return fault.New(fault.BadRequest, "%s is missing", field).In(field)
 }
 
-// TooLong is told of a field with an address over MaxLength.
+// TooLong is the error for a field with an address longer than MaxLength.
 func TooLong(field string) *fault.Error {
 	return fault.New(fault.BadRequest, "%s is longer than %d bytes", field, MaxLength).In(field)
 }

@@ -37,8 +37,8 @@ func Requester(runtime, id string) string { return runtime + "/p2prequester/" + 
 // P2PConnectionURL is a connection that has become live.
 func P2PConnectionURL(runtime, id string) string { return runtime + "/p2pconnection/" + id }
 
-// NodeStubURL is the stub of a runtime for the Message Node of a domain. The
-// domain is its id: there is one a domain, and it is the same after a restart.
+// NodeStubURL is the stub of a runtime for the Message Node of a domain. Its id is the
+// domain: there is one stub per domain, and it is the same after a restart.
 func NodeStubURL(runtime, domain string) string { return runtime + "/protostub/" + domain }
 
 // Status is where a stub publishes its state.

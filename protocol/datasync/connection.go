@@ -14,8 +14,8 @@ const (
 	RestartAttribute = "restart"
 )
 
-// Connection is the data of a Connection object. What follows the candidates is an
-// addition of ours, which older peers pass over.
+// Connection is the data of a Connection object. The fields after Candidates are our
+// additions, which older peers ignore.
 type Connection struct {
 	Runtime     string       `json:"runtimeURL"`
 	Owner       string       `json:"owner"`
@@ -27,20 +27,21 @@ type Connection struct {
 	Sequels bool `json:"sequels,omitempty"`
 	// Rows says that it takes packets of peerbus.v1 with rows.
 	Rows bool `json:"rows,omitempty"`
-	// Packet is the longest packet of peerbus.v1 that it takes, in bytes; 0: it says none.
+	// Packet is the longest packet of peerbus.v1 that it takes, in bytes; 0: it does not
+	// say.
 	Packet int `json:"packet,omitempty"`
 	// Flow are the kinds of flow that it knows.
 	Flow []string `json:"flow,omitempty"`
 	// Heartbeat says that it answers heartbeats, and restarts ICE.
 	Heartbeat bool `json:"heartbeat,omitempty"`
-	// Early says that it uses a path before ICE has nominated one, as the handler the first
-	// that it hears of.
+	// Early says that it uses a path before ICE has nominated one; as the handler, the
+	// first one that it hears of.
 	Early bool `json:"early,omitempty"`
-	// AtStub says that it takes the changes of the other side's object, and its end, at its
-	// own stub, and that nothing needs to be subscribed for that.
+	// AtStub says that it takes the changes and the end of the other side's object at its
+	// own stub, so that nothing needs to be subscribed for that.
 	AtStub bool `json:"atStub,omitempty"`
-	// Replaces is the inviting side's object of the live connection that the new
-	// one is to take the place of.
+	// Replaces is the inviting side's object of the live connection that the new one is to
+	// replace.
 	Replaces string `json:"replaces,omitempty"`
 	// Restart is the generation of ICE that is asked for.
 	Restart uint32 `json:"restart,omitempty"`
@@ -71,8 +72,8 @@ func ConnectionSchema(domain string) string {
 // ConnectionName is what a Connection object is called.
 const ConnectionName = "P2PConnection"
 
-// Connection reads the data of a Connection object. A description that came in
-// two updates counts once it has both. What has another form is passed over.
+// Connection reads the data of a Connection object. A description that came in two updates
+// counts once both are there. Fields of an unexpected form are ignored.
 func (o Object) Connection() Connection {
 	var c Connection
 	pick(o.Data["runtimeURL"], &c.Runtime)

@@ -96,9 +96,9 @@ func (r *Reporter) change(u update, value any, now time.Time) (*pb.Message, erro
 	}, nil
 }
 
-// Answer is the response to a subscription or a read: the whole object. With
-// data, that takes the place of the object's own; an older observer is given a
-// description that is complete and no list of candidates.
+// Answer is the response to a subscription or a read: the whole object. data, unless it is
+// nil, is sent in place of the object's own data: an older observer is given a complete
+// description and no list of candidates.
 func (r *Reporter) Answer(req *pb.Message, data any) (*pb.Message, error) {
 	o := r.object
 	if data != nil {

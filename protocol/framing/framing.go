@@ -33,17 +33,17 @@ type Encoder interface {
 	// Next gives the next packet, whose data is valid until the next call, and
 	// false when there is none.
 	Next() (Packet, bool)
-	// Lengthen says whether packets may be as long as the peer takes, on a path so fast that
-	// nothing waits long behind one. They may not before it is called.
+	// Lengthen says whether packets may be as long as the peer takes, as on a path so fast
+	// that nothing waits long behind one. Before the first call they may not.
 	Lengthen(yes bool)
-	// Pending is how many bytes of messages were added and have not left.
+	// Pending is how many bytes of messages have been added and have not left.
 	Pending() int
 	// Stop drops a message that the peer does not want any more.
 	Stop(c Cancel)
-	// Tell has the peer told that a transfer was given up here. The older
-	// framing has no packet for it: there a message says so.
+	// Tell has the peer told that a transfer was given up here. The older framing has no
+	// packet for that: there it takes a message (CancelMessage).
 	Tell(c Cancel)
-	// Drain takes out the messages that have not left whole.
+	// Drain takes out the messages that have not left completely.
 	Drain() []*pb.Message
 }
 
@@ -72,14 +72,13 @@ type Wrong struct {
 	Why     error
 }
 
-// Window is how many bytes of packets of peerbus.v1 may be under way, from the
-// sender's encoder to the receiver's bus. 720 KiB: as datagrams, also of packets
-// with one small message of a flow each, that is less than the 1,000,000 bytes
-// that pion keeps of them for a DTLS that is behind. What comes past those is
-// dropped, and when that is all that was under way, SCTP finds it after a second.
-// It is smaller than the receive buffer of any SCTP that we know with our
-// setting, too: one that fills up there stops the association for seconds, as
-// pion does not tell that there is room again.
+// Window is how many bytes of packets of peerbus.v1 may be under way, from the sender's
+// encoder to the receiver's bus. 720 KiB: as datagrams, even of packets with one small
+// message of a flow each, that is less than the 1,000,000 bytes that pion keeps for a DTLS
+// that is behind. It drops what comes after those, and when that is all that was under way,
+// SCTP notices after a second. It is also smaller than the receive buffer of any SCTP that
+// we know, with our setting: when that is full the association stops for seconds, as pion
+// does not tell that there is room again.
 const Window = 720 << 10
 
 // ConsumedPacket tells the peer how many bytes of its packets have been dealt
@@ -128,7 +127,7 @@ type Options struct {
 	UUID func() string
 }
 
-// New makes both ends' halves of a framing. A name that is not PeerBus gets
+// New makes the Encoder and the Decoder of one end of a channel. Any name but PeerBus means
 // the older framing.
 func New(name string, o Options) (Encoder, Decoder) {
 	o.Limits = o.Limits.orDefaults()

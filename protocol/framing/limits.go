@@ -39,9 +39,10 @@ const datagram = 1200
 // be cut. Both together are 14 datagrams.
 const Headroom = 14*datagram - 16<<10
 
-// LongPacket is the largest packet of peerbus.v1, in bytes, to a peer that has announced that
-// it takes those, over a path that is fast: 28 datagrams, so that most packets waste little of
-// their last one. Longer ones cost no less, and hold up what comes behind them.
+// LongPacket is the largest packet of peerbus.v1, in bytes, to a peer that has announced
+// that it takes it, over a path that is fast: 28 datagrams, so that most packets waste
+// little of their last one. Longer ones would cost no less per byte, and hold up what comes
+// behind them.
 const LongPacket = 28 * datagram
 
 // DefaultLimits are used for the fields of Limits that are zero.

@@ -177,8 +177,8 @@ func (e *rethinkEncoder) Drain() []*pb.Message {
 	return out
 }
 
-// CancelResource names a message in the `delete` by which a receiver of the
-// older framing gives it up: its from, to and id written one after the other.
+// CancelResource names the message in a `delete` by which a receiver of the older framing
+// gives it up: its from, to and id written one after the other.
 func CancelResource(m *pb.Message) string {
 	return m.From + m.To + message.PlainID(m.Id)
 }

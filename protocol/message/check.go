@@ -23,7 +23,7 @@ var waits = map[string]pb.Wait{
 	"response":  pb.Wait_WAIT_RESPONSE,
 }
 
-// ParseWait reads the name of what a poster waits for. The error is a BadRequest.
+// ParseWait reads the name of a Wait. The error is a BadRequest.
 func ParseWait(name string) (pb.Wait, error) {
 	w, known := waits[name]
 	if !known {
@@ -32,7 +32,7 @@ func ParseWait(name string) (pb.Wait, error) {
 	return w, nil
 }
 
-// CheckWait refuses what nobody can wait for; unspecified is accepted.
+// CheckWait refuses an unknown value; unspecified is accepted.
 func CheckWait(w pb.Wait) error {
 	if _, known := pb.Wait_name[int32(w)]; !known {
 		return errWait()
@@ -44,7 +44,7 @@ func errWait() error {
 	return fault.New(fault.BadRequest, "wait is none of accepted, delivered and response").In("wait")
 }
 
-// ParseTimeout reads a time to wait, as in `500ms`. The error is a BadRequest.
+// ParseTimeout reads a time-out, such as `500ms`. The error is a BadRequest.
 func ParseTimeout(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -53,7 +53,7 @@ func ParseTimeout(text string) (time.Duration, error) {
 	return d, CheckTime(d)
 }
 
-// CheckTimeout is ParseTimeout of the protobuf form; none is right too.
+// CheckTimeout is CheckTime of the protobuf form; nil is accepted too.
 func CheckTimeout(d *durationpb.Duration) error {
 	if d == nil {
 		return nil
@@ -64,7 +64,7 @@ func CheckTimeout(d *durationpb.Duration) error {
 	return CheckTime(d.AsDuration())
 }
 
-// CheckTime refuses a time that nobody can wait.
+// CheckTime refuses a time-out that is not positive, or longer than MaxTimeout.
 func CheckTime(d time.Duration) error {
 	if d <= 0 || d > MaxTimeout {
 		return fault.New(fault.BadRequest, "timeout is %s; want more than 0, and %s at most", d, MaxTimeout).In("timeout")
@@ -72,7 +72,7 @@ func CheckTime(d time.Duration) error {
 	return nil
 }
 
-// NoDuration is told of a field that is no duration.
+// NoDuration is the error for a field that is not a duration.
 func NoDuration(field string) *fault.Error {
 	return fault.New(fault.BadRequest, "%s is not a duration; want one such as 500ms or 15s", field).In(field)
 }
@@ -93,12 +93,12 @@ func LargerThan(m *pb.Message) error {
 	return TooLarge("body")
 }
 
-// TooLarge is told of a message that a field, body or resource, makes too large.
+// TooLarge is the error for a message that a field, body or resource, makes too large.
 func TooLarge(field string) *fault.Error {
 	return fault.New(fault.TooLarge, "%s makes the message larger than %d bytes", field, MaxSize).In(field)
 }
 
-// NoObject is told of a body that is something else than a JSON object.
+// NoObject is the error for a body that is not a JSON object.
 func NoObject() *fault.Error {
 	return fault.New(fault.BadRequest, "body is not a JSON object").In("body")
 }

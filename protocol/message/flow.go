@@ -26,7 +26,7 @@ const (
 	MaxRanges  = 256 // in one ack, of each kind
 )
 
-// Announces tells whether a list of announcements has flows in it.
+// Announces tells whether flows are among the announcements of a peer.
 func Announces(flows []string) bool {
 	for _, f := range flows {
 		if f == FlowV1 {
@@ -36,8 +36,8 @@ func Announces(flows []string) bool {
 	return false
 }
 
-// WithoutFlow gives a message as those get it who know nothing of flows. The
-// message itself is not changed.
+// WithoutFlow gives a message as a peer gets it that does not know flows. The message
+// itself is not changed.
 func WithoutFlow(m *pb.Message) *pb.Message {
 	if m.Flow == nil && len(m.Origin) == 0 && m.Number == 0 {
 		return m
@@ -47,9 +47,9 @@ func WithoutFlow(m *pb.Message) *pb.Message {
 	return plain
 }
 
-// Outward gives a message as it leaves the runtime: without via, and without the
-// idempotency key when it is in no flow, since then nobody can use that. The
-// message itself is not changed.
+// Outward gives a message as it leaves the runtime: without via, and, if it is in no flow,
+// without the idempotency key, which nobody could then use. The message itself is not
+// changed.
 func Outward(m *pb.Message) *pb.Message {
 	keyed := len(m.Origin) > 0 || m.Number != 0
 	if m.Via == "" && (m.Flow != nil || !keyed) {
@@ -75,8 +75,8 @@ func OutwardCarried(c codec.Carried) codec.Carried {
 	return c
 }
 
-// Share gives another message with the same content, of which nothing is copied:
-// its own fields may be set anew, what they lead to must not be changed.
+// Share gives another message with the same content, none of which is copied: its own
+// fields may be set, but what they refer to must not be changed.
 func Share(m *pb.Message) *pb.Message {
 	out := &pb.Message{}
 	ShareInto(out, m)

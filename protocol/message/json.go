@@ -42,9 +42,9 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// ParseJSON reads one message from a frame. When the error is not nil the
-// message still has what could be read of it, so that the error can be answered
-// (wire contract, section 3); it is nil when the frame is no JSON object.
+// ParseJSON reads one message from a frame. With an error the message has what could be
+// read of it, so that the error can be answered (wire contract, section 3); it is nil when
+// the frame is not a JSON object.
 func ParseJSON(frame []byte) (*pb.Message, error) {
 	m, err := ParseDraft(frame)
 	if err != nil {
@@ -53,7 +53,7 @@ func ParseJSON(frame []byte) (*pb.Message, error) {
 	return m, Validate(m)
 }
 
-// ParseDraft is ParseJSON of a message that need not be complete.
+// ParseDraft is ParseJSON for a message that need not be complete.
 func ParseDraft(frame []byte) (*pb.Message, error) {
 	if !utf8.Valid(frame) {
 		return nil, fault.New(fault.BadRequest, "message is not UTF-8").In("message")
@@ -182,9 +182,9 @@ func cutField(object []byte, name string) []byte {
 
 func trimSpace(b []byte) []byte { return b[skipSpace(b, 0):] }
 
-// AppendJSON writes a message as JSON behind dst: id, type, from, to and the
-// body with the routing fields in it, and flow and trace where there are such. A response to
-// what has no id has null, and any other message without one has none (wire contract, sections
+// AppendJSON appends a message as JSON to dst: id, type, from, to, the body with the
+// routing fields in it, and flow and trace if there are any. A message without an id has
+// none in the JSON either, unless it is a response: that has null (wire contract, sections
 // 3 and 11). A resource becomes `body.value.content` in base64 with `body.value.mimetype`.
 func AppendJSON(dst []byte, m *pb.Message) ([]byte, error) {
 	body, err := FullBody(m)
@@ -226,13 +226,12 @@ func JSON(m *pb.Message) ([]byte, error) {
 	return AppendJSON(make([]byte, 0, 256+len(m.GetBody())), m)
 }
 
-// ApplicationJSON is JSON as programs outside see a message: without what buses and
-// clients add so that it is handed over once.
+// ApplicationJSON is JSON as programs outside are to see a message: without the fields by
+// which buses and clients hand it over only once.
 func ApplicationJSON(m *pb.Message) ([]byte, error) { return JSON(WithoutFlow(m)) }
 
-// FullBody gives the body as the JSON form has it: with via, and with those
-// routing fields of the protobuf form that the body does not have yet. A
-// resource is left out.
+// FullBody gives the body as it is in the JSON form: with via, and with those routing
+// fields of the protobuf form that the body does not have yet. A resource is left out.
 func FullBody(m *pb.Message) ([]byte, error) {
 	var add []byte
 	if m.Via != "" {
@@ -308,10 +307,10 @@ func insertResource(body []byte, r *pb.Resource) ([]byte, error) {
 	return closeValue(object, value)
 }
 
-// TakeResource moves `body.value.content` of a type that is not text into the
-// message's Resource, as the data channel wants it (wire contract, section 11).
-// Content that is no base64 is taken as the bytes of its text. It changes
-// nothing where there is no such content, or a Resource already.
+// TakeResource moves `body.value.content` of a type that is not text into the message's
+// Resource, as the data channel wants it (wire contract, section 11). Content that is not
+// base64 is taken as the bytes of its text. Nothing changes where there is no such content,
+// or there is a Resource already.
 func TakeResource(m *pb.Message) {
 	if m.Resource != nil || !bytes.Contains(m.Body, []byte(`"mimetype"`)) {
 		return
@@ -336,7 +335,7 @@ func TakeResource(m *pb.Message) {
 	m.Body, m.Resource = body, &pb.Resource{Content: raw, MimeType: mime}
 }
 
-// IsText tells whether content of a MIME type stays inside the message.
+// IsText tells whether content of this MIME type stays inside the message.
 func IsText(mime string) bool { return mime == "" || len(mime) >= 4 && mime[:4] == "text" }
 
 func openValue(body []byte) (object, value map[string]json.RawMessage, err error) {

@@ -34,12 +34,12 @@ const (
 )
 
 // KeyedID is the id of a message that has none and is posted with an idempotency key:
-// what is posted again with the key is the same message. It does not tell the key.
+// posted again with that key it is the same message. The key cannot be told from the id.
 func KeyedID(key string) string {
 	return StringID(uuid.NewSHA1(uuid.NameSpaceOID, []byte(key)).String())
 }
 
-// StringID is the id text of a string.
+// StringID is the id text for a string.
 func StringID(s string) string {
 	if isPlain(s) {
 		return `"` + s + `"`
@@ -48,7 +48,8 @@ func StringID(s string) string {
 	return string(b)
 }
 
-// PlainID is the string or the number that an id text stands for: 7, and a-1 for "a-1".
+// PlainID is the string or the number that an id text stands for: 7 for 7, and a-1 for
+// "a-1".
 func PlainID(text string) string {
 	plain := text
 	if strings.HasPrefix(text, `"`) && json.Unmarshal([]byte(text), &plain) != nil {
@@ -57,7 +58,7 @@ func PlainID(text string) string {
 	return plain
 }
 
-// NumberID is the id text of a number.
+// NumberID is the id text for a number.
 func NumberID(n int64) string { return strconv.FormatInt(n, 10) }
 
 // Validate tells whether a message can be routed: id, type, from and to are
@@ -65,7 +66,7 @@ func NumberID(n int64) string { return strconv.FormatInt(n, 10) }
 // is wrong.
 func Validate(m *pb.Message) error { return ValidateSized(m, codec.Size(m)) }
 
-// ValidateSized is Validate of a message whose size in bytes is known, encoded.
+// ValidateSized is Validate for a message whose encoded size in bytes is known.
 func ValidateSized(m *pb.Message, size int) error {
 	switch {
 	case m == nil:
@@ -102,13 +103,13 @@ func ValidateSized(m *pb.Message, size int) error {
 	return validateBody(m, size)
 }
 
-// ValidTexts tells whether Validate takes type, from and to of a message.
+// ValidTexts tells whether Validate would accept type, from and to of a message.
 func ValidTexts(kind, from, to string) bool {
 	return kind != "" && len(kind) <= MaxType && from != "" && len(from) <= address.MaxLength && to != "" && len(to) <= address.MaxLength
 }
 
-// ValidContent tells whether Validate takes id and body of a message that is shorter than
-// MaxSize.
+// ValidContent tells whether Validate would accept id and body of a message that is shorter
+// than MaxSize.
 func ValidContent(id, body []byte) bool {
 	return len(id) <= MaxID && isID(id) && (len(body) == 0 || isObject(body))
 }
@@ -142,12 +143,12 @@ func isID(b []byte) bool {
 	return (b[0] == '-' || isDigit(b[0])) && isEnd(b, skipNumber(b, 0))
 }
 
-// IsResponse tells whether m answers another message. Everything else is a
-// request, in that a refusal is answered.
+// IsResponse tells whether m answers another message. Everything else counts as a request:
+// a refusal of it is answered.
 func IsResponse(m *pb.Message) bool { return m.GetType() == Response }
 
-// Key tells the response to a request from any other: the response has it with
-// from and to changed over. The id is what its text stands for (sameID).
+// Key tells the response to a request from any other: the response has the same key with
+// from and to exchanged. ID is what the id's text stands for (sameID).
 type Key struct{ From, To, ID string }
 
 // KeyOf is the key of a request.
@@ -156,10 +157,10 @@ func KeyOf(m *pb.Message) Key { return Key{m.From, m.To, sameID(m.Id)} }
 // AnswerKey is the key of the request that a response answers.
 func AnswerKey(m *pb.Message) Key { return Key{m.To, m.From, sameID(m.Id)} }
 
-// Answer makes the response to a request: from and to changed over, the same
-// id and trace, and a body with the code and what else is given. fields is anything
-// that marshals to a JSON object, or nil; its own `code` is overridden. The trace is
-// left out where it would make the response too large.
+// Answer makes the response to a request: from and to exchanged, the same id and trace, and
+// a body with the code and the fields that are given. fields is anything that marshals to a
+// JSON object, or nil; a `code` in it is overridden. The trace is left out where it would
+// make the response too large.
 func Answer(req *pb.Message, code fault.Code, fields any) *pb.Message {
 	answer := &pb.Message{Id: req.Id, Type: Response, From: req.To, To: req.From, Body: answerBody(code, fields)}
 	if t := answerTrace(req); t != nil && FitsTrace(answer, t) {
@@ -168,10 +169,9 @@ func Answer(req *pb.Message, code fault.Code, fields any) *pb.Message {
 	return answer
 }
 
-// Refuse makes the response that tells the sender of a request what is wrong.
-// Both names of the description are written, since older peers read `desc`. Of a
-// message in a flow it says which place has not arrived: the sender's bus may find
-// another way.
+// Refuse makes the response that tells the sender of a request what is wrong. The
+// description is written under both its names, since older peers read `desc`. For a message
+// in a flow it says which place has not arrived: the sender's bus may find another path.
 func Refuse(req *pb.Message, err error) *pb.Message {
 	f := fault.From(err)
 	answer := Answer(req, f.Code, map[string]string{"description": f.Description, "desc": f.Description})
@@ -222,9 +222,8 @@ func UnmarshalBody(m *pb.Message, v any) error {
 	return nil
 }
 
-// Result reads a response's code and description. A response without a code is
-// taken for 200, as older peers leave it out. A code of 400 and above comes as
-// the error too.
+// Result reads a response's code and description. A response without a code counts as 200,
+// since older peers leave it out. A code of 400 or more comes with an error.
 func Result(m *pb.Message) (fault.Code, error) {
 	if code, ok := goodCode(m.GetBody()); ok {
 		return code, nil

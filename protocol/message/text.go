@@ -7,8 +7,8 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// CheckText refuses a message with a text that is not UTF-8: protobuf cannot encode it,
-// which would end the stream that it is written to.
+// CheckText refuses a message with a text that is not UTF-8: protobuf cannot encode that,
+// and trying would end the stream that it is written to.
 func CheckText(m *pb.Message) error {
 	if utf8.ValidString(m.Id) && utf8.ValidString(m.Type) && utf8.ValidString(m.From) && utf8.ValidString(m.To) &&
 		m.Via == "" && m.Source == "" && m.P2PHandler == "" && m.P2PRequester == "" && m.Resource == nil && m.Trace == nil {

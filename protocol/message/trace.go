@@ -33,8 +33,8 @@ const (
 // traceparentLength is that of the W3C form, `00-<32 digits>-<16 digits>-<2 digits>`.
 const traceparentLength = 55
 
-// TraceOf makes the trace of a message out of W3C headers; nil when parent is none.
-// A state that is too long is left out, as the recommendation has it.
+// TraceOf makes the trace of a message out of W3C headers; nil when parent is not a valid
+// one. A state that is too long is left out, as the recommendation says.
 func TraceOf(parent, state string) *pb.Trace {
 	if !isTraceparent(parent) {
 		return nil
@@ -89,14 +89,14 @@ func isHop(h *pb.Hop) bool {
 // next hop, in bytes.
 const spare = 4 << 10
 
-// FitsTrace tells whether a message may be given a trace, in the place of one that it
-// has: it is more important than its trace, which must not make it too large.
+// FitsTrace tells whether a message may be given a trace, in place of the one that it has:
+// the message is more important than its trace, which must not make it too large.
 func FitsTrace(m *pb.Message, t *pb.Trace) bool {
 	return proto.Size(m)-proto.Size(m.GetTrace())+proto.Size(t) <= MaxSize-spare
 }
 
-// WithTrace gives a message with a trace in another one, or the message itself where
-// that would make it too large.
+// WithTrace gives a copy of a message with another trace, or the message itself where that
+// trace would make it too large. The copy shares the content.
 func WithTrace(m *pb.Message, t *pb.Trace) *pb.Message {
 	if !FitsTrace(m, t) {
 		return m

@@ -5,9 +5,9 @@ import (
 	"github.com/peerbus/peerbus/protocol/codec"
 )
 
-// Validator validates the messages of a frame, one after the other: of one that is alike
-// to another before it, only what it has for itself is looked at; of a row the first message
-// alone. The zero value is for the first.
+// Validator validates the messages of a frame, one after the other. Of a message that is
+// alike to an earlier one it checks only what it has of its own, and of a row only the
+// first message. The zero value is ready for the first.
 type Validator struct{ last error } // of the last message that was not alike
 
 // Validate is Validate of the next message.

@@ -8,8 +8,8 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 )
 
-// Whole is a whole number in a body, however it is written: 2, 2.0 and 2e0 are one number
-// in JSON, and older peers write "2". Null leaves it as it is.
+// Whole is a whole number in a body, however it is written: 2, 2.0 and 2e0 are the same
+// number in JSON, and older peers write "2". Null leaves it as it is.
 type Whole int
 
 // maxExact is up to where a number with a fraction or an exponent is read exactly.

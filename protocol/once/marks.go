@@ -5,10 +5,9 @@ import "encoding/binary"
 // MaxOrigin is the longest origin, in bytes.
 const MaxOrigin = 64
 
-// Marks is the last number taken of each conversation: an origin, the `from` that
-// it sends as, and the listener address.
-// Its methods must not be called at the same time. Each costs O(1), and
-// allocates for a pair that is new alone.
+// Marks remembers the last number taken in each conversation: of an origin, the `from` that
+// it sends as, and a listener address. Its methods must not be called at the same time.
+// Each costs O(1), and allocates only for a new conversation.
 type Marks struct {
 	limit int
 	slots map[string]int32 // into marks, by key
@@ -29,8 +28,8 @@ func New(limit int) *Marks {
 	return &Marks{limit: max(limit, 1), slots: map[string]int32{}, marks: make([]mark, 1)}
 }
 
-// Seen marks a message from a sender as taken for the listener that has an address,
-// and tells whether it was before. A message without a key is always new.
+// Seen marks a message as taken for the listener that has an address, and tells whether it
+// had been taken before. A message without a key is always new.
 func (m *Marks) Seen(from, address string, origin []byte, number uint64) bool {
 	if number == 0 {
 		return false
@@ -38,13 +37,14 @@ func (m *Marks) Seen(from, address string, origin []byte, number uint64) bool {
 	return m.SeenIn(m.Conversation(from, address, origin), number)
 }
 
-// Conversation is where messages of an origin, with the same `from` and listener address,
-// are marked, for SeenIn until it is called for another one. Without a key it is nowhere.
+// Conversation is where the numbers of messages with the same origin, `from` and listener
+// address are marked. It is valid for SeenIn and TakeIn until Conversation is called for
+// another one. For messages without a key it is none.
 type Conversation int32
 
 const nowhere Conversation = 0
 
-// Conversation gives the one that a message belongs to.
+// Conversation gives the conversation that a message belongs to.
 func (m *Marks) Conversation(from, address string, origin []byte) Conversation {
 	if len(origin) == 0 || len(origin) > MaxOrigin {
 		return nowhere
@@ -60,7 +60,7 @@ func (m *Marks) Conversation(from, address string, origin []byte) Conversation {
 	return Conversation(slot)
 }
 
-// SeenIn is Seen of a message whose conversation is known.
+// SeenIn is Seen for a message whose conversation is known.
 func (m *Marks) SeenIn(in Conversation, number uint64) bool {
 	if in == nowhere || number == 0 {
 		return false
@@ -73,8 +73,8 @@ func (m *Marks) SeenIn(in Conversation, number uint64) bool {
 	return false
 }
 
-// TakeIn marks all numbers from first to last as taken, if none of them was before; else
-// it is false, and none is.
+// TakeIn marks all numbers from first to last as taken, if none of them was before;
+// otherwise it returns false, and marks none.
 func (m *Marks) TakeIn(in Conversation, first, last uint64) bool {
 	kept := &m.marks[in]
 	if in == nowhere || first <= kept.number || last < first {
@@ -84,8 +84,8 @@ func (m *Marks) TakeIn(in Conversation, first, last uint64) bool {
 	return true
 }
 
-// Forget takes a mark back, of a message that was not handed over after all. It does
-// so only while no later number has been taken: what comes again then is new.
+// Forget takes the mark of a message back that was not handed over after all, unless a
+// later number has been taken since. The message then counts as new when it comes again.
 func (m *Marks) Forget(from, address string, origin []byte, number uint64) bool {
 	if number == 0 || len(origin) == 0 || len(origin) > MaxOrigin {
 		return false
