@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
+	"github.com/peerbus/peerbus/protocol/once"
 )
 
 // FlowV1 is how a peer announces that it knows flows: in the Connection object's
@@ -20,21 +22,14 @@ const FlowType = "flow"
 
 // Bounds of what stands in a message for its flow.
 const (
-	MaxOrigin  = 64  // bytes
+	MaxOrigin  = once.MaxOrigin
 	MaxReplica = 64  // bytes
 	MaxAcks    = 16  // in one message
 	MaxRanges  = 256 // in one ack, of each kind
 )
 
 // Announces tells whether flows are among the announcements of a peer.
-func Announces(flows []string) bool {
-	for _, f := range flows {
-		if f == FlowV1 {
-			return true
-		}
-	}
-	return false
-}
+func Announces(flows []string) bool { return slices.Contains(flows, FlowV1) }
 
 // WithoutFlow gives a message as a peer gets it that does not know flows. The message
 // itself is not changed.
@@ -79,12 +74,12 @@ func OutwardCarried(c codec.Carried) codec.Carried {
 // fields may be set, but what they refer to must not be changed.
 func Share(m *pb.Message) *pb.Message {
 	out := &pb.Message{}
-	ShareInto(out, m)
+	shareInto(out, m)
 	return out
 }
 
-// ShareInto is Share into an empty message.
-func ShareInto(out, m *pb.Message) {
+// shareInto is Share into an empty message.
+func shareInto(out, m *pb.Message) {
 	out.Id, out.Type, out.From, out.To, out.Via, out.Source = m.Id, m.Type, m.From, m.To, m.Via, m.Source
 	out.P2P, out.P2PHandler, out.P2PRequester = m.P2P, m.P2PHandler, m.P2PRequester
 	out.Body, out.Resource = m.Body, m.Resource

@@ -163,7 +163,7 @@ func AnswerKey(m *pb.Message) Key { return Key{m.To, m.From, sameID(m.Id)} }
 // make the response too large.
 func Answer(req *pb.Message, code fault.Code, fields any) *pb.Message {
 	answer := &pb.Message{Id: req.Id, Type: Response, From: req.To, To: req.From, Body: answerBody(code, fields)}
-	if t := answerTrace(req); t != nil && FitsTrace(answer, t) {
+	if t := answerTrace(req); t != nil && fitsTrace(answer, t) {
 		answer.Trace = t
 	}
 	return answer

@@ -89,16 +89,16 @@ func isHop(h *pb.Hop) bool {
 // next hop, in bytes.
 const spare = 4 << 10
 
-// FitsTrace tells whether a message may be given a trace, in place of the one that it has:
+// fitsTrace tells whether a message may be given a trace, in place of the one that it has:
 // the message is more important than its trace, which must not make it too large.
-func FitsTrace(m *pb.Message, t *pb.Trace) bool {
+func fitsTrace(m *pb.Message, t *pb.Trace) bool {
 	return proto.Size(m)-proto.Size(m.GetTrace())+proto.Size(t) <= MaxSize-spare
 }
 
 // WithTrace gives a copy of a message with another trace, or the message itself where that
 // trace would make it too large. The copy shares the content.
 func WithTrace(m *pb.Message, t *pb.Trace) *pb.Message {
-	if !FitsTrace(m, t) {
+	if !fitsTrace(m, t) {
 		return m
 	}
 	out := Share(m)
