@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -82,9 +83,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	alice := startRuntime(t, system, "alice", local.AllInOne, []*local.Node{node})
 	bob := startRuntime(t, system, "bob", local.Separate, []*local.Node{node})
 	processes := map[string]string{"msgnode": node.HTTPAddr, "alice": alice.MetricsAddrs["runtime"]}
-	for service, addr := range bob.MetricsAddrs {
-		processes[service] = addr
-	}
+	maps.Copy(processes, bob.MetricsAddrs)
 	before := map[string]map[string][]*dto.LabelPair{}
 	for name, addr := range processes {
 		before[name] = seriesIn(scrape(t, addr))

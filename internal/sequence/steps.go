@@ -1,6 +1,9 @@
 package sequence
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // Names of the diagrams.
 const (
@@ -150,9 +153,7 @@ func named(diagram string, steps []Step) []Step {
 
 func with(attrs map[string]string, key, value string) map[string]string {
 	out := map[string]string{key: value}
-	for k, v := range attrs {
-		out[k] = v
-	}
+	maps.Copy(out, attrs)
 	return out
 }
 

@@ -2,6 +2,7 @@ package framing
 
 import (
 	"encoding/json"
+	"slices"
 	"unicode/utf8"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -194,10 +195,8 @@ func (d *rethinkDecoder) hush(uuid string) {
 }
 
 func (d *rethinkDecoder) unknown(uuid string) error {
-	for _, q := range d.quiet {
-		if q == uuid {
-			return nil
-		}
+	if slices.Contains(d.quiet, uuid) {
+		return nil
 	}
 	return fault.New(fault.BadRequest, "piece of transfer %.20q, which is not open", uuid)
 }

@@ -502,10 +502,8 @@ func (r *routes) pushed(to string) *pb.Route {
 		}
 		return false
 	}
-	for _, old := range r.seen {
-		if find(old) {
-			return route
-		}
+	if slices.ContainsFunc(r.seen, find) {
+		return route
 	}
 	r.read(find)
 	return route
@@ -534,10 +532,8 @@ func (r *routes) stale(from string) {
 		}
 		return false
 	}
-	for _, old := range r.seen {
-		if find(old) {
-			return
-		}
+	if slices.ContainsFunc(r.seen, find) {
+		return
 	}
 	r.read(find)
 }

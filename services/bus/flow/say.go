@@ -102,10 +102,7 @@ func (r *Receiver) Ack(now time.Time) *pb.FlowAck {
 // room is for the end of the line, the other for the next part of the rest.
 func (r *Receiver) sayGiven(a *pb.FlowAck, first int) {
 	half := max(r.limits.Ranges/2, 1)
-	end := r.tail(half)
-	if end < first {
-		end = first
-	}
+	end := max(r.tail(half), first)
 	pos := max(r.given.from(r.say.turn), first)
 	if pos >= end {
 		pos = first
