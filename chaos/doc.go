@@ -30,7 +30,7 @@
 // costs).
 //
 // Who owns what: a process belongs to its supervisor goroutine (processes.go), a
-// direction of the link to one reader and one writer (link.go), a pair of
+// direction of the link to one reader and one writer (internal/netlab), a pair of
 // addresses to one poster (traffic.go); the judge has a lock of its own and is
 // told by all. Invariants: a message is judged by what its poster was told and by
 // what its listener was handed, and by nothing that peerbus says about itself.

@@ -23,7 +23,7 @@ type PionSetUpConfig struct {
 	Dial   string // who offers
 }
 
-// signal is one line.
+// signalLine is a line of the signalling.
 type signalLine struct {
 	Description *webrtc.SessionDescription `json:"description,omitempty"`
 	Candidate   *webrtc.ICECandidateInit   `json:"candidate,omitempty"`

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -204,4 +206,40 @@ func TestArchitectureNamesWhatThereIs(t *testing.T) {
 			t.Errorf("%s has no function %s", n[1], n[2])
 		}
 	}
+}
+
+// A comment that names a file of its own folder, or by its path, names one that is there.
+func TestCommentsNameFilesThatExist(t *testing.T) {
+	name := regexp.MustCompile(`(?:^|[ (])([a-z][a-z0-9_/]*\.go)\b(?:[^.a-z]|$)`)
+	named := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		code, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(code)) {
+			_, comment, _ := strings.Cut(line, "// ")
+			for _, n := range name.FindAllStringSubmatch(comment, -1) {
+				named++
+				if !exists(filepath.Join(filepath.Dir(path), n[1])) && !exists(filepath.Join("../..", n[1])) {
+					t.Errorf("%s names %s, which is not there", path, n[1])
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if named < 100 {
+		t.Errorf("comments name %d files", named)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -68,7 +68,7 @@ func (m *mesh) enter(s *stream, hello *pb.Hello) error {
 	}
 }
 
-// told notes that a replica has told all that it has.
+// toldAll notes that a replica has told all that it has.
 func (m *mesh) toldAll(s *stream) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

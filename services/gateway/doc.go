@@ -4,7 +4,7 @@
 //
 //	                    ┌──────────────── gateway ───────────────┐
 //	curl ──REST────────►│ grpc-gateway, post.go ─────────────────┼─Post──► bus
-//	browser ──SSE──────►│ events.go ◄── subscription.go ◄────────┼─Attach─ bus
+//	browser ──SSE──────►│ messages.go ◄── subscription.go ◄──────┼─Attach─ bus
 //	script ──WebSocket─►│ websocket.go ◄─────────────────────────┼─Attach─ bus
 //	        ──REST─────►│ grpc-gateway (api/http.yaml) ──────────┼───────► registry
 //	                    │ /openapi.json /docs /healthz /readyz   │
