@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/peerbus/peerbus/internal/limits"
 	"github.com/peerbus/peerbus/protocol/codec"
 )
 
@@ -58,37 +59,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l Limits) orDefaults() Limits {
-	d := DefaultLimits()
-	if l.Outbox <= 0 {
-		l.Outbox = d.Outbox
-	}
-	if l.Retain <= 0 {
-		l.Retain = d.Retain
-	}
-	if l.Marks <= 0 {
-		l.Marks = d.Marks
-	}
-	if l.Window <= 0 {
-		l.Window = d.Window
-	}
-	if l.Calls <= 0 {
-		l.Calls = d.Calls
-	}
-	if l.Linger <= 0 {
-		l.Linger = d.Linger
-	}
-	if l.Rest <= 0 {
-		l.Rest = d.Rest
-	}
-	if l.RequestTimeout <= 0 {
-		l.RequestTimeout = d.RequestTimeout
-	}
-	if l.Goodbye <= 0 {
-		l.Goodbye = d.Goodbye
-	}
-	return l
-}
+func (l Limits) orDefaults() Limits { return limits.OrDefaults(l, DefaultLimits()) }
 
 // frameBytes bounds a frame of short messages; of long ones it has more (codec.FrameLimit).
 const frameBytes = codec.FrameBytes

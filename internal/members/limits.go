@@ -1,6 +1,10 @@
 package members
 
-import "time"
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/internal/limits"
+)
 
 // Limits bound a Group. Zero fields take the value of DefaultLimits.
 type Limits struct {
@@ -25,22 +29,4 @@ func DefaultLimits() Limits {
 	return Limits{Beat: 500 * time.Millisecond, Misses: 6, Unrenewed: 15 * time.Second, Write: 2 * time.Second, Members: 1024}
 }
 
-func (l Limits) orDefaults() Limits {
-	d := DefaultLimits()
-	if l.Beat == 0 {
-		l.Beat = d.Beat
-	}
-	if l.Misses == 0 {
-		l.Misses = d.Misses
-	}
-	if l.Unrenewed == 0 {
-		l.Unrenewed = d.Unrenewed
-	}
-	if l.Write == 0 {
-		l.Write = d.Write
-	}
-	if l.Members == 0 {
-		l.Members = d.Members
-	}
-	return l
-}
+func (l Limits) orDefaults() Limits { return limits.OrDefaults(l, DefaultLimits()) }

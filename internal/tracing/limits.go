@@ -1,6 +1,10 @@
 package tracing
 
-import "time"
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/internal/limits"
+)
 
 // Limits bound what spans cost.
 type Limits struct {
@@ -34,23 +38,4 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l Limits) orDefaults() Limits {
-	d := DefaultLimits()
-	for _, f := range []struct {
-		have *int
-		or   int
-	}{{&l.Queue, d.Queue}, {&l.Batch, d.Batch}, {&l.Value, d.Value}} {
-		if *f.have <= 0 {
-			*f.have = f.or
-		}
-	}
-	for _, f := range []struct {
-		have *time.Duration
-		or   time.Duration
-	}{{&l.Every, d.Every}, {&l.Export, d.Export}, {&l.Retry, d.Retry}, {&l.Stop, d.Stop}, {&l.Quiet, d.Quiet}} {
-		if *f.have <= 0 {
-			*f.have = f.or
-		}
-	}
-	return l
-}
+func (l Limits) orDefaults() Limits { return limits.OrDefaults(l, DefaultLimits()) }

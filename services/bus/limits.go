@@ -3,6 +3,7 @@ package bus
 import (
 	"time"
 
+	"github.com/peerbus/peerbus/internal/limits"
 	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 	"github.com/peerbus/peerbus/services/bus/flow"
@@ -204,63 +205,8 @@ func DefaultLimits() Limits {
 }
 
 func (l Limits) orDefaults() Limits {
-	d := DefaultLimits()
 	l.Flow = l.Flow.OrDefaults()
-	for _, f := range []struct{ have, otherwise *int }{
-		{&l.Streams, &d.Streams},
-		{&l.StreamListeners, &d.StreamListeners},
-		{&l.Listeners, &d.Listeners},
-		{&l.Window, &d.Window},
-		{&l.MaxWindow, &d.MaxWindow},
-		{&l.QueueBytes, &d.QueueBytes},
-		{&l.QueueMessages, &d.QueueMessages},
-		{&l.StreamBytes, &d.StreamBytes},
-		{&l.HeldBytes, &d.HeldBytes},
-		{&l.Calls, &d.Calls},
-		{&l.Routes, &d.Routes},
-		{&l.Sources, &d.Sources},
-		{&l.WaitAddresses, &d.WaitAddresses},
-		{&l.WaitMessages, &d.WaitMessages},
-		{&l.WaitBytes, &d.WaitBytes},
-		{&l.WaitTotal, &d.WaitTotal},
-		{&l.Questions, &d.Questions},
-		{&l.Traced, &d.Traced},
-		{&l.Origins, &d.Origins},
-		{&l.Refusals, &d.Refusals},
-		{&l.Flows, &d.Flows},
-		{&l.RemoteFlows, &d.RemoteFlows},
-		{&l.RemoteReplicas, &d.RemoteReplicas},
-		{&l.ReplicaBytes, &d.ReplicaBytes},
-		{&l.PassBytes, &d.PassBytes},
-		{&l.ResponseBytes, &d.ResponseBytes},
-		{&l.FlowBytes, &d.FlowBytes},
-		{&l.Marks, &d.Marks},
-		{&l.Requests, &d.Requests},
-	} {
-		if *f.have <= 0 {
-			*f.have = *f.otherwise
-		}
-	}
-	for _, f := range []struct{ have, otherwise *time.Duration }{
-		{&l.FullTime, &d.FullTime},
-		{&l.WaitTime, &d.WaitTime},
-		{&l.LongWaitTime, &d.LongWaitTime},
-		{&l.AskAgain, &d.AskAgain},
-		{&l.ReturnTime, &d.ReturnTime},
-		{&l.QuietTime, &d.QuietTime},
-		{&l.OriginTime, &d.OriginTime},
-		{&l.JoinTime, &d.JoinTime},
-		{&l.AnswerTime, &d.AnswerTime},
-		{&l.DrainTime, &d.DrainTime},
-		{&l.GivenTime, &d.GivenTime},
-		{&l.RequestTime, &d.RequestTime},
-		{&l.MaxRequestTime, &d.MaxRequestTime},
-	} {
-		if *f.have <= 0 {
-			*f.have = *f.otherwise
-		}
-	}
-	return l
+	return limits.OrDefaults(l, DefaultLimits())
 }
 
 // frameBytes bounds a frame of short messages; of long ones it has more (codec.FrameLimit).

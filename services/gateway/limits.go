@@ -3,6 +3,7 @@ package gateway
 import (
 	"time"
 
+	"github.com/peerbus/peerbus/internal/limits"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -72,37 +73,4 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l Limits) orDefaults() Limits {
-	d := DefaultLimits()
-	or := func(n *int, d int) {
-		if *n <= 0 {
-			*n = d
-		}
-	}
-	wait := func(n *time.Duration, d time.Duration) {
-		if *n <= 0 {
-			*n = d
-		}
-	}
-	if l.Body <= 0 {
-		l.Body = d.Body
-	}
-	if l.Bodies <= 0 {
-		l.Bodies = d.Bodies
-	}
-	wait(&l.Call, d.Call)
-	or(&l.Subscriptions, d.Subscriptions)
-	or(&l.Addresses, d.Addresses)
-	wait(&l.Resume, d.Resume)
-	or(&l.Replay, d.Replay)
-	or(&l.ReplayEvents, d.ReplayEvents)
-	wait(&l.Heartbeat, d.Heartbeat)
-	wait(&l.Write, d.Write)
-	wait(&l.Upload, d.Upload)
-	wait(&l.Goodbye, d.Goodbye)
-	or(&l.Sockets, d.Sockets)
-	or(&l.Waiting, d.Waiting)
-	or(&l.Posts, d.Posts)
-	or(&l.Feeds, d.Feeds)
-	return l
-}
+func (l Limits) orDefaults() Limits { return limits.OrDefaults(l, DefaultLimits()) }

@@ -3,6 +3,7 @@ package nodestub
 import (
 	"time"
 
+	"github.com/peerbus/peerbus/internal/limits"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -106,41 +107,4 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l Limits) orDefaults() Limits {
-	d := DefaultLimits()
-	for _, f := range []struct{ have, otherwise *int }{
-		{&l.Domains, &d.Domains},
-		{&l.Endpoints, &d.Endpoints},
-		{&l.QueueMessages, &d.QueueMessages},
-		{&l.QueueBytes, &d.QueueBytes},
-		{&l.Descriptor, &d.Descriptor},
-		{&l.Frame, &d.Frame},
-		{&l.Watchers, &d.Watchers},
-		{&l.WatchQueue, &d.WatchQueue},
-	} {
-		if *f.have <= 0 {
-			*f.have = *f.otherwise
-		}
-	}
-	for _, f := range []struct{ have, otherwise *time.Duration }{
-		{&l.QueueTime, &d.QueueTime},
-		{&l.ConnectTimeout, &d.ConnectTimeout},
-		{&l.ConnectFirst, &d.ConnectFirst},
-		{&l.OpenTimeout, &d.OpenTimeout},
-		{&l.SendTimeout, &d.SendTimeout},
-		{&l.CloseTimeout, &d.CloseTimeout},
-		{&l.DrainTimeout, &d.DrainTimeout},
-		{&l.PingTime, &d.PingTime},
-		{&l.PingTimeout, &d.PingTimeout},
-		{&l.RetryMin, &d.RetryMin},
-		{&l.RetryMax, &d.RetryMax},
-		{&l.RetrySoon, &d.RetrySoon},
-		{&l.RetryQuick, &d.RetryQuick},
-		{&l.Settled, &d.Settled},
-	} {
-		if *f.have <= 0 {
-			*f.have = *f.otherwise
-		}
-	}
-	return l
-}
+func (l Limits) orDefaults() Limits { return limits.OrDefaults(l, DefaultLimits()) }

@@ -3,6 +3,7 @@ package p2pstub
 import (
 	"time"
 
+	"github.com/peerbus/peerbus/internal/limits"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
 
@@ -128,45 +129,20 @@ func DefaultLimits() Limits {
 
 func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
-	for _, f := range []struct {
-		have *int
-		or   int
-	}{
-		{&l.Peers, d.Peers}, {&l.Invited, d.Invited}, {&l.Turns, d.Turns}, {&l.Inbox, d.Inbox}, {&l.Candidates, d.Candidates}, {&l.Pool, d.Pool}, {&l.Allocate, d.Allocate}, {&l.GiveBack, d.GiveBack},
-		{&l.Outgoing, d.Outgoing}, {&l.HighWater, d.HighWater}, {&l.LowWater, d.LowWater},
-		{&l.Watchers, d.Watchers}, {&l.WatchQueue, d.WatchQueue},
-	} {
-		if *f.have <= 0 {
-			*f.have = f.or
-		}
-	}
-	for _, f := range []struct {
-		have *time.Duration
-		or   time.Duration
-	}{
-		{&l.SetUp, d.SetUp}, {&l.Patience, d.Patience}, {&l.Request, d.Request}, {&l.Registry, d.Registry}, {&l.Stop, d.Stop},
-		{&l.Quiet, d.Quiet}, {&l.Rest, d.Rest}, {&l.RestQuiet, d.RestQuiet}, {&l.Restart, d.Restart}, {&l.Look, d.Look}, {&l.Age, d.Age}, {&l.Linger, d.Linger},
-		{&l.Close, d.Close},
-	} {
-		if *f.have <= 0 {
-			*f.have = f.or
-		}
-	}
-	if l.Turn <= 0 {
+	d.Turn, d.TurnWait, d.Heartbeat, d.LastRecord = 0, 0, 0, 0 // they follow from others
+	l = limits.OrDefaults(l, d)
+	if l.Turn == 0 {
 		l.Turn = l.SetUp / 5
 	}
-	if l.TurnWait <= 0 {
+	if l.TurnWait == 0 {
 		l.TurnWait = l.SetUp / 2
 	}
 	l.RestQuiet = max(l.RestQuiet, l.Quiet)
-	if l.Heartbeat <= 0 {
+	if l.Heartbeat == 0 {
 		l.Heartbeat = min(l.Quiet/4, time.Second)
 	}
-	if l.Records == 0 {
-		l.Records = d.Records
-	}
 	if l.LastRecord == 0 {
-		l.LastRecord = max(d.LastRecord, l.Records)
+		l.LastRecord = max(DefaultLimits().LastRecord, l.Records)
 	}
 	return l
 }

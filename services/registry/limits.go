@@ -1,6 +1,10 @@
 package registry
 
-import "time"
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/internal/limits"
+)
 
 // Limits bound a registry. Zero fields take the value of DefaultLimits.
 type Limits struct {
@@ -141,28 +145,4 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l Limits) orDefaults() Limits {
-	d := DefaultLimits()
-	for _, f := range []struct{ have, or *int }{
-		{&l.Connections, &d.Connections}, {&l.Addresses, &d.Addresses}, {&l.Registrations, &d.Registrations},
-		{&l.Transitions, &d.Transitions}, {&l.Cache, &d.Cache}, {&l.Lookups, &d.Lookups}, {&l.Domains, &d.Domains},
-		{&l.Told, &d.Told}, {&l.Outgoing, &d.Outgoing}, {&l.Waiting, &d.Waiting}, {&l.KeepAlives, &d.KeepAlives}, {&l.Subscriptions, &d.Subscriptions},
-		{&l.AtOnce, &d.AtOnce}, {&l.Retries, &d.Retries}, {&l.Invitations, &d.Invitations}, {&l.Ended, &d.Ended},
-	} {
-		if *f.have <= 0 {
-			*f.have = *f.or
-		}
-	}
-	for _, f := range []struct{ have, or *time.Duration }{
-		{&l.FoundFor, &d.FoundFor}, {&l.MissingFor, &d.MissingFor}, {&l.AskAgain, &d.AskAgain}, {&l.UnansweredFor, &d.UnansweredFor}, {&l.DeployWait, &d.DeployWait}, {&l.TakeWait, &d.TakeWait}, {&l.ReplicaWait, &d.ReplicaWait}, {&l.LeaderWait, &d.LeaderWait},
-		{&l.LookupWait, &d.LookupWait}, {&l.RequestWait, &d.RequestWait}, {&l.RegisterWait, &d.RegisterWait},
-		{&l.LearnWait, &d.LearnWait}, {&l.Setup, &d.Setup}, {&l.RetryMin, &d.RetryMin}, {&l.RetryMax, &d.RetryMax},
-		{&l.RestartWait, &d.RestartWait}, {&l.Stable, &d.Stable}, {&l.RenewWait, &d.RenewWait}, {&l.Drain, &d.Drain},
-		{&l.Retention, &d.Retention}, {&l.EndedFor, &d.EndedFor}, {&l.Expires, &d.Expires}, {&l.Tick, &d.Tick},
-	} {
-		if *f.have <= 0 {
-			*f.have = *f.or
-		}
-	}
-	return l
-}
+func (l Limits) orDefaults() Limits { return limits.OrDefaults(l, DefaultLimits()) }

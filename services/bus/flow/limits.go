@@ -1,6 +1,10 @@
 package flow
 
-import "time"
+import (
+	"time"
+
+	"github.com/peerbus/peerbus/internal/limits"
+)
 
 // Limits bound a flow. Zero values mean the defaults.
 type Limits struct {
@@ -97,24 +101,4 @@ func DefaultLimits() Limits {
 }
 
 // OrDefaults fills in what is not set.
-func (l Limits) OrDefaults() Limits {
-	d := DefaultLimits()
-	for _, v := range []struct{ value, otherwise *int }{
-		{&l.Bytes, &d.Bytes}, {&l.First, &d.First}, {&l.UnderWay, &d.UnderWay}, {&l.Least, &d.Least}, {&l.Short, &d.Short}, {&l.Pace, &d.Pace},
-		{&l.Rate, &d.Rate}, {&l.Ahead, &d.Ahead}, {&l.Ranges, &d.Ranges}, {&l.AckBytes, &d.AckBytes},
-	} {
-		if *v.value <= 0 {
-			*v.value = *v.otherwise
-		}
-	}
-	for _, v := range []struct{ value, otherwise *time.Duration }{
-		{&l.FirstTimeout, &d.FirstTimeout}, {&l.MinTimeout, &d.MinTimeout}, {&l.MaxTimeout, &d.MaxTimeout},
-		{&l.Patience, &d.Patience}, {&l.Undecided, &d.Undecided}, {&l.AbsentTime, &d.AbsentTime},
-		{&l.AckDelay, &d.AckDelay}, {&l.Delay, &d.Delay},
-	} {
-		if *v.value <= 0 {
-			*v.value = *v.otherwise
-		}
-	}
-	return l
-}
+func (l Limits) OrDefaults() Limits { return limits.OrDefaults(l, DefaultLimits()) }
