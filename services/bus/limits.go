@@ -39,9 +39,9 @@ type Limits struct {
 	// Default 5 s: shorter than a request's time, longer than a pause of a
 	// garbage collector or a slow disk.
 	FullTime time.Duration
-	// HeldBytes is how much of a stream's posts may wait for room in the queues
-	// of listeners, together with the outcomes that it does not take, before
-	// nothing more is read from it. Default 1 MiB, the outbox of the client.
+	// HeldBytes is how many bytes of a stream's posts may wait for room in the queues of
+	// listeners, together with the outcomes that the stream does not take, before nothing
+	// more is read from it. Default 1 MiB, the outbox of the client.
 	HeldBytes int
 	// Calls is how many unary posts may be under way. Default 4,096.
 	Calls int
@@ -51,10 +51,10 @@ type Limits struct {
 	Routes int
 	// Sources is how many approved sources are kept. Default 65,536.
 	Sources int
-	// WaitAddresses is for how many addresses, and for how many sources,
-	// messages may wait for the registry or for a stub. Default 4,096. A quarter of it,
-	// and of WaitTotal, is for addresses of this runtime where nobody listens, when the
-	// bus is young; past that they are refused at once.
+	// WaitAddresses is the number of addresses, and the number of sources, for which
+	// messages may wait: for the registry, or for a stub. Default 4,096. A quarter of it,
+	// and of WaitTotal, is for addresses of this runtime where nobody listens while the bus
+	// is young; what exceeds that is refused at once.
 	WaitAddresses int
 	// WaitMessages and WaitBytes bound what waits for one of them. Default 65,536
 	// and 32 MiB: a client that begins to send fast is held back by what it may
@@ -65,13 +65,13 @@ type Limits struct {
 	// WaitTotal bounds all that waits for routes, and all that waits for
 	// sources, in bytes. Default 64 MiB each.
 	WaitTotal int
-	// WaitTime is how long a message waits so. Default 5 s: a restart of the
-	// registry or a stub takes less, and a request's sender learns it in time.
+	// WaitTime is how long a message waits like that. Default 5 s: a restart of the
+	// registry or of a stub takes less, and the sender of a request is told in time.
 	WaitTime time.Duration
-	// LongWaitTime is that time for a message that was accepted elsewhere: it came
-	// in a flow, or was posted before to a bus that is gone. Default 60 s: it is
-	// refused when nothing else can be done. AskAgain is how long until the registry
-	// is asked again that could not say. Default 250 ms.
+	// LongWaitTime is the same for a message that was accepted elsewhere: it came in a
+	// flow, or had been posted to a bus that is gone. Default 60 s: it is refused when
+	// nothing else can be done. AskAgain is how long until a registry that could not answer
+	// is asked again. Default 250 ms.
 	LongWaitTime, AskAgain time.Duration
 	// Questions is how many questions to the registry may be open. Default
 	// 16,384: twice what can wait, for those that only ask again.
@@ -82,16 +82,16 @@ type Limits struct {
 	// has been started, or another replica was lost. Default 10 s: twice the longest
 	// wait of a client.
 	ReturnTime time.Duration
-	// QuietTime is how long no listener may come within ReturnTime, before what waits for
-	// one is refused of which its sender was promised nothing. Default 3 s: clients try
-	// each second, and of 400 the last needs half of it.
+	// QuietTime is how long, within ReturnTime, no listener may come back before what waits
+	// for one is refused, if its sender was promised nothing. Default 3 s: clients try each
+	// second, and of 400 the last needs half of it.
 	QuietTime time.Duration
-	// Origins is how many clients with posts of their own numbers are known, and
-	// OriginTime how long one is that has no stream. Defaults 65,536 and 1 min.
+	// Origins is how many clients with numbered posts are known, and OriginTime how long a
+	// client is known that has no stream. Defaults 65,536 and 1 min.
 	Origins    int
 	OriginTime time.Duration
-	// Refusals is how many refused posts of a client are remembered, to be told
-	// again when it asks. Default 256: what is lost with a stream.
+	// Refusals is how many refused posts of a client are remembered, to be told again when
+	// it asks. Default 256: as many as may be lost with a stream.
 	Refusals int
 
 	// Flow bounds each flow from or to another runtime.
@@ -102,15 +102,15 @@ type Limits struct {
 	// RemoteFlows is how many of those from others may be of one runtime. Default
 	// 1,024: one, and one for each address that is being looked up.
 	RemoteFlows int
-	// FlowBytes bounds what has come in all flows and is not dealt with, in bytes.
-	// Default 256 MiB; past it what comes is dropped, and sent again by its bus.
+	// FlowBytes bounds what has come in all flows and has not been dealt with, in bytes.
+	// Default 256 MiB; what exceeds it is dropped, and sent again by its bus.
 	FlowBytes int
-	// RemoteReplicas is of how many replicas of a remote runtime's bus there may be
-	// flows. Default 64, more than a runtime has; the one that was silent for longest
+	// RemoteReplicas is from how many replicas of a remote runtime's bus there may be
+	// flows. Default 64, more than a runtime has; the one that has been silent for longest
 	// goes first.
 	RemoteReplicas int
-	// Marks is how many pairs of sender and receiver in other runtimes are known by
-	// the last number that came (Message.number). Default 65,536.
+	// Marks is the number of pairs of sender and receiver in other runtimes of which the
+	// last number that came is known (Message.number). Default 65,536.
 	Marks int
 
 	// JoinTime is how long a replica waits for the others: to tell it what they have
@@ -118,8 +118,8 @@ type Limits struct {
 	// to be known as a member. Default 3 s: they answer in milliseconds, and one that
 	// does not is not waited for.
 	JoinTime time.Duration
-	// AnswerTime is how long another replica that answers nothing, as it is paused or
-	// cannot be reached, is waited for when there is a new listener. Default 1 s.
+	// AnswerTime is how long a new listener waits for another replica that answers nothing,
+	// since it is paused or cannot be reached. Default 1 s.
 	AnswerTime time.Duration
 	// DrainTime is how long a replica that is told to stop takes to hand over what it
 	// keeps. Default 5 s.
@@ -131,17 +131,17 @@ type Limits struct {
 	// 8 MiB; past it what comes is dropped, and sent again by its flow.
 	PassBytes int
 
-	// ResponseBytes bounds the responses that are kept for clients that are away, and
-	// those that were given and are kept in case that a client has not got them.
-	// Default 16 MiB each, past which they are not kept; the oldest of the latter goes
-	// first. GivenTime is how long these are kept. Default 30 s: twice the time of a
-	// request that names none.
+	// ResponseBytes bounds the responses that are kept for clients that are away, and those
+	// that have been given and are kept in case a client has not got them. Default 16 MiB
+	// each; beyond that they are not kept, and of the latter the oldest goes first.
+	// GivenTime is how long these are kept. Default 30 s: twice the time of a request that
+	// names none.
 	ResponseBytes int
 	GivenTime     time.Duration
 
-	// Traced is how many requests that are in a trace, and not answered yet, are known
-	// so that their answers are in it. Default 4,096, of at most tracedBytes each; the
-	// one not used lately goes first.
+	// Traced is how many requests that are in a trace and not answered yet are known, so
+	// that their answers are in it as well. Default 4,096, of at most tracedBytes each; the
+	// least recently used goes first.
 	Traced int
 
 	// Requests is how many requests may wait for their response. Default

@@ -86,7 +86,8 @@ func New(cfg Config) (*Gateway, error) {
 // Handler serves all of it.
 func (g *Gateway) Handler() http.Handler { return g.handler }
 
-// Run lets streams live until ctx is done, and waits for their ends.
+// Run keeps the streams of the gateway going until ctx is done; then it waits for their
+// ends.
 func (g *Gateway) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

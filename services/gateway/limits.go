@@ -12,16 +12,16 @@ type Limits struct {
 	// Body is how many bytes a request may have. Default: the largest message, a
 	// third more for its content in base64, and 64 KiB around it.
 	Body int64
-	// Bodies is how many bytes the bodies of all requests that are under way may have,
-	// of which the first 64 KiB each are not counted. Default 256 MiB: 45 of the largest.
+	// Bodies is how many bytes the bodies of all requests under way may have together, not
+	// counting the first 64 KiB of each. Default 256 MiB: 45 of the largest.
 	Bodies int64
-	// Call is how long a call waits that says nothing else. Default 15 s, as long as
-	// a request over the bus.
+	// Call is the time-out of a call that names none. Default 15 s, as long as a request
+	// over the bus.
 	Call time.Duration
-	// Subscriptions is how many streams of messages there may be, those that wait
-	// for their client to come back among them; of these the one that has waited longest
-	// makes room for a new one. Default 256: each is a stream of the one connection to
-	// the bus, which bears 1024.
+	// Subscriptions is how many streams of messages there may be, including those that wait
+	// for their client to come back; of these the one that has waited longest makes room
+	// for a new one. Default 256: each is a stream of the one connection to the bus, which
+	// bears 1024.
 	Subscriptions int
 	// Addresses is how many addresses one of them, or a WebSocket, may listen to.
 	// Default 64.
@@ -34,8 +34,8 @@ type Limits struct {
 	Replay int
 	// ReplayEvents is how many. Default 16,384.
 	ReplayEvents int
-	// Heartbeat is how long a stream is silent at most, so that what stands between
-	// does not cut it and a dead client is noticed. Default 15 s.
+	// Heartbeat is how long a stream may be silent, so that nothing on the way cuts it, and
+	// a dead client is noticed. Default 15 s.
 	Heartbeat time.Duration
 	// Write is how long a client may take nothing at all. Default 30 s.
 	Write time.Duration
@@ -48,9 +48,8 @@ type Limits struct {
 	// Sockets is how many WebSockets there may be. Default 256, with Subscriptions and
 	// Waiting below what the connection to the bus bears.
 	Sockets int
-	// Waiting is how many posts may wait for their outcome that are calls of their
-	// own: those of POST /v1/messages, and those of a WebSocket that have a key.
-	// Default 256.
+	// Waiting is how many posts may wait for their outcome that are calls of their own:
+	// those of POST /v1/messages, and those of a WebSocket that have a key. Default 256.
 	Waiting int
 	// Posts is how many posts of one WebSocket may be under way; then it is not read
 	// from. Default 64.

@@ -99,8 +99,9 @@ func isOwnHost(r *http.Request) bool {
 	return err != nil || !addr.Addr().Unmap().IsLoopback() || isLoopback(r.Host)
 }
 
-// OwnHost keeps a handler on loopback from pages that have been made to lead here, as
-// the gateway is: what has profiles or metrics is no business of theirs.
+// OwnHost protects a handler on loopback as the gateway does itself: from pages whose own
+// host name has been made to lead here. What serves profiles or metrics is no business of
+// theirs.
 func OwnHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isOwnHost(r) {

@@ -22,10 +22,9 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// Ready says why the bus takes no message; nil when it does. The rest of the runtime is
-// no matter of the gateway's: what is sent waits in the bus until it is there, or goes
-// over what is there, and another gateway would have no more of it. It takes less than
-// a second.
+// Ready says why the bus takes no message; nil when it does. The state of the rest of the
+// runtime does not count: what is sent waits in the bus for it, or goes over what is there,
+// and another gateway would do no better. It takes less than a second.
 func (g *Gateway) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()

@@ -15,10 +15,10 @@ type Limits struct {
 	// Sessions of the domain. 200000: a record of some hundred bytes at every
 	// replica.
 	Sessions int
-	// Opens and re-opens under way at once at this replica, and besides as many losses
-	// of connections being noted; others wait for their turn. 16: a thousand a second and more at one replica, and at fifty of them
-	// what a bucket on three servers writes, with all that follows a new session,
-	// while clients wait for it.
+	// Opens is how many opens and re-opens may be under way at once at this replica, and as
+	// many losses of connections may be noted besides; others wait for their turn. 16: a
+	// thousand a second and more at one replica, and at fifty of them what a bucket on
+	// three servers writes, with all that follows a new session, while clients wait for it.
 	Opens int
 	// OpenTimeout is how long a socket may stay without a session. 30 s: a
 	// client opens at once, even over a slow path.
@@ -26,10 +26,10 @@ type Limits struct {
 	// SessionKept is how long a session without a socket is kept, with its
 	// addresses. 10 min: a lost network comes back, a closed laptop does not.
 	SessionKept time.Duration
-	// ReplacedWait is how long the newer of two sockets of a runtime may be lost until
-	// the older one, if it is open, has the session back. 20 s: who was lost is back by
-	// then, an older one that is dead has been found (PingEvery and PingTimeout), and what
-	// waits in the mailbox is kept for longer.
+	// ReplacedWait is how long the newer of two sockets of a runtime may be lost until the
+	// older one, if it is open, gets the session back. 20 s: by then a lost one is back, an
+	// older one that is dead has been found (PingEvery and PingTimeout), and what waits in
+	// the mailbox is still kept.
 	ReplacedWait time.Duration
 	// ReopenEvery and ReopenBurst pace a runtime whose re-open names an unknown
 	// token: older stubs reconnect without delay. One a second after five.
@@ -45,23 +45,22 @@ type Limits struct {
 	// ControlQueue is the number of answers waiting for a socket. 256: when it
 	// is full the socket is read no further until its client takes answers.
 	ControlQueue int
-	// RelayQueue and RelayBytes bound the messages of others waiting for a
-	// socket, in number and in encoded bytes. 16384: more of a hundred bytes than one flow
+	// RelayQueue and RelayBytes bound the messages of others that wait for a socket, in
+	// number and in encoded bytes. 16384: more messages of a hundred bytes than one flow
 	// has under way. 16 MiB: four of the largest messages. Past them the sender gets 429.
 	RelayQueue int
 	RelayBytes int
-	// MailboxBytes and MailboxTime bound what is kept for one runtime whose session
-	// is lost, with 256 bytes for each message besides its content. 12 MiB and 60 s:
-	// a full queue of small ones, and a restart with some patience. Past them the
-	// sender gets 408. What is left of them goes to the session's next socket, in
-	// addition to RelayBytes.
+	// MailboxBytes and MailboxTime bound what is kept for one runtime whose session is
+	// lost, counting 256 bytes for each message besides its content. 12 MiB and 60 s: a
+	// full queue of small ones, and a restart with some patience. Past them the sender gets
+	// 408. What is kept goes to the session's next socket, in addition to RelayBytes.
 	MailboxBytes int
 	MailboxTime  time.Duration
 	// MailboxTotal bounds all mailboxes of a replica, in bytes. 256 MiB: as if a few
 	// dozen busy runtimes went away at once.
 	MailboxTotal int
-	// MailboxEvery is how often kept messages are looked after: the 408 comes at
-	// most so much later. 1 s.
+	// MailboxEvery is how often kept messages are looked after: the 408 comes that much
+	// late at most. 1 s.
 	MailboxEvery time.Duration
 	// BatchBytes is where a gRPC batch stops growing. 16 KiB: past it a batch
 	// saves nothing.
@@ -94,30 +93,30 @@ type Limits struct {
 	// after which older buses repeat it, and than the 5 s for which a nodestub waits
 	// for the answer to its open. Past it: 503.
 	StoreTimeout time.Duration
-	// StorePatience is for how long every write may fail until others are refused at
-	// once, with 503, instead of being tried: all that a session sends behind a request
-	// waits with it. 3 s: two attempts, and less than NATS takes to be without a leader
-	// for long.
+	// StorePatience is how long every write may fail before further ones are refused at
+	// once, with 503, instead of being tried: everything that a session sends behind a
+	// request waits with it. 3 s: two attempts, and less than NATS needs to choose a leader
+	// at worst.
 	StorePatience time.Duration
 	// StoreAttempt bounds one attempt of a write, of which a request may make
 	// several. 1.5 s: an answer that is not there by then was lost with a server.
 	StoreAttempt time.Duration
 	// StoreCheck is how often the copy of the store is compared with the store. 1 s.
 	StoreCheck time.Duration
-	// StoreLag is how late a write may be seen here, until it is taken to be on its
-	// way from a server that is lost. 500 ms: it is mostly a millisecond.
+	// StoreLag is how late a write may be seen here before it is taken to be on its way
+	// from a server that is lost. 500 ms: it mostly takes a millisecond.
 	StoreLag time.Duration
-	// StoreProbe is after how long without a write of any replica one is made that
-	// changes nothing, to know whether the store takes any. 1 s: two small writes a
-	// second for the domain, where nothing else is written.
+	// StoreProbe is the time without a write by any replica after which one is made that
+	// changes nothing, to know whether the store takes any. 1 s: two small writes a second
+	// for the domain, when nothing else is written.
 	StoreProbe time.Duration
-	// StoreUnwritable is for how long every write may fail until this replica is not
-	// ready, since it can open no session. 8.5 s: a leader of NATS is mostly chosen by
-	// then, and with StoreProbe it is known 10 s after the loss.
+	// StoreUnwritable is how long every write may fail before this replica is no longer
+	// ready, since it can open no session. 8.5 s: NATS mostly has chosen a leader by then,
+	// and with StoreProbe it is known 10 s after the loss.
 	StoreUnwritable time.Duration
-	// StoreAway is how long the store may be away until this replica is not ready. If
-	// it reaches no other replica either, it then sends its clients away, which
-	// find another one. 15 s: NATS chooses its leaders within 12 s.
+	// StoreAway is how long the store may be away before this replica is no longer ready.
+	// If it reaches no other replica either, it then sends its clients away, which find
+	// another one. 15 s: NATS chooses its leaders within 12 s.
 	StoreAway time.Duration
 	// StoreWriters is the number of writes of one request under way at once.
 	// 16: enough to hide the way to a store elsewhere.
@@ -137,14 +136,13 @@ type Limits struct {
 	// and half of the largest message.
 	SearchResults, SearchBytes int
 
-	// SweepEvery is how often expiry is looked after. 5 s.
+	// SweepEvery is how often it is looked what has expired. 5 s.
 	SweepEvery time.Duration
-	// ReplicaTimeout is how long a replica may take to say that it is there.
-	// 2 s. No answer changes nothing; only the store's word that nobody listens
-	// does.
+	// ReplicaTimeout is how long a replica may take to say that it is there. 2 s. No answer
+	// changes nothing; only the word of NATS that nobody listens does.
 	ReplicaTimeout time.Duration
-	// ReplicaGrace is how long nobody must listen for a replica until its sessions
-	// are lost. 2 s: a replica whose NATS server was lost is back at another one.
+	// ReplicaGrace is how long nobody must listen for a replica before its sessions count
+	// as lost. 2 s: a replica whose NATS server was lost is back at another one by then.
 	ReplicaGrace time.Duration
 }
 

@@ -29,51 +29,51 @@ type Limits struct {
 	// MissingFor is the same for an address that was not found. Default 30 s: a
 	// hyperty that is registered late is soon reached directly.
 	MissingFor time.Duration
-	// AskAgain is the same where somebody asks on purpose, by Resolve or Connect, and where a
-	// peer sends from it. Default 1 s: who has just registered it is not told that it is
-	// unknown, and an address is asked for once a second at most.
+	// AskAgain is the same for somebody who asks on purpose, by Resolve or Connect, and for
+	// an address that a peer sends from. Default 1 s: whoever has just registered an
+	// address is not told that it is unknown, and an address is looked up once a second at
+	// most.
 	AskAgain time.Duration
-	// UnansweredFor is the same when the domain registry could not be asked.
-	// Default 5 s: the Message Node may be back any moment, and a look-up waits for
-	// it as long.
+	// UnansweredFor is the same when the domain registry could not be asked. Default 5 s:
+	// the Message Node may be back any moment, and a look-up waits for it that long.
 	UnansweredFor time.Duration
-	// Lookups is how many look-ups may be under way. Default 1,024; what is over
-	// it stays with the Message Node and is asked again with a later message.
+	// Lookups is how many look-ups may be under way. Default 1,024; what exceeds it stays
+	// with the Message Node and is looked up with a later message.
 	Lookups int
 	// Domains is how many Message Nodes this runtime talks to. Default 256: each
 	// is a session.
 	Domains int
-	// Told is how many routes, and how many sources, are remembered for one bus.
-	// Default 65,536: then the oldest are taken back.
+	// Told is how many routes, and how many sources, are remembered for one bus. Default
+	// 65,536; beyond that the oldest are taken back.
 	Told int
-	// Outgoing is how many answers and changes may wait for one bus or watcher.
-	// Default 16,384; a slower one is cut, and asks again.
+	// Outgoing is how many answers and changes may wait for one bus or watcher. Default
+	// 16,384; a slower one is cut off, and asks again.
 	Outgoing int
 	// KeepAlives is how many registrations are refreshed at once. Default 8.
 	KeepAlives int
-	// Waiting is how many questions of one bus may wait for a Message Node stub
-	// or a look-up. Default 4,096; what is over it is answered with 503.
+	// Waiting is how many questions of one bus may wait for a Message Node stub or a
+	// look-up. Default 4,096; what exceeds it is answered with 503.
 	Waiting int
 	// Subscriptions is how many remote registries may wait for the connection to
 	// be live here too. Default 256; more are answered with 429.
 	Subscriptions int
-	// Invitations is how many invitations of others may be on their way to a replica
-	// of p2pstub. Default 1,024, what one of those takes; more are answered with 429.
+	// Invitations is how many invitations of others may be on their way to a replica of
+	// p2pstub. Default 1,024, what one replica takes; more are answered with 429.
 	Invitations int
 
 	// DeployWait bounds a call to the P2P stub or the Message Node stub. Default
 	// 5 s: both answer without waiting for anyone.
 	DeployWait time.Duration
-	// TakeWait bounds one attempt to hand an invitation to one of several P2P stubs, which
-	// has DeployWait in all. Default 1 s: one that hangs is found gone within DeployWait,
-	// and there is time for another one.
+	// TakeWait bounds one attempt to hand an invitation to one of several P2P stubs; all
+	// attempts together have DeployWait. Default 1 s: a replica that hangs is found gone
+	// within DeployWait, and there is time for another one.
 	TakeWait time.Duration
-	// ReplicaWait is how long a replica of p2pstub may be out of sight before what it
-	// has is set up at another one. Default 1 s: a stream that broke is back at once,
-	// and a process that was killed is refused before that.
+	// ReplicaWait is how long a replica of p2pstub may be out of sight before its
+	// connections are set up at another one. Default 1 s: a stream that broke is back at
+	// once, and a process that was killed is known to be gone before that.
 	ReplicaWait time.Duration
-	// LeaderWait is how long a call waits for a registry that leads. Default 5 s: one
-	// that was killed is followed within 3 to 4 s.
+	// LeaderWait is how long a call waits for a registry that leads. Default 5 s: when one
+	// was killed, another leads within 3 to 4 s.
 	LeaderWait time.Duration
 	// LookupWait bounds a look-up, and what waits for one. Default 5 s: two round
 	// trips over a bad line.
@@ -88,12 +88,12 @@ type Limits struct {
 	// LearnWait bounds the remote registry's answer to our subscription. Default
 	// 10 s; older peers never answer.
 	LearnWait time.Duration
-	// Setup bounds a set-up. Default 30 s: twice what the P2P stub gives it, so
-	// that it fires only when that one has died.
+	// Setup bounds a set-up. Default 30 s: twice what the P2P stub allows, so that it only
+	// takes effect when that stub has died.
 	Setup time.Duration
-	// AtOnce is how many set-ups of this side's may be under way before none begins, of what
-	// was lost, without a message that wants it. Default 100: as many as a P2P stub that is
-	// invited begins at once.
+	// AtOnce is how many set-ups begun by this side may be under way; beyond that none
+	// begins for a connection that was lost, unless a message wants it. Default 100: as
+	// many as a P2P stub that is invited begins at once.
 	AtOnce int
 	// RetryMin and RetryMax bound the wait between two attempts, which doubles
 	// with each. Default 1 s and 60 s.
@@ -104,23 +104,23 @@ type Limits struct {
 	// RestartWait is how long a stub is left alone with a connection that it has
 	// lost. Default 12 s: two restarts of ICE, of 5 s each, and a margin.
 	RestartWait time.Duration
-	// Stable is the life that a connection must have had for its next attempt to be
-	// made without a wait. Default 10 s.
+	// Stable is how long a connection must have lived for its next attempt to be made
+	// without a wait. Default 10 s.
 	Stable time.Duration
 	// RenewWait is how long the side that was the handler leaves a worn connection
 	// to the other one, and the wait before another replacement when one has failed.
 	// Default 1 min: wear is noticed long before it does harm.
 	RenewWait time.Duration
-	// Drain is how long a connection that has been replaced is left what is still in
+	// Drain is how long a connection that has been replaced is kept for what is still in
 	// it. Default 5 s: its stub ends it as soon as it is empty.
 	Drain time.Duration
 	// Retention is how long an entry without connection is kept. Default 10 min:
 	// long enough to see why it failed.
 	Retention time.Duration
-	// Ended is of how many entries that are no more it is known what was heard of their
-	// stub; of more, what is late is taken for news. Default 1,024. EndedFor is how long.
-	// Default 1 min: the two ways of a status are some milliseconds apart, and seconds on a
-	// machine that has too much to do.
+	// Ended is the number of removed entries of which it is remembered what was heard of
+	// their stub, and EndedFor how long; beyond that a late status is taken for news.
+	// Defaults 1,024 and 1 min: the two ways of a status are some milliseconds apart, and
+	// seconds on an overloaded machine.
 	Ended    int
 	EndedFor time.Duration
 	// Expires is the keep-alive time of a registration that gives none. Default

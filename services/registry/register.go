@@ -175,7 +175,7 @@ func (r *Registry) ownChangedLocked(url string) {
 }
 
 // Unregister takes a registration away, here and in the domain. Errors: BadRequest,
-// NotFound, and Unavailable when the store keeps it; then nothing has changed.
+// NotFound, and Unavailable when the store cannot remove it; then nothing has changed.
 func (r *Registry) Unregister(ctx context.Context, url string) error {
 	if err := address.Check("url", url); err != nil {
 		return err
@@ -240,7 +240,7 @@ func (r *Registry) leave(reg *registration) {
 	})
 }
 
-// Registrations gives what of a kind runs here, sorted by address; unspecified is all.
+// Registrations gives the registrations of a kind, sorted by address; unspecified is all.
 func (r *Registry) Registrations(kind pb.RegistrationKind) []*pb.Registration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
