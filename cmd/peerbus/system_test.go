@@ -15,6 +15,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
+	"github.com/peerbus/peerbus/internal/run"
 	"github.com/peerbus/peerbus/internal/sequence"
 	"github.com/peerbus/peerbus/protocol/message"
 )
@@ -263,16 +264,7 @@ func TestSequenceOfSeparateProcesses(t *testing.T) {
 
 // pause waits a moment before a condition is looked at again; it tells whether
 // there is still time.
-func pause(ctx context.Context) bool {
-	tick := time.NewTimer(20 * time.Millisecond)
-	defer tick.Stop()
-	select {
-	case <-tick.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+func pause(ctx context.Context) bool { return run.Sleep(ctx, 20*time.Millisecond) == nil }
 
 // Once live, no message goes through the Message Node; the counters of both
 // stubs say so.

@@ -40,9 +40,9 @@ type Limits struct {
 	// works, and short against what a person waits.
 	Quiet time.Duration
 	// Rest is the time without data after which a connection rests: ICE's checks take the
-	// place of its heartbeats, or, where those of the other side are not heard, it sends a
-	// fourth as many. Default 5 s: of many connections most are idle, and an idle one
-	// should cost what ICE alone does.
+	// place of its heartbeats; where none of these checks are heard, it beats a fourth as
+	// often. Default 5 s: of many connections most are idle, and an idle one should cost
+	// what ICE alone does.
 	Rest time.Duration
 	// RestQuiet is how long nothing may come over a connection that rests before it is
 	// given up; one without heartbeats is given up by ICE, after Quiet more. Default 30 s,
