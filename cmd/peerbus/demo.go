@@ -59,7 +59,7 @@ func demoCommand() *cobra.Command {
 
 func (s *demoSettings) run(cmd *cobra.Command) (err error) {
 	if s.every <= 0 || s.duration < s.every {
-		return fault.New(fault.BadRequest, "every must be more than 0, and duration not less")
+		return fault.New(fault.BadRequest, "every must be more than 0, and not more than duration")
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), s.duration+demoLimit)
 	defer cancel()

@@ -121,7 +121,7 @@ func TestWrongCallsAreNamed(t *testing.T) {
 		{"", []string{"registry", "--runtime-url", "hyperty-runtime://a/b", "--p2p", "maybe"}, "p2p"},
 		{"", []string{"msgnode"}, "domain is missing"},
 		{"", []string{"msgnode", "--domain", "a", "--external-grpc", "h"}, "external-grpc \"h\": want HOST:PORT"},
-		{"", []string{"msgnode", "--domain", "a", "--external-grpc", "h:1,:1"}, "each has a host"},
+		{"", []string{"msgnode", "--domain", "a", "--external-grpc", "h:1,:1"}, "endpoints needs a host"},
 		{"", []string{"msgnode", "--domain", "a", "--external-grpc", "h:1,i:1"}, "the same --nats-url"},
 		{"", []string{"msgnode", "--domain", "a", "--nats-replicas", "3"}, "an embedded NATS keeps 1 replica"},
 		{"", []string{"msgnode", "--domain", "a", "--nats-url", "nats://127.0.0.1:1", "--nats-replicas", "9"}, "1 to 5 replicas"},

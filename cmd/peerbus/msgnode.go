@@ -106,7 +106,7 @@ func (s *nodeSettings) endpoints() ([]string, error) {
 		return nil, nil
 	}
 	if slices.ContainsFunc(endpoints, func(e string) bool { return strings.HasPrefix(e, ":") }) {
-		return nil, fault.New(fault.BadRequest, "external-grpc %q: of several each has a host", s.externalGRPC)
+		return nil, fault.New(fault.BadRequest, "external-grpc %q: each of several endpoints needs a host", s.externalGRPC)
 	}
 	if len(endpoints) > 1 && s.natsURL == "" {
 		return nil, fault.New(fault.BadRequest,

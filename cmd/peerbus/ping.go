@@ -49,7 +49,7 @@ fails when no probe comes back.`,
 
 func (s *pingSettings) run(cmd *cobra.Command, address string) error {
 	if s.interval <= 0 || s.count < 0 {
-		return fault.New(fault.BadRequest, "interval must be more than 0, and count not less")
+		return fault.New(fault.BadRequest, "interval must be more than 0, and count not negative")
 	}
 	if err := message.CheckTime(s.timeout); err != nil {
 		return err

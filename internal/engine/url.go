@@ -21,7 +21,7 @@ func CheckURL(urls string) error {
 		}
 		u, err := url.Parse(text)
 		if err != nil {
-			return fault.New(fault.BadRequest, "one is no URL: want nats://HOST:PORT")
+			return fault.New(fault.BadRequest, "one of them is not a URL: want nats://HOST:PORT")
 		}
 		if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return fault.New(fault.BadRequest, "%q: a NATS has no %s://: want nats://HOST:PORT, or tls, ws or wss", shown(u), u.Scheme)

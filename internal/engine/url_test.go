@@ -19,7 +19,7 @@ func TestURLs(t *testing.T) {
 		"natz://n:4222":                  "natz://",
 		"nats://a,http://b":              "http://b",
 		"nats://:4222":                   "no host",
-		"nats://n:x":                     "no URL",
+		"nats://n:x":                     "not a URL",
 		"natz://user:secret@n":           "natz://user:xxxxx@n",
 		"natz://secret@n":                "natz://xxxxx@n",
 	} {

@@ -291,7 +291,7 @@ func (g *Group) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-g.stalled:
-			return fault.New(fault.Unavailable, "what is written does not come back")
+			return fault.New(fault.Unavailable, "the watch does not show what is written")
 		case e, ok := <-w.Updates():
 			if !ok {
 				return fault.New(fault.Unavailable, "the watch of %s has ended", g.bucket)

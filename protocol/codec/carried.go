@@ -24,7 +24,7 @@ type row struct {
 	longest int // of these
 }
 
-var errRow = errors.New("what follows a message of a flow is not as it may be")
+var errRow = errors.New("malformed row")
 
 // readRow takes the bytes of a message and of its sequels, which it has from then on. Whatever
 // it takes a bus takes as well, behind a via.

@@ -14,7 +14,7 @@ import (
 
 var (
 	errText    = errors.New("a text is not UTF-8")
-	errSequels = errors.New("sequels are not as they may be")
+	errSequels = errors.New("malformed sequels")
 )
 
 // reader goes through the fields of a message, and sorts out those that package proto

@@ -37,7 +37,7 @@ func (d *peerBusDecoder) frame(data []byte) (r Received, err error) {
 	}
 	switch {
 	case len(f.Rows) > 0:
-		return r, fault.New(fault.BadRequest, "the rows of a packet are not as they may be")
+		return r, fault.New(fault.BadRequest, "packet has malformed rows")
 	case f.Consumed > 0:
 		return Received{Consumed: f.Consumed}, nil
 	}

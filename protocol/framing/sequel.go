@@ -188,11 +188,11 @@ func complete(s *pb.Sequel, before *pb.Message, ids *strings.Builder) (*pb.Messa
 	case m == nil || before == nil:
 		return nil, fault.New(fault.BadRequest, "sequel without a message")
 	case s.GetSame() >= 1<<sameBits:
-		return nil, fault.New(fault.BadRequest, "sequel leaves out what is not known: %d", s.GetSame())
+		return nil, fault.New(fault.BadRequest, "sequel leaves out unknown fields: %d", s.GetSame())
 	case int64(s.GetSameId()) > int64(len(before.Id)):
 		return nil, fault.New(fault.BadRequest, "sequel has %d bytes of an id of %d", s.GetSameId(), len(before.Id))
 	case s.GetSame()&(sameFlowRuntime|sameFlowEpoch|sameFlowID) != 0 && (m.Flow == nil || before.Flow == nil):
-		return nil, fault.New(fault.BadRequest, "sequel leaves out what is in no flow")
+		return nil, fault.New(fault.BadRequest, "sequel leaves out fields of a flow, and there is none")
 	}
 	if s.GetSameId() > 0 {
 		m.Id = joined(ids, before.Id[:s.GetSameId()], m.Id)

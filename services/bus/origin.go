@@ -202,7 +202,7 @@ func (o *origin) enter(s *stream, p *post) (fresh bool, answer *pb.Outcome, over
 	case p.wait == pb.Wait_WAIT_RESPONSE:
 		return false, outcomeOf(0, fault.New(fault.Unavailable, "the response was lost with the stream that it came on")), true
 	case p.number <= o.forgot:
-		return false, outcomeOf(0, fault.New(fault.Unavailable, "what became of it is not known any more")), true
+		return false, outcomeOf(0, fault.New(fault.Unavailable, "what became of the post is no longer known")), true
 	}
 	return false, outcomeOf(0, nil), true
 }

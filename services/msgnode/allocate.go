@@ -51,7 +51,7 @@ func parseAllocation(m *pb.Message, most int) (w wanted, err error) {
 	if body.Value.Number != nil {
 		w.number = int(*body.Value.Number)
 		if w.number < 1 {
-			return w, fault.New(fault.BadRequest, "number is %d, which is no count", w.number)
+			return w, fault.New(fault.BadRequest, "number is %d; want 1 or more", w.number)
 		}
 		if w.number > most {
 			return w, fault.New(fault.TooLarge, "number is %d, more than %d", w.number, most)
@@ -67,7 +67,7 @@ func checkScheme(scheme, key string) error {
 		return fault.New(fault.BadRequest, "allocationKey is longer than %d bytes", address.MaxLength)
 	}
 	if len(scheme) > maxScheme || strings.TrimLeft(scheme, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") != "" {
-		return fault.New(fault.BadRequest, "scheme %.80q is no scheme", scheme)
+		return fault.New(fault.BadRequest, "scheme %.80q has characters that no scheme has, or too many", scheme)
 	}
 	u, err := address.Parse(scheme + "://domain/id")
 	if err != nil {

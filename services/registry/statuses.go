@@ -58,7 +58,7 @@ func (s *statuses) close(ctx context.Context, within time.Duration, stub string)
 func (r *Registry) takeStatus(ctx context.Context, e event, m *pb.Message) {
 	body, err := status.Decode(m)
 	if err == nil && m.From != e.stub {
-		err = fault.New(fault.Forbidden, "it is from %s", m.From)
+		err = fault.New(fault.Forbidden, "the status is from %s, not from the stub", m.From)
 	}
 	if err == nil {
 		e.remote, e.state, e.channel, e.reason = body.Remote, body.State, onBus, body.Reason

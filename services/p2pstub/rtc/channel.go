@@ -63,7 +63,7 @@ func (c *Channel) SetLow(low int) {
 }
 
 // ErrTooLong is a packet that did not fit into the buffer; it is lost.
-var ErrTooLong = fault.New(fault.TooLarge, "packet is longer than the largest")
+var ErrTooLong = fault.New(fault.TooLarge, "packet is longer than what is read at most")
 
 // errShort is a packet that does not fit into the buffer, and is still there.
 var errShort = errors.New("short buffer")
