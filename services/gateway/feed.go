@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 )
@@ -63,7 +65,7 @@ func (g *Gateway) streamFeed(w http.ResponseWriter, r *http.Request) error {
 }
 
 // watch waits for the first answer for as long as a call may take.
-func (g *Gateway) watch(ctx context.Context) (feed feedClient, first *pb.WatchConnectionsResponse, err error) {
+func (g *Gateway) watch(ctx context.Context) (feed grpc.ServerStreamingClient[pb.WatchConnectionsResponse], first *pb.WatchConnectionsResponse, err error) {
 	watching, cancel := context.WithCancel(ctx)
 	late := time.AfterFunc(g.limits.Call, cancel)
 	feed, err = g.registry.WatchConnections(watching, &pb.WatchConnectionsRequest{})
@@ -79,11 +81,6 @@ func (g *Gateway) watch(ctx context.Context) (feed feedClient, first *pb.WatchCo
 	}
 	cancel()
 	return nil, nil, fault.From(err)
-}
-
-// feedClient is the registry's stream of changes.
-type feedClient interface {
-	Recv() (*pb.WatchConnectionsResponse, error)
 }
 
 // pumpFeed writes changes until either side ends.
