@@ -31,27 +31,35 @@ func (f *flows) lookForStalls() {
 	f.mu.RLock()
 	all := slices.Collect(maps.Values(f.out))
 	f.mu.RUnlock()
+	begun := 0
 	for _, out := range all {
-		if out.stalls() {
+		stalled, news := out.stalls()
+		if news {
 			out.pump()
 		}
+		if news && stalled {
+			begun++
+		}
+	}
+	if begun > 0 {
+		f.bus.log.Info("the P2P stub takes nothing; messages go over the Message Node as well", "count", begun)
 	}
 }
 
-// stalls notes whether the direct way has taken nothing since the last call; it tells whether
-// that is news.
-func (o *outflow) stalls() (news bool) {
+// stalls notes whether the direct way has taken nothing since the last call, and tells
+// whether that is news.
+func (o *outflow) stalls() (stalled, news bool) {
 	t := o.flows.bus.table
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	was := o.stalled
 	var now intake
 	if w := o.ways(); w != nil {
 		now = t.taker(w.direct).intake()
 	}
+	was := o.stalled
 	o.stalled = now.open && now == o.taken
 	o.taken = now
-	return o.stalled != was
+	return o.stalled, o.stalled != was
 }
