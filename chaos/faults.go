@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/peerbus/peerbus/internal/netlab"
@@ -25,7 +26,7 @@ const linkTarget = "link"
 func (w *world) faults() []fault {
 	var all []fault
 	for _, p := range w.processes {
-		all = append(all, killed(p), terminated(p))
+		all = append(all, killed(p), terminated(p), paused(p))
 	}
 	for _, s := range w.sides {
 		all = append(all, w.udpCut(s), w.nodeCut(s), w.addressChanged(s))
@@ -72,6 +73,15 @@ func terminated(p *process) fault {
 		name: "SIGTERM " + p.name, targets: []string{p.name},
 		begin: func(ctx context.Context) error { p.terminate(ctx); return nil },
 		heal:  func(context.Context) error { return p.start() },
+	}
+}
+
+// paused has a process hang: its connections are there, and it answers nothing.
+func paused(p *process) fault {
+	return fault{
+		name: "SIGSTOP " + p.name, targets: []string{p.name},
+		begin: func(context.Context) error { p.pass(syscall.SIGSTOP); return nil },
+		heal:  func(context.Context) error { p.pass(syscall.SIGCONT); return nil },
 	}
 }
 

@@ -69,7 +69,7 @@ func TestFaultsAreChosenByName(t *testing.T) {
 		w.processes = append(w.processes, newProcess(ns, "bus", "", nil))
 	}
 	all := w.faults()
-	for only, want := range map[string]int{"": 15, "sigkill": 2, "^link": 4, "alice": 5, "everything": 1} {
+	for only, want := range map[string]int{"": 17, "sigkill": 2, "sigstop": 2, "^link": 4, "alice": 6, "everything": 1} {
 		if got, err := matching(all, only); err != nil || len(got) != want {
 			t.Errorf("%q: %d faults (%v), want %d", only, len(got), err, want)
 		}

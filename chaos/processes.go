@@ -181,6 +181,15 @@ func (p *process) signal(s syscall.Signal) <-chan struct{} {
 	return p.ended
 }
 
+// pass passes on a signal that ends nothing.
+func (p *process) pass(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd != nil {
+		_ = p.cmd.Process.Signal(s)
+	}
+}
+
 // memory gives the resident size of the process in bytes; 0 when it is not
 // running.
 func (p *process) memory() int64 {

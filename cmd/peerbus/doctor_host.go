@@ -87,6 +87,8 @@ func (s *runtimeThere) ports(ctx context.Context) []finding {
 	wanted := slices.DeleteFunc([]string{
 		defaultNodeAddr, s.registryAddr, s.busAddr, defaultP2PStubAddr, defaultNodeStubAddr, defaultNodeHTTPAddr, defaultHTTPAddr,
 	}, func(addr string) bool { return strings.HasPrefix(addr, rpc.UnixScheme) || !leadsHere(ctx, addr) })
+	slices.Sort(wanted)
+	wanted = slices.Compact(wanted) // one that is given may be another's default
 	var taken []string
 	for _, addr := range wanted {
 		l, err := net.Listen("tcp", addr)

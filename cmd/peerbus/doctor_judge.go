@@ -11,6 +11,7 @@ import (
 	"time"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/rpc"
 	"github.com/peerbus/peerbus/services/p2pstub/rtc"
 )
@@ -20,11 +21,22 @@ import (
 // startOne is the advice where nothing answers at an address of this machine.
 const startOne = "start one with `peerbus runtime`, or give --"
 
+// makeRoom is the advice where a store takes no writes, which text says; empty where it does
+// not.
+func makeRoom(of, text string) string {
+	if !strings.Contains(text, engine.NoWrites) {
+		return ""
+	}
+	return "make room below the --data-dir of the " + of + ", see its log; it goes on by itself"
+}
+
 // judgeReached is of a service of the runtime. here: its address is one of this machine.
 func judgeReached(check, text string, here bool, err error) finding {
 	switch {
 	case err == nil:
 		return finding{check, isOK, text, ""}
+	case makeRoom(check, err.Error()) != "":
+		return finding{check, isFail, explain(err), makeRoom(check, err.Error())}
 	case !here:
 		return finding{check, isFail, explain(err), "see whether it runs, and whether it is reached from here, or give --" + check + "-addr"}
 	}
@@ -90,7 +102,7 @@ func judgeComponents(r *pb.GetRuntimeResponse) finding {
 			return finding{"components", isFail, c.Reason, "if none does within seconds, see the logs of the registries, and NATS"}
 		case c.Name == storeComponent && !c.Connected:
 			return finding{"components", isFail, c.Reason,
-				"make room below the registry's --data-dir, see its log; it goes on by itself. Until then nothing is registered, and messages go on"}
+				makeRoom("registry", engine.NoWrites) + ". Until then nothing is registered, and messages go on"}
 		case !c.Connected:
 			return finding{"components", isFail, c.Name + " is not connected: " + or(c.Reason, "no reason is known"),
 				"see its log, and whether its address is the one that the registry has"}
@@ -124,6 +136,9 @@ func judgeSession(r *pb.GetRuntimeResponse) finding {
 		return finding{"session", isOK, fmt.Sprintf("live with the Message Node of %s at %s", n.Domain, n.Endpoint), ""}
 	}
 	text := fmt.Sprintf("%s, with the Message Node of %s: %s", n.State, n.Domain, or(n.Reason, "no reason is known"))
+	if advice := makeRoom("Message Node", n.Reason); advice != "" {
+		return finding{"session", isFail, text, advice}
+	}
 	return finding{"session", isFail, text, "see whether it runs, and give its address with --node " + n.Domain + "=HOST:PORT"}
 }
 
@@ -132,8 +147,11 @@ func judgeNodeReady(where string, err error) finding {
 	if err == nil {
 		return finding{"node-ready", isOK, where + " says that sessions can be opened", ""}
 	}
-	return finding{"node-ready", isFail, where + ": " + err.Error(),
-		"sessions that are there go on, new ones have to wait: see its log, and its NATS"}
+	const meanwhile = "sessions that are there go on, new ones have to wait"
+	if advice := makeRoom("Message Node", err.Error()); advice != "" {
+		return finding{"node-ready", isFail, where + ": " + err.Error(), advice + ". Until then " + meanwhile}
+	}
+	return finding{"node-ready", isFail, where + ": " + err.Error(), meanwhile + ": see its log, and its NATS"}
 }
 
 // judgeElsewhere says what is not looked at.

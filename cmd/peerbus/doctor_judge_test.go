@@ -13,7 +13,7 @@ import (
 
 // Each verdict, and what is said to be done.
 func TestJudgements(t *testing.T) {
-	odd := errors.New("odd")
+	odd, full := errors.New("odd"), errors.New("the store takes no writes: no space left on device")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	clock := func(ours time.Duration) finding {
 		return judgeClock(now, now.Add(ours-10*time.Millisecond), now.Add(ours+10*time.Millisecond))
@@ -55,6 +55,9 @@ func TestJudgements(t *testing.T) {
 		{judgeSession(&pb.GetRuntimeResponse{Components: []*pb.ComponentStatus{{Name: "registry"}}}), isSkip, "no registry leads", ""},
 		{judgeNodeReady("http://h:1", nil), isOK, "h:1", ""},
 		{judgeNodeReady("http://h:1", odd), isFail, "odd", "NATS"},
+		{judgeNodeReady("http://h:1", full), isFail, "no space left", "make room below the --data-dir of the Message Node"},
+		{session(&pb.NodeSession{Domain: "d", State: "failed", Reason: full.Error()}), isFail, "no space left", "make room below the --data-dir of the Message Node"},
+		{judgeReached("registry", "", true, full), isFail, "no space left", "make room below the --data-dir of the registry"},
 		{judgeElsewhere("h:1"), isSkip, "h:1", "p2pstub"},
 		{judgeEndpoint("grpc://h:1", false, nil), isOK, "with TCP", ""},
 		{judgeEndpoint("grpc://h:1", true, nil), isOK, "TLS", ""},

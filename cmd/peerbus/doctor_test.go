@@ -244,3 +244,12 @@ func TestTheDoctorLeavesOut(t *testing.T) {
 		})
 	}
 }
+
+// An address that is given may be the default of another service.
+func TestDoctorNamesAPortOnce(t *testing.T) {
+	s := &runtimeThere{doctorSettings: &doctorSettings{}}
+	s.registryAddr, s.busAddr, s.timeout = defaultP2PStubAddr, defaultP2PStubAddr, doctorTime
+	if ports := s.ports(t.Context())[0]; strings.Count(ports.Text, defaultP2PStubAddr) > 1 {
+		t.Errorf("%+v", ports)
+	}
+}

@@ -183,10 +183,25 @@ func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv j
 			break
 		}
 	}
-	if err != nil {
-		return nil, fault.New(fault.Unavailable, "bucket %s with %d replicas: %w", cfg.Bucket, cfg.Replicas, err)
+	switch full := e.full(); {
+	case err == nil:
+		return kv, nil
+	case full != nil:
+		return nil, full
 	}
-	return kv, nil
+	return nil, fault.New(fault.Unavailable, "bucket %s with %d replicas: %w", cfg.Bucket, cfg.Replicas, err)
+}
+
+// full says why the directory of the server in this process takes no writes: a server that
+// has just been started does not know yet. Nil when it does, and for one elsewhere.
+func (e *Engine) full() error {
+	if e.embedded == nil {
+		return nil
+	}
+	if err := e.embedded.tryWrite(); err != nil {
+		return takesNone(err.Error())
+	}
+	return nil
 }
 
 // bucket makes one that is not there, or is as it should be: that is one question of the

@@ -98,7 +98,7 @@ func (e *embedded) look() {
 	switch {
 	case m.over || m.broken() == nil && !e.ails():
 		return
-	case !e.takesWrites():
+	case e.tryWrite() != nil:
 	case e.restart():
 		m.begin()
 		m.mended = time.Now()
@@ -128,7 +128,7 @@ func (e *embedded) ails() bool {
 	if time.Since(m.mended) > lookRarely {
 		m.every = lookAfter
 	}
-	m.well.Load().end(fault.New(fault.Unavailable, "the store takes no writes: %s", last(why)))
+	m.well.Load().end(takesNone(why))
 	e.log.Error("the store takes no writes; it is started again when its directory does", "error", why)
 	return true
 }
@@ -150,13 +150,18 @@ func (e *embedded) ailments() []server.HealthzError {
 	return slices.DeleteFunc(all, func(a server.HealthzError) bool { return slices.Contains(e.mender.old, a) })
 }
 
-// takesWrites tells whether the directory does.
-func (e *embedded) takesWrites() bool {
+// tryWrite says why the directory takes no writes; nil when it does.
+func (e *embedded) tryWrite() error {
 	name := filepath.Join(e.dir, "room")
 	err := os.WriteFile(name, make([]byte, roomNeeded), 0o600)
 	_ = os.Remove(name) // it may not be there
-	return err == nil
+	return err
 }
+
+// NoWrites is what the error begins with that says why a server in this process takes none.
+const NoWrites = "the store takes no writes"
+
+func takesNone(why string) error { return fault.New(fault.Unavailable, NoWrites+": %s", last(why)) }
 
 // last is what stands behind the last colon of an error.
 func last(text string) string { return text[strings.LastIndex(": "+text, ": "):] }

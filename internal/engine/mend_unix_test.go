@@ -95,3 +95,22 @@ func TestAStoreOutlivesAFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// A server that is started on a full disk, with nothing there yet, does not know. Who wants a
+// bucket is told, and has it once there is room.
+func TestAFullDiskFromTheBeginning(t *testing.T) {
+	room := fulldisk.Fill(t)
+	e, err := engine.Open(t.Context(), engine.Config{DataDir: t.TempDir(), Name: t.Name(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	_, err = e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+	if why := fault.From(err); why.Code != fault.Unavailable || why.Description != engine.NoWrites+": "+fulldisk.Reason.Error() {
+		t.Errorf("a bucket: %v", err)
+	}
+	room()
+	if _, err := e.Bucket(t.Context(), jetstream.KeyValueConfig{Bucket: "b"}); err != nil {
+		t.Errorf("a bucket with room: %v", err)
+	}
+}

@@ -80,6 +80,7 @@
 //     changes a flow pumps it: what is due goes into the inboxes of its ways. Flows to
 //     others are removed with the table locked, so that no post is offered to one that
 //     is gone. What has come in them is known by its key (arrived.go).
+//     A p2pstub that hangs is in doubt before gRPC finds it dead (stall.go).
 //   - origins: clients, each with its posts that are not settled. One stream of a
 //     client at a time: a new one ends the one before, and has what that leaves.
 //   - mesh: who the replicas are, and which wait for what response. Each link has a

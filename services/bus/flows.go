@@ -235,14 +235,17 @@ const (
 
 // run looks at flows whose ways have changed, until ctx is done.
 func (f *flows) run(ctx context.Context) {
-	sweep := time.NewTicker(sweepEvery)
+	sweep, look := time.NewTicker(sweepEvery), time.NewTicker(f.bus.limits.StallTime)
 	defer sweep.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-f.wakes:
 			for out := range f.toLookAt() {
 				out.look()
 			}
+		case <-look.C:
+			f.lookForStalls()
 		case now := <-sweep.C:
 			f.sweep(now)
 		case <-ctx.Done():

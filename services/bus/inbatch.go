@@ -93,6 +93,7 @@ func (t *table) takeArrived(s *stream, of *inflow, req *codec.Request, run *code
 	}
 	of.receiver.ReceiveRun(now, place, sizes)
 	of.used = now
+	of.cameBy(s.comp)
 	of.count()
 	of.plan(now)
 	return true

@@ -35,7 +35,8 @@ type inbox struct {
 	window   int // bytes that may be under way
 	underWay int // bytes sent and not given back
 	sent     fifo[handed]
-	given    int // bytes of credit that no whole message of sent has used up
+	given    int    // bytes of credit that no whole message of sent has used up
+	credited uint64 // bytes of all credit
 	queue    fifo[item]
 	bytes    int // in queue
 	messages int // in queue

@@ -35,6 +35,7 @@ type inflow struct {
 	timer    *time.Timer
 	due      time.Time // of timer
 	used     time.Time
+	relayed  bool // what came last came over a Message Node
 	closed   bool
 }
 
@@ -189,6 +190,7 @@ func (in *inflow) receive(p *post, now time.Time) {
 		return
 	}
 	in.used = now
+	in.cameBy(p.by.component())
 	fl := p.m.Flow
 	place, value := flow.Place{Sequence: fl.Sequence, Base: fl.Base, After: fl.After}, any(p)
 	switch {
@@ -315,9 +317,17 @@ func (in *inflow) ack() {
 	a := in.receiver.Ack(now)
 	in.used = now
 	in.plan(now)
+	relayed := in.relayed
 	in.mu.Unlock()
 	a.Epoch, a.Id = in.id.Epoch, in.id.Number
-	in.flows.say(in.remote, a)
+	in.flows.say(in.remote, relayed, a)
+}
+
+// cameBy notes the stub that something came by. What comes over a Message Node is
+// acknowledged over it as well, though there is a direct way: its sender may have heard
+// before this runtime that nothing goes over that one, as when the p2pstub here hangs.
+func (in *inflow) cameBy(stub pb.Component) {
+	in.relayed = stub == pb.Component_COMPONENT_NODE_STUB
 }
 
 // along gives the ack that is due soon, for a message that goes to that bus anyway; nil
@@ -332,7 +342,7 @@ func (rm *remoteRuntime) along() []*pb.FlowAck {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed {
+	if w := rm.ways.Load(); in.closed || in.relayed && w != nil && w.direct != "" {
 		return nil
 	}
 	now := time.Now()
@@ -346,8 +356,9 @@ func (rm *remoteRuntime) along() []*pb.FlowAck {
 	return []*pb.FlowAck{a}
 }
 
-// say sends acks to a runtime, both ways while there is doubt.
-func (f *flows) say(rm *remoteRuntime, acks ...*pb.FlowAck) {
+// say sends acks to a runtime, both ways while there is doubt, or when they are about
+// what came over a Message Node.
+func (f *flows) say(rm *remoteRuntime, relayed bool, acks ...*pb.FlowAck) {
 	b := f.bus
 	m := &pb.Message{
 		Id: flowID, Type: message.FlowType, From: b.own, To: address.Bus(rm.url),
@@ -358,7 +369,7 @@ func (f *flows) say(rm *remoteRuntime, acks ...*pb.FlowAck) {
 	p.left.Store(2)
 	p.owed.Store(2)
 	if w := rm.ways.Load(); w != nil {
-		if b.table.sayOver(p, w) {
+		if b.table.sayOver(p, w, relayed) {
 			return
 		}
 	}
@@ -369,12 +380,12 @@ func (f *flows) say(rm *remoteRuntime, acks ...*pb.FlowAck) {
 
 // sayOver puts an ack into the inbox of the way that is used; false when nobody is
 // there.
-func (t *table) sayOver(p *post, w *ways) bool {
+func (t *table) sayOver(p *post, w *ways, relayed bool) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	said := false
 	for _, name := range []string{w.direct, w.relay} {
-		if said && !w.doubt {
+		if said && !w.doubt && !relayed {
 			break
 		}
 		if in := t.taker(name); in != nil {

@@ -99,6 +99,11 @@ type Limits struct {
 	// Flows is how many there may be of each kind. Default 16,384; past it, and
 	// for messages between runtimes that know none, there are plain messages.
 	Flows int
+	// StallTime is how long the p2pstub may give no credit for what it was sent of a flow,
+	// as when it hangs, before that goes over the Message Node as well; it may take twice
+	// as long to be seen. Default 1 s: a busy machine takes less, and where it does not, the
+	// price is a copy of the messages.
+	StallTime time.Duration
 	// RemoteFlows is how many of those from others may be of one runtime. Default
 	// 1,024: one, and one for each address that is being looked up.
 	RemoteFlows int
@@ -186,6 +191,7 @@ func DefaultLimits() Limits {
 		Refusals:        256,
 		Flow:            flow.DefaultLimits(),
 		Flows:           16_384,
+		StallTime:       time.Second,
 		RemoteFlows:     1024,
 		RemoteReplicas:  64,
 		FlowBytes:       256 << 20,

@@ -39,10 +39,12 @@ type outflow struct {
 	blocked map[string]int // items of waiting, by address
 	patience,
 	timer *time.Timer
-	due    time.Time // of timer
-	used   time.Time
-	plain  bool // its messages were none of a flow
-	closed bool
+	due     time.Time // of timer
+	used    time.Time
+	taken   intake // of the direct way, at the last look
+	stalled bool   // that is the one of the look before, and the way is in doubt
+	plain   bool   // its messages were none of a flow
+	closed  bool
 }
 
 // Verdicts on a provisional flow.
@@ -235,7 +237,7 @@ func (o *outflow) pump() {
 	var direct, relay *inbox
 	if w := o.ways(); w != nil {
 		direct, relay = t.taker(w.direct), t.taker(w.relay)
-		o.sender.SetPaths(now, flow.Paths{Direct: direct != nil, Relay: relay != nil, Doubt: w.doubt})
+		o.sender.SetPaths(now, flow.Paths{Direct: direct != nil, Relay: relay != nil, Doubt: w.doubt || o.stalled})
 	}
 	o.sender.Ready(flow.Both)
 	for tx, ok := o.sender.Next(now); ok; tx, ok = o.sender.Next(now) {

@@ -5,6 +5,7 @@ package msgnode
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peerbus/peerbus/internal/fulldisk"
 )
@@ -12,7 +13,9 @@ import (
 // While the disk is full the node says so, refuses what it would write, and relays. With
 // room it goes on by itself.
 func TestANodeOutlivesAFullDisk(t *testing.T) {
-	b := start(t)
+	b := start(t, limited(func(l *Limits) { // a write that is under way ends when the store breaks
+		l.StoreTimeout, l.StorePatience, l.StoreAttempt = time.Minute, time.Minute, time.Minute
+	}))
 	p, q := b.dial(t, "grpc").open(), b.dial(t, "grpc").open()
 	const alloc = "domain://msg-node." + domain + "/address-allocation"
 	allocate := func(want int) msg {

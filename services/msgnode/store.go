@@ -166,8 +166,11 @@ func (s *store) insist(ctx context.Context, do func(context.Context) error) erro
 	}
 }
 
-// write does one write as insist does, but no longer than others have failed already.
+// write does one write as insist does, but no longer than others have failed already, and
+// until the store breaks.
 func (s *store) write(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := s.engine.UntilBroken(ctx)
+	defer cancel()
 	return s.insist(ctx, func(attempt context.Context) error {
 		if err := s.unwilling(); err != nil {
 			return err

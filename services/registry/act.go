@@ -73,7 +73,6 @@ func (r *Registry) save(ctx context.Context, remote string, c connection) error 
 		err = r.store.removeConnection(within, remote)
 	}
 	if err != nil && ctx.Err() == nil {
-		r.metrics.storeErrors.Inc()
 		r.log.Warn("an entry of the p2pConnection table is not stored", "remote", remote, "error", err)
 	}
 	return err
@@ -92,7 +91,6 @@ func (r *Registry) savePlacesLocked() {
 			err := r.store.savePlace(within, p)
 			cancel()
 			if err != nil {
-				r.metrics.storeErrors.Inc()
 				r.log.Debug("a place is not stored", "address", p.Entity, "error", err)
 			}
 		}

@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/engine"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/internal/fulldisk"
 )
@@ -41,6 +44,11 @@ func TestARegistryOutlivesAFullDisk(t *testing.T) {
 		t.Errorf("the runtime says nothing of its store: %v, %v", resp, err)
 	}
 
+	var untaken dto.Metric
+	if err := r.metrics.storeErrors.Write(&untaken); err != nil || untaken.Counter.GetValue() != 2 {
+		t.Errorf("%v writes are counted that the store did not take: %v", untaken.Counter.GetValue(), err)
+	}
+
 	room()
 	ctx, mended := context.WithTimeout(t.Context(), patience)
 	_ = every(ctx, 10*time.Millisecond, func() {
@@ -49,6 +57,47 @@ func TestARegistryOutlivesAFullDisk(t *testing.T) {
 		}
 	})
 	if err := register("hyperty://a.example/2"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A registry that is started on a full disk says so to who asks, and goes on with room.
+func TestARegistryStartsOnAFullDisk(t *testing.T) {
+	w := newWorld(t)
+	conn, stop := w.serve()
+	defer stop()
+	room := fulldisk.Fill(t)
+	r, err := New(Config{
+		RuntimeURL: runtimeA, P2PStub: pb.NewP2PStubClient(conn), NodeStub: pb.NewNodeStubClient(conn), Bus: conn,
+		Engine: openEngine(t), Log: testLog(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = every(within, 10*time.Millisecond, func() {
+		if r.unread.Load() != nil {
+			cancel()
+		}
+	})
+	want := "the registry is still starting: " + engine.NoWrites + ": " + fulldisk.Reason.Error()
+	if err := fault.From(r.ready(ctx)); err.Code != fault.Unavailable || err.Description != want {
+		t.Errorf("it says %v, want %s", err, want)
+	}
+	room()
+	if err := r.untilLoaded(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := r.ready(ctx); err != nil {
+		t.Errorf("with room: %v", err)
+	}
+	end()
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }

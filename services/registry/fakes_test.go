@@ -410,7 +410,7 @@ func (w *world) start(e *engine.Engine, change func(*Config)) *running {
 		}
 	})
 	all.Go(func() { _ = srv.Serve(lis) })
-	if err := r.ready(w.t.Context()); err != nil { // the tests call it past the server, which waits
+	if err := r.untilLoaded(w.t.Context()); err != nil { // the tests call it past the server, which waits
 		w.t.Fatal(err)
 	}
 	api, err := lis.Dial()

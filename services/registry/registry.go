@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,11 +58,12 @@ type Registry struct {
 	bus     *client.Bus
 	metrics *metrics
 	lanes   *lanes
-	loaded  chan struct{} // closed when the store is read
-	stopped chan struct{} // closed when Run stops
-	deposed chan struct{} // closed when another registry has taken over
-	depose  func()        // closes it
-	store   *store        // set before loaded is closed
+	loaded  chan struct{}         // closed when the store is read
+	unread  atomic.Pointer[error] // why it is not, when the last attempt has failed
+	stopped chan struct{}         // closed when Run stops
+	deposed chan struct{}         // closed when another registry has taken over
+	depose  func()                // closes it
+	store   *store                // set before loaded is closed
 
 	handler string // address of the handler stub; set before loaded is closed
 
@@ -175,7 +177,7 @@ func (r *Registry) whileInOffice(ctx context.Context) error {
 
 func (r *Registry) afterLoad(part run.Func) run.Func {
 	return func(ctx context.Context) error {
-		if r.ready(ctx) != nil {
+		if r.untilLoaded(ctx) != nil {
 			return nil
 		}
 		return part(ctx)
@@ -193,8 +195,16 @@ func (r *Registry) begin(ctx context.Context) {
 	}
 }
 
-// ready waits until the store is read.
+// ready waits until the store is read. Who asks while that fails, as on a full disk, is
+// told so at once; what may be over soon is waited for.
 func (r *Registry) ready(ctx context.Context) error {
+	if why := r.unread.Load(); why != nil && !engine.IsPassing(*why) {
+		return fault.New(fault.Unavailable, "the registry is still starting: %w", *why)
+	}
+	return r.untilLoaded(ctx)
+}
+
+func (r *Registry) untilLoaded(ctx context.Context) error {
 	select {
 	case <-r.loaded:
 		return nil
@@ -207,12 +217,17 @@ func (r *Registry) ready(ctx context.Context) error {
 // tries until the store is there or ctx is done.
 func (r *Registry) load(ctx context.Context) error {
 	var wait retry.Backoff
-	for {
+	for said := ""; ; {
 		err := r.tryLoad(ctx)
 		if err == nil || ctx.Err() != nil {
+			r.unread.Store(nil)
 			return ctx.Err()
 		}
-		r.log.Warn("the store cannot be read yet", "error", err)
+		r.unread.Store(&err)
+		if text := err.Error(); text != said {
+			said = text
+			r.log.Warn("the store cannot be read yet", "error", err)
+		}
 		if err := wait.Wait(ctx); err != nil {
 			return err
 		}
@@ -224,7 +239,7 @@ func (r *Registry) tryLoad(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.deposed = r.depose
+	s.deposed, s.untaken = r.depose, r.metrics.storeErrors.Inc
 	if err := s.begin(ctx, r.cfg.Now()); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type store struct {
 	number   uint64     // of the term
 	writing  sync.Mutex // held while something is written
 	deposed  func()     // told when the term is over
+	untaken  func()     // told of each write that the bucket does not take
 }
 
 // markerFor is how long the mark of a deletion is kept.
@@ -57,7 +58,7 @@ func openStore(ctx context.Context, e *engine.Engine, runtimeURL string) (*store
 	if err != nil {
 		return nil, err
 	}
-	return &store{kv: kv, js: e.JetStream(), engine: e}, nil
+	return &store{kv: kv, js: e.JetStream(), engine: e, deposed: func() {}, untaken: func() {}}, nil
 }
 
 // saved is what load finds.

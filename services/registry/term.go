@@ -93,9 +93,18 @@ func (s *store) tryBegin(ctx context.Context, now time.Time) error {
 // goes on: in a cluster, what another registry was writing may have been in its way.
 const fencedTries = 5
 
-// write puts a message into the bucket, if the term goes on. One at a time: the
-// store refuses what is compared with a key while another such write is under way.
+// write puts a message into the bucket, if the term goes on.
 func (s *store) write(ctx context.Context, key string, value []byte, header nats.Header, opts ...jetstream.PublishOpt) error {
+	err := s.writeOne(ctx, key, value, header, opts...)
+	if err != nil && !errors.Is(err, errDeposed) && !errors.Is(ctx.Err(), context.Canceled) {
+		s.untaken()
+	}
+	return err
+}
+
+// writeOne is called once at a time: the store refuses what is compared with a key while
+// another such write is under way.
+func (s *store) writeOne(ctx context.Context, key string, value []byte, header nats.Header, opts ...jetstream.PublishOpt) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	ctx, cancel := s.engine.UntilBroken(ctx)
