@@ -202,6 +202,41 @@ func TestManyGaps(t *testing.T) {
 	}
 }
 
+// A gap that the object does not fill when it is read keeps nobody busy.
+func TestGapThatStays(t *testing.T) {
+	w := newWorld()
+	read := make(chan struct{}, 1)
+	w.meddle = func(m *pb.Message) bool {
+		if m.Type == message.Read {
+			select {
+			case read <- struct{}{}:
+			default:
+			}
+		}
+		return false
+	}
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
+	setUp(t, a, b)
+	b.bus.deliver(&pb.Message{
+		Id: "1", Type: message.Update, From: a.peerWith(t, bob).ours(), To: b.handler,
+		Body: []byte(`{"version":1000,"attribute":"x","value":1}`),
+	})
+	<-read
+	p := b.peerWith(t, alice)
+	late := time.After(patience)
+	for reading := make(chan bool, 1); ; {
+		p.post(func() { reading <- p.reading })
+		select {
+		case busy := <-reading:
+			if !busy {
+				return
+			}
+		case <-late:
+			t.Fatal("the object is read again and again")
+		}
+	}
+}
+
 // A request to the stub itself, over the data channel, gets its refusal.
 func TestRequestToTheStubOverTheChannel(t *testing.T) {
 	a, b := pair(t)
