@@ -105,6 +105,9 @@ func (s *messageSettings) post(cmd *cobra.Command, m *pb.Message, wait pb.Wait) 
 	if err := message.CheckTime(s.timeout); err != nil { // the bus is told of less
 		return nil, err
 	}
+	if err := message.CheckSize(m); err != nil {
+		return nil, err
+	}
 	meter := newMeter(cmd.ErrOrStderr(), m)
 	conn, err := s.dial(s.busAddr, meter.dialOptions()...)
 	if err != nil {

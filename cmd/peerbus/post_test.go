@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -10,6 +13,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/message"
 )
 
 // oneBus is a bus that answers a post with what it is told to.
@@ -92,5 +96,18 @@ func TestPostTakesARefusal(t *testing.T) {
 		}
 		srv.Stop()
 		running.Wait()
+	}
+}
+
+// Body and resource that are too large together are refused before they are sent: gRPC's own
+// refusal would mean that the bus cannot take them now.
+func TestPostOfTooMuch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(path, []byte(`{"value":"`+strings.Repeat("x", message.MaxSize*3/4)+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := command(t, nil, "post", "hyperty://b.example/1", "@"+path, "--resource", path, "--bus-addr", "127.0.0.1:1")
+	if code != exitFailed || !contains(errs, "larger than") {
+		t.Errorf("exit %d, %q", code, errs)
 	}
 }

@@ -37,13 +37,14 @@ type Observer struct {
 	baseline bool // the version is known
 	held     map[int]update
 	bytes    int
+	asked    int // the version that was known when the object was read last; -1: it was not
 }
 
 // NewObserver follows an object that is known by its invitation.
 func NewObserver(inv Invitation) *Observer {
 	o := inv.Object
 	o.Version = inv.version
-	return &Observer{object: o, baseline: true, held: map[int]update{}}
+	return &Observer{object: o, baseline: true, held: map[int]update{}, asked: -1}
 }
 
 // URL is the object's address.
@@ -63,12 +64,14 @@ func (o *Observer) Subscribe(from, subscriber string, framing []string) *pb.Mess
 
 // Read asks for the whole object, after a gap.
 func (o *Observer) Read(from string) *pb.Message {
+	o.asked = o.object.Version
 	return &pb.Message{Type: message.Read, From: from, To: o.object.URL, Body: []byte(`{}`)}
 }
 
 // Reset takes the whole object, from the answer to Subscribe or Read. An older
-// one than is known changes nothing. It tells whether a gap is left, because
-// something after the answer was missed too.
+// one than is known changes nothing. It tells whether a gap is left that is worth a
+// Read: something after the answer was missed too. Where a Read has brought nothing
+// newer the next one would not either, until there is another update.
 func (o *Observer) Reset(answer *pb.Message) (gap bool, err error) {
 	var body struct {
 		Value json.RawMessage `json:"value"`
@@ -81,7 +84,7 @@ func (o *Observer) Reset(answer *pb.Message) (gap bool, err error) {
 		return false, err
 	}
 	if versioned && whole.Version < o.object.Version {
-		return len(o.held) > 0, nil
+		return o.isBehind(), nil
 	}
 	whole.URL = o.object.URL
 	if !versioned {
@@ -91,8 +94,12 @@ func (o *Observer) Reset(answer *pb.Message) (gap bool, err error) {
 	if !versioned && len(o.held) > 0 {
 		o.object.Version, o.baseline = slices.Min(slices.Collect(maps.Keys(o.held)))-1, true
 	}
-	return o.applyHeld()
+	_, err = o.applyHeld()
+	return o.isBehind(), err
 }
+
+// isBehind tells whether a gap is left, and the last Read was of some use.
+func (o *Observer) isBehind() bool { return len(o.held) > 0 && o.object.Version > o.asked }
 
 // Update takes an update message. With an error (400, 413) nothing has changed
 // but the version, so that a bad update is not asked for again.

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 )
 
 // What a poster says besides the message is checked here, so that every door tells
@@ -81,6 +82,15 @@ func NoDuration(field string) *fault.Error {
 func CheckKey(key string) error {
 	if len(key) > MaxOrigin {
 		return fault.New(fault.BadRequest, "idempotency_key is longer than %d bytes", MaxOrigin).In("idempotency_key")
+	}
+	return nil
+}
+
+// CheckSize refuses a message over MaxSize. What is to be posted with a call is looked at
+// before: gRPC refuses what is over its own bound in words that mean 429.
+func CheckSize(m *pb.Message) error {
+	if codec.Size(m) > MaxSize {
+		return LargerThan(m)
 	}
 	return nil
 }

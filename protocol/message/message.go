@@ -2,6 +2,7 @@ package message
 
 import (
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -216,7 +217,11 @@ func UnmarshalBody(m *pb.Message, v any) error {
 	if len(m.GetBody()) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(m.Body, v); err != nil {
+	err := json.Unmarshal(m.Body, v)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" { // its text is about Go
+		return fault.New(fault.BadRequest, "body.%s: %s is of the wrong type", wrong.Field, wrong.Value).In("body")
+	}
+	if err != nil {
 		return fault.New(fault.BadRequest, "body: %s", strings.TrimPrefix(err.Error(), "json: ")).In("body")
 	}
 	return nil

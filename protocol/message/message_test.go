@@ -235,3 +235,21 @@ func TestRoutingFieldsHaveExactNames(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong in a body is told in the words of JSON.
+func TestUnmarshalBody(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"value":[]}`:             "body.value: array is of the wrong type",
+		`{"value":{"scheme":1.5}}`: "body.value.scheme: number is of the wrong type",
+	} {
+		var v struct {
+			Value struct {
+				Scheme string `json:"scheme"`
+			} `json:"value"`
+		}
+		err := message.UnmarshalBody(&pb.Message{Body: []byte(body)}, &v)
+		if f := fault.From(err); f.Code != fault.BadRequest || f.Field != "body" || f.Description != want {
+			t.Errorf("%s: %+v", body, f)
+		}
+	}
+}

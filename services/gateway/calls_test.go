@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/rpc"
 )
 
 func big(to, body string) *pb.Message {
@@ -246,6 +247,24 @@ func TestRefusals(t *testing.T) {
 	}
 	if n := d.metric("peerbus_gateway_requests_total", "route=none"); n != 3 {
 		t.Errorf("%v requests for nothing are counted", n)
+	}
+}
+
+// What is over the bound of a message is refused as that where it is over the bound of a
+// call as well, which gRPC would refuse in its own words.
+func TestPostsThatAreTooLarge(t *testing.T) {
+	d := newDoor(t, impatient())
+	content := strings.Repeat("x", rpc.MaxFrame)
+	natural := `{"id":1,"type":"ping","to":"` + bob + `","body":{"value":"` + content + `"}}`
+	if e := d.refusal(d.ask(http.MethodPost, "/v1/messages", natural)); e.Code != 413 || e.Field != "body" {
+		t.Errorf("%+v", e)
+	}
+	resp := d.ask(http.MethodPost, "/v1/messages?to="+bob, content, "Content-Type: image/png")
+	if e := d.refusal(resp); e.Code != 413 || e.Field != "resource" {
+		t.Errorf("content: %+v", e)
+	}
+	if a := d.visit().call(`{"op":"post","message":%s,"key":"k","ref":1}`, natural); a.Code != 413 || a.Field != "body" {
+		t.Errorf("over a socket: %+v", a)
 	}
 }
 

@@ -195,7 +195,7 @@ func readMessage(text []byte) (*pb.Message, error) {
 		}
 	}
 	message.TakeResource(m)
-	return m, nil
+	return m, message.CheckSize(m)
 }
 
 // wrapContent makes a message around content.
@@ -217,7 +217,7 @@ func wrapContent(q url.Values, content []byte, kind string) (*pb.Message, error)
 	default:
 		return nil, fault.New(fault.BadRequest, "p2p %q: want true or false", p2p).In("p2p")
 	}
-	return m, nil
+	return m, message.CheckSize(m)
 }
 
 // complete gives a message an id. What is posted again with the same key is the same

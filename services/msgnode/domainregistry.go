@@ -117,7 +117,7 @@ func (n *Node) unregister(ctx context.Context, s Session, body registryBody) err
 	}
 	if len(body.Value) > 0 {
 		if err := json.Unmarshal(body.Value, &value); err != nil {
-			return fault.New(fault.BadRequest, "value: %w", err)
+			return fault.New(fault.BadRequest, "value is no object with a text as url or name")
 		}
 	}
 	if value.URL == "" && value.Name == "" {

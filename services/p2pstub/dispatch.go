@@ -95,16 +95,29 @@ func (s *Stub) deleted(m *pb.Message) error {
 		if p.now.object != body.Resource {
 			continue
 		}
-		if p.now.atStub && !endsIt(body.Resource, m.From) {
-			return fault.New(fault.Forbidden, "only %s itself tells of its end", body.Resource).In("from")
+		if !mayEnd(m.From, body.Resource, p.remote, p.now.atStub) {
+			return fault.New(fault.Forbidden, "%s is not who tells of the end of %s", m.From, body.Resource).In("from")
 		}
 		go p.tell(event{kind: deleted, reason: closedByOther(m)}) // ends with the peer
 	}
 	return nil // what is not there is gone already
 }
 
-// endsIt tells whether the end of an object is from the object itself.
-func endsIt(object, from string) bool { return from == object+address.SubscriptionSuffix }
+// mayEnd tells whether a sender may tell of the end of a runtime's object. Of a peer of ours
+// that is the object itself. An older peer may have another address for it, but none that is
+// in another runtime.
+func mayEnd(from, object, remote string, atStub bool) bool {
+	if atStub {
+		return from == object+address.SubscriptionSuffix
+	}
+	return !isElsewhere(from, remote)
+}
+
+// isElsewhere tells whether an address is in another runtime.
+func isElsewhere(name, runtime string) bool {
+	u, err := address.Parse(name)
+	return err != nil || u.Runtime != "" && u.Runtime != runtime
+}
 
 // invitation takes a `create`: the beginning of a set-up for a handler, the
 // other half of one for a requester.

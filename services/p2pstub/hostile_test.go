@@ -150,19 +150,41 @@ func TestAddressForAConnectionThatIsOver(t *testing.T) {
 	}
 }
 
-// Only the object of a peer of ours tells of its own end.
+// Only the object of a peer of ours tells of its own end; of an older peer it is no one in
+// another runtime.
 func TestStrangersEndAConnection(t *testing.T) {
-	a, b := pair(t)
-	setUp(t, a, b)
-	m := &pb.Message{
-		Id: "1", Type: message.Delete, From: "hyperty-runtime://example/mallory/sm", To: b.handler,
-		Body: message.MarshalBody(map[string]any{"resource": a.peerWith(t, bob).ours()}),
-	}
-	if code := b.ask(t, m); code != fault.Forbidden {
-		t.Errorf("%d", code)
-	}
-	if b.empty() {
-		t.Error("the connection has ended")
+	for _, older := range []bool{false, true} {
+		w := newWorld()
+		w.meddle = func(m *pb.Message) bool {
+			if older && m.Type == message.Create {
+				m.Body = bytes.ReplaceAll(m.Body, []byte(`"atStub":true,`), nil)
+			}
+			return false
+		}
+		a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
+		setUp(t, a, b)
+		object := a.peerWith(t, bob).ours()
+		ends := func(from, to string) fault.Code {
+			return b.ask(t, &pb.Message{
+				Id: "1", Type: message.Delete, From: from, To: to, Body: message.MarshalBody(map[string]any{"resource": object}),
+			})
+		}
+		const mallory = "hyperty-runtime://example/mallory/sm"
+		if code := ends(mallory, b.handler); code != fault.Forbidden {
+			t.Errorf("older %v: %d", older, code)
+		}
+		if older {
+			b.untilRead(t, alice) // it listens there by then
+			if code := ends(mallory, object+address.ChangesSuffix); code != fault.Forbidden {
+				t.Errorf("at the object's changes: %d", code)
+			}
+		}
+		if b.empty() {
+			t.Errorf("older %v: the connection has ended", older)
+		}
+		if code := ends(a.url+"/sm", b.handler); older != (code == fault.OK) {
+			t.Errorf("older %v: %d to itself", older, code)
+		}
 	}
 }
 
@@ -199,6 +221,47 @@ func TestManyGaps(t *testing.T) {
 	defer mu.Unlock()
 	if reads > 1 {
 		t.Errorf("it was asked for %d times", reads)
+	}
+}
+
+// A gap that the object does not fill when it is read keeps nobody busy.
+func TestGapThatStays(t *testing.T) {
+	w := newWorld()
+	read := make(chan struct{}, 1)
+	w.meddle = func(m *pb.Message) bool {
+		if m.Type == message.Read {
+			select {
+			case read <- struct{}{}:
+			default:
+			}
+		}
+		return false
+	}
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
+	setUp(t, a, b)
+	b.bus.deliver(&pb.Message{
+		Id: "1", Type: message.Update, From: a.peerWith(t, bob).ours(), To: b.handler,
+		Body: []byte(`{"version":1000,"attribute":"x","value":1}`),
+	})
+	<-read
+	b.untilRead(t, alice)
+}
+
+// untilRead waits until a runtime's object is not being read.
+func (r *runtime) untilRead(t *testing.T, remote string) {
+	t.Helper()
+	p := r.peerWith(t, remote)
+	late := time.After(patience)
+	for reading := make(chan bool, 1); ; {
+		p.post(func() { reading <- p.reading })
+		select {
+		case busy := <-reading:
+			if !busy {
+				return
+			}
+		case <-late:
+			t.Fatal("the object is read again and again")
+		}
 	}
 }
 

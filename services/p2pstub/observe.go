@@ -69,8 +69,12 @@ func (p *peer) followed(gap bool, err error) {
 	p.step(e)
 }
 
-// changed takes what comes to the other side's `<obj>/changes`.
-func (p *peer) changed(_ context.Context, m *pb.Message) {
+// changed takes what comes to the other side's `<obj>/changes`, to which anyone can send.
+func (p *peer) changed(ctx context.Context, m *pb.Message) {
+	if isElsewhere(m.From, p.remote) {
+		p.stub.refuse(ctx, m, fault.New(fault.Forbidden, "%s is not of %s", m.From, p.remote).In("from"))
+		return
+	}
 	switch m.Type {
 	case message.Update:
 		p.post(func() {
