@@ -229,7 +229,7 @@ func TestASilentSocketHoldsNothingUp(t *testing.T) {
 
 // A client that does not answer probes is dead.
 func TestADeadSocketEnds(t *testing.T) {
-	d := newDoor(t, Limits{Heartbeat: time.Millisecond, Write: time.Millisecond})
+	d := newDoor(t, Limits{Heartbeat: time.Millisecond, Write: 200 * time.Millisecond}) // the handshake is to be in time
 	conn, resp, err := websocket.Dial(d.ctx, d.url+"/ws", &websocket.DialOptions{HTTPClient: d.client})
 	if err != nil {
 		t.Fatal(err)
