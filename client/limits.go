@@ -42,8 +42,8 @@ type Limits struct {
 	// one is started in less than a microsecond, and keeps some KiB of stack while it
 	// waits.
 	Rest time.Duration
-	// RequestTimeout is the time-out of a Request whose context has no deadline. Default 15
-	// s, what older buses wait. While the bus cannot be reached it may be exceeded by a
+	// RequestTimeout is the time-out of a Request whose context has no deadline. Default
+	// 15 s, what older buses wait. While the bus cannot be reached it may be exceeded by a
 	// sixteenth.
 	RequestTimeout time.Duration
 	// Goodbye is how long the end of Run may take to send what is queued, and to hear the

@@ -55,9 +55,9 @@ type Listener struct {
 // ListenOption changes what Listen does.
 type ListenOption func(*Listener)
 
-// LeadsTo delivers the messages for the address to the listener of another one, target,
-// which may be another component's; that listener gets them under the target's name. The
-// handler that is given to Listen must then be nil.
+// LeadsTo delivers the messages for the address to the stream that listens to another one,
+// target, which may be another component's. There they come under the name of the address,
+// or of the last one when target leads on. The handler given to Listen must then be nil.
 func LeadsTo(target string) ListenOption { return func(l *Listener) { l.leadsTo = target } }
 
 // Window sets how many bytes the bus may have under way to this listener.

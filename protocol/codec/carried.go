@@ -60,8 +60,8 @@ func (c Carried) Len() int {
 	return 1 + c.row.count
 }
 
-// LeftOut bounds how many bytes the sequels leave out, as they are counted by a bus, which
-// gives them a via.
+// LeftOut bounds how many bytes the sequels leave out, as a bus counts them: there the
+// messages have a via.
 func (c Carried) LeftOut(via string) int {
 	if c.row == nil {
 		return 0
@@ -124,7 +124,7 @@ func (c Carried) Wire() int {
 	return n
 }
 
-// SizeOfFirst is how many of these bytes are those of the first message.
+// SizeOfFirst is how many of the bytes of AppendRow are those of the first message.
 func (c Carried) SizeOfFirst() int {
 	if c.Encoded != nil {
 		return sizeWith(len(c.Encoded))

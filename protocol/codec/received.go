@@ -28,7 +28,7 @@ type Received struct {
 	lot   *Lot     // that the next delivery may belong to
 }
 
-// Delivered is the message of a delivery, with the size in bytes that it came in, and its
+// Delivered is the message of a delivery, with the size in bytes that it came with, and its
 // bytes, if they are kept.
 type Delivered struct {
 	Carried

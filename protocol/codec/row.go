@@ -124,7 +124,7 @@ func (p *Plain) SequelSize() (size, own int) {
 	return sizeWith(own), own
 }
 
-// AppendSequels appends posts of a run as sequels of the post that b ends with.
+// AppendSequels appends posts of a run in the form of sequels.
 func AppendSequels(b []byte, posts []Plain) []byte {
 	for len(posts) > 0 {
 		p, n, size := &posts[0], 0, 0

@@ -22,10 +22,10 @@ const FlowType = "flow"
 
 // Bounds of what stands in a message for its flow.
 const (
-	MaxOrigin  = once.MaxOrigin
-	MaxReplica = 64  // bytes
-	MaxAcks    = 16  // in one message
-	MaxRanges  = 256 // in one ack, of each kind
+	MaxOrigin  = once.MaxOrigin // bytes
+	MaxReplica = 64             // bytes
+	MaxAcks    = 16             // in one message
+	MaxRanges  = 256            // in one ack, of each kind
 )
 
 // Announces tells whether flows are among the announcements of a peer.

@@ -244,7 +244,7 @@ func TestAResponseThatIsKeptHoldsUpNoOthers(t *testing.T) {
 	a.until("the response is kept", func() bool { return a.bus.requests.keeps() > 0 })
 	long := map[string]any{"value": strings.Repeat("x", 1<<10)}
 	if _, err := app.Listen(a.ctx, bob, func(ctx context.Context, m *pb.Message) {
-		if err := app.Post(ctx, message.Answer(m, 200, long)); err != nil {
+		if err := app.Post(ctx, message.Answer(m, 200, long)); err != nil && ctx.Err() == nil { // the last one may be over first
 			t.Errorf("answering: %v", err)
 		}
 	}); err != nil {

@@ -136,7 +136,7 @@ type Limits struct {
 	// and half of the largest message.
 	SearchResults, SearchBytes int
 
-	// SweepEvery is how often it is looked what has expired. 5 s.
+	// SweepEvery is how often what has expired is looked for. 5 s.
 	SweepEvery time.Duration
 	// ReplicaTimeout is how long a replica may take to say that it is there. 2 s. No answer
 	// changes nothing; only the word of NATS that nobody listens does.

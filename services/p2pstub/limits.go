@@ -22,8 +22,8 @@ type Limits struct {
 	// network.
 	Turns int
 	Turn  time.Duration
-	// TurnWait is how long an invitation may wait for its turn before it is refused.
-	// Default half of SetUp: the other side gives up soon after.
+	// TurnWait is how late the turn of an invitation may come; one whose turn comes later is
+	// refused then. Default half of SetUp: the other side gives up soon after.
 	TurnWait time.Duration
 	// SetUp is how long a set-up may take. Default 15 s: ICE gives up after 10 s,
 	// and signalling has the rest.
@@ -85,9 +85,9 @@ type Limits struct {
 	// Allocate is how many addresses are asked for at once. Default 500: a Message
 	// Node refuses more than 1,000.
 	Allocate int
-	// GiveBack is how many addresses, and as many subscriptions, are kept to be given back
-	// while the Message Node does not answer. Default 20,000: as many as it lets a session
-	// have.
+	// GiveBack is how many addresses and subscriptions, together, are kept to be given back
+	// while the Message Node does not answer. Default 20,000: as many addresses as it lets a
+	// session have.
 	GiveBack int
 	// Request is how long a request to a Message Node may take before it is repeated or
 	// given up. Default 5 s.

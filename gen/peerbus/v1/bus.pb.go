@@ -487,8 +487,9 @@ type ListenerChange struct {
 	// its other listeners.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	// When set, the listener is an alias: its messages go to the listener that has this
-	// address, which may be another component's, and deliveries name that one. The alias
-	// goes away with the stream that it leads to, or with the stream that added it.
+	// address, which may be another component's, as long as that is there. Deliveries name
+	// the alias, or when it leads to another alias, the last one. It goes away with the
+	// stream that added it.
 	LeadsTo string `protobuf:"bytes,3,opt,name=leads_to,json=leadsTo,proto3" json:"leads_to,omitempty"`
 	Remove  bool   `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`
 	// How many bytes the bus may have under way to this listener before it gets credit; 0

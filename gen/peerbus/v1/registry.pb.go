@@ -2199,10 +2199,10 @@ type GetRuntimeResponse struct {
 	P2PHandlerUrl string                 `protobuf:"bytes,3,opt,name=p2p_handler_url,json=p2pHandlerUrl,proto3" json:"p2p_handler_url,omitempty"`
 	// The sessions with Message Nodes that this runtime has a stub for.
 	Nodes []*NodeSession `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// The components that the registry works with: "bus", "p2pstub" ("p2pstub HOST:PORT"
-	// for each of several) and "nodestub". With replicas there is "NATS" too, and
-	// "registry" while none leads; and there is "store" while the registry's own store
-	// takes no writes.
+	// The components that the registry works with: "bus", "p2pstub" and "nodestub"; also
+	// "store" while the registry's own store takes no writes. With replicas it is "p2pstub
+	// HOST:PORT" for each p2pstub that there is, and there is "NATS". While no registry
+	// leads there are only "NATS" and "registry".
 	Components    []*ComponentStatus `protobuf:"bytes,5,rep,name=components,proto3" json:"components,omitempty"`
 	Registrations uint32             `protobuf:"varint,6,opt,name=registrations,proto3" json:"registrations,omitempty"`
 	Connections   uint32             `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`
