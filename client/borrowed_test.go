@@ -130,3 +130,24 @@ func TestCreditDoesNotWaitForTheNextHandler(t *testing.T) {
 		})
 	}
 }
+
+// A handler that waits may say so, and each message gives its credit back once.
+func TestCreditOfWhoWaits(t *testing.T) {
+	b, fake := setup(t, client.Config{})
+	waits, messages := make(chan struct{}), bodied(1, 3, 100)
+	a := listening(t, b, fake, "x", func(ctx context.Context, m *pb.Message) {
+		for range waits {
+			client.Waiting(ctx)
+		}
+		for range 1000 { // there is not that much to give
+			client.Waiting(ctx)
+		}
+	})
+	a.send(t, delivery("x", messages...))
+	for range 3 {
+		waits <- struct{}{}
+		a.credited(t, 1)
+	}
+	close(waits)
+	a.credited(t, sizeOf(messages...)-3)
+}

@@ -50,6 +50,8 @@ type Listener struct {
 	opened  codec.Delivered // a message of a lot; nothing else
 	// abandoned: the last message was not dealt with, and no other will be.
 	abandoned bool
+	size      int // of the message that is handled
+	early     int // bytes of it that credit was given for
 }
 
 // ListenOption changes what Listen does.
@@ -162,6 +164,17 @@ func Abandon(ctx context.Context) {
 	}
 }
 
+// Waiting is called now and then by a handler that waits for something else, from the
+// goroutine that it was called on: it gives credit for a byte of the message, so that the
+// bus knows that nothing hangs.
+func Waiting(ctx context.Context) {
+	if l, ok := ctx.Value(listenerKey{}).(*Listener); ok && l.early+1 < l.size {
+		l.early++
+		l.dealt.bytes.Add(1)
+		l.giveAllBack(true)
+	}
+}
+
 // run handles what is queued, until nothing has come for a while: most listeners are idle,
 // and a goroutine that waits has a stack. No timer is set as often as it waits: that would
 // wake the thread that waits for the network each time.
@@ -242,6 +255,7 @@ func (l *Listener) one(ctx context.Context, name string, d *codec.Delivered, mor
 	if ctx.Err() != nil {
 		return false
 	}
+	l.size, l.early = d.Size, 0
 	if d.Head() != nil {
 		l.handle(ctx, name, d)
 	}
@@ -249,6 +263,6 @@ func (l *Listener) one(ctx context.Context, name string, d *codec.Delivered, mor
 		return false
 	}
 	l.settles = l.settles || d.Head().GetFlow() == nil
-	l.giveBack(d.Size, more)
+	l.giveBack(d.Size-l.early, more)
 	return true
 }

@@ -183,10 +183,10 @@ func (e *Engine) Bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv j
 			break
 		}
 	}
-	switch full := e.full(); {
-	case err == nil:
+	if err == nil {
 		return kv, nil
-	case full != nil:
+	}
+	if full := e.full(); full != nil {
 		return nil, full
 	}
 	return nil, fault.New(fault.Unavailable, "bucket %s with %d replicas: %w", cfg.Bucket, cfg.Replicas, err)

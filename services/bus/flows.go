@@ -235,7 +235,7 @@ const (
 
 // run looks at flows whose ways have changed, until ctx is done.
 func (f *flows) run(ctx context.Context) {
-	sweep, look := time.NewTicker(sweepEvery), time.NewTicker(f.bus.limits.StallTime)
+	sweep, look := time.NewTicker(sweepEvery), time.NewTimer(f.bus.limits.StallTime)
 	defer sweep.Stop()
 	defer look.Stop()
 	for {
@@ -246,6 +246,7 @@ func (f *flows) run(ctx context.Context) {
 			}
 		case <-look.C:
 			f.lookForStalls()
+			look.Reset(f.bus.limits.StallTime) // not a ticker: a look that is late has the next one later
 		case now := <-sweep.C:
 			f.sweep(now)
 		case <-ctx.Done():

@@ -35,7 +35,7 @@ type inflow struct {
 	timer    *time.Timer
 	due      time.Time // of timer
 	used     time.Time
-	relayed  bool // what came last came over a Message Node
+	relayed  bool // something came over a Message Node since the last ack
 	closed   bool
 }
 
@@ -318,6 +318,7 @@ func (in *inflow) ack() {
 	in.used = now
 	in.plan(now)
 	relayed := in.relayed
+	in.relayed = false
 	in.mu.Unlock()
 	a.Epoch, a.Id = in.id.Epoch, in.id.Number
 	in.flows.say(in.remote, relayed, a)
@@ -327,7 +328,7 @@ func (in *inflow) ack() {
 // acknowledged over it as well, though there is a direct way: its sender may have heard
 // before this runtime that nothing goes over that one, as when the p2pstub here hangs.
 func (in *inflow) cameBy(stub pb.Component) {
-	in.relayed = stub == pb.Component_COMPONENT_NODE_STUB
+	in.relayed = in.relayed || stub == pb.Component_COMPONENT_NODE_STUB
 }
 
 // along gives the ack that is due soon, for a message that goes to that bus anyway; nil

@@ -101,8 +101,9 @@ type Limits struct {
 	Flows int
 	// StallTime is how long the p2pstub may give no credit for what it was sent of a flow,
 	// as when it hangs, before that goes over the Message Node as well; it may take twice
-	// as long to be seen. Default 1 s: a busy machine takes less, and where it does not, the
-	// price is a copy of the messages.
+	// as long to be seen. Default 1 s: a busy machine takes less, and one that waits for a
+	// slow path gives some four times as often (p2pstub.Limits.Sign). Where it does not, the
+	// price is a copy of the messages, or on a slow path several.
 	StallTime time.Duration
 	// RemoteFlows is how many of those from others may be of one runtime. Default
 	// 1,024: one, and one for each address that is being looked up.

@@ -7,14 +7,15 @@ import (
 
 // A p2pstub that hangs keeps its stream, and takes nothing. gRPC finds it dead, by its
 // keepalive, after some 15 s; here it is known sooner by the credit that it does not give.
-// Nothing is ended for that, since a stub may be slow: the direct way of a flow is in
+// Nothing is ended for that, since its machine may be busy: the direct way of a flow is in
 // doubt, and what goes over it goes over the Message Node as well, until there is credit.
+// A stub that waits for a slow path gives a little now and then (p2pstub.Limits.Sign).
 
 // intake is how much a way has taken of what it was sent.
 type intake struct {
 	of       *inbox
 	credited uint64
-	open     bool // it has been sent something that it has given no credit for
+	open     bool // it has been sent something that it has given no credit for; a stub here
 }
 
 func (in *inbox) intake() intake {
@@ -23,7 +24,8 @@ func (in *inbox) intake() intake {
 	}
 	in.stream.mu.Lock()
 	defer in.stream.mu.Unlock()
-	return intake{in, in.credited, in.underWay > 0}
+	here := in.stream.peer == "" // another replica gives credit for what has arrived, however slow
+	return intake{in, in.credited, here && in.underWay > 0}
 }
 
 // lookForStalls is called each StallTime.

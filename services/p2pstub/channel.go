@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/peerbus/peerbus/client"
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/codec"
@@ -81,20 +82,26 @@ func (c *channel) signal() {
 	}
 }
 
-// send queues a message, and waits while the queue is full. 413 when the other
-// side cannot take it, 503 when the channel is closed.
+// send queues a message, and waits while the queue is full, which the bus is told. 413 when
+// the other side cannot take it, 503 when the channel is closed.
 func (c *channel) send(ctx context.Context, m codec.Carried) error {
-	for {
-		room, err := c.add(m)
-		if room == nil {
-			return err
-		}
+	room, err := c.add(m)
+	if room == nil {
+		return err
+	}
+	sign := time.NewTicker(c.limits.Sign)
+	defer sign.Stop()
+	for room != nil {
 		select {
 		case <-room:
+			room, err = c.add(m)
+		case <-sign.C:
+			client.Waiting(ctx)
 		case <-ctx.Done():
 			return fault.From(ctx.Err())
 		}
 	}
+	return err
 }
 
 // add queues a message, or gives what to wait for.

@@ -105,6 +105,10 @@ type Limits struct {
 	// Outgoing is how many bytes of messages may wait for a data channel before
 	// no more are taken from the bus. Default 256 KiB: some tens of packets.
 	Outgoing int
+	// Sign is how often the bus is told that a message waits for room in a data channel.
+	// Default 250 ms: of four, one is enough for the bus to know that nothing hangs here
+	// (its Limits.StallTime).
+	Sign time.Duration
 	// HighWater and LowWater bound how many bytes may be buffered in a data channel before
 	// nothing more is written to it: as much as leaves in a moment (pace.go), but at most
 	// HighWater and at least LowWater. Defaults 1 MiB, so that a fast link of 100 ms is
@@ -124,7 +128,7 @@ func DefaultLimits() Limits {
 		Heartbeat: 750 * time.Millisecond, Quiet: 3 * time.Second, Rest: 5 * time.Second, RestQuiet: rtc.DefaultSilence, Restart: 5 * time.Second, Look: time.Second,
 		Records: 1<<24 - 1<<20, LastRecord: 1 << 24, Age: 24 * time.Hour, Linger: 5 * time.Second, Inbox: 64, Candidates: rtc.DefaultCandidates, Pool: 2, Allocate: 500, GiveBack: 20_000,
 		Request: 5 * time.Second, Registry: time.Second, Stop: 2 * time.Second, Close: rtc.DefaultClose,
-		Outgoing: 256 << 10, HighWater: 1 << 20, LowWater: 32 << 10,
+		Outgoing: 256 << 10, Sign: 250 * time.Millisecond, HighWater: 1 << 20, LowWater: 32 << 10,
 		Watchers: 64, WatchQueue: 1024,
 	}
 }

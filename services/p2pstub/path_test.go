@@ -186,3 +186,29 @@ func TestHeartbeatsPassABusThatStandsStill(t *testing.T) {
 		b.arrived(t)
 	}
 }
+
+// While a data channel has no room the bus gets a little credit now and then, and knows that
+// the stub does not hang.
+func TestTheBusIsToldOfAFullChannel(t *testing.T) {
+	a, b := pair(t)
+	overA, _ := setUp(t, a, b)
+	b.bus.gate.Lock()
+	goOn := sync.OnceFunc(b.bus.gate.Unlock)
+	defer goOn()
+	for i := range 40 { // more than is under way and queued anywhere
+		a.through(t, overA, text(i, "hyperty://example/a", "hyperty://example/b", strings.Repeat("x", 200_000)))
+	}
+	late, look := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer look.Stop()
+	for a.bus.credits.Load() < 4 {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("it was told %d times", a.bus.credits.Load())
+		}
+	}
+	goOn()
+	for range 40 {
+		b.arrived(t)
+	}
+}

@@ -80,6 +80,7 @@ type fakeBus struct {
 	peer    chan *pb.Message // what came over a data channel
 	gate    sync.RWMutex     // held by who wants the bus to stand still
 	rolled  atomic.Int64     // sequels that were posted
+	credits atomic.Int64     // times that credit was given for one byte
 	local   chan *pb.Message // what is for this runtime and not for the stub
 }
 
@@ -161,6 +162,11 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 			}
 			b.mu.Unlock()
 			s.send(outcome(c.Sequence, nil, nil))
+		}
+		for _, c := range req.Credits {
+			if c.Bytes == 1 {
+				b.credits.Add(1)
+			}
 		}
 		for _, p := range req.Posts {
 			b.post(s, p)

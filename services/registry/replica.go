@@ -97,7 +97,7 @@ func (r *Replica) lead(ctx context.Context) error {
 		return err
 	}
 	err = run.All(ctx, own.Run, func(ctx context.Context) error {
-		if own.ready(ctx) == nil {
+		if own.untilLoaded(ctx) == nil { // also when a first attempt fails
 			r.takeOffice(own)
 		}
 		return nil
