@@ -7,11 +7,17 @@
 //	conn, err := client.Dial("127.0.0.1:7402", nil)
 //	bus, err := client.New(client.Config{Conn: conn, Name: "thermostat"})
 //	go bus.Run(ctx)
-//	bus.Listen(ctx, "hyperty://example.org/t1", func(ctx context.Context, m *peerbusv1.Message) { … })
-//	answer, err := bus.Request(ctx, &peerbusv1.Message{Type: "read", From: …, To: …})
+//	bus.Listen(ctx, "hyperty://example.org/t1", func(ctx context.Context, m *peerbusv1.Message) {
+//		bus.Send(ctx, message.Answer(m, 200, nil))
+//	})
+//	response, err := bus.Request(ctx, &peerbusv1.Message{Type: "read", From: …, To: …})
+//	if err == nil {
+//		_, err = message.Result(response) // a code of 400 or more is an error
+//	}
 //
 // From is an address of the runtime: a registered one, or one below its URL; others are
-// refused with 403. A refusal that comes after Send or Post has returned is a response to
+// refused with 403. Without one it is that of the bus. Id is JSON, as message.StringID makes
+// it; without one the bus makes one. A refusal that comes after Send or Post has returned is a response to
 // From, so a program that wants to hear of it sends from an address that it listens to.
 //
 // A handler may keep its messages. For one that keeps none there is Borrowed, which makes
@@ -21,6 +27,11 @@
 // has accepted it (or, with Delivered, until its receiver has dealt with it),
 // Request waits for the response. All three wait while the stream is down, as
 // long as their context lets them.
+// A handler may call any of them, and Listen.
+//
+// Anyone at this bus reaches what it listens to. From other runtimes an address is reached
+// when it is registered (Registry.Register, or peerbus hyperties add), or below the runtime's
+// URL.
 //
 // A message continues the trace of the program that posts it when its Trace is set:
 // message.TraceOf makes one out of a W3C trace context. Where the services send traces, a
@@ -29,7 +40,7 @@
 // # Once, whoever is killed
 //
 // Every post of an application has a number, under an origin that is the
-// attachment's own, and is kept, encoded (ledger.go, block.go), until the bus says that it is
+// attachment's own, and is kept, encoded, until the bus says that it is
 // settled: its receiver has dealt with it, or it was refused.
 //
 //	client                    bus                       a bus, elsewhere
@@ -68,7 +79,7 @@
 // for a handler; a listener that has messages has a goroutine, which calls its
 // handler, one message at a time and in order, and ends when none has come for a
 // while. One goroutine at a time writes to the stream: a poster when all is calm, else
-// the stream's writer, which puts all that is queued into one frame (turn.go). When
+// the stream's writer, which puts all that is queued into one frame. When
 // Run's context ends the writer sends what is queued and closes its side, so that the
 // bus knows that the listeners do not come back.
 //
@@ -77,8 +88,8 @@
 // context has ended.
 //
 // Bounds (Limits): what is queued for the stream (Outbox), what is kept until it
-// is settled (Retain), of which one receiver gets no more than is still free, so
-// that one that has stopped does not stop the posts to others; what a listener may
+// is settled (Retain), of which what is for one receiver never takes more than is left
+// for all others, so that one that has stopped does not stop the posts to those; what a listener may
 // have under way (Window; the bus keeps to it), the listeners and the waiting calls
 // of an attachment, and the pairs of address and poster that are remembered
 // (Marks). A process that is killed loses what it had queued and kept: an

@@ -10,7 +10,8 @@ import (
 )
 
 // Listen calls h for each message that comes for an address. It returns when
-// the bus has the listener. One attachment listens to an address once, and leads
+// the bus has the listener: Run must be under way. An address need not be registered, but is
+// reached from other runtimes only then, or below this runtime's URL. One attachment listens to an address once, and leads
 // it once to each target; 409 otherwise.
 func (b *Bus) Listen(ctx context.Context, address string, h Handler, opts ...ListenOption) (*Listener, error) {
 	var handle func(context.Context, string, *codec.Delivered)

@@ -12,7 +12,7 @@ import (
 
 // Handler takes a message. It is called on a goroutine of its listener, one message at a
 // time and in order. While it works, the bus holds back what exceeds the listener's window.
-// ctx ends with Run. The handler may keep the message, unless the listener is Borrowed;
+// ctx ends with Run, and with the listener: to close that, a handler takes another. The handler may keep the message, unless the listener is Borrowed;
 // that also keeps the memory of some short ones that came with it. It must not change the
 // message: other listeners of the process may have the same one.
 type Handler func(ctx context.Context, m *pb.Message)

@@ -93,7 +93,8 @@ func (b *Bus) Post(ctx context.Context, m *pb.Message, opts ...PostOption) error
 
 // Request posts a message and waits for its response. It returns that whatever its code;
 // message.Result reads the code. The time-out is ctx's deadline, or without one
-// Limits.RequestTimeout. A request that cannot be delivered fails with an *Error.
+// Limits.RequestTimeout. What this runtime refuses fails with an *Error; where another one
+// does, or a Message Node, that is the response.
 func (b *Bus) Request(ctx context.Context, m *pb.Message, opts ...PostOption) (*pb.Message, error) {
 	p := newPosting(m, pb.Wait_WAIT_RESPONSE, opts)
 	deadline, ok := ctx.Deadline()
