@@ -64,7 +64,7 @@ race: ## run all tests under the race detector
 fuzz: ## fuzz every parser, FUZZTIME each (10000x)
 	@GO='$(GO)' ./scripts/fuzz.sh $(FUZZTIME)
 
-bench: build ## measure beside raw gRPC, pion and NATS (15 min; Linux, root), and write docs/performance/
+bench: build ## measure beside raw gRPC, pion and NATS (10 to 17 min; Linux, root), and write docs/performance/
 	@mkdir -p docs/performance
 	cd bench && $(GO) run . -bin ../$(BIN) -rounds $(ROUNDS) -o markdown -json ../docs/performance/bench.json -plot ../docs/performance/ratios.svg > ../docs/performance/results.md
 	cd bench && $(GO) run . -from ../docs/performance/bench.json -o planning > ../docs/performance/planning.md
