@@ -93,7 +93,10 @@ func (g *Group) Run(ctx context.Context) error {
 	defer g.clearing.Wait()
 	g.noteBeat(nil)
 	kv, err := g.open(ctx)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil: // it has written nothing yet
+		return nil
+	case err != nil:
 		return err
 	}
 	g.mu.Lock()

@@ -93,6 +93,21 @@ func (r *replica) until(t *testing.T, kind string, want ...string) {
 	}
 }
 
+func TestAMemberThatIsToldToStopWhileItOpensTheBucketHasNotFailed(t *testing.T) {
+	g, err := members.New(members.Config{
+		Engine: open(t), RuntimeURL: runtimeURL, Log: slog.New(slog.DiscardHandler),
+		Self: members.Member{Kind: "bus", ID: "a", Addr: "127.0.0.1:1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMembersComeAndGo(t *testing.T) {
 	e := open(t)
 	a := join(t, e, "bus", "a")
