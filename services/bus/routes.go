@@ -105,7 +105,8 @@ func (r *routes) find(to string) *route {
 	return nil
 }
 
-// put makes told the route to an address, with marks.
+// put makes told the route to an address, with marks. It counts as used: who asked for it
+// is about to take it.
 func (r *routes) put(to string, told *pb.Route, marks route) {
 	number := r.to.hold(told)
 	if r.to.find(to) != nil {
@@ -124,7 +125,7 @@ func (r *routes) put(to string, told *pb.Route, marks route) {
 	if 4*(p.count+1) > 3*bucketSize*len(p.buckets) { // three quarters
 		r.grow(p)
 	}
-	p.insert(h, to, route(number)|marks)
+	p.insert(h, to, route(number)|marks|routeUsed)
 	r.count++
 }
 

@@ -110,6 +110,23 @@ func TestRoutesKeepWhatIsUsed(t *testing.T) {
 	}
 }
 
+// A route that has just come is not the next to go while others rest.
+func TestANewRouteStays(t *testing.T) {
+	const limit = 200
+	for table := range 20 {
+		r := newRoutes(limit, nowhere)
+		before := ""
+		for i := range limit + limit/2 { // with the first that goes, the hand comes by all of them
+			to := fmt.Sprint("hyperty://b.example/", i)
+			r.put(to, leadsTo(nodeURL), 0)
+			if i > limit && r.find(before) == nil {
+				t.Fatalf("table %d: %s went for %s", table, before, to)
+			}
+			before = to
+		}
+	}
+}
+
 // A new stream to the registry has each route asked for once.
 func TestOneOfManySetsAMark(t *testing.T) {
 	r := newRoutes(10, nowhere)
