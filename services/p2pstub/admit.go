@@ -21,6 +21,9 @@ func (v verdict) String() string {
 	return [...]string{"accepted", "repeated", "refused", "replaces", "overrides"}[v]
 }
 
+// connectsAnew is why a connection ends whose other side has set up another one.
+const connectsAnew = "the other side connects anew"
+
 // standing is the peer that there is with a remote runtime; the zero value is
 // none.
 type standing struct {
@@ -51,7 +54,7 @@ func admit(own, remote string, now standing, source, object string, created time
 		}
 		return overrides, "the other side's invitation goes first (glare)"
 	default:
-		return replaces, "the other side connects anew"
+		return replaces, connectsAnew
 	}
 }
 

@@ -66,13 +66,16 @@ func TestFlowsAreHandedOn(t *testing.T) {
 	}
 }
 
+// withoutHeartbeats makes all peers older ones, for meddle.
+func withoutHeartbeats(m *pb.Message) bool {
+	m.Body = bytes.ReplaceAll(m.Body, []byte(`"heartbeat":true,`), nil)
+	return false
+}
+
 // An older peer that has sent too much over one connection is let go, to connect anew.
 func TestOlderPeerWears(t *testing.T) {
 	w := newWorld()
-	w.meddle = func(m *pb.Message) bool {
-		m.Body = bytes.ReplaceAll(m.Body, []byte(`"heartbeat":true,`), nil)
-		return false
-	}
+	w.meddle = withoutHeartbeats
 	limits := testLimits()
 	limits.Records, limits.Heartbeat = 100, 20*time.Millisecond
 	a, b := w.join(t, alice, limits), w.join(t, bob, testLimits())

@@ -240,13 +240,21 @@ type admission struct {
 	verdict
 	reason string
 	heir   bool // it is for a connection beside the one that there is
+	anew   bool // likewise, and the other side has not said that it replaces that one
 }
 
 // admission decides on an invitation; err is why it is refused. The mutex is held.
 func (s *Stub) admission(q *queued) (a admission, err error) {
-	a.heir = s.replacedBy(q.inv, q.remote)
 	o := q.inv.Object
-	a.verdict, a.reason = admit(s.runtime.Text, q.remote, standingIn(s.room(a.heir), q.remote), q.inv.Source, o.URL, o.CreatedAt())
+	in := func(heir bool) {
+		a.heir = heir
+		a.verdict, a.reason = admit(s.runtime.Text, q.remote, standingIn(s.room(heir), q.remote), q.inv.Source, o.URL, o.CreatedAt())
+	}
+	in(s.replacedBy(q.inv, q.remote))
+	if !a.heir && a.verdict == replaces && s.peers[q.remote].watched() {
+		a.anew = true
+		in(true)
+	}
 	if a.verdict == refused {
 		err = fault.New(fault.Conflict, "%s", a.reason)
 	}
@@ -263,8 +271,8 @@ func (s *Stub) begin(q *queued) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p.inv, p.heir = q.inv, a.heir
-	p.muted = a.heir && s.peers[q.remote].url == q.d.url
+	p.inv, p.heir, p.anew = q.inv, a.heir, a.anew
+	p.muted = a.anew || a.heir && s.peers[q.remote].url == q.d.url
 	o := q.inv.Object
 	p.now = standing{role: handler, stub: q.d.url, source: q.inv.Source, object: o.URL, created: o.CreatedAt(), atStub: o.Connection().AtStub}
 	p.info.Object = o.URL

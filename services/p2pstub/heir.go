@@ -26,6 +26,12 @@ import (
 // a requester's, it publishes its states, as its stub is another. If the old one
 // ends before its heir is live, that becomes an ordinary set-up, and is published
 // as one.
+//
+// An invitation that does not say that it replaces a connection, of whose path heartbeats
+// tell, is set up beside it as well: anyone may send one in another runtime's name, but only
+// that runtime gets the answer, without which no channel opens. When it is live it is what the
+// registry knows of a peer that has restarted: the old connection has ended, and this one has
+// come (ADR 0039).
 
 // room is where a peer has its place: among the current ones, or among the heirs.
 func (s *Stub) room(heir bool) map[string]*peer {
@@ -60,13 +66,15 @@ func (s *Stub) succeed(p *peer) (old *peer, say []status.State) {
 	delete(s.heirs, p.remote)
 	s.peers[p.remote] = p
 	p.heir = false
-	if old != nil {
+	if old != nil && !p.anew {
 		old.successor = p
 		if p.role == handler {
 			s.moveLeads(old, p)
 		}
 	}
 	switch {
+	case p.anew: // the one before has ended by then
+		say = []status.State{status.Created, status.InProgress, status.Live}
 	case !p.muted:
 		say = []status.State{status.Live}
 	case old == nil:

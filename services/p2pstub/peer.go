@@ -75,6 +75,7 @@ type peer struct {
 	liveSince time.Time
 	listeners []*client.Listener
 	heir      bool        // its place is among the heirs
+	anew      bool        // an heir that the other side has not said to be one
 	muted     bool        // a handler's heir: the registry does not know of it
 	successor *peer       // that has taken over
 	turn      *time.Timer // until the turn of its set-up is over; nil: it has none
@@ -95,6 +96,13 @@ func (p *peer) ours() string {
 }
 
 func (p *peer) live() bool { return p.now.state == status.Live }
+
+// watched tells whether a peer is live, and heartbeats would say if it were not. The stub's
+// mutex is held.
+func (p *peer) watched() bool {
+	u := p.pulse.Load()
+	return p.live() && u != nil && u.answers
+}
 
 // post hands f to the loop. It waits while the inbox is full, and drops f when
 // the peer is over.

@@ -83,6 +83,11 @@ func (p *peer) publish(state status.State, reason string) {
 		p.stub.metrics.failedIn.WithLabelValues(p.role.String(), p.laps.now().String()).Inc()
 	}
 	old, say := p.stub.moved(p, state, reason)
+	if old != nil && p.anew {
+		old.tell(event{kind: displaced, reason: connectsAnew})
+		<-old.done // it says so first
+		old = nil
+	}
 	for _, one := range say {
 		p.log.Debug("status published", "state", one.String())
 	}

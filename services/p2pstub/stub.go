@@ -189,7 +189,7 @@ func (s *Stub) settled(p *peer) {
 }
 
 // forget takes a peer out, once it has let go of everything. The watchers are
-// told, unless another is there in its place already.
+// told, unless another is there in its place already, or they have never heard of it.
 func (s *Stub) forget(ctx context.Context, p *peer) {
 	s.mu.Lock()
 	delete(s.all, p)
@@ -203,7 +203,7 @@ func (s *Stub) forget(ctx context.Context, p *peer) {
 	}
 	s.settled(p)
 	s.metrics.moved(p.role, p.now.state, status.None, 0)
-	if now == nil || now == p || now.url != p.url {
+	if !p.muted && (now == nil || now == p || now.url != p.url) {
 		p.info.Gone = true
 		s.watchers.tell(p.info)
 	}

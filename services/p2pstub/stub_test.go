@@ -279,7 +279,15 @@ func TestRestart(t *testing.T) {
 	old.mu.Unlock()
 	b.world.leave(b.bus)
 	again := w.join(t, bob, testLimits())
-	overB, overA := setUp(t, again, a)
+	if _, err := again.connect(t, a); err != nil {
+		t.Fatal(err)
+	}
+	states, _ := a.await(t, status.Live)
+	if got := strings.Join(states, ", "); got != "disconnected the other side connects anew, created, in-progress, live" {
+		t.Errorf("%s", got)
+	}
+	again.await(t, status.Live)
+	overB, overA := again.register(t, again.peers()[0].StubUrl, alice, "b"), a.register(t, a.handler, bob, "a")
 	a.through(t, overA, text(1, "hyperty://example/a", "hyperty://example/b", "there"))
 	again.arrived(t)
 	again.through(t, overB, text(2, "hyperty://example/b", "hyperty://example/a", "and back"))

@@ -136,12 +136,13 @@ func TestWhoWaitsIsToldOfTheEnd(t *testing.T) {
 	comes(t, waits, fault.Unavailable)
 }
 
-// While an invitation waits its runtime is connected with by that one, and what there is of an
-// older connection ends: the other side has it no more.
+// While an invitation waits its runtime is connected with by that one. What there is of an
+// older connection ends, where nothing else would tell that the other side has it no more.
 func TestWhatWaitsGoesFirst(t *testing.T) {
 	limits := testLimits()
 	limits.Turns, limits.SetUp, limits.Turn = 1, time.Hour, time.Hour
 	w := newWorld()
+	w.meddle = withoutHeartbeats
 	a, b := w.join(t, alice, testLimits()), w.join(t, bob, limits)
 	setUp(t, a, b)
 	comes(t, b.invites(t, 1, 1), fault.OK)
