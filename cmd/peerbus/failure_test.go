@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
+	"github.com/peerbus/peerbus/internal/local"
 	"github.com/peerbus/peerbus/internal/olderpeer"
 )
 
@@ -32,5 +33,47 @@ func TestICECannotSucceed(t *testing.T) {
 	}
 	if n := counter(t, m.bob.MetricsAddrs["runtime"], "peerbus_p2pstub_peers"); n > 1 { // the next attempt may have begun
 		t.Errorf("%d peer connections are left", n)
+	}
+}
+
+// A stranger invites a runtime in the name of another one. The connection between those two
+// stays as it is.
+func TestAStrangersInvitation(t *testing.T) {
+	t.Parallel()
+	system := newSystem(t)
+	node := startNode(t, system)
+	alice := startRuntime(t, system, "alice", local.AllInOne, []*local.Node{node})
+	bob := startRuntime(t, system, "bob", local.AllInOne, []*local.Node{node})
+	ready(t, alice)
+	ready(t, bob)
+	post(t, bob, pingOf(register(t, bob, "bob"), register(t, alice, "alice"), 0))
+	before := waitConnection(t, bob, alice.URL, live)
+	about, err := pb.NewRegistryClient(bob.Registry).GetRuntime(testContext(t), &pb.GetRuntimeRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := olderpeer.Start(testContext(t), olderpeer.Config{
+		RuntimeURL: "runtime://example.org/stranger", Nodes: map[string]string{"example.org": "ws://" + node.HTTPAddr + "/ws"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stranger.Close)
+	requester := alice.URL + "/p2prequester/forged"
+	const object = "connection://example.org/forged"
+	err = stranger.Send(testContext(t), olderpeer.Message{
+		Type: "create", From: object + "/subscription", To: about.P2PHandlerUrl,
+		Body: olderpeer.Body{"source": requester, "resource": object, "value": olderpeer.Body{"runtime": alice.URL, "reporter": requester}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ctx := testContext(t); counter(t, bob.MetricsAddrs["runtime"], "peerbus_p2pstub_peers") != 2; {
+		if !pause(ctx) {
+			t.Fatal("nothing is set up beside the connection")
+		}
+	}
+	if now := waitConnection(t, bob, alice.URL, func(*pb.Connection) bool { return true }); now.State != before.State || now.StubUrl != before.StubUrl {
+		t.Errorf("the connection was %v, and is %v", before, now)
 	}
 }

@@ -86,13 +86,13 @@
 //     after it has given way.
 //   - No heartbeat, and no sign of life, waits for the bus, for data or for the loop.
 //   - A peer publishes states only as protocol/status lets them follow each other,
-//     and `created` before anything else of it leaves.
+//     and `created` before anything else of it leaves, but for one beside another.
 //   - What came in by a stub does not leave by it (via), and via does not leave.
 //   - When a peer is forgotten its goroutines have ended and its socket share,
 //     listeners, addresses and subscriptions are given back. Requests that had not
 //     left by then are answered with 503.
 //
-// Limits bounds every queue, table and wait. A Message Node vouches for the sender
-// of an invitation; beyond that, an invitation must name a runtime that its stub's
-// address does not contradict.
+// Limits bounds every queue, table and wait. An invitation must name a runtime that its
+// stub's address does not contradict. Anyone may send one in another runtime's name, but only
+// that runtime gets what it needs for a channel (ADR 0039).
 package p2pstub
