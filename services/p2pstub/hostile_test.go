@@ -395,6 +395,38 @@ func TestAMessageNodeThatDoesNotAnswerLosesNoAddresses(t *testing.T) {
 	}
 }
 
+// An allocation may be done by half when it is refused for want of room, or when the stub stops
+// before the answer is there: it is repeated, and what it gave is freed.
+func TestAnAllocationWithoutAnAnswerIsFreed(t *testing.T) {
+	limits := testLimits()
+	w := newWorld()
+	w.crowded, w.lost = 1, 1 // refused, then not answered
+	a := w.join(t, alice, limits)
+	late, look := time.After(patience), time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for silent := false; !silent; {
+		select {
+		case <-look.C:
+			w.mu.Lock()
+			silent = w.crowded == 0 && w.lost == 0
+			w.mu.Unlock()
+		case <-late:
+			t.Fatal("it is not asked for")
+		}
+	}
+	a.stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.given) != 1 || w.number == 0 {
+		t.Errorf("%d allocations of %d addresses", len(w.given), w.number)
+	}
+	for n := range w.number {
+		if url := fmt.Sprintf("connection://example/%d", n+1); !w.freed[url] {
+			t.Errorf("%s is not freed", url)
+		}
+	}
+}
+
 // No more is kept to be given back than may be.
 func TestWhatIsKeptToBeGivenBackIsBounded(t *testing.T) {
 	limits := testLimits()

@@ -38,6 +38,7 @@ type world struct {
 	largest int                 // how many addresses were freed by one request
 	given   map[string][]string // by the id of the allocation
 	lost    int                 // so many answers to allocations do not arrive
+	crowded int                 // so many are refused when they are done
 	deaf    int                 // so many requests to free addresses do not arrive
 	full    int                 // so many of the next are refused, as there is no room on the way
 	left    map[string]bool
@@ -296,6 +297,11 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 			got = append(got, fmt.Sprintf("connection://example/%d", w.number))
 		}
 		w.given[m.Id] = got
+		if w.crowded > 0 {
+			w.crowded--
+			code = fault.TooMany
+			break
+		}
 		silent, w.lost = w.lost > 0, max(w.lost-1, 0)
 		value = map[string]any{"value": map[string]any{"allocated": got, "subscription": !w.foreign}}
 	case message.Delete:
