@@ -43,7 +43,7 @@ func (p *peer) says(m *pb.Message) {
 
 // flowing is a message of a flow of the peer.
 func flowing(epoch, id, sequence uint64) *pb.Message {
-	m := numbered(bob, carol, int(sequence)) //nolint:gosec // small, where it matters
+	m := numbered(bob, carol, int(sequence)) // small, where it matters
 	m.Flow = &pb.Flow{Runtime: remote, Epoch: epoch, Id: id, Sequence: sequence, Base: 1}
 	return m
 }
