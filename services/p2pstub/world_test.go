@@ -149,7 +149,7 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 		req, err := g.Recv()
 		b.pass()
 		if err != nil {
-			return nil //nolint:nilerr // the stub has gone
+			return nil // the stub has gone
 		}
 		if req.Hello != nil {
 			s.send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.url, FlowSequels: b.world.rows}})
@@ -183,8 +183,8 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 func follows(first, sequel *pb.Message, i int) *pb.Message {
 	m := proto.CloneOf(first)
 	m.Id, m.Body = sequel.Id, sequel.Body
-	m.Number += uint64(i) + 1        //nolint:gosec // a place
-	m.Flow.Sequence += uint64(i) + 1 //nolint:gosec // likewise
+	m.Number += uint64(i) + 1        // a place
+	m.Flow.Sequence += uint64(i) + 1 // likewise
 	return m
 }
 
