@@ -185,6 +185,18 @@ func TestInventedObjects(t *testing.T) {
 			reporter.post("delete", object+"/subscription", observer.runtime+"/sm", "")
 			observer.receive()
 		})
+		t.Run("that is freed", func(t *testing.T) {
+			object := "connection://" + domain + "/freed-" + reporter.token
+			had := b.holdsOf(reporter.token)
+			reporter.subscribe(object, object+"/subscription")
+			other.subscribe(object + "/changes")
+			other.must(200, "delete", other.runtime+"/sm", alloc, fmt.Sprintf(`{"resource":%q}`, object)) // nothing of its own
+			other.must(403, "delete", object, object+"/changes", "")
+			reporter.must(200, "delete", reporter.runtime+"/sm", alloc, fmt.Sprintf(`{"resource":%q,"childrenResources":[]}`, object))
+			if have := b.holdsOf(reporter.token); have != had {
+				t.Errorf("%d addresses are left, of %d", have, had)
+			}
+		})
 		t.Run("of a session that is over", func(t *testing.T) {
 			object := "connection://" + domain + "/left-" + reporter.token
 			reporter.subscribe(object, object+"/subscription")
@@ -196,6 +208,12 @@ func TestInventedObjects(t *testing.T) {
 			other.must(403, "delete", object, observer.runtime+"/sm", "")
 		})
 	})
+}
+
+func (b *bed) holdsOf(token string) int {
+	b.node.mu.RLock()
+	defer b.node.mu.RUnlock()
+	return b.node.directory.addresses(token)
 }
 
 func TestOversized(t *testing.T) {
