@@ -150,8 +150,8 @@ func TestAddressForAConnectionThatIsOver(t *testing.T) {
 	}
 }
 
-// Only the object of a peer of ours tells of its own end; of an older peer it is no one in
-// another runtime.
+// Only the object of a peer of ours tells of its own end; of an older peer it is that, its stub
+// or its runtime.
 func TestStrangersEndAConnection(t *testing.T) {
 	for _, older := range []bool{false, true} {
 		w := newWorld()
@@ -169,14 +169,18 @@ func TestStrangersEndAConnection(t *testing.T) {
 				Id: "1", Type: message.Delete, From: from, To: to, Body: message.MarshalBody(map[string]any{"resource": object}),
 			})
 		}
-		const mallory = "hyperty-runtime://example/mallory/sm"
-		if code := ends(mallory, b.handler); code != fault.Forbidden {
-			t.Errorf("older %v: %d", older, code)
-		}
-		if older {
-			b.untilRead(t, alice) // it listens there by then
-			if code := ends(mallory, object+address.ChangesSuffix); code != fault.Forbidden {
-				t.Errorf("at the object's changes: %d", code)
+		for _, mallory := range []string{
+			"hyperty-runtime://example/mallory/sm", "hyperty://example/mallory", "mallory",
+			"connection://example/mallory/subscription", "runtime://example/p2prequester/mallory",
+		} {
+			if code := ends(mallory, b.handler); code != fault.Forbidden {
+				t.Errorf("older %v: %s: %d", older, mallory, code)
+			}
+			if older {
+				b.untilRead(t, alice) // it listens there by then
+				if code := ends(mallory, object+address.ChangesSuffix); code != fault.Forbidden {
+					t.Errorf("at the object's changes: %s: %d", mallory, code)
+				}
 			}
 		}
 		if b.empty() {
