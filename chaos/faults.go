@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,13 +50,15 @@ func matching(all []fault, only string) ([]fault, error) {
 		return nil, fmt.Errorf("-only: %w", err)
 	}
 	var out []fault
+	var names []string
 	for _, f := range all {
+		names = append(names, f.name)
 		if pattern.MatchString(f.name) {
 			out = append(out, f)
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("-only %q: no fault is called so", only)
+		return nil, fmt.Errorf("-only %q matches none of these faults:\n  %s", only, strings.Join(names, "\n  "))
 	}
 	return out, nil
 }

@@ -113,7 +113,8 @@ func (s *settings) check(arguments int) error {
 		return fmt.Errorf("-bin: %w (make build makes it)", err)
 	}
 	s.binary = binary
-	return nil
+	_, err = matching(outline(*s).faults(), s.only)
+	return err
 }
 
 // pace is that of one pair. Each large message is one of its poster's.

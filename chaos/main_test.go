@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/peerbus/peerbus/internal/netlab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,6 +24,9 @@ func TestParse(t *testing.T) {
 		{"-bin main_test.go -small 1 -large 2", "-large"},
 		{"-bin main_test.go -switch -stall", "two runs"},
 		{"-bin main_test.go more", "flags only"},
+		{"-bin main_test.go -only sigkil.bus", `-only "sigkil.bus" matches none`},
+		{"-bin main_test.go -only none", "\n  SIGKILL bus of alice\n"},
+		{"-bin main_test.go -only (", "-only: "},
 		{"-nothing", "-nothing"},
 	} {
 		s, err := parse(strings.Fields(c.args), &bytes.Buffer{})
@@ -62,14 +63,8 @@ func TestExecuteSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestFaultsAreChosenByName(t *testing.T) {
-	w := &world{node: &netlab.Namespace{Short: "node"}}
-	for _, name := range []string{"alice", "bob"} {
-		ns := &netlab.Namespace{Short: name}
-		w.sides = append(w.sides, &side{name: name, ns: ns})
-		w.processes = append(w.processes, newProcess(ns, "bus", "", nil))
-	}
-	all := w.faults()
-	for only, want := range map[string]int{"": 17, "sigkill": 2, "sigstop": 2, "^link": 4, "alice": 6, "everything": 1} {
+	all := outline(settings{}).faults()
+	for only, want := range map[string]int{"": 38, "sigkill": 9, "sigstop": 9, "^link": 4, "alice": 15, "everything": 1} {
 		if got, err := matching(all, only); err != nil || len(got) != want {
 			t.Errorf("%q: %d faults (%v), want %d", only, len(got), err, want)
 		}

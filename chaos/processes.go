@@ -72,7 +72,7 @@ func (p *process) start() error {
 		return err
 	}
 	defer func() { _ = file.Close() }()           // the process has it
-	cmd := exec.Command(p.args[0], p.args[1:]...) //nolint:gosec // our own command lines
+	cmd := exec.Command(p.args[0], p.args[1:]...) // our own command lines
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.Env = cleanEnvironment()
 	cmd.SysProcAttr = processAttributes()

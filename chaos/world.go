@@ -21,6 +21,7 @@ import (
 
 const (
 	domain      = "example.org"
+	nodeName    = "node" // of its namespace
 	nodePort    = "7400"
 	linkDevice  = "link"
 	linkNetwork = "10.77.3.0/24"
@@ -29,6 +30,9 @@ const (
 	registryAddr = "127.0.0.1:7401"
 	busAddr      = "127.0.0.1:7402"
 )
+
+// sideNames are the runtimes and their namespaces.
+var sideNames = [...]string{"alice", "bob"}
 
 // readyTime bounds the start of nine processes on a slow machine.
 const readyTime = 60 * time.Second
@@ -74,7 +78,7 @@ func newWorld(ctx context.Context, s settings) (w *world, err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		w.makeNamespaces, w.connectNode, w.connectLink,
-		func(context.Context) error { return w.startProcesses(s) },
+		func(context.Context) error { w.plan(s); return w.startProcesses() },
 		w.ready,
 	} {
 		if err := step(ctx); err != nil {
@@ -115,10 +119,10 @@ func (w *world) complain(text string) {
 func (w *world) makeNamespaces(ctx context.Context) error {
 	netlab.Sweep()
 	var err error
-	if w.node, err = w.makeNamespace(ctx, "node"); err != nil {
+	if w.node, err = w.makeNamespace(ctx, nodeName); err != nil {
 		return err
 	}
-	for i, name := range []string{"alice", "bob"} {
+	for i, name := range sideNames {
 		ns, err := w.makeNamespace(ctx, name)
 		if err != nil {
 			return err
@@ -197,31 +201,43 @@ func (s *side) moveAddress(ctx context.Context) error {
 	return s.ns.Address(ctx, linkDevice, s.linkAddress(), linkNetwork)
 }
 
-// startProcesses starts everything as it ships: default addresses, default
-// limits.
-func (w *world) startProcesses(s settings) error {
-	if err := os.MkdirAll(w.logs(), 0o700); err != nil {
-		return err
+// outline is a world that is not there: it has the names of all that can be broken.
+func outline(s settings) *world {
+	w := &world{node: &netlab.Namespace{Short: nodeName}}
+	for _, name := range sideNames {
+		w.sides = append(w.sides, &side{name: name, ns: &netlab.Namespace{Short: name}})
 	}
-	add := func(in *netlab.Namespace, mode string, args ...string) error {
+	w.plan(s)
+	return w
+}
+
+// plan describes all processes as they ship: default addresses, default limits.
+func (w *world) plan(s settings) {
+	add := func(in *netlab.Namespace, mode string, args ...string) {
 		args = append([]string{s.binary, mode, "--log-level", s.logLevel}, args...)
-		p := newProcess(in, mode, w.logs(), w.complain, args...)
-		w.processes = append(w.processes, p)
-		w.later(p.end)
-		return p.start()
+		w.processes = append(w.processes, newProcess(in, mode, w.logs(), w.complain, args...))
 	}
 	data := func(of string) string { return filepath.Join(w.data(), of) }
-	errs := []error{add(w.node, "msgnode", "--domain", domain, "--data-dir", data("node"),
-		"--grpc-addr", net.JoinHostPort("0.0.0.0", nodePort), "--insecure")}
+	add(w.node, "msgnode", "--domain", domain, "--data-dir", data("node"),
+		"--grpc-addr", net.JoinHostPort("0.0.0.0", nodePort), "--insecure")
 	for i, side := range w.sides {
 		runtime := []string{"--runtime-url", side.runtimeURL()}
 		node := domain + "=" + net.JoinHostPort(nodeNetwork(i)+".1", nodePort)
-		errs = append(errs,
-			add(side.ns, "registry", append(runtime, "--data-dir", data(side.name))...),
-			add(side.ns, "bus", runtime...),
-			add(side.ns, "p2pstub", runtime...),
-			add(side.ns, "nodestub", append(runtime, "--node", node)...),
-		)
+		add(side.ns, "registry", append(runtime, "--data-dir", data(side.name))...)
+		add(side.ns, "bus", runtime...)
+		add(side.ns, "p2pstub", runtime...)
+		add(side.ns, "nodestub", append(runtime, "--node", node)...)
+	}
+}
+
+func (w *world) startProcesses() error {
+	if err := os.MkdirAll(w.logs(), 0o700); err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range w.processes {
+		w.later(p.end)
+		errs = append(errs, p.start())
 	}
 	return errors.Join(errs...)
 }

@@ -24,7 +24,7 @@ func BenchmarkSend(b *testing.B) {
 	body, now, w := make([]byte, 64), time.Now(), writer{sequels: true}
 	from, to := "hyperty://example.org/sender", "hyperty://example.org/receiver"
 	b.ReportAllocs()
-	for n := range uint64(b.N) { //nolint:gosec // not negative
+	for n := range uint64(b.N) { // not negative
 		if err := bus.Send(context.Background(), &pb.Message{Type: "create", From: from, To: to, Body: body}); err != nil {
 			b.Fatal(err)
 		}

@@ -74,7 +74,7 @@ func (b *block) add(c *codec.Content, number uint64) (err error) {
 		b.whole |= 1 << len(b.posts)
 	}
 	b.data = data
-	b.posts = append(b.posts, post{end: int32(len(data)), sum: b.sum(len(b.posts)) + int32(c.Size()+c.LeftOut()+codec.MaxPlainHead)}) //nolint:gosec // as post says
+	b.posts = append(b.posts, post{end: int32(len(data)), sum: b.sum(len(b.posts)) + int32(c.Size()+c.LeftOut()+codec.MaxPlainHead)}) // as post says
 	return nil
 }
 
@@ -103,14 +103,14 @@ func (b *block) sparse() bool {
 }
 
 // number gives that of a post.
-func (b *block) number(i int) uint64 { return b.first + uint64(i) } //nolint:gosec // a place
+func (b *block) number(i int) uint64 { return b.first + uint64(i) } // a place
 
 // place gives that of the first post with this number, or a higher one.
 func (b *block) place(number uint64) int {
 	if number <= b.first {
 		return 0
 	}
-	return int(min(number-b.first, uint64(len(b.posts)))) //nolint:gosec // a place
+	return int(min(number-b.first, uint64(len(b.posts)))) // a place
 }
 
 // from is where the bytes of a post begin.
@@ -209,7 +209,7 @@ func (b *block) shrink() {
 			whole |= 1 << (i - first)
 			data = b.appendWhole(data, i)
 		}
-		posts = append(posts, post{int32(len(data)), b.sum(i+1) - b.sum(first), b.posts[i].receiver}) //nolint:gosec // as post says
+		posts = append(posts, post{int32(len(data)), b.sum(i+1) - b.sum(first), b.posts[i].receiver}) // as post says
 	}
 	b.memory.Free()
 	*b = block{

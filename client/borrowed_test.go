@@ -16,7 +16,7 @@ import (
 // bodied are messages that are alike but for id, number and body, of which each is of so
 // many bytes at least.
 func bodied(from uint64, n, body int) (all []*pb.Message) {
-	for number := range uint64(n) { //nolint:gosec // not negative
+	for number := range uint64(n) { // not negative
 		m := numbered("x", from+number)
 		m.Body = fmt.Appendf(nil, `{"n":%d,"x":"%s"}`, from+number, strings.Repeat("x", body))
 		all = append(all, m)

@@ -23,13 +23,11 @@ type Config struct {
 	Conn grpc.ClientConnInterface
 	// Name is what the bus calls this attachment in its logs.
 	Name string
-	// Component defaults to COMPONENT_APPLICATION.
+	// Component defaults to COMPONENT_APPLICATION. The posts of another one have no numbers:
+	// they are not kept once they are written, and what was under way when a stream broke
+	// may be lost. A stub's carry the key of whoever posted them first, and the registry
+	// asks again by itself.
 	Component pb.Component
-	// Unnumbered posts are not kept once they are written, and not posted again:
-	// what was under way when a stream broke may be lost. The posts of a stub and
-	// of the registry are never numbered: a stub's carry the key of whoever posted
-	// them first, and the registry asks again by itself.
-	Unnumbered bool
 	// OnAttach is called after each attachment, the first and all later ones, once all
 	// listeners are in place. It must not block.
 	OnAttach func()
@@ -76,7 +74,7 @@ func New(cfg Config) (*Bus, error) {
 		listeners: map[string]*Listener{}, calls: map[uint64]*call{},
 		expiry: expiry{every: max(cfg.Limits.RequestTimeout/16, time.Millisecond)},
 	}
-	if cfg.Component == pb.Component_COMPONENT_APPLICATION && !cfg.Unnumbered {
+	if cfg.Component == pb.Component_COMPONENT_APPLICATION {
 		id := uuid.New()
 		b.origin = id[:]
 	}

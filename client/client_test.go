@@ -119,14 +119,20 @@ func (a *attachment) send(t *testing.T, resp *pb.AttachResponse) {
 	}
 }
 
+// take answers hello, whoever says it.
+func (a *attachment) take(t *testing.T) *pb.Hello {
+	t.Helper()
+	hello := a.next(t, func(r *pb.AttachRequest) bool { return r.Hello != nil }).Hello
+	a.send(t, &pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: runtimeURL}})
+	return hello
+}
+
 // welcome answers hello and accepts the listeners that come with it.
 func (a *attachment) welcome(t *testing.T, listeners int) []string {
 	t.Helper()
-	hello := a.next(t, func(r *pb.AttachRequest) bool { return r.Hello != nil })
-	if hello.Hello.Name != "test" || hello.Hello.Component != pb.Component_COMPONENT_APPLICATION {
-		t.Errorf("hello is %v", hello.Hello)
+	if hello := a.take(t); hello.Name != "test" || hello.Component != pb.Component_COMPONENT_APPLICATION {
+		t.Errorf("hello is %v", hello)
 	}
-	a.send(t, &pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: runtimeURL}})
 	var addresses []string
 	for len(addresses) < listeners {
 		req := a.next(t, func(r *pb.AttachRequest) bool { return len(r.Listeners) > 0 })
@@ -277,17 +283,17 @@ func TestListenersAreBackBeforeAnythingElse(t *testing.T) {
 }
 
 func TestWhatIsUnderWayWhenTheStreamBreaksIsUnknownWithoutNumbers(t *testing.T) {
-	b, fake := setup(t, client.Config{Unnumbered: true})
+	b, fake := setup(t, client.Config{Component: pb.Component_COMPONENT_REGISTRY})
 	result := make(chan error)
 	go func() { result <- b.Post(t.Context(), msg("x")) }()
 	a := <-fake.attached
-	a.welcome(t, 0)
+	a.take(t)
 	a.next(t, hasPost)
 	a.cut <- errors.New("gone")
 	if err := <-result; fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("Post: %v", err)
 	}
-	(<-fake.attached).welcome(t, 0)
+	(<-fake.attached).take(t)
 }
 
 func TestASlowHandlerHoldsUpNobodyElse(t *testing.T) {

@@ -84,7 +84,7 @@ func (l *Listener) begin(g group) {
 // giveBack counts what has been dealt with, as many bytes as came, and tells the bus
 // now and then. With more the next message is handled behind it.
 func (l *Listener) giveBack(bytes int, more bool) {
-	n := l.dealt.bytes.Add(uint32(bytes)) //nolint:gosec // a message is smaller than 4 GiB
+	n := l.dealt.bytes.Add(uint32(bytes)) // a message is smaller than 4 GiB
 	switch {
 	case n >= l.creditStep():
 		l.giveAllBack(false)
@@ -96,7 +96,7 @@ func (l *Listener) giveBack(bytes int, more bool) {
 // creditStep is how many bytes a listener deals with before it gives credit back, while there
 // is more: less makes more frames, here and of what the bus says to those who posted; more lets
 // the window run dry.
-func (l *Listener) creditStep() uint32 { return uint32(l.window / 4) } //nolint:gosec // bounded by the caller
+func (l *Listener) creditStep() uint32 { return uint32(l.window / 4) } // bounded by the caller
 
 // giveSoon has what was dealt with given in Limits.Linger, whatever the handler does.
 func (l *Listener) giveSoon() {

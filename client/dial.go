@@ -31,7 +31,23 @@ func Dial(addr string, config *tls.Config, opts ...grpc.DialOption) (*grpc.Clien
 	return conn, nil
 }
 
-// Error is what the methods of a Bus fail with: Code has the meaning that it has in HTTP
-// (wire contract, section 2), and Field names what is wrong, when it is one thing. Get it
-// with errors.As.
+// Error is what the methods of a Bus fail with. Get it with errors.As. Its fields are
+//
+//	Code        Code   // an int, with HTTP's meaning (wire contract, section 2)
+//	Description string // what is wrong, for people; the method Error gives it too
+//	Field       string // the name of what is wrong, as the caller knows it; empty when it is no one thing
+//
+// and the codes
+//
+//	400  the message or the setting is malformed
+//	403  the sender may not do that
+//	404  nobody has that address
+//	408  its time ran out; it may have been done
+//	409  it stands against what is there
+//	413  it is larger than a bound
+//	429  there is no room now
+//	500  a defect
+//	503  it cannot be done now; it can be tried again
+//
+// besides those that a receiver answers with, which message.Result gives as an Error too.
 type Error = fault.Error

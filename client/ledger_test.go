@@ -75,7 +75,7 @@ func unrolled(req *pb.AttachRequest) (all []*pb.Post) {
 		for i, s := range sequels {
 			m := proto.CloneOf(p.Message)
 			m.Id, m.Body = s.Id, s.Body
-			all = append(all, &pb.Post{Number: p.Number + 1 + uint64(i), Message: m}) //nolint:gosec // a place
+			all = append(all, &pb.Post{Number: p.Number + 1 + uint64(i), Message: m}) // a place
 		}
 	}
 	return all
@@ -331,7 +331,7 @@ func TestManyOldPostsHoldUpLittleMemory(t *testing.T) {
 	l := newLedger(true, 1<<30, time.Time{})
 	const each = 50 // one of so many stays
 	for n := range uint64(each * 1000) {
-		add(t, l, postTo("a", 100+int(n)%7)) //nolint:gosec // small
+		add(t, l, postTo("a", 100+int(n)%7)) // small
 		taken(t, l)
 		if n%each != 0 {
 			l.settle(n+1, n+1)
@@ -344,7 +344,7 @@ func TestManyOldPostsHoldUpLittleMemory(t *testing.T) {
 	n := uint64(0)
 	for frame := taken(t, l); len(frame) > 0; frame = taken(t, l) {
 		for _, p := range frame {
-			if p.Number != n*each+1 || len(p.Message.Body) != 100+int(n*each)%7 { //nolint:gosec // small
+			if p.Number != n*each+1 || len(p.Message.Body) != 100+int(n*each)%7 { // small
 				t.Fatalf("post %d has %d bytes", p.Number, len(p.Message.Body))
 			}
 			n++

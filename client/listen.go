@@ -100,7 +100,7 @@ func (b *Bus) place(ctx context.Context, l *Listener) error {
 }
 
 func (l *Listener) change() *pb.ListenerChange {
-	return &pb.ListenerChange{Address: l.address, LeadsTo: l.leadsTo, Window: uint32(l.window)} //nolint:gosec // bounded by the caller
+	return &pb.ListenerChange{Address: l.address, LeadsTo: l.leadsTo, Window: uint32(l.window)} // bounded by the caller
 }
 
 // key tells the listeners of an attachment apart. One that leads elsewhere is

@@ -20,8 +20,8 @@ import (
 func flowRow(t testing.TB, from, n, address int) codec.Carried {
 	t.Helper()
 	d := &pb.Delivery{Listener: "l", Message: &pb.Message{
-		Id: fmt.Sprint(from), Type: "event", From: strings.Repeat("a", address), To: "b", Origin: []byte("o"), Number: uint64(from), //nolint:gosec // small
-		Flow: &pb.Flow{Runtime: "r", Epoch: 1, Id: 1, Sequence: uint64(from), Base: 1}, //nolint:gosec // small
+		Id: fmt.Sprint(from), Type: "event", From: strings.Repeat("a", address), To: "b", Origin: []byte("o"), Number: uint64(from), // small
+		Flow: &pb.Flow{Runtime: "r", Epoch: 1, Id: 1, Sequence: uint64(from), Base: 1}, // small
 	}}
 	for i := range n - 1 {
 		d.Sequels = append(d.Sequels, &pb.Message{Id: fmt.Sprint((from + 1 + i) % 10)})

@@ -156,7 +156,7 @@ func TestARowIsDelivered(t *testing.T) {
 			t.Fatalf("%d messages", len(got))
 		}
 		for n, m := range got {
-			want := &pb.Message{Id: fmt.Sprint(n + 1), Type: "t", From: "f", To: "x", Origin: []byte("o"), Number: uint64(n) + 1} //nolint:gosec // small
+			want := &pb.Message{Id: fmt.Sprint(n + 1), Type: "t", From: "f", To: "x", Origin: []byte("o"), Number: uint64(n) + 1} // small
 			if n > 0 {
 				want.Body = []byte(`{}`)
 			}

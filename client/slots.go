@@ -15,7 +15,7 @@ func (s *slots[T]) put(v T) int32 {
 		return i
 	}
 	s.all = append(s.all, v)
-	return int32(len(s.all) - 1) //nolint:gosec // there are no 2^31 at a time
+	return int32(len(s.all) - 1) // there are no 2^31 at a time
 }
 
 func (s *slots[T]) drop(i int32) {

@@ -64,7 +64,7 @@ func (s *stream) hello() error {
 	epoch, unsaid := b.out.renew()
 	s.epoch = epoch
 	b.unsaid(unsaid)
-	hello := &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component, Origin: b.origin, Attachment: uint64(epoch), Sequels: !isStub(b.cfg.Component), FlowSequels: takesRows(b.cfg.Component)} //nolint:gosec // it counts up
+	hello := &pb.Hello{Name: b.cfg.Name, Component: b.cfg.Component, Origin: b.origin, Attachment: uint64(epoch), Sequels: !isStub(b.cfg.Component), FlowSequels: takesRows(b.cfg.Component)} // it counts up
 	if err := s.stream.SendMsg(&pb.AttachRequest{Hello: hello}); err != nil {
 		return s.why(err)
 	}

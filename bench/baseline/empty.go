@@ -35,7 +35,7 @@ func BuildEmpty(ctx context.Context) (*Empty, error) {
 		return nil, err
 	}
 	e := &Empty{dir}
-	cmd := exec.CommandContext(ctx, "go", append(emptyBuild, "-o", e.program(), emptyPackage)...) //nolint:gosec // constants
+	cmd := exec.CommandContext(ctx, "go", append(emptyBuild, "-o", e.program(), emptyPackage)...) // constants
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		_ = e.Close()

@@ -88,7 +88,7 @@ func scaled(n int, took, lasts time.Duration) int {
 func (s *oneWay) pass(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
-	s.sent += uint64(s.some.Number) //nolint:gosec // positive
+	s.sent += uint64(s.some.Number) // positive
 	var began, ended time.Duration
 	g, both := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.To.Call(both, load.DoAwait, s.sent, &ended) })

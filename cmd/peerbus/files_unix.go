@@ -11,5 +11,5 @@ func fileLimit() (most uint64, known bool) {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
 		return 0, false
 	}
-	return uint64(l.Max), true //nolint:unconvert // it is signed on some systems
+	return uint64(l.Max), true // it is signed on some systems
 }

@@ -48,13 +48,13 @@ func (l *latencies) quantile(share float64) time.Duration {
 // bucketOf gives the bucket of a time: the place of its first bit, and the five bits
 // behind that.
 func bucketOf(d time.Duration) int {
-	us := uint64(max(d.Microseconds(), 0)) //nolint:gosec // not negative
+	us := uint64(max(d.Microseconds(), 0)) // not negative
 	shift := max(bits.Len64(us)-firstBits-1, 0)
-	return shift*perDoubling + int(us>>shift) //nolint:gosec // below 64
+	return shift*perDoubling + int(us>>shift) // below 64
 }
 
 // upperEnd is the longest time of a bucket.
 func upperEnd(i int) time.Duration {
 	shift := max(i/perDoubling-1, 0)
-	return time.Duration(uint64(i-shift*perDoubling+1)<<shift-1) * time.Microsecond //nolint:gosec // of a duration
+	return time.Duration(uint64(i-shift*perDoubling+1)<<shift-1) * time.Microsecond // of a duration
 }

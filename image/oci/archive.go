@@ -72,7 +72,7 @@ func writeLayout(dir string, index v1.ImageIndex, name string) error {
 
 // pack makes a tar of a directory, in the order of names.
 func pack(file, dir string, at time.Time) (err error) {
-	out, err := os.Create(file) //nolint:gosec // in our own directory
+	out, err := os.Create(file) // in our own directory
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func pack(file, dir string, at time.Time) (err error) {
 		if d.IsDir() {
 			return put(w, &tar.Header{Typeflag: tar.TypeDir, Name: filepath.ToSlash(rel) + "/", Mode: 0o755}, at, nil)
 		}
-		content, err := os.ReadFile(path) //nolint:gosec // likewise
+		content, err := os.ReadFile(path) // likewise
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ type view struct {
 }
 
 func newView(self Member, l Limits) *view {
-	return &view{own: memberKey(self), misses: uint64(l.Misses), most: l.Members, records: map[string]record{}} //nolint:gosec // positive
+	return &view{own: memberKey(self), misses: uint64(l.Misses), most: l.Members, records: map[string]record{}} // positive
 }
 
 // again is a view that begins anew, with those that this one has: their beats are still to

@@ -48,7 +48,7 @@ func onLoopback(a net.Addr) []netip.AddrPort {
 	if !ok {
 		return nil
 	}
-	at := func(ip netip.Addr) netip.AddrPort { return netip.AddrPortFrom(ip, uint16(tcp.Port)) } //nolint:gosec // a port
+	at := func(ip netip.Addr) netip.AddrPort { return netip.AddrPortFrom(ip, uint16(tcp.Port)) } // a port
 	v4, ip := netip.AddrFrom4([4]byte{127, 0, 0, 1}), tcp.AddrPort().Addr().Unmap()
 	switch {
 	case ip.IsLoopback():

@@ -65,7 +65,7 @@ func growth(live, allocated uint64) uint64 {
 func heapPercent(h heap, allocated uint64) int {
 	from := max(h.live+h.scanned, 1)
 	grown := growth(from+heapFloor, allocated)
-	return int(min(grown*100/from, (h.live+grown)*100/goLeast)) //nolint:gosec // some thousands at most
+	return int(min(grown*100/from, (h.live+grown)*100/goLeast)) // some thousands at most
 }
 
 // FitHeap has the garbage collector fit itself to the heap after each collection, unless

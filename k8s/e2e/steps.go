@@ -38,7 +38,7 @@ func (s settings) test(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the runtime outside has a user of its own
+	if err := os.Chmod(dir, 0o755); err != nil { // the runtime outside has a user of its own
 		return err
 	}
 	for _, path := range []*string{&s.binary, &s.image} {

@@ -67,7 +67,7 @@ func idEnd(encoded []byte) int {
 	if n < 0 || size == 0 || size > uint64(len(encoded)-1-n) {
 		return 0
 	}
-	return 1 + n + int(size) //nolint:gosec // bounded above
+	return 1 + n + int(size) // bounded above
 }
 
 // headOf gives type, from and to, which stand behind the id in this order; nil if they do

@@ -9,7 +9,7 @@ func appendLength(b []byte, field byte, n int) []byte {
 	if n < 0x80 {
 		return append(b, tag(field, bytes), byte(n))
 	}
-	return protowire.AppendVarint(append(b, tag(field, bytes)), uint64(n)) //nolint:gosec // a size
+	return protowire.AppendVarint(append(b, tag(field, bytes)), uint64(n)) // a size
 }
 
 // appendText adds a field, unless it is empty.

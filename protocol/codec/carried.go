@@ -41,7 +41,7 @@ func readRow(encoded, sequels []byte) (c Carried, err error) {
 			return c, errRow
 		}
 		r.count++
-		one := r.heading.sizeOf(p.own, r.number+uint64(r.count)) //nolint:gosec // not negative
+		one := r.heading.sizeOf(p.own, r.number+uint64(r.count)) // not negative
 		r.size += one
 		r.longest = max(r.longest, one)
 	}
@@ -165,7 +165,7 @@ func (c Carried) Cut(wire, whole int) (head, tail Carried) {
 	for at < len(r.sequels) {
 		var p Plain
 		p.readSequel(r.sequels[at:])                             // it has been read before
-		own := r.heading.sizeOf(p.own, r.number+uint64(count)+1) //nolint:gosec // not negative
+		own := r.heading.sizeOf(p.own, r.number+uint64(count)+1) // not negative
 		if at+len(p.Encoded) > wire || size+own > whole {
 			break
 		}
@@ -177,7 +177,7 @@ func (c Carried) Cut(wire, whole int) (head, tail Carried) {
 		return c, tail
 	}
 	var p Plain
-	next := r.number + uint64(count) + 1 //nolint:gosec // not negative
+	next := r.number + uint64(count) + 1 // not negative
 	behind, _ := p.readSequel(r.sequels[at:])
 	encoded := r.heading.AppendMessage(nil, p.Encoded, next)
 	head = c.part(c.Encoded, row{heading: r.heading, number: r.number, sequels: r.sequels[:at:at], count: count, size: size, longest: r.longest})
@@ -214,7 +214,7 @@ func (c Carried) Join(next Carried) (Carried, bool) {
 // goesOn tells whether another row begins where it ends, and has the same heading.
 func (r *row) goesOn(next *row) bool {
 	h, other := &r.heading, &next.heading
-	number := r.number + uint64(r.count) + 1 //nolint:gosec // not negative
+	number := r.number + uint64(r.count) + 1 // not negative
 	at, begin := h.Flow.at(number), other.Flow.at(next.number)
 	return next.number == number && begin.Sequence == at.Sequence && begin.Base == at.Base && begin.After == 0 &&
 		string(h.Front) == string(other.Front) && string(h.Back) == string(other.Back) && string(h.Flow.Name) == string(other.Flow.Name)

@@ -82,7 +82,7 @@ func value(v protoreflect.Value, f protoreflect.FieldDescriptor, seed int) proto
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(true)
 	case protoreflect.Int32Kind:
-		return protoreflect.ValueOfInt32(-int32(seed)) //nolint:gosec // small
+		return protoreflect.ValueOfInt32(-int32(seed)) // small
 	case protoreflect.Int64Kind:
 		return protoreflect.ValueOfInt64(-int64(seed))
 	case protoreflect.Uint32Kind:
@@ -175,7 +175,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(uint8(kind), b) //nolint:gosec // few
+		f.Add(uint8(kind), b) // few
 	}
 	f.Add(uint8(1), []byte{0x1a, 0x06, 0x12, 0x00, 0x12, 0x02, 0x0a, 0x00}) // a post with two messages
 	f.Add(uint8(1), []byte{0x9a, 0x00, 0x00})                               // a tag with a byte too many

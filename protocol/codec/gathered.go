@@ -59,7 +59,7 @@ func pieces(data mem.BufferSlice) (ends []int) {
 		return nil
 	}
 	r := data.Reader()
-	defer r.Close() //nolint:errcheck // there is none
+	defer r.Close() // there is none
 	for last := 0; r.Remaining() > 0; {
 		at := size - r.Remaining()
 		if !skipField(r) {
@@ -88,10 +88,10 @@ func skipField(r *mem.Reader) bool {
 		return false
 	}
 	size, err := binary.ReadUvarint(r)
-	if err != nil || size > uint64(r.Remaining()) { //nolint:gosec // not negative
+	if err != nil || size > uint64(r.Remaining()) { // not negative
 		return false
 	}
-	_, err = r.Discard(int(size)) //nolint:gosec // bounded above
+	_, err = r.Discard(int(size)) // bounded above
 	return err == nil
 }
 

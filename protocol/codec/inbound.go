@@ -47,7 +47,7 @@ func (r *Request) readInbound(data []byte, last **pb.Ingress) bool {
 		return true
 	}
 	run = r.lastRun()
-	return run.In.rises() && r.readSequels(run.First+uint64(run.Len())-1, sequels) //nolint:gosec // not negative
+	return run.In.rises() && r.readSequels(run.First+uint64(run.Len())-1, sequels) // not negative
 }
 
 // cutIngress cuts off the sequels that are behind an ingress.
@@ -75,7 +75,7 @@ func (in *Inbound) follow(before *Inbound, n uint64) {
 
 // goesOnInbound adds the next message to a run, if it belongs to it.
 func (run *Run) goesOnInbound(r *Request, ingress, encoded []byte) bool {
-	in, n := run.In, uint64(run.Len()) //nolint:gosec // not negative
+	in, n := run.In, uint64(run.Len()) // not negative
 	if run.Before != len(r.Posts) || run.Len() >= runPosts || run.size >= runBytes || string(ingress) != string(in.ingress) {
 		return false
 	}

@@ -145,7 +145,7 @@ func arrives(t *testing.T, m *Request, run *Run) {
 		if err := proto.Unmarshal(encoded, &one); err != nil || len(encoded) != sizes[n] {
 			t.Fatalf("%v: %d bytes, and not %d", err, len(encoded), sizes[n])
 		}
-		in, number, sequence := run.In, run.First+uint64(n), run.In.Flow.Sequence+uint64(n) //nolint:gosec // not negative
+		in, number, sequence := run.In, run.First+uint64(n), run.In.Flow.Sequence+uint64(n) // not negative
 		after := in.Flow.After
 		if n > 0 {
 			after = 0

@@ -205,7 +205,7 @@ func (l *Lot) follow(b []byte, at int) int {
 	if end != sequel.to {
 		return -1
 	}
-	e.size = sequel.to - sequel.from + int32(len(l.alike.via)+len(l.alike.heading)+len(l.alike.origin)+sizeNumber(e.number)) //nolint:gosec // a frame is smaller than 2 GiB
+	e.size = sequel.to - sequel.from + int32(len(l.alike.via)+len(l.alike.heading)+len(l.alike.origin)+sizeNumber(e.number)) // a frame is smaller than 2 GiB
 	l.entries = append(l.entries, e)
 	l.size += int(e.size)
 	return int(end)
@@ -225,14 +225,14 @@ func placeOf(b []byte, at int, t byte) place {
 		return place{}
 	}
 	if size := int(b[at+1]); size < 0x80 && size <= len(b)-at-2 { // as it mostly is
-		return place{int32(at + 2), int32(at + 2 + size)} //nolint:gosec // a frame is smaller than 2 GiB
+		return place{int32(at + 2), int32(at + 2 + size)} // a frame is smaller than 2 GiB
 	}
 	size, n := protowire.ConsumeVarint(b[at+1:])
 	if n < 0 || size > uint64(len(b)-at-1-n) {
 		return place{}
 	}
 	from := at + 1 + n
-	return place{int32(from), int32(from + int(size))} //nolint:gosec // a frame is smaller than 2 GiB
+	return place{int32(from), int32(from + int(size))} // a frame is smaller than 2 GiB
 }
 
 // numberAt gives a number, if it comes next, and what follows.

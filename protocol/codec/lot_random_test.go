@@ -67,7 +67,7 @@ func appendAnyField(t *rapid.T, m []byte, f, n, long int, odd bool) []byte {
 	case 11, 14, 15:
 		value = nil
 	case 7, 13:
-		return protowire.AppendVarint(append(m, tag(byte(f), varint)), uint64(n)) //nolint:gosec // small
+		return protowire.AppendVarint(append(m, tag(byte(f), varint)), uint64(n)) // small
 	}
 	if odd {
 		switch rapid.IntRange(0, 6).Draw(t, "value") {

@@ -17,7 +17,7 @@ func crowd(n, body int) *pb.AttachResponse {
 	for i := range n {
 		resp.Deliveries = append(resp.Deliveries, &pb.Delivery{Listener: "listener", Message: &pb.Message{
 			Id: fmt.Sprint(i), Type: "create", From: "from", To: "to", Via: "via", P2P: true,
-			Body: []byte(strings.Repeat("x", body+i)), Origin: []byte("origin"), Number: uint64(100 + 2*i), //nolint:gosec // not negative
+			Body: []byte(strings.Repeat("x", body+i)), Origin: []byte("origin"), Number: uint64(100 + 2*i), // not negative
 		}})
 	}
 	return resp

@@ -68,9 +68,9 @@ func (p *packet) sequel(data []byte, m *pb.Sequel) error {
 		case tag(1, bytes):
 			m.Message = p.field(&r, r.long, m.Message)
 		case tag(2, varint):
-			m.Same = uint32(r.v) //nolint:gosec // as protobuf has it
+			m.Same = uint32(r.v) // as protobuf has it
 		case tag(3, varint):
-			m.SameId = uint32(r.v) //nolint:gosec // as protobuf has it
+			m.SameId = uint32(r.v) // as protobuf has it
 		default:
 			r.skip()
 		}

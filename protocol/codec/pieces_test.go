@@ -24,7 +24,7 @@ func shaped(shape []byte) *pb.AttachRequest {
 	sizes := []int{0, 10, 1000, 7 << 10, 9 << 10, 17 << 10, 50 << 10}
 	req := &pb.AttachRequest{}
 	for i, b := range shape {
-		p := plainPost(uint64(i)+1, "b") //nolint:gosec // a place
+		p := plainPost(uint64(i)+1, "b") // a place
 		p.Message.Body = make([]byte, sizes[int(b)%len(sizes)])
 		p.Again = b>>4&1 == 1 // it is not plain then
 		req.Posts = append(req.Posts, p)
@@ -106,7 +106,7 @@ func TestPiecesAreKept(t *testing.T) {
 	for _, sizes := range [][]int{{9000, 9000, 9000}, {10, 11000, 10, 11000, 10}, {6000, 6000, 9000, 10, 10}} {
 		plain, flow := &pb.AttachRequest{}, &pb.AttachRequest{Posts: inboundPosts(uint64(len(sizes)))}
 		for i, size := range sizes {
-			p := plainPost(uint64(i)+1, "b") //nolint:gosec // a place
+			p := plainPost(uint64(i)+1, "b") // a place
 			plain.Posts = append(plain.Posts, p)
 			p.Message.Body = make([]byte, size)
 			flow.Posts[i].Message.Body = p.Message.Body

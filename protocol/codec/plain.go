@@ -70,7 +70,7 @@ func (r *Request) Open(run *Run, i int) (*pb.Post, []byte) {
 	if run.In != nil {
 		r.opened.Number, r.opened.Ingress = 0, run.In.Ingress
 	} else {
-		r.opened.Number, r.opened.Ingress = run.First+uint64(i), nil //nolint:gosec // not negative
+		r.opened.Number, r.opened.Ingress = run.First+uint64(i), nil // not negative
 	}
 	return &r.opened, b
 }
@@ -97,7 +97,7 @@ func (run *Run) appendMessage(b []byte, p *Plain, i int) []byte {
 		return (&Heading{Front: run.block}).AppendMessage(b, p.Encoded, 0)
 	}
 	h := run.rowHeading()
-	return h.AppendMessage(append(b, run.In.via...), p.Encoded, run.First+uint64(i)) //nolint:gosec // not negative
+	return h.AppendMessage(append(b, run.In.via...), p.Encoded, run.First+uint64(i)) // not negative
 }
 
 // rowHeading is the heading of a row in a flow.
@@ -205,7 +205,7 @@ func (r *Request) goOn(run *Run, number uint64) *Run {
 	next.Type, next.From, next.To, next.block, next.heading, next.First = run.Type, run.From, run.To, run.block, run.heading, number
 	if run.In != nil {
 		next.In = r.inbound()
-		next.In.follow(run.In, uint64(run.Len())) //nolint:gosec // not negative
+		next.In.follow(run.In, uint64(run.Len())) // not negative
 		r.inbounds = r.inbounds[:len(r.inbounds)+1]
 	}
 	r.Runs = append(r.Runs, next)
@@ -263,7 +263,7 @@ func (r *Request) lastRun() *Run {
 
 // goesOn tells whether the next post is one of the run: rest is what follows its id.
 func (run *Run) goesOn(r *Request, number uint64, rest []byte) bool {
-	return run.In == nil && number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && //nolint:gosec // not negative
+	return run.In == nil && number == run.First+uint64(run.Len()) && run.Before == len(r.Posts) && // not negative
 		!run.full() &&
 		len(rest) >= len(run.block) && string(rest[:len(run.block)]) == string(run.block)
 }
@@ -326,7 +326,7 @@ func (run *Run) sizeOf(p *Plain, i int) int {
 		return run.MessageSize(p)
 	}
 	h := run.rowHeading()
-	return len(run.In.via) + h.sizeOf(p.own, run.First+uint64(i)) //nolint:gosec // not negative
+	return len(run.In.via) + h.sizeOf(p.own, run.First+uint64(i)) // not negative
 }
 
 // MessageSize is that of the message of a plain post, in bytes; of one in a flow it is about that.

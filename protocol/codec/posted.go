@@ -28,7 +28,7 @@ const (
 )
 
 func (h *Head) size() int {
-	n := sizeNumber(h.Sequence) + sizeNumber(uint64(h.Wait)) + sizeNumber(h.Number) + sizeFlag(h.Again) //nolint:gosec // as protobuf has it
+	n := sizeNumber(h.Sequence) + sizeNumber(uint64(h.Wait)) + sizeNumber(h.Number) + sizeFlag(h.Again) // as protobuf has it
 	if h.Timeout != 0 {
 		n += sizeWith(h.sizeTimeout())
 	}
@@ -36,7 +36,7 @@ func (h *Head) size() int {
 }
 
 func (h *Head) parts() (seconds, nanos uint64) {
-	return uint64(h.Timeout / time.Second), uint64(h.Timeout % time.Second) //nolint:gosec // as protobuf has it
+	return uint64(h.Timeout / time.Second), uint64(h.Timeout % time.Second) // as protobuf has it
 }
 
 func (h *Head) sizeTimeout() int {
@@ -49,7 +49,7 @@ func (h *Head) sizeTimeout() int {
 func AppendHead(b []byte, h Head, content int) []byte {
 	b = appendLength(b, 3, h.size()+content)
 	b = appendNumber(b, 1, h.Sequence)
-	b = appendNumber(b, 3, uint64(h.Wait)) //nolint:gosec // as protobuf has it
+	b = appendNumber(b, 3, uint64(h.Wait)) // as protobuf has it
 	if h.Timeout != 0 {
 		seconds, nanos := h.parts()
 		b = append(b, tag(4, bytes), byte(h.sizeTimeout()))

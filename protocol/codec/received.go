@@ -76,7 +76,7 @@ func firstDelivery(b []byte) (listener string, row bool) {
 	}
 	name := placeOf(b, 1+n, tag(1, bytes))
 	message := placeOf(b, max(1+n, int(name.to)), tag(2, bytes))
-	return string(b[name.from:name.to]), message.to > 0 && uint64(message.to) < uint64(1+n)+size //nolint:gosec // not negative
+	return string(b[name.from:name.to]), message.to > 0 && uint64(message.to) < uint64(1+n)+size // not negative
 }
 
 func (m *Received) read(f frame) error {

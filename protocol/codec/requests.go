@@ -57,7 +57,7 @@ func sizePost(p *pb.Post) int {
 	if p == nil {
 		return 0
 	}
-	n := sizeNumber(p.Sequence) + sizeNumber(uint64(p.Wait)) + sizeNumber(p.Number) + sizeFlag(p.Again) + //nolint:gosec // as protobuf has it
+	n := sizeNumber(p.Sequence) + sizeNumber(uint64(p.Wait)) + sizeNumber(p.Number) + sizeFlag(p.Again) + // as protobuf has it
 		sizeRest(restOfPost(p))
 	if p.Message != nil {
 		n += sizeWith(Size(p.Message))
@@ -90,7 +90,7 @@ func (w *writer) post(p *pb.Post) error {
 		w.duration(p.Timeout)
 		w.close(4, end)
 	}
-	w.number(3, uint64(p.Wait)) //nolint:gosec // as protobuf has it
+	w.number(3, uint64(p.Wait)) // as protobuf has it
 	if p.Message != nil {
 		end := w.end()
 		if err := w.message(p.Message); err != nil {
@@ -142,7 +142,7 @@ func readPost(f messageReader, data []byte, p *pb.Post, ingress **pb.Ingress) (o
 				p.Message, r.err = f.message(r.long)
 			}
 		case tag(3, varint):
-			p.Wait = pb.Wait(int32(r.v)) //nolint:gosec // as protobuf has it
+			p.Wait = pb.Wait(int32(r.v)) // as protobuf has it
 		case tag(4, bytes):
 			p.Timeout = sub(&r, p.Timeout, readDuration)
 		case tag(5, bytes):
@@ -225,7 +225,7 @@ func readCredit(data []byte, c *pb.Credit) error {
 		case tag(1, bytes):
 			c.Listener = r.same("")
 		case tag(2, varint):
-			c.Bytes = uint32(r.v) //nolint:gosec // as protobuf has it
+			c.Bytes = uint32(r.v) // as protobuf has it
 		case tag(3, varint):
 			c.Queue = r.v
 		default:

@@ -57,7 +57,7 @@ func SizeOfOutcome(o *pb.Outcome) int {
 	if o == nil {
 		return 0
 	}
-	n := sizeNumber(o.Sequence) + sizeNumber(uint64(o.Code)) + sizeText(o.Description) + sizeText(o.Field) //nolint:gosec // as protobuf has it
+	n := sizeNumber(o.Sequence) + sizeNumber(uint64(o.Code)) + sizeText(o.Description) + sizeText(o.Field) // as protobuf has it
 	if o.Response != nil {
 		n += sizeWith(Size(o.Response))
 	}
@@ -77,7 +77,7 @@ func (w *writer) outcome(o *pb.Outcome) error {
 		w.close(4, end)
 	}
 	w.text(3, o.Description)
-	w.number(2, uint64(o.Code)) //nolint:gosec // as protobuf has it
+	w.number(2, uint64(o.Code)) // as protobuf has it
 	w.number(1, o.Sequence)
 	return nil
 }
@@ -206,7 +206,7 @@ func readOutcome(f frame, data []byte, o *pb.Outcome) error {
 		case tag(1, varint):
 			o.Sequence = r.v
 		case tag(2, varint):
-			o.Code = int32(r.v) //nolint:gosec // as protobuf has it
+			o.Code = int32(r.v) // as protobuf has it
 		case tag(3, bytes):
 			o.Description = r.same("")
 		case tag(4, bytes):

@@ -111,7 +111,7 @@ func unrolledResponse(r *pb.AttachResponse) (*pb.AttachResponse, bool) {
 func rowOf(number uint64, sequels int) *pb.Post {
 	p := plainPost(number, "b")
 	for n := range sequels {
-		p.Sequels = append(p.Sequels, &pb.Message{Id: fmt.Sprint(number + 1 + uint64(n)), Body: fmt.Appendf(nil, `{"n":%d}`, n)}) //nolint:gosec // not negative
+		p.Sequels = append(p.Sequels, &pb.Message{Id: fmt.Sprint(number + 1 + uint64(n)), Body: fmt.Appendf(nil, `{"n":%d}`, n)}) // not negative
 	}
 	return p
 }
@@ -328,7 +328,7 @@ func checksRow(t interface{ Fatalf(string, ...any) }, m *Request, run *Run, orig
 		t.Fatalf("together %x, one by one %x", together, row)
 	}
 	for i, begin := 0, 0; i < len(posts); i++ {
-		number := run.First + uint64(i) //nolint:gosec // not negative
+		number := run.First + uint64(i) // not negative
 		var want pb.Message
 		if err := proto.Unmarshal(run.AppendMessage(nil, &posts[i]), &want); err != nil {
 			t.Fatalf("%v", err)

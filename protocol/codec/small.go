@@ -29,12 +29,12 @@ func readRange(data []byte, m *pb.Range) error {
 }
 
 func sizeDuration(d *durationpb.Duration) int {
-	return sizeNumber(uint64(d.Seconds)) + sizeNumber(uint64(d.Nanos)) //nolint:gosec // as protobuf has it
+	return sizeNumber(uint64(d.Seconds)) + sizeNumber(uint64(d.Nanos)) // as protobuf has it
 }
 
 func (w *writer) duration(d *durationpb.Duration) {
-	w.number(2, uint64(d.Nanos))   //nolint:gosec // as protobuf has it
-	w.number(1, uint64(d.Seconds)) //nolint:gosec // as protobuf has it
+	w.number(2, uint64(d.Nanos))   // as protobuf has it
+	w.number(1, uint64(d.Seconds)) // as protobuf has it
 }
 
 func readDuration(data []byte, d *durationpb.Duration) error {
@@ -42,9 +42,9 @@ func readDuration(data []byte, d *durationpb.Duration) error {
 	for r.next() {
 		switch r.tag {
 		case tag(1, varint):
-			d.Seconds = int64(r.v) //nolint:gosec // as protobuf has it
+			d.Seconds = int64(r.v) // as protobuf has it
 		case tag(2, varint):
-			d.Nanos = int32(r.v) //nolint:gosec // as protobuf has it
+			d.Nanos = int32(r.v) // as protobuf has it
 		default:
 			r.skip()
 		}

@@ -35,7 +35,7 @@ func isOne(data mem.BufferSlice, size int) bool {
 		return false
 	}
 	first, n := protowire.ConsumeVarint(b[n:])
-	return n > 0 && first > uint64(size)/2 //nolint:gosec // a size
+	return n > 0 && first > uint64(size)/2 // a size
 }
 
 // joined copies the parts of a frame. The memory is a strings.Builder's, which does not

@@ -145,7 +145,7 @@ func (w *writer) end() int { return w.at - w.shared }
 
 // close writes length and tag of what has been written since end.
 func (w *writer) close(field byte, end int) {
-	w.uvarint(uint64(end - w.end())) //nolint:gosec // it counts down
+	w.uvarint(uint64(end - w.end())) // it counts down
 	w.tag(field, bytes)
 }
 

@@ -126,7 +126,7 @@ func windowOnWire(t *testing.T, size int, long bool, waiting int) (wire int) {
 	for n, written := 0, 0; written < Window; n++ {
 		m := &pb.Message{
 			Id: fmt.Sprint(n), Type: "event", From: "hyperty://a/1", To: "hyperty://b/1", Body: bytes.Repeat([]byte("1"), size),
-			Flow: &pb.Flow{Runtime: "hyperty-runtime://a/1", Epoch: 1 << 60, Id: 1, Sequence: uint64(n) + 1, Base: 1}, //nolint:gosec // not negative
+			Flow: &pb.Flow{Runtime: "hyperty-runtime://a/1", Epoch: 1 << 60, Id: 1, Sequence: uint64(n) + 1, Base: 1}, // not negative
 		}
 		if err := e.Add(m); err != nil {
 			t.Fatal(err)

@@ -113,13 +113,13 @@ func (d *peerBusDecoder) open(f *pb.Fragment, r *Received) (*transfer, error) {
 		return nil, fault.New(fault.BadRequest, "transfer %d begins again", f.Transfer)
 	case f.Offset != 0:
 		return nil, fault.New(fault.BadRequest, "transfer %d begins at byte %d", f.Transfer, f.Offset)
-	case f.Size > uint64(d.limit.Message): //nolint:gosec // the limit is positive
+	case f.Size > uint64(d.limit.Message): // the limit is positive
 		d.last = f.Transfer
 		r.GivenUp = append(r.GivenUp, Cancel{Number: f.Transfer})
 		return nil, fault.New(fault.TooLarge, "transfer %d has %d bytes, more than %d", f.Transfer, f.Size, d.limit.Message)
 	}
 	d.last = f.Transfer
-	t := &transfer{size: int(f.Size)} //nolint:gosec // bounded above
+	t := &transfer{size: int(f.Size)} // bounded above
 	d.dropped(d.table.open(f.Transfer, t), r)
 	return t, nil
 }
@@ -129,7 +129,7 @@ func fits(f *pb.Fragment, t *transfer) error {
 	switch {
 	case len(f.Data) == 0:
 		return fault.New(fault.BadRequest, "transfer %d has an empty fragment", f.Transfer)
-	case f.Size != uint64(t.size): //nolint:gosec // sizes are positive
+	case f.Size != uint64(t.size): // sizes are positive
 		return fault.New(fault.BadRequest, "transfer %d changed its size from %d to %d", f.Transfer, t.size, f.Size)
 	case f.Offset != uint64(len(t.data)):
 		return fault.New(fault.BadRequest, "transfer %d goes on at byte %d, not %d", f.Transfer, f.Offset, len(t.data))

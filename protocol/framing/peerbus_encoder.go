@@ -239,7 +239,7 @@ func (e *peerBusEncoder) frame() Packet {
 
 // leave takes the first short messages out, which are in a packet.
 func (e *peerBusEncoder) leave(n int) {
-	e.sent += uint64(n) //nolint:gosec // counts are positive
+	e.sent += uint64(n) // counts are positive
 	clear(e.short[:n])
 	e.short = e.short[n:]
 }
@@ -272,7 +272,7 @@ const rowOverhead = 1 + 5
 
 func appendRow(b []byte, c codec.Carried) []byte {
 	b = protowire.AppendTag(b, frameRows, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(c.Wire())) //nolint:gosec // a size
+	b = protowire.AppendVarint(b, uint64(c.Wire())) // a size
 	out, err := c.AppendRow(b)
 	if err != nil {
 		return b // as in appendMessage
@@ -286,7 +286,7 @@ func (e *peerBusEncoder) entry(b []byte, s shortMessage, n int) []byte {
 		return e.sequels.append(b, s, e.short[n-1])
 	}
 	b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(s.size)) //nolint:gosec // sizes are positive
+	b = protowire.AppendVarint(b, uint64(s.size)) // sizes are positive
 	return appendCarried(b, s.Carried, s.size)
 }
 
@@ -336,7 +336,7 @@ func appendFragment(b []byte, o *outbound, data []byte) []byte {
 	f = protowire.AppendTag(f, 2, protowire.VarintType)
 	f = protowire.AppendVarint(f, uint64(len(o.data)))
 	f = protowire.AppendTag(f, 3, protowire.VarintType)
-	f = protowire.AppendVarint(f, uint64(o.offset)) //nolint:gosec // offsets are positive
+	f = protowire.AppendVarint(f, uint64(o.offset)) // offsets are positive
 	f = protowire.AppendTag(f, 4, protowire.BytesType)
 	f = protowire.AppendVarint(f, uint64(len(data)))
 	b = protowire.AppendTag(b, frameFragment, protowire.BytesType)

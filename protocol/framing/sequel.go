@@ -63,11 +63,11 @@ func appendSequel(b []byte, same uint32, sameID, size int) []byte {
 	h := protowire.AppendTag(head[:0], sequelSame, protowire.VarintType)
 	h = protowire.AppendVarint(h, uint64(same))
 	h = protowire.AppendTag(h, sequelSameID, protowire.VarintType)
-	h = protowire.AppendVarint(h, uint64(sameID)) //nolint:gosec // a length
+	h = protowire.AppendVarint(h, uint64(sameID)) // a length
 	h = protowire.AppendTag(h, sequelMessage, protowire.BytesType)
-	h = protowire.AppendVarint(h, uint64(size)) //nolint:gosec // a size
+	h = protowire.AppendVarint(h, uint64(size)) // a size
 	b = protowire.AppendTag(b, frameSequels, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(len(h)+size)) //nolint:gosec // a size
+	b = protowire.AppendVarint(b, uint64(len(h)+size)) // a size
 	return append(b, h...)
 }
 

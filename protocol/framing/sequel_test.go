@@ -31,8 +31,8 @@ func inFlow(n int) []*pb.Message {
 		all = append(all, &pb.Message{
 			Id: fmt.Sprintf(`"2ed03fe6-d02e-4cf1-a0f1-315dc659deae-%d"`, i), Type: "create",
 			From: "hyperty://example.org/sender", To: "hyperty://example.org/receiver", Body: []byte(`{"value":1}`),
-			Origin: []byte("0123456789abcdef"), Number: uint64(i), //nolint:gosec // small
-			Flow: &pb.Flow{Runtime: "hyperty-runtime://example.org/alice", Epoch: 1 << 60, Id: 1 << 61, Sequence: uint64(i), Base: 1}, //nolint:gosec // small
+			Origin: []byte("0123456789abcdef"), Number: uint64(i), // small
+			Flow: &pb.Flow{Runtime: "hyperty-runtime://example.org/alice", Epoch: 1 << 60, Id: 1 << 61, Sequence: uint64(i), Base: 1}, // small
 		})
 	}
 	return all
@@ -106,7 +106,7 @@ func set(m protoreflect.Message, f protoreflect.FieldDescriptor, seed int) {
 	case f.Kind() == protoreflect.BoolKind:
 		m.Set(f, protoreflect.ValueOfBool(true))
 	default:
-		m.Set(f, protoreflect.ValueOfUint64(uint64(seed))) //nolint:gosec // small
+		m.Set(f, protoreflect.ValueOfUint64(uint64(seed))) // small
 	}
 }
 
@@ -114,10 +114,10 @@ func set(m protoreflect.Message, f protoreflect.FieldDescriptor, seed int) {
 func TestSequelsHaveEachField(t *testing.T) {
 	variants := []*pb.Message{{}}
 	for _, m := range fields((&pb.Message{}).ProtoReflect().Type()) {
-		variants = append(variants, m.(*pb.Message)) //nolint:forcetypeassert // they are
+		variants = append(variants, m.(*pb.Message)) // they are
 	}
 	for _, f := range fields((&pb.Flow{}).ProtoReflect().Type()) {
-		variants = append(variants, &pb.Message{Flow: f.(*pb.Flow)}) //nolint:forcetypeassert // they are
+		variants = append(variants, &pb.Message{Flow: f.(*pb.Flow)}) // they are
 	}
 	unknown := &pb.Message{Id: "1"}
 	unknown.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 7))

@@ -143,7 +143,7 @@ func appendTrace(dst []byte, t *pb.Trace) ([]byte, error) {
 	}
 	j := traceJSON{Traceparent: t.Traceparent, Tracestate: t.Tracestate, Record: t.Record}
 	for _, h := range t.Hops {
-		at := number(max(h.GetTime(), 0)) //nolint:gosec // not below 0
+		at := number(max(h.GetTime(), 0)) // not below 0
 		j.Hops = append(j.Hops, hopJSON{h.GetService(), h.GetAt(), h.GetEvent(), at})
 	}
 	b, err := json.Marshal(j)
@@ -167,7 +167,7 @@ func parseTrace(m *pb.Message, raw []byte) {
 	}
 	t.Record = j.Record
 	for _, h := range j.Hops {
-		hop := &pb.Hop{Service: h.Service, At: h.At, Event: h.Event, Time: int64(min(h.Time, math.MaxInt64))} //nolint:gosec // not above it
+		hop := &pb.Hop{Service: h.Service, At: h.At, Event: h.Event, Time: int64(min(h.Time, math.MaxInt64))} // not above it
 		if len(t.Hops) < MaxHops && isHop(hop) {
 			t.Hops = append(t.Hops, hop)
 		}

@@ -122,7 +122,7 @@ func (m *Marks) Len() int { return len(m.slots) }
 // add keeps the pair of m.key, in the place of the oldest one if need be.
 func (m *Marks) add() (slot int32) {
 	if len(m.slots) < m.limit {
-		slot = int32(len(m.marks)) //nolint:gosec // one more than the pairs, of which there are not 2^31
+		slot = int32(len(m.marks)) // one more than the pairs, of which there are not 2^31
 		m.marks = append(m.marks, mark{})
 	} else {
 		slot = m.marks[0].newer // the ring's last

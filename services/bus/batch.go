@@ -65,7 +65,7 @@ var batches = sync.Pool{New: func() any { return new(batch) }}
 func newBatch(n int, first uint64) *batch {
 	b, _ := batches.Get().(*batch)
 	b.first, b.places = first, b.places[:0]
-	b.needed.Store(int32(n)) //nolint:gosec // at most a frame
+	b.needed.Store(int32(n)) // at most a frame
 	return b
 }
 
@@ -105,7 +105,7 @@ func (b *batch) takeRow(req *codec.Request, run *codec.Run, origin []byte) {
 	for i := range posts {
 		size, own := posts[i].SequelSize()
 		end += size
-		sum += own + heading + codec.NumberSize(b.first+uint64(i)) //nolint:gosec // not negative
+		sum += own + heading + codec.NumberSize(b.first+uint64(i)) // not negative
 		b.places = append(b.places, placed{end, sum})
 	}
 	b.bytes, b.row = run.AppendHeading(b.room(heading+end), origin)
@@ -122,7 +122,7 @@ func (b *batch) takeLong(listener string, req *codec.Request, run *codec.Run, or
 	bytes, row := run.AppendHeading(b.room(size), origin)
 	sum := 0
 	for i := range posts {
-		number := b.first + uint64(i) //nolint:gosec // not negative
+		number := b.first + uint64(i) // not negative
 		bytes = row.AppendWhole(bytes, listener, &posts[i], number)
 		sum += row.Size(&posts[i], number)
 		b.places = append(b.places, placed{len(bytes) - heading, sum})
@@ -155,7 +155,7 @@ func (b *batch) sumBefore(i int) int {
 // free notes that n posts are settled, or a frame is sent. The last gives the memory back,
 // if it is the batch's.
 func (b *batch) free(n int) {
-	if b.needed.Add(int32(-n)) > 0 { //nolint:gosec // at most a frame
+	if b.needed.Add(int32(-n)) > 0 { // at most a frame
 		return
 	}
 	if b.memory != nil {
@@ -192,8 +192,8 @@ func (p part) size() int { return p.of.sumBefore(p.to) - p.of.sumBefore(p.from) 
 func (p part) cost() int { return p.size() + p.len()*overhead }
 
 // first and last are the numbers of its posts.
-func (p part) first() uint64 { return p.of.first + uint64(p.from) }   //nolint:gosec // not negative
-func (p part) last() uint64  { return p.of.first + uint64(p.to) - 1 } //nolint:gosec // likewise
+func (p part) first() uint64 { return p.of.first + uint64(p.from) }   // not negative
+func (p part) last() uint64  { return p.of.first + uint64(p.to) - 1 } // likewise
 
 // encoded are its bytes.
 func (p part) encoded() []byte {

@@ -128,9 +128,9 @@ func unrolled(deliveries []*pb.Delivery) (all []*pb.Delivery) {
 		all = append(all, d)
 		for i, s := range sequels {
 			m := proto.CloneOf(d.Message)
-			m.Id, m.Body, m.Number = s.Id, s.Body, m.Number+1+uint64(i) //nolint:gosec // a place
+			m.Id, m.Body, m.Number = s.Id, s.Body, m.Number+1+uint64(i) // a place
 			if m.Flow != nil {
-				m.Flow.Sequence, m.Flow.After = m.Flow.Sequence+1+uint64(i), 0 //nolint:gosec // likewise
+				m.Flow.Sequence, m.Flow.After = m.Flow.Sequence+1+uint64(i), 0 // likewise
 			}
 			all = append(all, &pb.Delivery{Listener: d.Listener, Message: m})
 		}
@@ -326,7 +326,7 @@ func anyAct(t *rapid.T) act {
 		sizes := rapid.SliceOfN(rapid.SampledFrom([]int{0, 0, 0, 1 << 10, 3 << 10, 15 << 10, 18 << 10}), 1, 4).Draw(t, "sizes")
 		return act{name: fmt.Sprint("post some with ", sizes), does: func(p *couple) { p.postLong(n%4 == 0, sizes...) }}
 	case 4, 5:
-		return act{name: fmt.Sprint("credit ", 37*n), does: func(p *couple) { p.listener.credit(&pb.Credit{Listener: carol, Bytes: uint32(37 * n)}) }} //nolint:gosec // small
+		return act{name: fmt.Sprint("credit ", 37*n), does: func(p *couple) { p.listener.credit(&pb.Credit{Listener: carol, Bytes: uint32(37 * n)}) }} // small
 	case 6:
 		return act{name: "the listener comes again", repeats: true, does: func(p *couple) {
 			p.cutOff(p.listener)

@@ -71,7 +71,7 @@ func benchmarkPassed(b *testing.B, size int) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for n := 0; n < b.N; n += posts.n {
-		data := posts.frame(uint64(n) + 1) //nolint:gosec // not negative
+		data := posts.frame(uint64(n) + 1) // not negative
 		if err := (codec.GRPC{}).Unmarshal(data, req); err != nil {
 			b.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func (f postsFrame) frame(number uint64) (data mem.BufferSlice) {
 	memory := codec.Buffers.Get(size)
 	b := (*memory)[:0]
 	for i := range rows {
-		b = append(codec.AppendHead(b, codec.Head{Number: number + uint64(i)}, len(f.content)+sequels*len(f.sequel)), f.content...) //nolint:gosec // not negative
+		b = append(codec.AppendHead(b, codec.Head{Number: number + uint64(i)}, len(f.content)+sequels*len(f.sequel)), f.content...) // not negative
 	}
 	for range sequels {
 		b = append(b, f.sequel...)
@@ -228,7 +228,7 @@ func flowFrame(b *testing.B, sequence *uint64, senders int) (frame []byte) {
 	for range 64 {
 		*sequence++
 		n := *sequence
-		m := numbered(bob, carol, int(n)) //nolint:gosec // small
+		m := numbered(bob, carol, int(n)) // small
 		m.Body, m.Origin, m.Number = fmt.Appendf(nil, `{"value":%50d}`, n), fmt.Append(nil, "origin ", n%uint64(senders)), n
 		m.Flow = &pb.Flow{Runtime: remote, Epoch: 1, Id: 7, Sequence: n, Base: 1}
 		encoded, err := proto.Marshal(m)

@@ -40,7 +40,7 @@ func anyCrowdAct(t *rapid.T) crowdAct {
 		})
 	case 4, 5, 6, 7:
 		return is(false, fmt.Sprintf("%d gives credit of %d for %s", who, 97*n, place), func(c *crowd) {
-			c.members[who].credit(&pb.Credit{Listener: place, Bytes: uint32(97 * n)}) //nolint:gosec // small
+			c.members[who].credit(&pb.Credit{Listener: place, Bytes: uint32(97 * n)}) // small
 		})
 	case 8:
 		return is(true, fmt.Sprintf("%d comes again", who), func(c *crowd) { c.again(c.members[who]) })

@@ -196,7 +196,7 @@ func (l *link) enqueue(d *pb.Delivery, handed bool) (f *fromReplica, offered boo
 	if q.items.len() == 0 {
 		q.at, q.since = at, of.since
 	}
-	f = &fromReplica{queue: q, size: uint32(size), since: time.Now()} //nolint:gosec // a message is smaller than 4 GiB
+	f = &fromReplica{queue: q, size: uint32(size), since: time.Now()} // a message is smaller than 4 GiB
 	f.post = newPost(f, m)
 	f.post.size, f.post.meshed, f.post.verified = size, true, true
 	q.items.push(f)

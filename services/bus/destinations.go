@@ -81,7 +81,7 @@ func (d *destinations) enter(key destinationKey) uint32 {
 		Next: key.next, Relay: key.relay, RuntimeUrl: key.runtime, Reason: key.reason, Flow: key.flow, Doubt: key.doubt,
 	}
 	one := &destination{told: told, next: d.hop(key.next), flows: mayFlow(told)}
-	number := uint32(len(d.all)) //nolint:gosec // there are no more of them than routes
+	number := uint32(len(d.all)) // there are no more of them than routes
 	if n := len(d.free); n > 0 {
 		number, d.free = d.free[n-1], d.free[:n-1]
 		d.all[number] = one

@@ -53,7 +53,7 @@ type flows struct {
 
 func newFlows(b *Bus, now time.Time) *flows {
 	return &flows{
-		bus: b, began: now, epoch: uint64(now.UnixNano()), //nolint:gosec // since 1970
+		bus: b, began: now, epoch: uint64(now.UnixNano()), // since 1970
 		seen:    newArrived(&b.limits),
 		draw:    randomNumber,
 		remotes: map[string]*remoteRuntime{}, provisional: map[string]*outflow{}, out: map[uint64]*outflow{},

@@ -142,7 +142,7 @@ func (g *ghost) credit() *pb.Credit {
 
 func given(d *pb.Delivery, refused *pb.Outcome) *pb.AttachRequest {
 	return &pb.AttachRequest{Credits: []*pb.Credit{{
-		Listener: d.GetListener(), Queue: d.GetFrom().GetQueue(), Bytes: uint32(sizeOf(d.Message)), Refused: refused, //nolint:gosec // small
+		Listener: d.GetListener(), Queue: d.GetFrom().GetQueue(), Bytes: uint32(sizeOf(d.Message)), Refused: refused, // small
 	}}}
 }
 

@@ -41,7 +41,7 @@ func TestAListenerThatCompressesHoldsNobodyUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range uint64(200) { // more than flow control and gRPC's buffers take
-		m, noise := numbered(alice, carol, int(i)), make([]byte, 1500) //nolint:gosec // small
+		m, noise := numbered(alice, carol, int(i)), make([]byte, 1500) // small
 		_, _ = rand.Read(noise)
 		m.Body = fmt.Appendf(nil, `{"noise":"%s"}`, hex.EncodeToString(noise))
 		if err := by.Send(&pb.AttachRequest{Posts: []*pb.Post{{Sequence: i + 1, Message: m, Wait: pb.Wait_WAIT_ACCEPTED}}}); err != nil {

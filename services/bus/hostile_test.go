@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
@@ -42,7 +43,7 @@ func (p *peer) says(m *pb.Message) {
 
 // flowing is a message of a flow of the peer.
 func flowing(epoch, id, sequence uint64) *pb.Message {
-	m := numbered(bob, carol, int(sequence)) //nolint:gosec // small, where it matters
+	m := numbered(bob, carol, int(sequence)) // small, where it matters
 	m.Flow = &pb.Flow{Runtime: remote, Epoch: epoch, Id: id, Sequence: sequence, Base: 1}
 	return m
 }
@@ -249,14 +250,17 @@ func TestFlowMetrics(t *testing.T) {
 	m.transmitted(0, 1, true)
 	m.transmitted(3, 2, true) // one of them found no room on the relay
 	m.transmitted(0, 0, true) // nothing took it
-	value := func(c interface{ Write(*dto.Metric) error }) float64 {
-		var v dto.Metric
-		if err := c.Write(&v); err != nil {
-			t.Fatal(err)
-		}
-		return v.GetCounter().GetValue()
-	}
+	value := func(c prometheus.Counter) float64 { return counted(t, c) }
 	if value(m.sentBy[flow.Direct]) != 2 || value(m.sentBy[flow.Relay]) != 1 || value(m.sentBy[flow.Both]) != 2 || value(m.again) != 4 {
 		t.Error("flows are not counted")
 	}
+}
+
+func counted(t *testing.T, c prometheus.Counter) float64 {
+	t.Helper()
+	var v dto.Metric
+	if err := c.Write(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v.GetCounter().GetValue()
 }

@@ -66,6 +66,9 @@ func TestAHungStubIsInDoubt(t *testing.T) {
 		if took := time.Since(began); took > 2*s.bus.limits.StallTime+100*time.Millisecond {
 			t.Errorf("%d of 21 had come after %s", len(s.got[bob]), took)
 		}
+		if n := counted(t, s.bus.metrics.stalls); n != 1 {
+			t.Errorf("%v stalls are counted", n)
+		}
 		hung.credit(&pb.Credit{Listener: connURL, Bytes: 1 << 30})
 		framesOf(t, hung)
 		hung.credit(&pb.Credit{Listener: connURL, Bytes: 1 << 30})

@@ -147,14 +147,14 @@ func (a *arrivals) takeBatch(b *batch) bool {
 }
 
 func (a *arrivals) settledPart(p part) {
-	first := a.sequence + uint64(p.from)          //nolint:gosec // not negative
-	a.in.dealtRun(first, first+uint64(p.len())-1) //nolint:gosec // likewise
+	first := a.sequence + uint64(p.from)          // not negative
+	a.in.dealtRun(first, first+uint64(p.len())-1) // likewise
 	a.in.flows.seen.overPart(p)
 }
 
 func (a *arrivals) opens(p part, posts []*post) {
 	for i, one := range posts {
-		one.by = &arrival{a.in, a.sequence + uint64(p.from+i), a.via} //nolint:gosec // not negative
+		one.by = &arrival{a.in, a.sequence + uint64(p.from+i), a.via} // not negative
 		one.ingress, one.flowing = a.ingress, true
 		one.trail.tally = a.in.flows.bus.metrics.tally
 	}
@@ -225,7 +225,7 @@ func (a *arrivals) again(p *post) {
 // leave takes those out that came again, of n numbers from first on.
 func (a *arrivals) leave(first uint64, n int) (out []*post) {
 	for i := 0; i < n && len(a.also) > 0; i++ {
-		number := first + uint64(i) //nolint:gosec // not negative
+		number := first + uint64(i) // not negative
 		out = append(out, a.also[number]...)
 		delete(a.also, number)
 	}

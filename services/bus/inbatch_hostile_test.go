@@ -59,17 +59,17 @@ func (f *foe) messages(all []stretch) (made []*pb.Message) {
 			m := &pb.Message{
 				Id: fmt.Sprint(len(made)), Type: "event", From: []string{bob, alice}[s.from], To: s.to,
 				Body:   fmt.Appendf(nil, `{"value":%q}`, strings.Repeat("x", s.length)),
-				Origin: [][]byte{[]byte("o"), []byte("q")}[s.origin], Number: uint64(*number), //nolint:gosec // small
+				Origin: [][]byte{[]byte("o"), []byte("q")}[s.origin], Number: uint64(*number), // small
 				Flow: &pb.Flow{
-					Runtime: remote, Epoch: uint64(f.epoch), Id: uint64(77 + s.flow), Replica: []string{"", "r"}[s.replica], //nolint:gosec // small
-					Sequence: uint64(*at), Base: uint64(max(*at-10+s.base, 1)), //nolint:gosec // small
+					Runtime: remote, Epoch: uint64(f.epoch), Id: uint64(77 + s.flow), Replica: []string{"", "r"}[s.replica], // small
+					Sequence: uint64(*at), Base: uint64(max(*at-10+s.base, 1)), // small
 				},
 			}
 			if s.after != 0 && i == 0 {
-				m.Flow.After = uint64(max(*at+s.after, 0)) //nolint:gosec // small
+				m.Flow.After = uint64(max(*at+s.after, 0)) // small
 			}
 			if s.base > 0 {
-				m.Flow.Base = uint64(max(*at-10-i+s.base, 1)) //nolint:gosec // small
+				m.Flow.Base = uint64(max(*at-10-i+s.base, 1)) // small
 			}
 			if s.odd > 0 && i%s.odd == s.odd-1 {
 				oddly(m, i/s.odd)

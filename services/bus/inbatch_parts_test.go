@@ -31,14 +31,14 @@ func (s *shore) ofEpoch(epoch uint64) said {
 
 // give gives credit for the next messages that a member has, of which each has so many bytes.
 func (s *shore) give(m *member, n int, size uint32) {
-	m.credit(&pb.Credit{Listener: m.listens[0].address, Bytes: uint32(n) * size}) //nolint:gosec // small
+	m.credit(&pb.Credit{Listener: m.listens[0].address, Bytes: uint32(n) * size}) // small
 }
 
 // came is the numbers of what a member gets now, and the size of the last message.
 func (s *shore) came(m *member) (numbers []uint64, size uint32) {
 	for _, resp := range framesOf(s.t, m.stream) {
 		for _, d := range resp.Deliveries {
-			numbers, size = append(numbers, d.Message.Number), uint32(proto.Size(d.Message)) //nolint:gosec // small
+			numbers, size = append(numbers, d.Message.Number), uint32(proto.Size(d.Message)) // small
 		}
 	}
 	return numbers, size

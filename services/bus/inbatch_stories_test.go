@@ -123,7 +123,7 @@ func TestMessagesInBatchesAreLikeSingleOnes(t *testing.T) {
 func credits(bytes int, place string) shoreAct {
 	return shoreAct{fmt.Sprintf("credit of %d for %s", bytes, place), func(s *shore) {
 		for _, m := range s.members {
-			m.credit(&pb.Credit{Listener: place, Bytes: uint32(bytes)}) //nolint:gosec // small
+			m.credit(&pb.Credit{Listener: place, Bytes: uint32(bytes)}) // small
 		}
 	}}
 }

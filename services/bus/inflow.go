@@ -61,7 +61,7 @@ func (a *arrival) settled(p *post, err error) {
 	code, description := int32(fault.OK), ""
 	if err != nil {
 		f := fault.From(err)
-		code, description = int32(f.Code), f.Description //nolint:gosec // three digits
+		code, description = int32(f.Code), f.Description // three digits
 	}
 	a.in.dealt(a.sequence, code, description)
 	a.in.flows.seen.over(err, p)

@@ -138,7 +138,7 @@ func (f *flows) roomFor(rm *remoteRuntime) bool {
 // newIn makes the receiver of a flow. It says when it was made: one that comes in the
 // place of another has nothing of what that one had.
 func (f *flows) newIn(rm *remoteRuntime, fl *pb.Flow) *inflow {
-	self := f.epoch + uint64(time.Since(f.began)) //nolint:gosec // not before it
+	self := f.epoch + uint64(time.Since(f.began)) // not before it
 	if fl.Receiver < latest {                     // the one before may be of another replica, with another clock
 		self = max(self, fl.Receiver+1)
 	}

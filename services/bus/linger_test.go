@@ -54,7 +54,7 @@ func TestAliasesStayWhileTheirOwnerMoves(t *testing.T) {
 			at[1].raw(pb.Component_COMPONENT_REGISTRY).addAlias(connURL, stubURL)
 			for range 2 * (n + 1) {
 				d := stub.delivery()
-				stub.send(&pb.AttachRequest{Credits: []*pb.Credit{{Listener: d.Listener, Bytes: uint32(proto.Size(d.Message))}}}) //nolint:gosec // small
+				stub.send(&pb.AttachRequest{Credits: []*pb.Credit{{Listener: d.Listener, Bytes: uint32(proto.Size(d.Message))}}}) // small
 			}
 			for _, got := range refused {
 				nothingElse(t, got)

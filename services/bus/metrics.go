@@ -24,6 +24,7 @@ type metrics struct {
 	duplicates   prometheus.Counter
 	sentBy       [4]prometheus.Counter // by path
 	again        prometheus.Counter
+	stalls       prometheus.Counter
 	passedOn     *prometheus.CounterVec
 	tally        *tally
 	all          []prometheus.Collector
@@ -41,6 +42,7 @@ func newMetrics() *metrics {
 		routeChanges: counter("route_changes_total", "Pushed changes of routes that this bus uses."),
 		duplicates:   counter("flow_duplicates_total", "Messages of flows that had been taken before, from a bus that was restarted since."),
 		again:        counter("flow_retransmissions_total", "Messages of flows that were sent again."),
+		stalls:       counter("flow_stalls_total", "Times that a P2P stub took nothing of a flow, which has gone over the Message Node as well since."),
 		registry: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "peerbus_bus_registry_connected", Help: "1 while the stream to the registry is up.",
 		}),
@@ -63,7 +65,7 @@ func newMetrics() *metrics {
 	}
 	m.all = []prometheus.Collector{
 		m.passedOn, posted, delivered, m.refusals, m.requests, m.stuck, m.holds, m.questions, m.routeChanges, m.registry,
-		m.duplicates, m.again, sent,
+		m.duplicates, m.again, m.stalls, sent,
 	}
 	m.all = append(m.all, m.tally.all...)
 	for _, reason := range reasons {

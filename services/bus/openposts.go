@@ -44,7 +44,7 @@ func (o *openPosts) get(number uint64) *openPost {
 	// Where all numbers are there, it is where it is to be expected.
 	i := number - o.places[0].number
 	if i >= uint64(len(o.places)) || o.places[i].number != number {
-		i = uint64(sort.Search(len(o.places), func(i int) bool { return o.places[i].number >= number })) //nolint:gosec // not negative
+		i = uint64(sort.Search(len(o.places), func(i int) bool { return o.places[i].number >= number })) // not negative
 	}
 	if i == uint64(len(o.places)) || o.places[i].number != number || o.places[i].post == nil {
 		return nil

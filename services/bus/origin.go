@@ -340,7 +340,7 @@ func (t *settling) add(first, last uint64, bytes int, s *stream) {
 		t.ranges = append(t.ranges, &pb.Range{First: first, Last: last})
 	}
 	before := t.count
-	t.count += int(last - first + 1) //nolint:gosec // at most a frame
+	t.count += int(last - first + 1) // at most a frame
 	t.bytes += bytes
 	switch {
 	case t.count >= settleMany, t.bytes >= settleBytes:

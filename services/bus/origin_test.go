@@ -57,7 +57,7 @@ func tell(s *stream) told {
 }
 
 func numberedPost(to string, number, sequence uint64) *pb.Post {
-	return &pb.Post{Message: numbered(alice, to, int(number)), Number: number, Sequence: sequence, Wait: pb.Wait_WAIT_ACCEPTED} //nolint:gosec // small
+	return &pb.Post{Message: numbered(alice, to, int(number)), Number: number, Sequence: sequence, Wait: pb.Wait_WAIT_ACCEPTED} // small
 }
 
 func (a *alone) approve(sources ...string) {
@@ -123,7 +123,7 @@ func TestARefusalIsToldAgain(t *testing.T) {
 	}
 	said := tell(second)
 	for n, want := range []fault.Code{fault.Unavailable, fault.BadRequest, fault.BadRequest} {
-		if got := said.code(uint64(n) + 1); got != want { //nolint:gosec // small
+		if got := said.code(uint64(n) + 1); got != want { // small
 			t.Errorf("post %d: %d, not %d", n+1, got, want)
 		}
 	}

@@ -40,7 +40,7 @@ func (s *stream) outBatch(req *codec.Request, run *codec.Run) *batch {
 	bytes := b.room(run.Size() + run.Len()*codec.OriginSize(id, math.MaxUint64))
 	posts := req.Plain(run)
 	for i := range posts {
-		bytes = codec.AppendOrigin(run.AppendMessage(bytes, &posts[i]), id, run.First+uint64(i)) //nolint:gosec // not negative
+		bytes = codec.AppendOrigin(run.AppendMessage(bytes, &posts[i]), id, run.First+uint64(i)) // not negative
 		b.places = append(b.places, placed{len(bytes), len(bytes)})
 	}
 	b.bytes, b.out.left = bytes, len(bytes)
@@ -159,7 +159,7 @@ func (b *batch) passRow(p part, in codec.RowFlow) {
 	b.row, b.bytes = heading, append(bytes, own...)[len(bytes):]
 	before, sum := p.of.before(p.from), 0
 	for i, at := range p.of.places[p.from:p.to] {
-		sum += in.Size(p.first() + uint64(i)) //nolint:gosec // not negative
+		sum += in.Size(p.first() + uint64(i)) // not negative
 		b.places = append(b.places, placed{at.end - before.end, at.sum - before.sum + sum})
 	}
 }
@@ -200,7 +200,7 @@ func (o *outflow) pass(tx flow.Transmission, acks []*pb.FlowAck, in *inbox) int 
 
 // placeOf is that of the i-th message of a transmission.
 func placeOf(tx flow.Transmission, i int, acks []*pb.FlowAck) codec.FlowPlace {
-	at := codec.FlowPlace{Sequence: tx.Sequence + uint64(i), Base: tx.Base, Receiver: tx.Receiver} //nolint:gosec // not negative
+	at := codec.FlowPlace{Sequence: tx.Sequence + uint64(i), Base: tx.Base, Receiver: tx.Receiver} // not negative
 	if i == 0 {
 		at.After, at.Acks = tx.After, acks
 	}

@@ -51,7 +51,7 @@ func anyAbroadAct(t *rapid.T) abroadAct {
 		return is(fmt.Sprintf("%scarries all, but of %d one", way_(way), lost), func(a *abroad) { a.carry(way, lost) })
 	case 7, 8:
 		return is(fmt.Sprintf("%sgives credit of %d", way_(way), 997*n), func(a *abroad) {
-			a.stubs[way].credit(&pb.Credit{Listener: a.names[way], Bytes: uint32(997 * n)}) //nolint:gosec // small
+			a.stubs[way].credit(&pb.Credit{Listener: a.names[way], Bytes: uint32(997 * n)}) // small
 		})
 	case 9, 10:
 		refuses := rapid.IntRange(0, 3).Draw(t, "refuses") == 0

@@ -269,7 +269,7 @@ func (o *outflow) transmit(tx flow.Transmission, direct, relay *inbox) {
 			taken[i] = put(in)
 		}
 		if n := max(tx.Count, 1); taken[i] < n {
-			o.sender.Unsent(tx.Sequence+uint64(taken[i]), n-taken[i], path) //nolint:gosec // not negative
+			o.sender.Unsent(tx.Sequence+uint64(taken[i]), n-taken[i], path) // not negative
 		}
 		if known && taken[i] == 0 {
 			q.trail.paths.And(^uint32(path))
@@ -462,7 +462,7 @@ func (o *outflow) refused(sequence uint64, why *fault.Error) bool {
 		return false
 	}
 	now := time.Now()
-	settled := fates(o.sender.Refused(now, sequence, int32(why.Code), why.Description)) //nolint:gosec // three digits
+	settled := fates(o.sender.Refused(now, sequence, int32(why.Code), why.Description)) // three digits
 	accepted := o.admit(now)
 	o.mu.Unlock()
 	o.carryOut(settled, accepted)

@@ -63,7 +63,7 @@ func (b *Bus) takeForward(in *pb.Post) {
 		return
 	}
 	p := newPost(passedOn{componentOr(passed.GetComponent())}, m)
-	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), uint8(min(passed.GetHops(), maxHops)), codec.Size(m), true //nolint:gosec // small
+	p.ingress, p.hops, p.size, p.verified = in.GetIngress(), uint8(min(passed.GetHops(), maxHops)), codec.Size(m), true // small
 	if passed.GetWaiter() != "" {
 		b.mesh.waits(elsewhere{replica: passed.GetWaiter()}, message.AnswerKey(m))
 	}

@@ -264,7 +264,7 @@ func outcomeOf(sequence uint64, err error) *pb.Outcome {
 		return &pb.Outcome{Sequence: sequence, Code: int32(fault.OK)}
 	}
 	f := fault.From(err)
-	return &pb.Outcome{Sequence: sequence, Code: int32(f.Code), Description: brief(f.Description), Field: f.Field} //nolint:gosec // three digits
+	return &pb.Outcome{Sequence: sequence, Code: int32(f.Code), Description: brief(f.Description), Field: f.Field} // three digits
 }
 
 // brief is what is kept of a description, which another runtime may have written.

@@ -165,8 +165,8 @@ func offer(p *post, takers []*inbox) (done bool, err error) {
 		return true, refuse(reasonLoop, 404, "%s is only where the message came from", p.m.To)
 	}
 	p.taken.Store(false)
-	p.left.Store(int32(n)) //nolint:gosec // bounded by Limits.Streams
-	p.owed.Store(int32(n)) //nolint:gosec // likewise
+	p.left.Store(int32(n)) // bounded by Limits.Streams
+	p.owed.Store(int32(n)) // likewise
 	for _, in := range takers {
 		if in.sourceOf(p.m) {
 			continue

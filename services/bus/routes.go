@@ -231,9 +231,9 @@ type hashed uint64
 
 func (r *routes) hash(to string) hashed { return hashed(maphash.String(r.seed, to)) }
 
-func (h hashed) tag() uint8 { return uint8(h>>56) | 1 } //nolint:gosec // eight bits
+func (h hashed) tag() uint8 { return uint8(h>>56) | 1 } // eight bits
 
-func (h hashed) part() int { return int(h>>48) % routeParts } //nolint:gosec // small
+func (h hashed) part() int { return int(h>>48) % routeParts } // small
 
 // hand of the clock.
 type hand struct{ part, bucket, slot int }

@@ -147,7 +147,7 @@ func (in *inbox) credit(bytes uint32, settled *dealt) {
 	given := min(int(bytes), in.underWay)
 	in.underWay -= given
 	in.given += given
-	in.credited += uint64(given) //nolint:gosec // not negative
+	in.credited += uint64(given) // not negative
 	for in.sent.len() > 0 {
 		first := in.sent.first()
 		if first.post == nil {

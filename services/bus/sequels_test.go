@@ -28,7 +28,7 @@ func (h *house) stranger(origin string, sequels bool) *raw {
 // manyPosts are so many posts to an address, as sequels if they go so.
 func manyPosts(to string, n int, sequels bool) (posts []*pb.Post) {
 	for i := range n {
-		posts = append(posts, &pb.Post{Number: uint64(i) + 1, Message: numbered(alice, to, i)}) //nolint:gosec // not negative
+		posts = append(posts, &pb.Post{Number: uint64(i) + 1, Message: numbered(alice, to, i)}) // not negative
 	}
 	if sequels {
 		return rolled(posts)
@@ -46,14 +46,14 @@ func (r *raw) came(origin, to string, n int) (sequels int) {
 			size := 0
 			for _, d := range unrolled([]*pb.Delivery{d}) {
 				want := numbered(alice, to, next)
-				want.Origin, want.Number = []byte(origin), uint64(next)+1 //nolint:gosec // not negative
+				want.Origin, want.Number = []byte(origin), uint64(next)+1 // not negative
 				if !proto.Equal(d.Message, want) || d.Listener != to {
 					r.h.t.Fatalf("%v came, want %v", d, want)
 				}
 				next++
 				size += proto.Size(d.Message)
 			}
-			r.send(&pb.AttachRequest{Credits: []*pb.Credit{{Listener: to, Bytes: uint32(size)}}}) //nolint:gosec // small
+			r.send(&pb.AttachRequest{Credits: []*pb.Credit{{Listener: to, Bytes: uint32(size)}}}) // small
 		}
 	}
 	return sequels

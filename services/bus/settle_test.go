@@ -152,7 +152,7 @@ func TestAYoungBusWaitsForListeners(t *testing.T) {
 		a := newAlone(t, Limits{ReturnTime: 10 * time.Second, WaitAddresses: 2})
 		var posts []*post
 		for n := range uint64(3) {
-			p := newPost(a.by, numbered(bob, alice+string(rune('0'+n)), int(n))) //nolint:gosec // small
+			p := newPost(a.by, numbered(bob, alice+string(rune('0'+n)), int(n))) // small
 			p.sequence, p.flowing, p.ingress = n+1, true, &pb.Ingress{}
 			a.bus.deliver(p)
 			posts = append(posts, p)

@@ -34,7 +34,7 @@ func (t *table) share(s *stream, c *pb.ListenerChange) {
 	sh := t.shared[key]
 	if sh == nil {
 		sh = &shared{streams: map[*stream]struct{}{}, told: &pb.ReplicaChange{
-			Address: key.address, LeadsTo: key.leadsTo, Component: s.comp, Window: uint32(t.window(c)), //nolint:gosec // at most Limits.MaxWindow
+			Address: key.address, LeadsTo: key.leadsTo, Component: s.comp, Window: uint32(t.window(c)), // at most Limits.MaxWindow
 		}}
 		t.shared[key] = sh
 	}

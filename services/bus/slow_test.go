@@ -82,7 +82,7 @@ func (w *waitingStub) pass(d time.Duration) {
 	for _, resp := range framesOf(w.t, stub) {
 		w.from = append(w.from, resp.Deliveries...)
 	}
-	credit := func(n int) { stub.credit(&pb.Credit{Listener: connURL, Bytes: uint32(n)}) } //nolint:gosec // small
+	credit := func(n int) { stub.credit(&pb.Credit{Listener: connURL, Bytes: uint32(n)}) } // small
 	for ; len(w.from) > 0; w.from = w.from[1:] {
 		size := proto.Size(w.from[0].Message)
 		if w.bytes >= room && size >= short || w.bytes >= 2*room {

@@ -43,6 +43,7 @@ func (f *flows) lookForStalls() {
 			begun++
 		}
 	}
+	f.bus.metrics.stalls.Add(float64(begun))
 	if begun > 0 {
 		f.bus.log.Info("the P2P stub takes nothing; messages go over the Message Node as well", "count", begun)
 	}

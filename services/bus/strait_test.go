@@ -53,7 +53,7 @@ const near, farther = 0, 1
 
 func newStrait(t *testing.T, l Limits, window uint32, seed uint64) *strait {
 	s := &strait{
-		limits: l, window: window, random: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a story
+		limits: l, window: window, random: rand.New(rand.NewPCG(seed, 1)), // a story
 		deals: map[string][]int{}, got: map[string][]int{},
 		settled: map[uint64]bool{}, refused: map[uint64]bool{}, to: map[uint64]string{},
 	}
@@ -149,7 +149,7 @@ func (s *strait) leave(from, way, lost int) (out []crossing) {
 	for _, resp := range framesOf(s.t, stub) {
 		c := crossing{from: from, way: way}
 		for _, d := range resp.Deliveries {
-			stub.credit(&pb.Credit{Listener: d.Listener, Bytes: uint32(proto.Size(d.Message))}) //nolint:gosec // small
+			stub.credit(&pb.Credit{Listener: d.Listener, Bytes: uint32(proto.Size(d.Message))}) // small
 			if lost == 0 || s.random.IntN(lost) > 0 {
 				c.messages = append(c.messages, d.Message)
 			}
@@ -196,7 +196,7 @@ func (s *strait) look() {
 				n, _ := strconv.Atoi(d.Message.Id)
 				s.got[d.Message.To] = append(s.got[d.Message.To], n)
 				s.deals[d.Listener] = append(s.deals[d.Listener], proto.Size(d.Message))
-				if !strings.Contains(string(d.Message.Body), fmt.Sprintf(`sender%d:`, n)) || d.Message.Number != uint64(n) || d.Message.From != alice { //nolint:gosec // small
+				if !strings.Contains(string(d.Message.Body), fmt.Sprintf(`sender%d:`, n)) || d.Message.Number != uint64(n) || d.Message.From != alice { // small
 					s.t.Errorf("%d came as %v", n, d.Message)
 				}
 			}
@@ -231,7 +231,7 @@ func (s *strait) deal(m *member, n int) {
 		some := s.deals[l.address]
 		n := min(n, len(some))
 		for _, size := range some[:n] {
-			m.credit(&pb.Credit{Listener: l.address, Bytes: uint32(size)}) //nolint:gosec // small
+			m.credit(&pb.Credit{Listener: l.address, Bytes: uint32(size)}) // small
 		}
 		s.deals[l.address] = some[n:]
 	}
@@ -294,7 +294,7 @@ func (s *strait) heal(twice bool) (wrong string) {
 		if !s.settled[n] && !s.refused[n] {
 			wrong += fmt.Sprintf("%d to %s is open; ", n, s.to[n])
 		}
-		if s.settled[n] && !s.refused[n] && !slices.Contains(s.got[s.to[n]], int(n)) { //nolint:gosec // small
+		if s.settled[n] && !s.refused[n] && !slices.Contains(s.got[s.to[n]], int(n)) { // small
 			wrong += fmt.Sprintf("%d is settled and did not come; ", n)
 		}
 	}

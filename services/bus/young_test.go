@@ -462,7 +462,7 @@ func TestStrangersAtAYoungBus(t *testing.T) {
 		n := a.post(carol)
 		a.ours(carol)
 		a.by.sequence++
-		p := newPost(a.by, numbered(alice, carol, int(a.by.sequence))) //nolint:gosec // small
+		p := newPost(a.by, numbered(alice, carol, int(a.by.sequence))) // small
 		p.sequence, p.again = a.by.sequence, true
 		a.bus.post(p)
 		synctest.Wait()

@@ -152,7 +152,8 @@ func (n *Node) free(ctx context.Context, x *exchange) (reply, error) {
 }
 
 // keysToFree finds the store keys of addresses and allocation keys. Another
-// session's address is refused.
+// session's address is refused. An object's `/subscription` goes with it: older reporters
+// free the object alone.
 func (n *Node) keysToFree(s Session, list textList) ([]string, error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -162,6 +163,9 @@ func (n *Node) keysToFree(s Session, list textList) ([]string, error) {
 			return nil, fault.New(fault.Forbidden, "%s belongs to another session", name)
 		}
 		keys = append(keys, ownerKey(name), holdKey(name, s.Runtime))
+		if below := name + address.SubscriptionSuffix; isReporters(below) {
+			keys = append(keys, ownerKey(below), holdKey(below, s.Runtime))
+		}
 		for _, a := range n.directory.allocatedUnder(s.Token, name) {
 			keys = append(keys, ownerKey(a))
 		}

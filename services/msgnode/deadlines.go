@@ -37,7 +37,7 @@ func (h entryHeap) Swap(i, j int) {
 }
 
 func (h *entryHeap) Push(e any) {
-	in := e.(*indexed) //nolint:forcetypeassert // add pushes nothing else
+	in := e.(*indexed) // add pushes nothing else
 	in.place = len(*h)
 	*h = append(*h, in)
 }

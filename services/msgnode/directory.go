@@ -291,7 +291,8 @@ func (d *directory) orphans() map[string]string {
 // mayUse refuses an address to a runtime when it is another's: it stands in
 // another runtime that has a session, or another session owns it or the data
 // object that it belongs to. What nobody holds is free to use: older peers
-// invent addresses.
+// invent addresses. All of a Connection object is its reporter's; the observer
+// of another object may write as `<obj>`, when it changes a child.
 func (d *directory) mayUse(runtime, name string) error {
 	if address.Within(name, runtime) {
 		return nil
@@ -303,12 +304,30 @@ func (d *directory) mayUse(runtime, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range [...]string{name, base(u)} {
-		if h, ok := d.owner(a); ok && h.Runtime != runtime {
-			return fault.New(fault.Forbidden, "%s belongs to another session", name)
-		}
+	object := base(u)
+	if d.isOthers(name, runtime) || d.isOthers(object, runtime) ||
+		u.Kind == address.ConnectionData && d.isOthers(object+address.SubscriptionSuffix, runtime) {
+		return fault.New(fault.Forbidden, "%s belongs to another session", name)
 	}
 	return nil
+}
+
+func (d *directory) isOthers(name, runtime string) bool {
+	h, ok := d.owner(name)
+	return ok && h.Runtime != runtime
+}
+
+// mayReport tells whether an address is `<obj>/subscription` of a data object that no other
+// session has: the reporter alone subscribes that (wire contract, section 7).
+func (d *directory) mayReport(runtime, name string) bool {
+	return isReporters(name) && d.mayUse(runtime, name) == nil
+}
+
+// isReporters tells whether an address is `<obj>/subscription` of a data object.
+func isReporters(name string) bool {
+	u, err := address.Parse(name)
+	return err == nil && (u.Kind == address.ConnectionData || u.Kind == address.DataObject) &&
+		name == base(u)+address.SubscriptionSuffix
 }
 
 // mayHold refuses an address inside another runtime that has a session: only

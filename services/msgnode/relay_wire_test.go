@@ -136,6 +136,86 @@ func TestForgedSources(t *testing.T) {
 	})
 }
 
+// An older reporter invents the address of its object, and only subscribes it.
+func TestInventedObjects(t *testing.T) {
+	both(t, func(t *testing.T, b *bed, dial func(*testing.T) *peer) {
+		reporter, observer, other := dial(t).open(), dial(t).open(), dial(t).open()
+		for scheme, asObject := range map[string]int{
+			"connection": 403,
+			"comm":       0, // an observer writes as the object when it changes a child
+		} {
+			object := scheme + "://" + domain + "/" + reporter.token
+			other.subscribe(object) // which gives it nothing
+			reporter.subscribe(object, object+"/subscription")
+			observer.subscribe(object+"/changes", object+"/children/")
+			other.subscribe(object+"/changes", object+"/subscription")
+			for from, want := range map[string]int{object + "/subscription": 403, object: asObject} {
+				if want == 0 {
+					other.post("update", from, object+"/children/", "")
+					if m := observer.receive(); m.From != from {
+						t.Errorf("%+v", m)
+					}
+					continue
+				}
+				other.must(want, "delete", from, object+"/changes", "")
+				observer.nothing()
+			}
+			// A request to the object goes to all who hold it, whoever asks.
+			observer.post("read", observer.runtime+"/sm", object, "")
+			reporter.receive()
+			other.receive()
+
+			reporter.post("delete", object+"/subscription", object+"/changes", "")
+			for _, p := range []*peer{observer, other} {
+				if m := p.receive(); m.Type != "delete" {
+					t.Errorf("%+v", m)
+				}
+			}
+			reporter.must(200, "unsubscribe", reporter.runtime+"/sm", sm, fmt.Sprintf(`{"resources":[%q,%q]}`, object, object+"/subscription"))
+			other.subscribe(object + "/subscription") // free, and so its own now
+			other.post("event", object+"/subscription", object+"/children/", "")
+			observer.receive()
+			reporter.must(403, "delete", object+"/subscription", object+"/changes", "")
+		}
+		t.Run("of one that was allocated", func(t *testing.T) {
+			reporter.post("create", reporter.runtime+"/sm", alloc, `{"scheme":"comm","value":{"number":1}}`)
+			object := allocated(reporter.receive())[0]
+			other.subscribe(object + "/subscription")
+			other.must(403, "delete", object+"/subscription", observer.runtime+"/sm", "")
+			reporter.post("delete", object+"/subscription", observer.runtime+"/sm", "")
+			observer.receive()
+		})
+		t.Run("that is freed", func(t *testing.T) {
+			object := "connection://" + domain + "/freed-" + reporter.token
+			had := b.holdsOf(reporter.token)
+			reporter.subscribe(object, object+"/subscription")
+			other.subscribe(object + "/changes")
+			other.must(200, "delete", other.runtime+"/sm", alloc, fmt.Sprintf(`{"resource":%q}`, object)) // nothing of its own
+			other.must(403, "delete", object, object+"/changes", "")
+			reporter.must(200, "delete", reporter.runtime+"/sm", alloc, fmt.Sprintf(`{"resource":%q,"childrenResources":[]}`, object))
+			if have := b.holdsOf(reporter.token); have != had {
+				t.Errorf("%d addresses are left, of %d", have, had)
+			}
+		})
+		t.Run("of a session that is over", func(t *testing.T) {
+			object := "connection://" + domain + "/left-" + reporter.token
+			reporter.subscribe(object, object+"/subscription")
+			reporter.must(200, "close", reporter.runtime, "mn:/session", "")
+			again := dial(t).openAs(reporter.runtime)
+			again.subscribe(object, object+"/subscription")
+			again.post("delete", object+"/subscription", observer.runtime+"/sm", "")
+			observer.receive()
+			other.must(403, "delete", object, observer.runtime+"/sm", "")
+		})
+	})
+}
+
+func (b *bed) holdsOf(token string) int {
+	b.node.mu.RLock()
+	defer b.node.mu.RUnlock()
+	return b.node.directory.addresses(token)
+}
+
 func TestOversized(t *testing.T) {
 	large := func(n int) string {
 		return frame(`"big"`, "event", "f", "t", `{"x":"`+strings.Repeat("x", n)+`"}`)

@@ -58,23 +58,34 @@ func (n *Node) subscriptionService(ctx context.Context, x *exchange) (reply, err
 	return reply{}, n.unsubscribe(ctx, x.socket.session, list)
 }
 
-// subscribeTo subscribes all of a list, or nothing of it when one is refused.
+// subscribeTo subscribes all of a list, or nothing of it when one is refused. Who subscribes
+// an object's `/subscription` is its reporter: that address becomes its own, if nobody has it,
+// as an older runtime does not allocate the object (wire contract, sections 4 and 7).
 func (n *Node) subscribeTo(ctx context.Context, s Session, list textList) error {
+	var reported []string
 	n.mu.RLock()
 	for _, a := range list {
 		if err := n.directory.mayHold(s.Runtime, a); err != nil || n.isOwn(a) {
 			n.mu.RUnlock()
 			return fault.New(fault.Forbidden, "%s cannot be subscribed by this runtime", a)
 		}
+		if n.directory.mayReport(s.Runtime, a) {
+			reported = append(reported, a)
+		}
 	}
 	n.mu.RUnlock()
+	if err := n.own(ctx, s, reported, ""); err != nil {
+		return err
+	}
 	return n.subscribe(ctx, s, list)
 }
 
 func (n *Node) unsubscribe(ctx context.Context, s Session, list textList) error {
-	keys := make([]string, len(list))
-	for i, a := range list {
-		keys[i] = holdKey(a, s.Runtime)
+	var keys []string
+	for _, a := range list {
+		if keys = append(keys, holdKey(a, s.Runtime)); isReporters(a) {
+			keys = append(keys, ownerKey(a))
+		}
 	}
 	return n.dropHolds(ctx, keys, s.Token)
 }

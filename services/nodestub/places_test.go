@@ -88,7 +88,7 @@ func TestANameWithSeveralAddressesIsSeveralEndpoints(t *testing.T) {
 func TestTheWebSocketIsKnownBesideManyReplicas(t *testing.T) {
 	var many []netip.Addr
 	for i := range 300 {
-		many = append(many, netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})) //nolint:gosec // parts of a number
+		many = append(many, netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})) // parts of a number
 	}
 	cfg := Config{LookUp: func(context.Context, string) ([]netip.Addr, error) { return many, nil }}.orDefaults()
 	cfg.Limits.Endpoints = 64

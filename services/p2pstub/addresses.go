@@ -132,6 +132,18 @@ func (a *addresses) run(ctx context.Context) error {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limits.Stop)
 	defer cancel()
+	wait.Reset()
+	for a.giveAllBack(last); a.asking != nil && wait.Wait(last) == nil; a.giveAllBack(last) {
+		got, _ := a.allocate(last, 0) // it may have been done, or is under way
+		a.mu.Lock()
+		a.ready = got
+		a.mu.Unlock()
+	}
+	return nil
+}
+
+// giveAllBack is for the end: there is no other time.
+func (a *addresses) giveAllBack(ctx context.Context) {
 	a.mu.Lock()
 	for _, one := range a.ready {
 		if a.done = append(a.done, one.url); one.whole {
@@ -140,8 +152,7 @@ func (a *addresses) run(ctx context.Context) error {
 	}
 	a.ready = nil
 	a.mu.Unlock()
-	_ = a.giveBack(last) // there is no other time
-	return nil
+	_ = a.giveBack(ctx)
 }
 
 // wanted is how many addresses to ask for: none while half the pool is there.
@@ -186,7 +197,7 @@ func (a *addresses) allocate(ctx context.Context, number int) ([]objectAddress, 
 		}
 	}
 	resp, err := a.request(ctx, a.asking)
-	if !isLost(err) {
+	if !isLost(err) && fault.CodeOf(err) != fault.TooMany {
 		a.asking = nil
 	}
 	if err != nil {

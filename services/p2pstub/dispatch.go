@@ -95,7 +95,7 @@ func (s *Stub) deleted(m *pb.Message) error {
 		if p.now.object != body.Resource {
 			continue
 		}
-		if !mayEnd(m.From, body.Resource, p.remote, p.now.atStub) {
+		if !mayEnd(m.From, body.Resource, p.now.source, p.remote, p.now.atStub) {
 			return fault.New(fault.Forbidden, "%s is not who tells of the end of %s", m.From, body.Resource).In("from")
 		}
 		go p.tell(event{kind: deleted, reason: closedByOther(m)}) // ends with the peer
@@ -104,19 +104,20 @@ func (s *Stub) deleted(m *pb.Message) error {
 }
 
 // mayEnd tells whether a sender may tell of the end of a runtime's object. Of a peer of ours
-// that is the object itself. An older peer may have another address for it, but none that is
-// in another runtime.
-func mayEnd(from, object, remote string, atStub bool) bool {
+// that is the object itself.
+func mayEnd(from, object, source, remote string, atStub bool) bool {
 	if atStub {
 		return from == object+address.SubscriptionSuffix
 	}
-	return !isElsewhere(from, remote)
+	return speaksFor(from, object, source, remote)
 }
 
-// isElsewhere tells whether an address is in another runtime.
-func isElsewhere(name, runtime string) bool {
-	u, err := address.Parse(name)
-	return err != nil || u.Runtime != "" && u.Runtime != runtime
+// speaksFor tells whether a sender may speak for the object of an older peer: the object itself,
+// which the Message Node leaves to its reporter, the stub that has invited with it, whose
+// address may name no runtime, and what is in that runtime.
+func speaksFor(from, object, source, remote string) bool {
+	u, err := address.Parse(from)
+	return err == nil && (address.Within(from, object) || from == source || u.Runtime == remote)
 }
 
 // invitation takes a `create`: the beginning of a set-up for a handler, the

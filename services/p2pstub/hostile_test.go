@@ -209,8 +209,8 @@ func TestAddressForAConnectionThatIsOver(t *testing.T) {
 	}
 }
 
-// Only the object of a peer of ours tells of its own end; of an older peer it is no one in
-// another runtime.
+// Only the object of a peer of ours tells of its own end; of an older peer it is that, its stub
+// or its runtime.
 func TestStrangersEndAConnection(t *testing.T) {
 	for _, older := range []bool{false, true} {
 		w := newWorld()
@@ -228,14 +228,18 @@ func TestStrangersEndAConnection(t *testing.T) {
 				Id: "1", Type: message.Delete, From: from, To: to, Body: message.MarshalBody(map[string]any{"resource": object}),
 			})
 		}
-		const mallory = "hyperty-runtime://example/mallory/sm"
-		if code := ends(mallory, b.handler); code != fault.Forbidden {
-			t.Errorf("older %v: %d", older, code)
-		}
-		if older {
-			b.untilRead(t, alice) // it listens there by then
-			if code := ends(mallory, object+address.ChangesSuffix); code != fault.Forbidden {
-				t.Errorf("at the object's changes: %d", code)
+		for _, mallory := range []string{
+			"hyperty-runtime://example/mallory/sm", "hyperty://example/mallory", "mallory",
+			"connection://example/mallory/subscription", "runtime://example/p2prequester/mallory",
+		} {
+			if code := ends(mallory, b.handler); code != fault.Forbidden {
+				t.Errorf("older %v: %s: %d", older, mallory, code)
+			}
+			if older {
+				b.untilRead(t, alice) // it listens there by then
+				if code := ends(mallory, object+address.ChangesSuffix); code != fault.Forbidden {
+					t.Errorf("at the object's changes: %s: %d", mallory, code)
+				}
 			}
 		}
 		if b.empty() {
@@ -450,6 +454,38 @@ func TestAMessageNodeThatDoesNotAnswerLosesNoAddresses(t *testing.T) {
 			w.mu.Unlock()
 		case <-late:
 			t.Fatal("it is not freed")
+		}
+	}
+}
+
+// An allocation may be done by half when it is refused for want of room, or when the stub stops
+// before the answer is there: it is repeated, and what it gave is freed.
+func TestAnAllocationWithoutAnAnswerIsFreed(t *testing.T) {
+	limits := testLimits()
+	w := newWorld()
+	w.crowded, w.lost = 1, 1 // refused, then not answered
+	a := w.join(t, alice, limits)
+	late, look := time.After(patience), time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for silent := false; !silent; {
+		select {
+		case <-look.C:
+			w.mu.Lock()
+			silent = w.crowded == 0 && w.lost == 0
+			w.mu.Unlock()
+		case <-late:
+			t.Fatal("it is not asked for")
+		}
+	}
+	a.stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.given) != 1 || w.number == 0 {
+		t.Errorf("%d allocations of %d addresses", len(w.given), w.number)
+	}
+	for n := range w.number {
+		if url := fmt.Sprintf("connection://example/%d", n+1); !w.freed[url] {
+			t.Errorf("%s is not freed", url)
 		}
 	}
 }

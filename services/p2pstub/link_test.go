@@ -68,7 +68,7 @@ func (l *link) rewrite(body []byte) []byte {
 	return bytes.Clone(body)
 }
 
-func portOf(c *net.UDPConn) int { return c.LocalAddr().(*net.UDPAddr).Port } //nolint:errcheck,forcetypeassert // it is one
+func portOf(c *net.UDPConn) int { return c.LocalAddr().(*net.UDPAddr).Port } // it is one
 
 // move gives a runtime another address: what is sent to the old one is lost.
 func (l *link) move(t *testing.T, r *runtime) {

@@ -71,7 +71,10 @@ func (p *peer) followed(gap bool, err error) {
 
 // changed takes what comes to the other side's `<obj>/changes`, to which anyone can send.
 func (p *peer) changed(ctx context.Context, m *pb.Message) {
-	if isElsewhere(m.From, p.remote) {
+	p.stub.mu.Lock()
+	now := p.now
+	p.stub.mu.Unlock()
+	if !speaksFor(m.From, now.object, now.source, p.remote) {
 		p.stub.refuse(ctx, m, fault.New(fault.Forbidden, "%s is not of %s", m.From, p.remote).In("from"))
 		return
 	}

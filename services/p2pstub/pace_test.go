@@ -25,7 +25,7 @@ func drain(p *pace, rate, offered int, d time.Duration) (buffered int) {
 		if room := p.high - buffered; room > 0 {
 			n := min(room, offered)
 			buffered += n
-			written += uint64(n) //nolint:gosec // positive
+			written += uint64(n) // positive
 		}
 	}
 	return buffered

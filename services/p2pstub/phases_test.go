@@ -104,7 +104,7 @@ func TestTrafficIsNamed(t *testing.T) {
 	all.Sent.STUN, all.Sent.DTLS = rtc.Amount{Number: 1}, rtc.Amount{Number: 2}
 	all.Received.STUN, all.Received.DTLS = rtc.Amount{Number: 3}, rtc.Amount{Number: 4}
 	for i, one := range traffics {
-		if n := one.amount(all).Number; n != uint64(i)+1 { //nolint:gosec // four
+		if n := one.amount(all).Number; n != uint64(i)+1 { // four
 			t.Errorf("%s %s is %d", one.direction, one.kind, n)
 		}
 	}

@@ -35,8 +35,8 @@ func TestRowsGoThrough(t *testing.T) {
 			var want []*pb.Message
 			for i := range rows {
 				for n := range each {
-					at := uint64(i*each + n + 1)                                                         //nolint:gosec // small
-					m := text(int(at), "hyperty://example/a", "hyperty://example/b", fmt.Sprint("x", n)) //nolint:gosec // small
+					at := uint64(i*each + n + 1)                                                         // small
+					m := text(int(at), "hyperty://example/a", "hyperty://example/b", fmt.Sprint("x", n)) // small
 					m.Origin, m.Number, m.Flow = []byte("someone"), at, &pb.Flow{Runtime: alice, Epoch: 1, Id: 1, Sequence: at + 5, Base: 1}
 					if at == 77 {
 						m.Body = []byte("none")

@@ -75,7 +75,7 @@ func (t *turns) next() queued {
 // drop takes one out whose other side has ended it, as the sender of that may.
 func (t *turns) drop(object, from string) {
 	t.queue = slices.DeleteFunc(t.queue, func(q queued) bool {
-		return q.inv.Object.URL == object && mayEnd(from, object, q.remote, q.inv.Object.Connection().AtStub)
+		return q.inv.Object.URL == object && mayEnd(from, object, q.inv.Source, q.remote, q.inv.Object.Connection().AtStub)
 	})
 }
 

@@ -38,6 +38,7 @@ type world struct {
 	largest int                 // how many addresses were freed by one request
 	given   map[string][]string // by the id of the allocation
 	lost    int                 // so many answers to allocations do not arrive
+	crowded int                 // so many are refused when they are done
 	deaf    int                 // so many requests to free addresses do not arrive
 	full    int                 // so many of the next are refused, as there is no room on the way
 	left    map[string]bool
@@ -148,7 +149,7 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 		req, err := g.Recv()
 		b.pass()
 		if err != nil {
-			return nil //nolint:nilerr // the stub has gone
+			return nil // the stub has gone
 		}
 		if req.Hello != nil {
 			s.send(&pb.AttachResponse{Welcome: &pb.Welcome{RuntimeUrl: b.url, FlowSequels: b.world.rows}})
@@ -182,8 +183,8 @@ func (b *fakeBus) Attach(g grpc.BidiStreamingServer[pb.AttachRequest, pb.AttachR
 func follows(first, sequel *pb.Message, i int) *pb.Message {
 	m := proto.CloneOf(first)
 	m.Id, m.Body = sequel.Id, sequel.Body
-	m.Number += uint64(i) + 1        //nolint:gosec // a place
-	m.Flow.Sequence += uint64(i) + 1 //nolint:gosec // likewise
+	m.Number += uint64(i) + 1        // a place
+	m.Flow.Sequence += uint64(i) + 1 // likewise
 	return m
 }
 
@@ -296,6 +297,11 @@ func (w *world) node(b *fakeBus, m *pb.Message) {
 			got = append(got, fmt.Sprintf("connection://example/%d", w.number))
 		}
 		w.given[m.Id] = got
+		if w.crowded > 0 {
+			w.crowded--
+			code = fault.TooMany
+			break
+		}
 		silent, w.lost = w.lost > 0, max(w.lost-1, 0)
 		value = map[string]any{"value": map[string]any{"allocated": got, "subscription": !w.foreign}}
 	case message.Delete:

@@ -150,7 +150,7 @@ func unanswered(to, why string) *pb.Route {
 }
 
 func sourceAnswer(sequence uint64, err error) *pb.RoutesResponse {
-	a := &pb.SourceAnswer{Sequence: sequence, Code: int32(cmp.Or(fault.CodeOf(err), fault.OK))} //nolint:gosec // an HTTP code
+	a := &pb.SourceAnswer{Sequence: sequence, Code: int32(cmp.Or(fault.CodeOf(err), fault.OK))} // an HTTP code
 	if err != nil {
 		a.Description = fault.From(err).Description
 	}

@@ -49,6 +49,10 @@ type Limits struct {
 	// Outgoing is how many answers and changes may wait for one bus or watcher. Default
 	// 16,384; a slower one is cut off, and asks again.
 	Outgoing int
+	// Unanswered is how many allocations without an answer are kept, to be repeated when
+	// the like is wanted. Default 64: as many registrations at once have failed; what is
+	// older has its address until the session with the Message Node ends.
+	Unanswered int
 	// KeepAlives is how many registrations are refreshed at once. Default 8.
 	KeepAlives int
 	// Waiting is how many questions of one bus may wait for a Message Node stub or a
@@ -136,7 +140,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, Addresses: 10_000, Registrations: 10_000, Transitions: 32,
 		Cache: 1 << 16, FoundFor: 10 * time.Minute, MissingFor: 30 * time.Second, AskAgain: time.Second, UnansweredFor: 5 * time.Second,
-		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, KeepAlives: 8, Subscriptions: 256, Invitations: 1024, Ended: 1024,
+		Lookups: 1024, Domains: 256, Told: 1 << 16, Outgoing: 1 << 14, Waiting: 4096, Unanswered: 64, KeepAlives: 8, Subscriptions: 256, Invitations: 1024, Ended: 1024,
 		DeployWait: 5 * time.Second, TakeWait: time.Second, ReplicaWait: time.Second, LeaderWait: 5 * time.Second, LookupWait: 5 * time.Second, RequestWait: 15 * time.Second,
 		RegisterWait: 15 * time.Second, LearnWait: 10 * time.Second, Setup: 30 * time.Second,
 		RetryMin: time.Second, RetryMax: time.Minute, AtOnce: 100, Retries: 10, RestartWait: 12 * time.Second,

@@ -123,7 +123,7 @@ func (l *listings) add(remote string, entry *connection, addr string, how origin
 		return false
 	}
 	o := l.owner(remote, entry)
-	at := spot{owner: o.number, place: uint32(len(o.addresses))} //nolint:gosec // bounded by Limits.Addresses
+	at := spot{owner: o.number, place: uint32(len(o.addresses))} // bounded by Limits.Addresses
 	if isLookedUp(u) && entityOf(u) == addr && u.Domain == o.domain {
 		at.place |= isPlain
 	}
@@ -142,7 +142,7 @@ func (l *listings) owner(remote string, entry *connection) *owner {
 		o.number, l.free = l.free[n-1], l.free[:n-1]
 		l.owners[o.number] = o
 	} else {
-		o.number = uint32(len(l.owners)) //nolint:gosec // bounded by Limits.Connections
+		o.number = uint32(len(l.owners)) // bounded by Limits.Connections
 		l.owners = append(l.owners, o)
 	}
 	l.byRemote[remote] = o

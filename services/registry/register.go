@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +32,9 @@ func (r *Registry) Register(ctx context.Context, in *pb.Registration) (*pb.Regis
 	before := r.registrationOf(what.Url) // nil: it is a new one
 	reg := &registration{what: what, allocated: before != nil && before.allocated, flow: true}
 	if err := r.takeAddress(ctx, reg); err != nil {
+		if before == nil && reg.allocated {
+			r.leave(reg)
+		}
 		return nil, r.orDeposed(err)
 	}
 	if err := r.createEntry(ctx, reg); err != nil {
@@ -102,13 +107,16 @@ func (r *Registry) fromRegistry(typ, to string, body any) *pb.Message {
 	}
 }
 
-// allocate asks our node for one address (wire contract, section 4).
+// allocate asks our node for one address (wire contract, section 4). Its answer counts though
+// the caller has left, as an address that nobody knows is not freed; and what is not answered
+// is repeated as it is when the like is wanted next: the node makes the same address of it.
 func (r *Registry) allocate(ctx context.Context, scheme string) (string, error) {
-	resp, err := r.request(ctx, r.limits.RequestWait,
-		r.fromRegistry(message.Create, address.AddressAllocation(r.known.domain), map[string]any{
-			"scheme": scheme, "value": map[string]int{"number": 1},
-		}))
+	m := r.unansweredOr(r.fromRegistry(message.Create, address.AddressAllocation(r.known.domain), map[string]any{
+		"scheme": scheme, "value": map[string]int{"number": 1},
+	}))
+	resp, err := r.request(context.WithoutCancel(ctx), r.limits.RequestWait, m)
 	if err != nil {
+		r.noteUnanswered(m, err)
 		return "", err
 	}
 	var body struct {
@@ -123,6 +131,34 @@ func (r *Registry) allocate(ctx context.Context, scheme string) (string, error) 
 		return "", fault.New(fault.Unavailable, "the Message Node gave %d addresses, not one", len(body.Value.Allocated))
 	}
 	return body.Value.Allocated[0], nil
+}
+
+// unansweredOr takes an allocation out of which it is not known what became, or gives m.
+func (r *Registry) unansweredOr(m *pb.Message) *pb.Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, old := range r.unanswered {
+		if bytes.Equal(old.Body, m.Body) {
+			r.unanswered = slices.Delete(r.unanswered, i, i+1)
+			return old
+		}
+	}
+	return m
+}
+
+// noteUnanswered keeps an allocation that may have been done, or half of it.
+func (r *Registry) noteUnanswered(m *pb.Message, err error) {
+	switch fault.CodeOf(err) {
+	case fault.Timeout, fault.Unavailable, fault.Conflict, fault.TooMany: // Conflict: it is under way still
+	default:
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.unanswered) >= r.limits.Unanswered {
+		r.unanswered = slices.Delete(r.unanswered, 0, 1)
+	}
+	r.unanswered = append(r.unanswered, m)
 }
 
 // entryBody is an entry of the domain registry (wire contract, section 6).

@@ -83,6 +83,8 @@ type Registry struct {
 	sessions map[string]*pb.NodeSession // by domain, as the Message Node stub says
 	owing    bool                       // subscriptions, once the own session is live
 
+	unanswered []*pb.Message // allocations of which it is not known what became
+
 	wantedNodes map[string]struct{} // domains whose stub is missed, and could not be deployed yet
 
 	links    links

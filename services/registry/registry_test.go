@@ -549,6 +549,84 @@ func TestRegistrations(t *testing.T) {
 	}
 }
 
+// What the Message Node has allocated is known to somebody, or freed, whatever became of the answer.
+func TestNoAllocatedAddressIsLost(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), func(c *Config) { c.Limits.RequestWait = 50 * time.Millisecond })
+	objects, asked := address.AddressAllocation("a.example"), make(chan string, 100)
+	// node gives an address for each id, and says something else than that for a time.
+	node := func(instead func(*pb.Message) *pb.Message) {
+		w.answer(objects, func(m *pb.Message) *pb.Message {
+			if m.Type != message.Create {
+				return ok(m)
+			}
+			asked <- m.Id
+			if instead != nil {
+				return instead(m)
+			}
+			return message.Answer(m, 200, map[string]any{"value": map[string]any{"allocated": []string{"comm://a.example/" + m.Id}}})
+		})
+	}
+	register := func(ctx context.Context, scheme string) (string, error) {
+		got, err := r.Register(ctx, &pb.Registration{Kind: objectKind, Scheme: scheme})
+		return got.GetUrl(), err
+	}
+	says := func(c fault.Code) func(*pb.Message) *pb.Message {
+		return func(m *pb.Message) *pb.Message { return message.Refuse(m, fault.New(c, "no")) }
+	}
+	for what, instead := range map[string]func(*pb.Message) *pb.Message{
+		"nothing": func(*pb.Message) *pb.Message { return nil }, "429": says(fault.TooMany), "503": says(fault.Unavailable),
+	} {
+		node(instead)
+		if _, err := register(t.Context(), "comm"); err == nil {
+			t.Errorf("%s: registered", what)
+		}
+		id := <-asked
+		node(nil)
+		for _, scheme := range []string{"ctxt", "comm", "comm"} { // the second one is what was wanted
+			if _, err := register(t.Context(), scheme); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if again := <-asked == id; again != (scheme == "comm" && id != "") {
+				t.Errorf("%s: for %s the same is asked: %t", what, scheme, again)
+			} else if again {
+				id = ""
+			}
+		}
+	}
+	t.Run("its caller has left", func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		node(func(m *pb.Message) *pb.Message {
+			leave()
+			return message.Answer(m, 200, map[string]any{"value": map[string]any{"allocated": []string{"comm://a.example/left"}}})
+		})
+		if _, err := register(ctx, "comm"); err == nil {
+			t.Error("registered")
+		}
+		w.saw(`delete ` + runtimeA + `/registry -> ` + objects + ` {"resource":"comm://a.example/left"}`)
+	})
+	t.Run("it cannot be subscribed", func(t *testing.T) {
+		node(func(m *pb.Message) *pb.Message {
+			return message.Answer(m, 200, map[string]any{"value": map[string]any{"allocated": []string{"comm://a.example/deaf"}}})
+		})
+		w.answer(address.SubscriptionManager("a.example"), says(fault.TooMany))
+		if _, err := register(t.Context(), "comm"); fault.CodeOf(err) != fault.TooMany {
+			t.Errorf("%v", err)
+		}
+		w.saw(`delete ` + runtimeA + `/registry -> ` + objects + ` {"resource":"comm://a.example/deaf"}`)
+	})
+	t.Run("what is kept is bounded", func(t *testing.T) {
+		node(says(fault.Unavailable))
+		for n := range 2 * r.limits.Unanswered {
+			_, _ = register(t.Context(), fmt.Sprint("s", n))
+			<-asked
+		}
+		if n := len(r.unanswered); n != r.limits.Unanswered {
+			t.Errorf("%d are kept", n)
+		}
+	})
+}
+
 // TestRestart: handler, registrations and entries are read back, and the P2P stub
 // says what is still up.
 func TestRestart(t *testing.T) {

@@ -151,7 +151,7 @@ func TestBoundsOfAStandby(t *testing.T) {
 	r, _ := pure(Limits{Waiting: 2, Told: 2})
 	b := r.enter()
 	for i, to := range []string{"a", "b", "c"} {
-		r.route(b, &pb.RouteQuery{Sequence: uint64(i), To: to}) //nolint:gosec // small
+		r.route(b, &pb.RouteQuery{Sequence: uint64(i), To: to}) // small
 	}
 	if got := b.sent(t); len(got.Answers) != 1 || got.Answers[0].Sequence != 2 || got.Answers[0].Route.Code != int32(fault.Unavailable) {
 		t.Errorf("over the bound: %v", got)
@@ -176,7 +176,7 @@ func TestBoundOfWhoWaitsForOneAnswer(t *testing.T) {
 	r.begin()
 	b := r.enter()
 	for i := range 4 {
-		r.route(b, &pb.RouteQuery{Sequence: uint64(i), To: "x"}) //nolint:gosec // small
+		r.route(b, &pb.RouteQuery{Sequence: uint64(i), To: "x"}) // small
 	}
 	r.hear(&pb.RoutesResponse{Answers: []*pb.RouteAnswer{{Sequence: r.next().Queries[0].Sequence, Route: &pb.Route{To: "x", Next: "n"}}}})
 	got := map[uint64]int{}

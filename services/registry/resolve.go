@@ -331,7 +331,7 @@ func noRoute(code fault.Code, description string) Decision {
 // route is the decision as the API has it.
 func (d Decision) route(to string) *pb.Route {
 	route := &pb.Route{
-		To: to, Next: d.Next, Reason: d.Reason, Code: int32(d.Code), Description: d.Description, //nolint:gosec // an HTTP code
+		To: to, Next: d.Next, Reason: d.Reason, Code: int32(d.Code), Description: d.Description, // an HTTP code
 		RuntimeUrl: d.Runtime, Relay: d.Relay, Doubt: d.Doubt, Flow: d.Flow,
 	}
 	if d.Reason == pb.RouteReason_ROUTE_REASON_LOCAL {

@@ -247,7 +247,7 @@ func (b *busStream) sourceQuery(sequence uint64, q sourceQuery) {
 }
 
 func (b *busStream) sourceAnswerLocked(sequence uint64, q sourceQuery, err error) {
-	a := &pb.SourceAnswer{Sequence: sequence, Code: int32(fault.CodeOf(err))} //nolint:gosec // an HTTP code
+	a := &pb.SourceAnswer{Sequence: sequence, Code: int32(fault.CodeOf(err))} // an HTTP code
 	if err != nil {
 		a.Description = fault.From(err).Description
 	} else {

@@ -77,7 +77,7 @@ func (s *server) Resolve(ctx context.Context, req *pb.ResolveRequest) (*pb.Resol
 			return &pb.ResolveResponse{
 				Route: &pb.Route{
 					To: req.Address, Reason: pb.RouteReason_ROUTE_REASON_SOURCE_REFUSED,
-					Code: int32(f.Code), Description: f.Description, //nolint:gosec // an HTTP code
+					Code: int32(f.Code), Description: f.Description, // an HTTP code
 				},
 				Steps: []*pb.ResolveStep{{Rule: 1, Decided: true, Why: f.Description}},
 			}, nil
@@ -177,8 +177,8 @@ func (r *Registry) describe() *pb.GetRuntimeResponse {
 	defer r.mu.Unlock()
 	resp := &pb.GetRuntimeResponse{
 		RuntimeUrl: r.rules.own, Domain: r.known.domain, P2PHandlerUrl: r.handler, Version: r.cfg.Version,
-		Registrations: uint32(len(r.known.registrations)),  //nolint:gosec // bounded by Limits
-		Connections:   uint32(len(r.known.table.byRemote)), //nolint:gosec // bounded by Limits
+		Registrations: uint32(len(r.known.registrations)),  // bounded by Limits
+		Connections:   uint32(len(r.known.table.byRemote)), // bounded by Limits
 	}
 	if r.cfg.Group != nil {
 		resp.LeaderAddr = r.cfg.Group.Self().Addr

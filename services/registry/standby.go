@@ -103,8 +103,8 @@ func (s *standby) describe() *pb.GetRuntimeResponse {
 	if s.runtime != nil {
 		resp.P2PHandlerUrl = s.runtime.P2PHandlerUrl
 	}
-	resp.Registrations = uint32(len(s.mirror.registrations)) //nolint:gosec // bounded by Limits
-	resp.Connections = uint32(len(s.mirror.table))           //nolint:gosec // bounded by Limits
+	resp.Registrations = uint32(len(s.mirror.registrations)) // bounded by Limits
+	resp.Connections = uint32(len(s.mirror.table))           // bounded by Limits
 	resp.Components = []*pb.ComponentStatus{natsStatus(s.cfg.Group), {Name: Kind, Reason: nobodyLeads(s.cfg.Group).Description}}
 	return resp
 }

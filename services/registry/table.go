@@ -84,7 +84,7 @@ func (t *table) proto(c *connection) *pb.Connection {
 	p := &pb.Connection{
 		Id: c.ID, RemoteRuntimeUrl: c.Remote, Role: c.Role, State: c.State.Proto(), StubUrl: c.Stub,
 		P2PConnectionUrl: c.URL, RemoteAddresses: t.listings.sorted(c.Remote),
-		Reason: c.Reason, Attempts: uint32(max(c.Attempts, 0)), //nolint:gosec // small
+		Reason: c.Reason, Attempts: uint32(max(c.Attempts, 0)), // small
 		Path: c.Path.Way, PathReason: c.Path.Reason, Generation: c.news.generation, Replica: c.Replica,
 	}
 	if !c.Path.Since.IsZero() {

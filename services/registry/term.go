@@ -42,7 +42,7 @@ type term struct {
 
 // numberAfter is the number of a term after another one.
 func numberAfter(before uint64, now time.Time) uint64 {
-	return max(before+1, uint64(max(now.UnixMilli(), 0))) //nolint:gosec // not negative
+	return max(before+1, uint64(max(now.UnixMilli(), 0))) // not negative
 }
 
 // begin begins a term. It tries again while others do so too.

@@ -30,7 +30,7 @@ func (q *queue) at(t time.Duration, do func() error) {
 // run lets time pass until an end, or until nothing is left to happen.
 func (q *queue) run(end time.Duration) error {
 	for len(q.events) > 0 && q.events[0].at <= end {
-		e := heap.Pop(&q.events).(timed) //nolint:forcetypeassert // at pushes nothing else
+		e := heap.Pop(&q.events).(timed) // at pushes nothing else
 		q.now = e.at
 		if err := e.do(); err != nil {
 			return err
@@ -44,7 +44,7 @@ type eventHeap []timed
 
 func (h eventHeap) Len() int      { return len(h) }
 func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(e any)   { *h = append(*h, e.(timed)) } //nolint:forcetypeassert // of queue alone
+func (h *eventHeap) Push(e any)   { *h = append(*h, e.(timed)) } // of queue alone
 
 func (h eventHeap) Less(i, j int) bool {
 	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].number < h[j].number

@@ -122,7 +122,7 @@ func (m *measurement) watchers(ctx context.Context, s *nats, kv jetstream.KeyVal
 			return err
 		}
 		g.Go(func() error {
-			for range w.Updates() { //nolint:revive // it only takes them
+			for range w.Updates() { // it only takes them
 			}
 			return nil
 		})

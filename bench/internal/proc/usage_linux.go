@@ -12,7 +12,7 @@ import (
 // CPU is what a process has used since its start, user and system, of all its threads.
 func CPU(pid int) (time.Duration, error) {
 	const schedClock = 2                 // CPUCLOCK_SCHED of the kernel: what the scheduler has counted
-	clock := int32(^pid)<<3 | schedClock //nolint:gosec // a process id fits
+	clock := int32(^pid)<<3 | schedClock // a process id fits
 	var t unix.Timespec
 	if err := unix.ClockGettime(clock, &t); err != nil {
 		return 0, fault.New(fault.Unavailable, "CPU time of process %d: %w", pid, err)

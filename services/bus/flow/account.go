@@ -116,7 +116,7 @@ func (s *Sender) start(kind, n int) int {
 		s.queue(a)
 	}
 	m.sequence = s.sent + 1
-	s.sent += uint64(m.n) //nolint:gosec // not negative
+	s.sent += uint64(m.n) // not negative
 	pos := s.kept.push(m.sequence, m)
 	s.kept.marks[missing+kind].add(pos)
 	return pos

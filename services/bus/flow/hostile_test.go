@@ -40,7 +40,7 @@ func (n *numbers) ack() *pb.FlowAck {
 		Dealt: n.next(), DealtBeyond: n.ranges(),
 	}
 	for range n.next() % 4 {
-		a.Refusals = append(a.Refusals, &pb.FlowRefusal{Sequence: n.next(), Code: int32(n.next()), Description: "no"}) //nolint:gosec // any
+		a.Refusals = append(a.Refusals, &pb.FlowRefusal{Sequence: n.next(), Code: int32(n.next()), Description: "no"}) // any
 	}
 	return a
 }
@@ -102,7 +102,7 @@ func hostileEvent(w *world, n *numbers) {
 	case 1, 2:
 		w.settle(w.sender.Acked(w.now, n.ack()))
 	case 3:
-		w.settle(w.sender.Refused(w.now, n.next(), int32(n.next()%600), "no")) //nolint:gosec // small
+		w.settle(w.sender.Refused(w.now, n.next(), int32(n.next()%600), "no")) // small
 	case 4:
 		b := n.next()
 		w.setPaths(Paths{b&1 != 0, b&2 != 0, b&4 != 0})
@@ -145,7 +145,7 @@ func FuzzReceiver(f *testing.F) {
 					last = d.Sequence
 				}
 			case 2:
-				w.receiver.Dealt(w.now, n.next(), int32(n.next())*3, "no") //nolint:gosec // small
+				w.receiver.Dealt(w.now, n.next(), int32(n.next())*3, "no") // small
 				w.now = w.now.Add(time.Duration(n.next()%256) * time.Millisecond)
 			}
 			w.checkReceiver()

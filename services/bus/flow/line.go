@@ -145,7 +145,7 @@ func (l *line[T]) over(sequence uint64) int {
 // last is the last sequence of what is kept at a position.
 func (l *line[T]) last(at int) uint64 {
 	s := &l.slots[at]
-	return s.sequence + uint64(l.spanOf(s.item)) - 1 //nolint:gosec // not negative
+	return s.sequence + uint64(l.spanOf(s.item)) - 1 // not negative
 }
 
 // from is the position of the first that is kept and not below sequence, or -1.

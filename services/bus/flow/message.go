@@ -77,7 +77,7 @@ func (m *message) cutOff(n int, rest *message) {
 	m.n, m.size = n, m.size-rest.size
 	rest.behind = nil
 	for i := range rest.ways {
-		rest.ways[i].order += uint64(n) //nolint:gosec // not negative
+		rest.ways[i].order += uint64(n) // not negative
 		rest.ways[i].links = [2]link{}
 	}
 }

@@ -14,7 +14,7 @@ func (r *Receiver) Takes(p Place, n, size int) bool {
 	if n <= 0 || p.Sequence == 0 || p.Sequence > highest || p.Base > p.Sequence || len(r.ahead.stretches) > 0 {
 		return false
 	}
-	if highest-p.Sequence < uint64(n-1) { //nolint:gosec // not negative
+	if highest-p.Sequence < uint64(n-1) { // not negative
 		return false
 	}
 	after, turn := p.Sequence-1, max(r.expected, p.Base, 1)
@@ -32,7 +32,7 @@ func (r *Receiver) ReceiveRun(now time.Time, p Place, sizes []int) {
 	sum := 0
 	for i, size := range sizes {
 		size = max(size, overhead)
-		r.given.push(p.Sequence+uint64(i), given{size: size}) //nolint:gosec // not negative
+		r.given.push(p.Sequence+uint64(i), given{size: size}) // not negative
 		sum += size
 	}
 	r.backlog += sum

@@ -27,7 +27,7 @@ func newBoth(l Limits) *both {
 func (b *both) receive(t *rapid.T, p Place, sizes []int) {
 	var want []uint64
 	for i := range sizes {
-		at := Place{Sequence: p.Sequence + uint64(i), Base: p.Base} //nolint:gosec // small
+		at := Place{Sequence: p.Sequence + uint64(i), Base: p.Base} // small
 		if i == 0 {
 			at.After = p.After
 		}
@@ -45,11 +45,11 @@ func (b *both) receive(t *rapid.T, p Place, sizes []int) {
 		b.taken++
 		b.runs.ReceiveRun(b.now, p, sizes)
 		for i := range sizes {
-			got = append(got, p.Sequence+uint64(i)) //nolint:gosec // small
+			got = append(got, p.Sequence+uint64(i)) // small
 		}
 	} else {
 		for i := range sizes {
-			at := Place{Sequence: p.Sequence + uint64(i), Base: p.Base} //nolint:gosec // small
+			at := Place{Sequence: p.Sequence + uint64(i), Base: p.Base} // small
 			if i == 0 {
 				at.After = p.After
 			}

@@ -111,7 +111,7 @@ func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Tran
 			way.push(m, s.order+1, at)
 		}
 	}
-	s.order += uint64(m.n) //nolint:gosec // not negative
+	s.order += uint64(m.n) // not negative
 	s.kept.marks[due+m.kind].remove(pos)
 	s.kept.marks[also].remove(pos)
 	s.count(t)
@@ -119,9 +119,9 @@ func (s *Sender) transmit(at time.Duration, pos int, m *message, ways Path) Tran
 }
 
 func (s *Sender) count(t Transmission) {
-	s.stats.Sent += uint64(t.Count) //nolint:gosec // not negative
+	s.stats.Sent += uint64(t.Count) // not negative
 	if t.Again {
-		s.stats.Again += uint64(t.Count) //nolint:gosec // likewise
+		s.stats.Again += uint64(t.Count) // likewise
 	}
 }
 
@@ -147,7 +147,7 @@ func (s *Sender) Unsent(sequence uint64, n int, p Path) {
 		s.unasked(p)
 		return
 	}
-	end := sequence + uint64(n) //nolint:gosec // not negative
+	end := sequence + uint64(n) // not negative
 	s.cutBefore(sequence)
 	s.cutBefore(end)
 	for pos = s.kept.find(sequence); pos >= 0 && s.kept.slots[pos].sequence < end; pos = s.kept.kept.next(pos + 1) {
@@ -249,7 +249,7 @@ func (s *Sender) dropKind(t *transit, kind int) {
 // lost takes a message off a path; when it is on no other, it is due again.
 func (s *Sender) lost(t *transit, m *message) {
 	s.unlink(m, t.path)
-	s.stats.Lost += uint64(m.n) //nolint:gosec // not negative
+	s.stats.Lost += uint64(m.n) // not negative
 	if m.underWay() == 0 {
 		s.again(s.kept.find(m.sequence))
 	}

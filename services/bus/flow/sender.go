@@ -265,7 +265,7 @@ func (s *Sender) split(pos, n int) {
 		return
 	}
 	rest := s.cut(m, n)
-	rest.sequence = m.sequence + uint64(n) //nolint:gosec // not negative
+	rest.sequence = m.sequence + uint64(n) // not negative
 	for i := range s.transits {
 		s.transits[i].follow(m, rest)
 	}
@@ -275,7 +275,7 @@ func (s *Sender) split(pos, n int) {
 // cutBefore splits what has both a sequence and the one before it.
 func (s *Sender) cutBefore(sequence uint64) {
 	if pos := s.kept.over(sequence); pos >= 0 {
-		if n := int(sequence - s.kept.slots[pos].sequence); n > 0 { //nolint:gosec // of one item
+		if n := int(sequence - s.kept.slots[pos].sequence); n > 0 { // of one item
 			s.split(pos, n)
 		}
 	}

@@ -33,7 +33,7 @@ func event(w *world, n *numbers) {
 	case 0, 1:
 		w.postSome(addresses[n.next()%3], int(n.next()%20)+1, sizes[n.next()%5], 0)
 	case 2:
-		w.post(addresses[n.next()%3], sizes[n.next()%5], 503*int32(n.next()%2)) //nolint:gosec // small
+		w.post(addresses[n.next()%3], sizes[n.next()%5], 503*int32(n.next()%2)) // small
 	case 3:
 		for range n.next() % 20 {
 			w.arrive(way)
@@ -50,7 +50,7 @@ func event(w *world, n *numbers) {
 		w.advance(12 * time.Millisecond)
 		w.exchange()
 	case 7:
-		w.advance(time.Duration(n.next()%256*(n.next()%256)) * time.Millisecond / 4) //nolint:gosec // small
+		w.advance(time.Duration(n.next()%256*(n.next()%256)) * time.Millisecond / 4) // small
 	case 8:
 		b := n.next()
 		w.setPaths(Paths{b&1 != 0, b&2 != 0, b&5 == 5})
@@ -58,7 +58,7 @@ func event(w *world, n *numbers) {
 		w.halt([]int32{403, 404, 429, 503}[n.next()%4])
 	case 10:
 		if q := w.there[way]; len(q) > 0 { // a message is lost, or comes later
-			i := int(n.next()%256) % len(q) //nolint:gosec // small
+			i := int(n.next()%256) % len(q) // small
 			w.there[way] = append(q[:i:i], q[i+1:]...)
 			if n.next()%2 == 0 {
 				w.there[way] = append(w.there[way], q[i])

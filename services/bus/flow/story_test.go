@@ -132,7 +132,7 @@ func (s *stage) playSender(verb string, words []string) {
 	case "full":
 		first, last, _ := strings.Cut(words[0]+"-"+words[0], "-")
 		last, _, _ = strings.Cut(last, "-")
-		s.sender.Unsent(s.number(first), int(s.number(last)-s.number(first))+1, path(words[1])) //nolint:gosec // small
+		s.sender.Unsent(s.number(first), int(s.number(last)-s.number(first))+1, path(words[1])) // small
 	case "ready":
 		s.sender.Ready(path(words[0]))
 	case "announced":
@@ -173,7 +173,7 @@ func (s *stage) postTogether(to string, sizes []string) {
 	address, lane, _ := strings.Cut(to, "/")
 	var all together
 	for _, size := range sizes {
-		all = append(all, int(s.number(size))) //nolint:gosec // small
+		all = append(all, int(s.number(size))) // small
 	}
 	if n := s.sender.PostSeveral(s.now, Item{Address: address, Lane: lane, Value: all}, 0, len(all)); n < len(all) {
 		s.say("room for %d to %s", n, address)
@@ -185,7 +185,7 @@ func span(sequence uint64, count int) string {
 	if count < 2 {
 		return strconv.FormatUint(sequence, 10)
 	}
-	return fmt.Sprintf("%d to %d", sequence, sequence+uint64(count)-1) //nolint:gosec // not negative
+	return fmt.Sprintf("%d to %d", sequence, sequence+uint64(count)-1) // not negative
 }
 
 func (s *stage) send() {

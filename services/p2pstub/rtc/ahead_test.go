@@ -70,7 +70,7 @@ func TestWaitingChecksAreBounded(t *testing.T) {
 	peer, c := aheadConn(t)
 	check := checking(t, "ours:theirs").Raw
 	for port := range maxAhead + 2 {
-		peer.arrived([][]byte{check}, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port+1))) //nolint:gosec // a port
+		peer.arrived([][]byte{check}, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port+1))) // a port
 	}
 	if n := peer.meter.dropped.Load(); n != 2 {
 		t.Errorf("%d dropped", n)

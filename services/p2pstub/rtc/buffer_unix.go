@@ -17,7 +17,7 @@ func receiveBuffer(socket *net.UDPConn) (int, bool) {
 	var size int
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		size, failed = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF) //nolint:gosec // a descriptor
+		size, failed = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF) // a descriptor
 	})
 	if err != nil || failed != nil {
 		return 0, false

@@ -49,7 +49,7 @@ func (c *Channel) Write(p framing.Packet) error {
 }
 
 // Buffered is how many bytes have not left.
-func (c *Channel) Buffered() int { return int(c.raw.BufferedAmount()) } //nolint:gosec // bounded by the water marks
+func (c *Channel) Buffered() int { return int(c.raw.BufferedAmount()) } // bounded by the water marks
 
 // OnLow has f called when Buffered falls to low. It must not block.
 func (c *Channel) OnLow(low int, f func()) {
@@ -59,7 +59,7 @@ func (c *Channel) OnLow(low int, f func()) {
 
 // SetLow changes what is low.
 func (c *Channel) SetLow(low int) {
-	c.raw.SetBufferedAmountLowThreshold(uint64(low)) //nolint:gosec // a limit
+	c.raw.SetBufferedAmountLowThreshold(uint64(low)) // a limit
 }
 
 // ErrTooLong is a packet that did not fit into the buffer; it is lost.

@@ -78,7 +78,7 @@ func (t *tap) nominated(m *stun.Message, from ice.Candidate) bool {
 	if err != nil {
 		return false
 	}
-	return t.takeNominated(ufrag, netip.AddrPortFrom(addr.Unmap(), uint16(from.Port()))) //nolint:gosec // a port
+	return t.takeNominated(ufrag, netip.AddrPortFrom(addr.Unmap(), uint16(from.Port()))) // a port
 }
 
 // takeNominated gives whether a connection has nominated an address, and forgets it then.

@@ -36,7 +36,7 @@ func TestAddressOfAnotherAsCandidate(t *testing.T) {
 	if err := victim.SetAnswer(answer); err != nil {
 		t.Fatal(err)
 	}
-	bob := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(eb.Port())) //nolint:gosec // a port
+	bob := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(eb.Port())) // a port
 	awaitTrue(t, "the address is not tried", func() bool {
 		ea.mux.mu.RLock()
 		defer ea.mux.mu.RUnlock()
@@ -89,7 +89,7 @@ func TestRemotesOfAConnectionAreBounded(t *testing.T) {
 	request = append(request, "\x00\x06\x00\x08ours:xyz"...)
 	taken := 0
 	for port := range 2 * maxRemotes {
-		from := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port+1)) //nolint:gosec // a port
+		from := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port+1)) // a port
 		if s, addr := e.mux.receiver(request, from); s != nil {
 			taken++
 			if _, err := conn.WriteTo([]byte("answer"), addr.addr); err != nil && port > 1023 {

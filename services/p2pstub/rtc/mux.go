@@ -92,7 +92,7 @@ func (m *mux) GetListenAddresses() []net.Addr {
 	ips := m.addresses(m.v6())
 	out := make([]net.Addr, 0, len(ips))
 	for _, ip := range ips {
-		out = append(out, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, uint16(local.Port)))) //nolint:gosec // a port
+		out = append(out, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, uint16(local.Port)))) // a port
 	}
 	return out
 }

@@ -31,7 +31,7 @@ func setUDP(socket *net.UDPConn, option, value int) bool {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.SOL_UDP, option, value) //nolint:gosec // a descriptor
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_UDP, option, value) // a descriptor
 	})
 	return err == nil && failed == nil
 }
@@ -54,9 +54,9 @@ func joinedSize(control []byte) int {
 // cutInto is the control message that has the system cut what is sent. It writes to b,
 // which has controlSize.
 func cutInto(b []byte, size int) []byte {
-	header := (*unix.Cmsghdr)(unsafe.Pointer(&b[0])) //nolint:gosec // b is long enough, and aligned as an allocation is
+	header := (*unix.Cmsghdr)(unsafe.Pointer(&b[0])) // b is long enough, and aligned as an allocation is
 	header.Level, header.Type = unix.SOL_UDP, unix.UDP_SEGMENT
 	header.SetLen(unix.CmsgLen(2))
-	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size)) //nolint:gosec // of a datagram
+	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size)) // of a datagram
 	return b[:unix.CmsgSpace(2)]
 }

@@ -26,7 +26,7 @@ func socket(t *testing.T) (*net.UDPConn, netip.AddrPort) {
 // numberedDatagram has a number, and bytes that follow from it.
 func numberedDatagram(number, size int) []byte {
 	b := bytes.Repeat([]byte{byte(number)}, size)
-	binary.BigEndian.PutUint32(b, uint32(number)) //nolint:gosec // a small number
+	binary.BigEndian.PutUint32(b, uint32(number)) // a small number
 	return b
 }
 
