@@ -82,7 +82,11 @@ func (s *Stub) connect(d *deployed, to target) error {
 	if to.replace {
 		old = s.replaceable(to.remote)
 	}
-	room := s.room(old != nil)
+	at := inOffice
+	if old != nil {
+		at = asHeir
+	}
+	room := s.room(at)
 	verdict, reason := admitRequester(standingIn(room, to.remote), d.url)
 	if old == nil && s.turns.has(to.remote) {
 		verdict, reason = refused, "the other side's invitation waits for its turn"
@@ -96,7 +100,7 @@ func (s *Stub) connect(d *deployed, to target) error {
 	}
 	p.now = standing{role: requester, stub: d.url}
 	if old != nil {
-		p.heir, p.socket, p.replaces = true, old.socket.Other(), old.ours()
+		p.place, p.socket, p.replaces = at, old.socket.Other(), old.ours()
 	}
 	if verdict == replaces {
 		p.first, p.why = room[to.remote], reason
@@ -130,7 +134,7 @@ func (s *Stub) newPeer(d *deployed, remote, invitee string) (*peer, error) {
 
 func (s *Stub) add(p *peer) {
 	s.all[p] = true
-	s.room(p.heir)[p.remote] = p
+	s.room(p.place)[p.remote] = p
 	if p.role == handler {
 		s.invited++
 	}

@@ -230,36 +230,57 @@ func (s *Stub) admitInvitation(q *queued) (again bool, before *pb.Message, err e
 		return false, nil, errStops
 	}
 	before, err = s.turns.wait(*q, s.limits.Invited-s.invited)
-	if now := s.room(a.heir)[q.remote]; err == nil && a.verdict == replaces && now.live() {
+	if now := s.room(a.place)[q.remote]; err == nil && a.verdict == replaces && now.live() {
 		go now.tell(event{kind: displaced, reason: a.reason}) // the other side has it no more; ends with the peer
 	}
 	return false, before, err
 }
 
-// admission is what becomes of an invitation.
+// admission is what becomes of an invitation, and for which place it is.
 type admission struct {
 	verdict
 	reason string
-	heir   bool // it is for a connection beside the one that there is
-	anew   bool // likewise, and the other side has not said that it replaces that one
+	place  place
 }
 
 // admission decides on an invitation; err is why it is refused. The mutex is held.
 func (s *Stub) admission(q *queued) (a admission, err error) {
-	o := q.inv.Object
-	in := func(heir bool) {
-		a.heir = heir
-		a.verdict, a.reason = admit(s.runtime.Text, q.remote, standingIn(s.room(heir), q.remote), q.inv.Source, o.URL, o.CreatedAt())
-	}
-	in(s.replacedBy(q.inv, q.remote))
-	if !a.heir && a.verdict == replaces && s.peers[q.remote].watched() {
-		a.anew = true
-		in(true)
+	a = s.admitAt(s.placeFor(q), q)
+	if a.place == inOffice && a.verdict == replaces && s.peers[q.remote].watched() {
+		if !address.Within(q.inv.Source, q.remote) { // anyone could have the answer
+			return a, fault.New(fault.Forbidden, "there is a live connection with %s, and %s is not of it", q.remote, q.inv.Source).In("source")
+		}
+		a = s.admitAt(asNewcomer, q)
 	}
 	if a.verdict == refused {
 		err = fault.New(fault.Conflict, "%s", a.reason)
 	}
 	return a, err
+}
+
+// admitAt decides on an invitation for a place. Of newcomers the last one has it: when the
+// others were made they say themselves. The mutex is held.
+func (s *Stub) admitAt(at place, q *queued) admission {
+	o, created := q.inv.Object, q.inv.Object.CreatedAt()
+	if at == asNewcomer {
+		created = time.Time{}
+	}
+	v, reason := admit(s.runtime.Text, q.remote, standingIn(s.room(at), q.remote), q.inv.Source, o.URL, created)
+	return admission{v, reason, at}
+}
+
+// placeFor is where an invitation has begun a peer already, or is to. The mutex is held.
+func (s *Stub) placeFor(q *queued) place {
+	for at := range place(places) {
+		now := standingIn(s.room(at), q.remote)
+		if now.role == handler && now.source == q.inv.Source && now.object == q.inv.Object.URL {
+			return at
+		}
+	}
+	if s.replacedBy(q.inv, q.remote) {
+		return asHeir
+	}
+	return inOffice
 }
 
 // begin begins a set-up, in a turn, and tells whether it has begun before. The mutex is held.
@@ -272,12 +293,12 @@ func (s *Stub) begin(q *queued) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p.inv, p.heir, p.anew = q.inv, a.heir, a.anew
-	p.muted = a.anew || a.heir && s.peers[q.remote].url == q.d.url
+	p.inv, p.place = q.inv, a.place
+	p.muted = a.place == asNewcomer || a.place == asHeir && s.peers[q.remote].url == q.d.url
 	o := q.inv.Object
 	p.now = standing{role: handler, stub: q.d.url, source: q.inv.Source, object: o.URL, created: o.CreatedAt(), atStub: o.Connection().AtStub}
 	p.info.Object = o.URL
-	now := s.room(a.heir)[q.remote]
+	now := s.room(a.place)[q.remote]
 	switch a.verdict {
 	case replaces:
 		p.first, p.why = now, a.reason

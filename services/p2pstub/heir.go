@@ -28,17 +28,33 @@ import (
 // as one.
 //
 // An invitation that does not say that it replaces a connection, of whose path heartbeats
-// tell, is set up beside it as well: anyone may send one in another runtime's name, but only
-// that runtime gets the answer, without which no channel opens. When it is live it is what the
-// registry knows of a peer that has restarted: the old connection has ended, and this one has
-// come (ADR 0039).
+// tell, makes a newcomer, beside that one and its heir: anyone may send one in another
+// runtime's name, but only that runtime gets the answer, without which no channel opens. When
+// it is live it is what the registry knows of a peer that has restarted: the old connection
+// has ended, and this one has come (ADR 0039).
 
-// room is where a peer has its place: among the current ones, or among the heirs.
-func (s *Stub) room(heir bool) map[string]*peer {
-	if heir {
+// place is where a peer stands with its remote runtime; there is one peer in each.
+type place int
+
+const (
+	inOffice   place = iota // it is the connection
+	asHeir                  // it is to take over without a word
+	asNewcomer              // it takes over if it is live some time
+)
+
+// places is how many there are.
+const places = 3
+
+// room is the peers that have a place, by remote runtime.
+func (s *Stub) room(at place) map[string]*peer {
+	switch at {
+	case asHeir:
 		return s.heirs
+	case asNewcomer:
+		return s.newcomers
+	default:
+		return s.peers
 	}
-	return s.peers
 }
 
 func standingIn(room map[string]*peer, remote string) standing {
@@ -58,22 +74,28 @@ func (s *Stub) replaceable(remote string) *peer {
 	return p
 }
 
-// succeed puts an heir that is live in the place of the one before, and tells which
-// states of it have to be published: those that the registry cannot know. The mutex
+// succession is what becomes of a peer in whose place another has come.
+type succession struct {
+	old  *peer // nil: there is none
+	ends bool  // it has to end before anything is said of the other
+}
+
+// succeed puts an heir or a newcomer that is live in the place of the one before, and tells
+// which states of it have to be published: those that the registry cannot know. The mutex
 // is held.
-func (s *Stub) succeed(p *peer) (old *peer, say []status.State) {
-	old = s.peers[p.remote]
-	delete(s.heirs, p.remote)
+func (s *Stub) succeed(p *peer) (by succession, say []status.State) {
+	old, anew := s.peers[p.remote], p.place == asNewcomer
+	delete(s.room(p.place), p.remote)
 	s.peers[p.remote] = p
-	p.heir = false
-	if old != nil && !p.anew {
+	p.place = inOffice
+	if old != nil && !anew {
 		old.successor = p
 		if p.role == handler {
 			s.moveLeads(old, p)
 		}
 	}
 	switch {
-	case p.anew: // the one before has ended by then
+	case anew:
 		say = []status.State{status.Created, status.InProgress, status.Live}
 	case !p.muted:
 		say = []status.State{status.Live}
@@ -83,7 +105,7 @@ func (s *Stub) succeed(p *peer) (old *peer, say []status.State) {
 		say = []status.State{status.Live}
 	}
 	p.muted = false
-	return old, say
+	return succession{old, old != nil && anew}, say
 }
 
 // moveLeads has what leads over one peer lead over another. The mutex is held.
@@ -130,11 +152,11 @@ func (p *peer) latest() *peer {
 }
 
 // seen are the peers of a snapshot: the current ones, and the heirs that the
-// registry has deployed. The mutex is held.
+// registry has deployed. Newcomers are muted. The mutex is held.
 func (s *Stub) seen() []*pb.Peer {
 	var out []*pb.Peer
-	for _, room := range []map[string]*peer{s.peers, s.heirs} {
-		for _, p := range room {
+	for at := range place(places) {
+		for _, p := range s.room(at) {
 			if p.now.state != status.None && !p.muted {
 				out = append(out, p.info)
 			}

@@ -96,65 +96,6 @@ func TestInvitedAnewAgainAndAgain(t *testing.T) {
 	}
 }
 
-// Who invites in another runtime's name does nothing to the connection with that one, waits
-// or not, and leaves nothing.
-func TestInvitedInAnothersName(t *testing.T) {
-	for _, turns := range []int{DefaultLimits().Turns, 1} {
-		limits := testLimits()
-		limits.SetUp, limits.Turns, limits.Turn, limits.TurnWait = time.Second, turns, time.Hour, time.Hour
-		w := newWorld()
-		a, b := w.join(t, alice, testLimits()), w.join(t, bob, limits)
-		overA, overB := setUp(t, a, b)
-		if turns == 1 {
-			m := invitationOf("hyperty-runtime://example/other", 99)
-			m.To = b.handler
-			if code := b.ask(t, m); code != fault.OK {
-				t.Errorf("the one that has the turn: %d", code)
-			}
-		}
-		for i := range 5 {
-			m := invitationOf(alice, i)
-			m.To = b.handler
-			b.bus.deliver(m)
-		}
-		b.hasHeir(t, alice)
-		b.alone(t, b.handler)
-		a.through(t, overA, text(1, "hyperty://example/a", "hyperty://example/b", "there"))
-		b.arrived(t)
-		b.through(t, overB, text(2, "hyperty://example/b", "hyperty://example/a", "and back"))
-		a.arrived(t)
-		if p := b.peers(); len(p) != 1 || p[0].State != pb.ConnectionState_CONNECTION_STATE_LIVE {
-			t.Errorf("%d turns: %v", turns, p)
-		}
-		for len(b.bus.status) > 0 {
-			if s := <-b.bus.status; s.Remote == alice {
-				t.Errorf("%d turns: %v is told: %s", turns, s.State, s.Reason)
-			}
-		}
-	}
-}
-
-// hasHeir waits until something is set up beside the connection with a runtime. No watcher
-// is told of that, so it looks again and again.
-func (r *runtime) hasHeir(t *testing.T, remote string) {
-	t.Helper()
-	late, look := time.After(patience), time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for {
-		r.stub.mu.Lock()
-		there := r.stub.heirs[remote] != nil
-		r.stub.mu.Unlock()
-		if there {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-late:
-			t.Fatalf("%s: nothing is set up beside the connection with %s", r.url, remote)
-		}
-	}
-}
-
 // total is how many peers there are, those that are being released among them.
 func (r *runtime) total() int {
 	r.stub.mu.Lock()

@@ -74,9 +74,8 @@ type peer struct {
 	now       standing
 	liveSince time.Time
 	listeners []*client.Listener
-	heir      bool        // its place is among the heirs
-	anew      bool        // an heir that the other side has not said to be one
-	muted     bool        // a handler's heir: the registry does not know of it
+	place     place
+	muted     bool        // a handler's heir, or a newcomer: the registry does not know of it
 	successor *peer       // that has taken over
 	turn      *time.Timer // until the turn of its set-up is over; nil: it has none
 }
@@ -100,8 +99,11 @@ func (p *peer) live() bool { return p.now.state == status.Live }
 // watched tells whether a peer is live, and heartbeats would say if it were not. The stub's
 // mutex is held.
 func (p *peer) watched() bool {
+	if p == nil || !p.live() {
+		return false
+	}
 	u := p.pulse.Load()
-	return p.live() && u != nil && u.answers
+	return u != nil && u.answers
 }
 
 // post hands f to the loop. It waits while the inbox is full, and drops f when

@@ -82,21 +82,21 @@ func (p *peer) publish(state status.State, reason string) {
 	if state == status.Failed { // counted first: who is told of it may look
 		p.stub.metrics.failedIn.WithLabelValues(p.role.String(), p.laps.now().String()).Inc()
 	}
-	old, say := p.stub.moved(p, state, reason)
-	if old != nil && p.anew {
-		old.tell(event{kind: displaced, reason: connectsAnew})
-		<-old.done // it says so first
-		old = nil
+	by, say := p.stub.moved(p, state, reason)
+	if by.ends {
+		by.old.tell(event{kind: displaced, reason: connectsAnew})
+		<-by.old.done // it says so first
 	}
 	for _, one := range say {
 		p.log.Debug("status published", "state", one.String())
-	}
-	p.stub.shown(p) // the registry may act on that at once: the line of the log comes first
-	for _, one := range say {
+		p.stub.shown(p, one) // the registry may act on that at once: the line of the log comes first
 		p.announce(one, reason)
 	}
-	if old != nil {
-		old.tell(event{kind: succeeded})
+	if len(say) == 0 {
+		p.stub.shown(p, state) // it stands for another one, which has said that
+	}
+	if by.old != nil && !by.ends {
+		by.old.tell(event{kind: succeeded})
 	}
 	switch state {
 	case status.Created:

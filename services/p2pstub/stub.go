@@ -70,18 +70,19 @@ type Stub struct {
 	endLast   func()
 	work      sync.WaitGroup // the peers
 
-	mu       sync.Mutex
-	stopping bool
-	stubs    map[string]*deployed // by address
-	peers    map[string]*peer     // the current one of each remote runtime
-	heirs    map[string]*peer     // that are to take the place of a current one
-	all      map[*peer]bool       // those that are being released too
-	invited  int                  // handlers' peers whose set-up is under way
-	turns    turns                // of those
-	minibus  map[string]*lead     // by p2p connection URL
-	watchers watchers
-	lastTime time.Time
-	term     uint64 // the highest that a registry has said
+	mu        sync.Mutex
+	stopping  bool
+	stubs     map[string]*deployed // by address
+	peers     map[string]*peer     // the current one of each remote runtime
+	heirs     map[string]*peer     // that are to take the place of a current one
+	newcomers map[string]*peer     // of whom that shows when they are live
+	all       map[*peer]bool       // those that are being released too
+	invited   int                  // handlers' peers whose set-up is under way
+	turns     turns                // of those
+	minibus   map[string]*lead     // by p2p connection URL
+	watchers  watchers
+	lastTime  time.Time
+	term      uint64 // the highest that a registry has said
 }
 
 var (
@@ -109,7 +110,7 @@ func New(cfg Config) (*Stub, error) {
 		cfg: cfg, limits: limits, log: cfg.Log, metrics: m, runtime: runtime, bus: bus,
 		point:     cfg.Tracer.Point("p2pstub", runtime.Text),
 		addresses: newAddresses(bus, runtime, limits, cfg.Log, m), leaving: make(chan struct{}), ready: make(chan struct{}),
-		stubs: map[string]*deployed{}, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
+		stubs: map[string]*deployed{}, peers: map[string]*peer{}, heirs: map[string]*peer{}, newcomers: map[string]*peer{}, all: map[*peer]bool{}, minibus: map[string]*lead{},
 		watchers: watchers{limits: limits, all: map[*watcher]bool{}, metrics: m, noted: map[*peer]bool{}},
 	}
 	m.watch(cfg.Metrics, s)
@@ -177,7 +178,7 @@ func (s *Stub) isReady(ctx context.Context) error {
 func (s *Stub) isCurrent(p *peer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.room(p.heir)[p.remote] == p
+	return s.room(p.place)[p.remote] == p
 }
 
 // settled counts a set-up that others began as over. The mutex is held.
@@ -195,11 +196,8 @@ func (s *Stub) forget(ctx context.Context, p *peer) {
 	delete(s.all, p)
 	delete(s.watchers.noted, p)
 	now := s.peers[p.remote]
-	if now == p {
-		delete(s.peers, p.remote)
-	}
-	if s.heirs[p.remote] == p {
-		delete(s.heirs, p.remote)
+	if room := s.room(p.place); room[p.remote] == p {
+		delete(room, p.remote)
 	}
 	s.settled(p)
 	s.metrics.moved(p.role, p.now.state, status.None, 0)
@@ -235,12 +233,12 @@ func (s *Stub) close(ctx context.Context, url, remote, reason string) {
 
 // moved notes a peer's new state, and tells which states are to be published for
 // it, and which peer it has succeeded. The watchers hear of it from shown, which follows.
-func (s *Stub) moved(p *peer, state status.State, reason string) (old *peer, say []status.State) {
+func (s *Stub) moved(p *peer, state status.State, reason string) (by succession, say []status.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case p.heir && state == status.Live && s.heirs[p.remote] == p: // else it is about to give way
-		old, say = s.succeed(p)
+	case p.place != inOffice && state == status.Live && s.room(p.place)[p.remote] == p: // else it is about to give way
+		by, say = s.succeed(p)
 	case !p.muted:
 		say = []status.State{state}
 	}
@@ -253,13 +251,14 @@ func (s *Stub) moved(p *peer, state status.State, reason string) (old *peer, say
 	if state == status.Live {
 		p.liveSince = time.Now()
 	}
-	return old, say
+	return by, say
 }
 
-// shown tells the watchers of a state that moved has noted.
-func (s *Stub) shown(p *peer) {
+// shown tells the watchers of a state that moved has noted, or of one before that.
+func (s *Stub) shown(p *peer, state status.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p.info.State = state.Proto()
 	s.show(p)
 }
 

@@ -23,7 +23,7 @@ func still() *Stub {
 	limits := DefaultLimits()
 	m := newMetrics(nil)
 	return &Stub{
-		limits: limits, metrics: m, peers: map[string]*peer{}, heirs: map[string]*peer{}, all: map[*peer]bool{},
+		limits: limits, metrics: m, peers: map[string]*peer{}, heirs: map[string]*peer{}, newcomers: map[string]*peer{}, all: map[*peer]bool{},
 		minibus: map[string]*lead{}, watchers: watchers{limits: limits, all: map[*watcher]bool{}, noted: map[*peer]bool{}, metrics: m},
 	}
 }
@@ -52,15 +52,15 @@ func TestSucceededWhileItIsSetUp(t *testing.T) {
 func TestHeirThatIsAboutToGiveWay(t *testing.T) {
 	s := still()
 	old, first, second := s.peerOf(handler, "h"), s.peerOf(handler, "h"), s.peerOf(handler, "h")
-	first.heir, first.muted, second.heir, second.muted = true, true, true, true
+	first.place, first.muted, second.place, second.muted = asHeir, true, asHeir, true
 	s.peers[bob], s.heirs[bob] = old, second
-	if displaced, say := s.moved(first, status.Live, ""); displaced != nil || len(say) != 0 {
-		t.Errorf("%v, %v", displaced, say)
+	if by, say := s.moved(first, status.Live, ""); by.old != nil || len(say) != 0 {
+		t.Errorf("%v, %v", by, say)
 	}
 	if s.peers[bob] != old || s.heirs[bob] != second {
 		t.Error("it has taken a place")
 	}
-	if displaced, _ := s.moved(second, status.Live, ""); displaced != old || s.peers[bob] != second {
+	if by, _ := s.moved(second, status.Live, ""); by.old != old || by.ends || s.peers[bob] != second {
 		t.Error("the other has not")
 	}
 }
@@ -69,7 +69,7 @@ func TestHeirThatIsAboutToGiveWay(t *testing.T) {
 func TestHeirOfWhatIsBeingSetUp(t *testing.T) {
 	s := still()
 	old, heir := s.peerOf(handler, "h"), s.peerOf(handler, "h")
-	heir.heir, heir.muted = true, true
+	heir.place, heir.muted = asHeir, true
 	s.peers[bob], s.heirs[bob] = old, heir
 	if _, say := s.moved(heir, status.Live, ""); !slices.Equal(say, []status.State{status.Live}) {
 		t.Errorf("%v", say)
@@ -175,7 +175,7 @@ func TestChurnOfReplacements(t *testing.T) {
 	before.compare(t)
 	for _, r := range []*runtime{a, b} {
 		r.stub.mu.Lock()
-		if len(r.stub.all) != 1 || len(r.stub.peers) != 1 || len(r.stub.heirs) != 0 || len(r.stub.stubs) > 2 || len(r.stub.minibus) != 1 {
+		if len(r.stub.all) != 1 || len(r.stub.peers) != 1 || len(r.stub.heirs)+len(r.stub.newcomers) != 0 || len(r.stub.stubs) > 2 || len(r.stub.minibus) != 1 {
 			t.Errorf("%s: %d peers, %d heirs, %d stubs, %d addresses", r.url, len(r.stub.all), len(r.stub.heirs), len(r.stub.stubs), len(r.stub.minibus))
 		}
 		r.stub.mu.Unlock()
@@ -218,7 +218,7 @@ func TestNobodyHearsOfAStateBeforeItIsShown(t *testing.T) {
 	if len(w.changes) > 0 {
 		t.Errorf("%v was told", <-w.changes)
 	}
-	s.shown(p)
+	s.shown(p, status.Live)
 	if len(w.changes) != 1 || (<-w.changes).State != pb.ConnectionState_CONNECTION_STATE_LIVE {
 		t.Error("the state is not shown")
 	}

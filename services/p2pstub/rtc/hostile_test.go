@@ -7,10 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v3"
+
+	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/datasync"
 	"github.com/peerbus/peerbus/protocol/framing"
 )
@@ -61,6 +65,47 @@ func TestAddressOfAnotherAsCandidate(t *testing.T) {
 	}
 	for _, x := range []*end{a, b, victim, mallory} {
 		x.Close()
+	}
+}
+
+// An ICE-lite agent is checked and does not check. ICE would take a path to one that has not
+// got our answer, and DTLS would then take the certificate that the offer names.
+func TestNoPathWithoutTheAnswer(t *testing.T) {
+	var s webrtc.SettingEngine
+	s.SetLite(true)
+	s.SetIncludeLoopbackCandidate(true)
+	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pc.CreateDataChannel(Label, nil); err != nil {
+		t.Fatal(err)
+	}
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	b := newEnd(t, engine(t), false)
+	answer, err := b.Answer(t.Context(), datasync.Description{Type: "offer", SDP: pc.LocalDescription().SDP})
+	if fault.CodeOf(err) != fault.BadRequest {
+		t.Errorf("the offer: %v", err)
+	}
+	if err == nil { // of the answer only what its checks say is known, and that needs no password
+		forged := regexp.MustCompile(`(?m)^a=ice-pwd:\S+`).ReplaceAllString(answer.SDP, "a=ice-pwd:"+strings.Repeat("0", 32))
+		if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: forged}); err != nil {
+			t.Fatal(err)
+		}
+		awaitTrue(t, "ICE takes no path", func() bool { return b.pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected })
+		t.Error("ICE has taken a path to who does not have the answer")
+	}
+	b.Close()
+	if err := pc.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -139,6 +140,9 @@ func (p *Peer) Offer(ctx context.Context) (datasync.Description, error) {
 // Answer takes an offer, and gives the handler's description, complete with
 // host candidates.
 func (p *Peer) Answer(ctx context.Context, offer datasync.Description) (datasync.Description, error) {
+	if strings.Contains(offer.SDP, "a=ice-lite") { // it would need nothing of the answer: who has offered would not be known
+		return datasync.Description{}, fault.New(fault.BadRequest, "an ICE-lite agent is not connected with")
+	}
 	if err := p.setRemote(webrtc.SDPTypeOffer, offer); err != nil {
 		return datasync.Description{}, err
 	}
