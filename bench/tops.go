@@ -113,7 +113,7 @@ func topOf(ctx context.Context, process, file string) (t report.Top, err error) 
 
 func pprofTop(ctx context.Context, file string, which ...string) (string, error) {
 	line := append(append([]string{"tool", "pprof", "-top"}, which...), file)
-	text, err := exec.CommandContext(ctx, "go", line...).Output() // a file of ours
+	text, err := exec.CommandContext(ctx, "go", line...).Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		err = fmt.Errorf("go tool pprof: %w: %s", err, exit.Stderr)

@@ -71,8 +71,8 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = file.Close() }()           // the process has it
-	cmd := exec.Command(p.args[0], p.args[1:]...) // our own command lines
+	defer func() { _ = file.Close() }() // the process has it
+	cmd := exec.Command(p.args[0], p.args[1:]...)
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.Env = cleanEnvironment()
 	cmd.SysProcAttr = processAttributes()

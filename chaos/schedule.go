@@ -33,7 +33,7 @@ func schedule(seed uint64, lasts time.Duration, targets [][]string) []planned {
 	if len(targets) == 0 {
 		return nil
 	}
-	d := &dealer{random: rand.New(rand.NewPCG(seed, 1)), targets: targets} // not a secret
+	d := &dealer{random: rand.New(rand.NewPCG(seed, 1)), targets: targets}
 	var out []planned
 	for {
 		next := d.next(out)

@@ -60,7 +60,7 @@ func (b Benchmark) Start(ctx context.Context) (_ *Run, err error) {
 }
 
 func (r *Run) start(binary string) error {
-	cmd := exec.Command(binary, r.b.args(r.b.Times, r.b.Counts)...) // it was just built
+	cmd := exec.Command(binary, r.b.args(r.b.Times, r.b.Counts)...)
 	cmd.Dir, cmd.Stderr = r.dir, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

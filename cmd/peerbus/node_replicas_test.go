@@ -176,7 +176,7 @@ func (n *nomad) tryAt(ctx context.Context, t *testing.T, node *local.Node) error
 		}
 		n.ws = nil
 	}
-	ws, _, err := websocket.Dial(ctx, "ws://"+node.HTTPAddr+"/ws", nil) // the WebSocket's
+	ws, _, err := websocket.Dial(ctx, "ws://"+node.HTTPAddr+"/ws", nil)
 	if err != nil {
 		return err
 	}

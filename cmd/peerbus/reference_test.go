@@ -26,7 +26,7 @@ func isWritten(t *testing.T, page, want string) {
 	t.Helper()
 	path := "../../docs/reference/" + page
 	if *updateReference {
-		if err := os.MkdirAll("../../docs/reference", 0o755); err != nil { // documentation
+		if err := os.MkdirAll("../../docs/reference", 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { // likewise

@@ -156,7 +156,7 @@ func traffic(t *testing.T, p *pair) {
 	for _, body := range []string{
 		`{"message":{"type":"ping","from":"` + p.aliceURL + `","to":"hyperty://example.org/nobody"}}`, `{"message":`,
 	} {
-		resp, err := http.Post(gateway+"/v1/messages?wait=delivered", "application/json", strings.NewReader(body)) // bounded by the gateway
+		resp, err := http.Post(gateway+"/v1/messages?wait=delivered", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

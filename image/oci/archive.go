@@ -72,7 +72,7 @@ func writeLayout(dir string, index v1.ImageIndex, name string) error {
 
 // pack makes a tar of a directory, in the order of names.
 func pack(file, dir string, at time.Time) (err error) {
-	out, err := os.Create(file) // in our own directory
+	out, err := os.Create(file)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func layerOf(dir string, at time.Time) (v1.Layer, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, name := range slices.Sorted(maps.Keys(Programs)) {
-		content, err := os.ReadFile(filepath.Join(dir, name)) // what is to be packed
+		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ func directories(deps []*debug.Module) (map[string]string, error) {
 	for _, m := range deps {
 		args = append(args, m.Path)
 	}
-	cmd := exec.Command("go", args...) // the modules of our own binary
+	cmd := exec.Command("go", args...)
 	cmd.Dir = ".."
 	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=readonly")
 	cmd.Stderr = os.Stderr
@@ -84,7 +84,7 @@ func licencesIn(dir string) ([]string, error) {
 		if e.IsDir() || !licenceFile.MatchString(e.Name()) {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(dir, e.Name())) // the module cache
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return nil, err
 		}

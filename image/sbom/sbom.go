@@ -112,7 +112,7 @@ func hexSum(sum string) string {
 }
 
 func digestOf(path string) (string, error) {
-	f, err := os.Open(path) // the binary that is asked about
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -419,7 +419,7 @@ func freePorts(n int) ([]string, error) {
 	}
 	var addrs []string
 	for range 100 * n {
-		port := firstPort + rand.IntN(lastPort-firstPort) // not a secret
+		port := firstPort + rand.IntN(lastPort-firstPort)
 		if handedOut.ports[port] {
 			continue
 		}

@@ -36,7 +36,7 @@ type Link struct {
 }
 
 func NewLink(seed uint64) *Link {
-	return &Link{random: rand.New(rand.NewPCG(seed, seed))} // not a secret
+	return &Link{random: rand.New(rand.NewPCG(seed, seed))}
 }
 
 // Set changes the weather, also for packets that are under way.

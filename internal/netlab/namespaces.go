@@ -100,7 +100,7 @@ func Join(ctx context.Context, a, b *Namespace) error {
 func command(ctx context.Context, stdin string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	c := exec.CommandContext(ctx, args[0], args[1:]...) // our own command lines
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
 	c.Stdin = strings.NewReader(stdin)
 	out, err := c.CombinedOutput()
 	if err != nil {

@@ -30,7 +30,7 @@ func (r inCluster) url() string { return "hyperty-runtime://example.org/" + r.id
 
 func (r inCluster) peerbusCommand(ctx context.Context, args ...string) *exec.Cmd {
 	args = append([]string{"-n", r.namespace, "exec", "deploy/gateway", "--", "/peerbus"}, args...)
-	cmd := exec.CommandContext(ctx, "kubectl", args...) // our own command lines
+	cmd := exec.CommandContext(ctx, "kubectl", args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+r.kubeconfig)
 	return cmd
 }

@@ -93,7 +93,7 @@ func (c *cluster) patiently(ctx context.Context, patience time.Duration, args ..
 
 // execute runs a program. Its error has what it complained of.
 func execute(ctx context.Context, input []byte, env []string, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...) // our own command lines
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = bytes.NewReader(input)
 	cmd.WaitDelay = time.Second

@@ -73,7 +73,7 @@ func parse(args []string) (settings, error) {
 		return s, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if s.seed == 0 {
-		s.seed = uint64(time.Now().UnixNano()) // any number will do
+		s.seed = uint64(time.Now().UnixNano())
 	}
 	return s, nil
 }

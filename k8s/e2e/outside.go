@@ -31,7 +31,7 @@ const outsideTable = "inet peerbus_e2e"
 func (o *outside) url() string { return "hyperty-runtime://example.org/carol" }
 
 func (o *outside) peerbusCommand(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, o.binary, append(args, "--addr", o.addr)...) // our own command lines
+	return exec.CommandContext(ctx, o.binary, append(args, "--addr", o.addr)...)
 }
 
 // startOutside starts carol, with the Message Node at a port of a node.
@@ -61,8 +61,8 @@ func (t *test) startOutside(ctx context.Context) (*outside, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }()                                                                           // the process has it
-	o.process = exec.Command(binary, "runtime", "--runtime-url", o.url(), "--grpc-addr", addr, "--http-addr", "", // our own command line
+	defer func() { _ = file.Close() }() // the process has it
+	o.process = exec.Command(binary, "runtime", "--runtime-url", o.url(), "--grpc-addr", addr, "--http-addr", "",
 		"--data-dir", dir, "--node", "example.org="+net.JoinHostPort(node, "30400"), "--log-format", "json")
 	o.process.Stdout, o.process.Stderr = file, file
 	o.process.SysProcAttr = &syscall.SysProcAttr{
@@ -88,7 +88,7 @@ func (t *test) copyBinary() (string, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	return path, os.WriteFile(path, text, 0o755) // a program
+	return path, os.WriteFile(path, text, 0o755)
 }
 
 // stop ends the process, and takes the table away.

@@ -174,7 +174,7 @@ const killPause = 5 * time.Second
 // kill ends one pod of each kind, in random order, and then random ones; in turn without
 // grace at the API server, and its process by SIGKILL.
 func (t *test) kill(ctx context.Context, all []workload) error {
-	random := rand.New(rand.NewPCG(t.seed, 0)) // repeatable on purpose
+	random := rand.New(rand.NewPCG(t.seed, 0))
 	order := slices.Clone(all)
 	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	end := time.Now().Add(t.churn)

@@ -82,7 +82,7 @@ func serveOne(all map[string]*metric, binary, mode string, flags []string) error
 	addr := lis.Addr().String()
 	_ = lis.Close()
 	var log strings.Builder
-	process := exec.Command(binary, append([]string{mode, "--http-addr", addr}, flags...)...) // our own
+	process := exec.Command(binary, append([]string{mode, "--http-addr", addr}, flags...)...)
 	process.Stdout, process.Stderr = &log, &log
 	if err := process.Start(); err != nil {
 		return err
@@ -106,7 +106,7 @@ func read(addr string) (map[string]*dto.MetricFamily, error) {
 	tick, late := time.NewTicker(20*time.Millisecond), time.After(patience)
 	defer tick.Stop()
 	for {
-		resp, err := http.Get("http://" + addr + "/metrics") // bounded by patience
+		resp, err := http.Get("http://" + addr + "/metrics")
 		if err == nil {
 			parser := expfmt.NewTextParser(model.LegacyValidation)
 			families, err := parser.TextToMetricFamilies(resp.Body)

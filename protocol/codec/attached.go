@@ -119,7 +119,7 @@ func (r *Request) unmarshal(data mem.BufferSlice) error {
 		return r.readPiece(gather(data, r.Room))
 	}
 	from := data.Reader()
-	defer from.Close() // there is none
+	defer from.Close()
 	for at := 0; len(ends) > 0; at, ends = ends[0], ends[1:] {
 		if err := r.readPiece(gatherPiece(from, ends[0]-at, r.Room)); err != nil {
 			return err

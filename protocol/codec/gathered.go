@@ -59,7 +59,7 @@ func pieces(data mem.BufferSlice) (ends []int) {
 		return nil
 	}
 	r := data.Reader()
-	defer r.Close() // there is none
+	defer r.Close()
 	for last := 0; r.Remaining() > 0; {
 		at := size - r.Remaining()
 		if !skipField(r) {

@@ -149,7 +149,7 @@ func drawUUID() string {
 	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
 	b := make([]byte, uuidUnits)
 	for i := range b {
-		b[i] = digits[rand.IntN(len(digits))] // not a secret
+		b[i] = digits[rand.IntN(len(digits))]
 	}
 	return string(b)
 }

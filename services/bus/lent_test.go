@@ -168,7 +168,7 @@ func sendInAnyMemory(t *testing.T, keeps bool) {
 	for i, from := range senders {
 		a := h.over(ends[i])
 		sending.Go(func() {
-			r := rand.New(rand.NewPCG(1, uint64(i))) // a test
+			r := rand.New(rand.NewPCG(1, uint64(i)))
 			sizes := []int{10, 60, 300, 3000, 14_000, 17_000, 40_000, 200_000, 260_000}
 			for n := 1; n <= each; n++ {
 				fill := sizes[0]

@@ -53,7 +53,7 @@ const near, farther = 0, 1
 
 func newStrait(t *testing.T, l Limits, window uint32, seed uint64) *strait {
 	s := &strait{
-		limits: l, window: window, random: rand.New(rand.NewPCG(seed, 1)), // a story
+		limits: l, window: window, random: rand.New(rand.NewPCG(seed, 1)),
 		deals: map[string][]int{}, got: map[string][]int{},
 		settled: map[uint64]bool{}, refused: map[uint64]bool{}, to: map[uint64]string{},
 	}

@@ -38,7 +38,7 @@ func urls(entries []Entry) string {
 func TestSearchGivesTheFirstByURL(t *testing.T) {
 	x, l := newIndex(time.Hour), DefaultLimits()
 	l.SearchResults = 3
-	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(100) { // any order
+	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(100) {
 		x.put(t, Entry{URL: fmt.Sprintf("hyperty://d/%02d", i)}, fmt.Sprintf(`,"resources":["r%d"]`, i%7))
 	}
 	for _, tc := range []struct {
@@ -106,7 +106,7 @@ func TestAnEntryIsDueWhenItsTimeHasCome(t *testing.T) {
 
 // Any order of writes leaves a directory that says what the records say.
 func TestADirectorySaysWhatItsRecordsSay(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) // the same each time
+	random := rand.New(rand.NewPCG(1, 2))
 	d, sessions, holds := newDirectory(), map[string]Session{}, map[string]Hold{}
 	name := func(prefix string) string { return fmt.Sprint(prefix, random.IntN(4)) }
 	apply := func(key string, v any) {
@@ -188,7 +188,7 @@ func checkDirectory(t *testing.T, d *directory, sessions map[string]Session, hol
 
 // Any order of writes leaves an index that finds what a look at all entries finds.
 func TestAnIndexFindsWhatIsThere(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4)) // the same each time
+	random := rand.New(rand.NewPCG(3, 4))
 	const retention = 50 * time.Second
 	x, all, l := newIndex(retention), map[string]Entry{}, DefaultLimits()
 	l.SearchResults = 5

@@ -10,7 +10,7 @@ import (
 	"github.com/peerbus/peerbus/protocol/address"
 )
 
-func (r role) proto() pb.ConnectionRole { return pb.ConnectionRole(r) } // the same numbers
+func (r role) proto() pb.ConnectionRole { return pb.ConnectionRole(r) }
 
 // Server is the gRPC service of a Stub.
 type Server struct {

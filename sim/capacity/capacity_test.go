@@ -47,7 +47,7 @@ func TestThePageHasTheTables(t *testing.T) {
 		t.Fatal("the page has no place for the tables")
 	}
 	if *update {
-		if err := os.WriteFile(page, []byte(before+begin+out.String()+end+after), 0o644); err != nil { // documentation
+		if err := os.WriteFile(page, []byte(before+begin+out.String()+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -100,7 +100,7 @@ const (
 func (m *model) comeBack(what disaster) (comeback, error) {
 	h := &herd{
 		params: m.params, what: what, events: &queue{}, report: comeback{what: what},
-		random: rand.New(rand.NewPCG(m.params.seed, 2)), // chance is to be the same each time
+		random: rand.New(rand.NewPCG(m.params.seed, 2)),
 		stub:   nodestub.DefaultLimits(), node: msgnode.DefaultLimits(),
 	}
 	h.node.Sessions = max(h.node.Sessions, what.runtimes)

@@ -46,7 +46,7 @@ type living struct {
 func live(p *params) (life, error) {
 	l := &living{
 		params: p, model: msgnode.NewModel(msgnode.DefaultLimits()), events: &queue{},
-		random: rand.New(rand.NewPCG(p.seed, 1)), // chance is to be the same each time
+		random: rand.New(rand.NewPCG(p.seed, 1)),
 		made:   make([]int, p.sampled), open: make([][]int, p.sampled),
 	}
 	for r := range p.sampled {

@@ -158,5 +158,5 @@ func (c Costs) Save(file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, append(data, '\n'), 0o644) // no secret
+	return os.WriteFile(file, append(data, '\n'), 0o644)
 }

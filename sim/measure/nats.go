@@ -119,7 +119,7 @@ func startSelf(args []string) (pid int, stop func(), err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	cmd := exec.Command(self, args...) // it is this program
+	cmd := exec.Command(self, args...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

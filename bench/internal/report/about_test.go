@@ -16,7 +16,7 @@ func TestTheProgramIsAsked(t *testing.T) {
 		`[ "$*" = "version -o json" ] && echo '{"version":"v1","commit":"12","go":"go1"}'`: "peerbus v1, commit 12",
 		`echo '{"version":"v1"}'`: "peerbus v1", "echo no JSON": "", "exit 1": "",
 	} {
-		if err := os.WriteFile(binary, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil { // it is run
+		if err := os.WriteFile(binary, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		p, err := ProgramOf(t.Context(), binary)

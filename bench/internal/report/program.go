@@ -28,7 +28,7 @@ func ProgramOf(ctx context.Context, binary string) (p Program, err error) {
 	if err != nil {
 		return p, err
 	}
-	out, err := exec.CommandContext(ctx, path, "version", "-o", "json").Output() // what is measured
+	out, err := exec.CommandContext(ctx, path, "version", "-o", "json").Output()
 	if err == nil {
 		err = json.Unmarshal(out, &p)
 	}

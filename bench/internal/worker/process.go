@@ -39,7 +39,7 @@ func StartProgram(ctx context.Context, program, role string, config any, inside 
 		return nil, err
 	}
 	line := append(append([]string{}, inside...), program, Word, role, string(raw))
-	cmd := exec.Command(line[0], line[1:]...) // a program of ours
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

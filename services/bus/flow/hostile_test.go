@@ -40,7 +40,7 @@ func (n *numbers) ack() *pb.FlowAck {
 		Dealt: n.next(), DealtBeyond: n.ranges(),
 	}
 	for range n.next() % 4 {
-		a.Refusals = append(a.Refusals, &pb.FlowRefusal{Sequence: n.next(), Code: int32(n.next()), Description: "no"}) // any
+		a.Refusals = append(a.Refusals, &pb.FlowRefusal{Sequence: n.next(), Code: int32(n.next()), Description: "no"})
 	}
 	return a
 }

@@ -50,7 +50,7 @@ func (x *end) await(t *testing.T, want State) {
 func TestRestart(t *testing.T) {
 	var ips atomic.Value
 	ips.Store([]netip.Addr{netip.MustParseAddr("127.0.0.2")})
-	ea, err := Open(Config{Log: slog.New(slog.DiscardHandler), Interfaces: func() []netip.Addr { return ips.Load().([]netip.Addr) }}) // what was stored
+	ea, err := Open(Config{Log: slog.New(slog.DiscardHandler), Interfaces: func() []netip.Addr { return ips.Load().([]netip.Addr) }})
 	if err != nil {
 		t.Fatal(err)
 	}
