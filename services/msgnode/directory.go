@@ -317,10 +317,21 @@ func (d *directory) isOthers(name, runtime string) bool {
 	return ok && h.Runtime != runtime
 }
 
-// mayReport tells whether an address is `<obj>/subscription` of a data object that no other
-// session has: the reporter alone subscribes that (wire contract, section 7).
+// mayReport tells whether an address is `<obj>/subscription` of a data object that nobody
+// owns, and no other session reports: the reporter alone subscribes that (wire contract,
+// section 7).
 func (d *directory) mayReport(runtime, name string) bool {
-	return isReporters(name) && d.mayUse(runtime, name) == nil
+	return d.isOnlyReported(name) && d.mayUse(runtime, name) == nil
+}
+
+// isOnlyReported tells whether an address is `<obj>/subscription` of a data object that
+// nobody owns itself, as one that was allocated is.
+func (d *directory) isOnlyReported(name string) bool {
+	if !isReporters(name) {
+		return false
+	}
+	_, owned := d.owner(strings.TrimSuffix(name, address.SubscriptionSuffix))
+	return !owned
 }
 
 // isReporters tells whether an address is `<obj>/subscription` of a data object.

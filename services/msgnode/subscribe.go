@@ -82,10 +82,12 @@ func (n *Node) subscribeTo(ctx context.Context, s Session, list textList) error 
 
 func (n *Node) unsubscribe(ctx context.Context, s Session, list textList) error {
 	var keys []string
+	n.mu.RLock()
 	for _, a := range list {
-		if keys = append(keys, holdKey(a, s.Runtime)); isReporters(a) {
+		if keys = append(keys, holdKey(a, s.Runtime)); n.directory.isOnlyReported(a) {
 			keys = append(keys, ownerKey(a))
 		}
 	}
+	n.mu.RUnlock()
 	return n.dropHolds(ctx, keys, s.Token)
 }

@@ -203,7 +203,7 @@ func (s *Stub) forRequester(d *deployed, inv invitation, remote string) error {
 // forHandler begins a set-up, or has it wait for its turn, unless this invitation has begun
 // one before or the runtime's own goes first.
 func (s *Stub) forHandler(ctx context.Context, d *deployed, inv invitation, remote string) error {
-	again, before, err := s.admitInvitation(&queued{d, inv, remote, time.Now().Add(s.limits.TurnWait)})
+	again, before, err := s.admitInvitation(&queued{d: d, inv: inv, remote: remote, until: time.Now().Add(s.limits.TurnWait)})
 	if again {
 		s.answer(ctx, inv.request)
 	}
@@ -229,6 +229,9 @@ func (s *Stub) admitInvitation(q *queued) (again bool, before *pb.Message, err e
 	case s.stopping:
 		return false, nil, errStops
 	}
+	if a.place != asNewcomer {
+		q.created = q.inv.Object.CreatedAt()
+	}
 	before, err = s.turns.wait(*q, s.limits.Invited-s.invited)
 	if now := s.room(a.place)[q.remote]; err == nil && a.verdict == replaces && now.live() {
 		go now.tell(event{kind: displaced, reason: a.reason}) // the other side has it no more; ends with the peer
@@ -246,14 +249,15 @@ type admission struct {
 // admission decides on an invitation; err is why it is refused. The mutex is held.
 func (s *Stub) admission(q *queued) (a admission, err error) {
 	a = s.admitAt(s.placeFor(q), q)
-	if a.place == inOffice && a.verdict == replaces && s.peers[q.remote].watched() {
-		if !address.Within(q.inv.Source, q.remote) { // anyone could have the answer
-			return a, fault.New(fault.Forbidden, "there is a live connection with %s, and %s is not of it", q.remote, q.inv.Source).In("source")
-		}
+	watched := s.peers[q.remote].watched()
+	if a.place == inOffice && a.verdict == replaces && watched {
 		a = s.admitAt(asNewcomer, q)
 	}
-	if a.verdict == refused {
+	switch {
+	case a.verdict == refused:
 		err = fault.New(fault.Conflict, "%s", a.reason)
+	case a.place != inOffice && watched && !address.Within(q.inv.Source, q.remote): // anyone could have the answer
+		err = fault.New(fault.Forbidden, "there is a live connection with %s, and %s is not of it", q.remote, q.inv.Source).In("source")
 	}
 	return a, err
 }

@@ -116,6 +116,21 @@ func TestAStrangerThatOpensAChannel(t *testing.T) {
 	b.arrived(t)
 }
 
+// Nor does who knows the object of the connection, and says that it replaces that one.
+func TestAStrangerThatReplaces(t *testing.T) {
+	w := newWorld()
+	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
+	setUp(t, a, b)
+	m := invitationOf(alice, 1)
+	m.To = b.handler
+	m.Body = message.MarshalBody(map[string]any{
+		"source": "hyperty://example/lair", "value": map[string]any{"runtime": alice, "data": map[string]any{"replaces": b.peers()[0].Object}},
+	})
+	if code := b.ask(t, m); code != fault.Forbidden || b.total() != 1 {
+		t.Errorf("%d, and %d peers", code, b.total())
+	}
+}
+
 // A runtime that has restarted connects anew at once, though others invite in its name while
 // its old connection is not known to be dead.
 func TestWhoRestartsTakesTheStrangersPlace(t *testing.T) {

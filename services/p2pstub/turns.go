@@ -23,10 +23,11 @@ import (
 
 // queued is an invitation that waits for its turn.
 type queued struct {
-	d      *deployed
-	inv    invitation
-	remote string
-	until  time.Time
+	d       *deployed
+	inv     invitation
+	remote  string
+	until   time.Time
+	created time.Time // when its object was made; zero: that of a newcomer, which says so itself
 }
 
 // turns has who has a turn, and who waits for one, in the order of their coming. The
@@ -45,7 +46,7 @@ func (t *turns) wait(q queued, room int) (before *pb.Message, err error) {
 			continue
 		}
 		if at.inv.Object.URL != q.inv.Object.URL {
-			if created := q.inv.Object.CreatedAt(); !created.IsZero() && created.Before(at.inv.Object.CreatedAt()) {
+			if !q.created.IsZero() && q.created.Before(at.created) {
 				return nil, fault.New(fault.Conflict, "the invitation is older than one that waits")
 			}
 			before = at.inv.request

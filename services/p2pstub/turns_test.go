@@ -163,7 +163,7 @@ func TestAPlaceInTheQueue(t *testing.T) {
 	of := func(remote, object string, created time.Time) queued {
 		q := queued{d: d, remote: remote}
 		q.inv.request = &pb.Message{Id: object}
-		q.inv.Object = datasync.Object{URL: object, Created: created.Format(time.RFC3339Nano)}
+		q.inv.Object, q.created = datasync.Object{URL: object}, created
 		return q
 	}
 	var all turns
@@ -177,6 +177,8 @@ func TestAPlaceInTheQueue(t *testing.T) {
 		{of("a", "a1", at), "", 0}, // again
 		{of("a", "a2", at.Add(1)), "a1", 0},
 		{of("a", "a1", at), "", fault.Conflict}, // late
+		{of("a", "a3", time.Time{}), "a2", 0},   // a newcomer
+		{of("a", "a2", at), "a3", 0},
 		{of("c", "c1", at), "", fault.TooMany},
 	} {
 		before, err := all.wait(one.q, 2)
