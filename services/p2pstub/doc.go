@@ -81,9 +81,9 @@
 //
 // # Invariants
 //
-//   - One current peer for each remote runtime, and at most one heir. A new one takes
-//     a place only as admit says; what it displaces, or succeeds, says nothing more
-//     after it has given way.
+//   - One current peer for each remote runtime, at most one heir, and at most one newcomer.
+//     A new one takes a place only as admit says; what it displaces, or succeeds, says
+//     nothing more after it has given way.
 //   - No heartbeat, and no sign of life, waits for the bus, for data or for the loop.
 //   - A peer publishes states only as protocol/status lets them follow each other,
 //     and `created` before anything else of it leaves, but for one beside another.

@@ -137,10 +137,7 @@ func TestWhoRestartsTakesTheStrangersPlace(t *testing.T) {
 	w := newWorld()
 	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
 	setUp(t, a, b)
-	w.mu.Lock()
-	w.meddle = func(m *pb.Message) bool { return m.Type == message.Delete } // as when it is killed
-	w.mu.Unlock()
-	w.leave(a.bus)
+	a.killed()
 	for i := range 5 {
 		m := invitationOf(alice, i)
 		m.To = b.handler
@@ -235,10 +232,7 @@ func TestWatchersSeeARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.mu.Lock()
-	w.meddle = func(m *pb.Message) bool { return m.Type == message.Delete }
-	w.mu.Unlock()
-	b.world.leave(b.bus)
+	b.killed()
 	again := w.join(t, bob, testLimits())
 	if _, err := again.connect(t, a); err != nil {
 		t.Fatal(err)

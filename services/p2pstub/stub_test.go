@@ -269,15 +269,11 @@ func TestRestart(t *testing.T) {
 	w := newWorld()
 	a, b := w.join(t, alice, testLimits()), w.join(t, bob, testLimits())
 	setUp(t, a, b)
-	// What says goodbye is lost, as when a process is killed.
-	w.mu.Lock()
-	w.meddle = func(m *pb.Message) bool { return m.Type == message.Delete }
-	w.mu.Unlock()
 	old := b.stub
 	old.mu.Lock()
 	lingering := old.peers[alice]
 	old.mu.Unlock()
-	b.world.leave(b.bus)
+	b.killed()
 	again := w.join(t, bob, testLimits())
 	if _, err := again.connect(t, a); err != nil {
 		t.Fatal(err)

@@ -484,6 +484,14 @@ func (r *runtime) deploy(t testing.TB, to *runtime, url string, replace bool) er
 	return err
 }
 
+// killed takes a runtime out of the world. What would say goodbye for it is lost.
+func (r *runtime) killed() {
+	r.world.mu.Lock()
+	r.world.meddle = func(m *pb.Message) bool { return m.Type == message.Delete }
+	r.world.mu.Unlock()
+	r.world.leave(r.bus)
+}
+
 // await reads the states that a runtime's stubs publish until one comes, and
 // gives them all.
 func (r *runtime) await(t testing.TB, want status.State) (states []string, last status.Body) {
