@@ -20,21 +20,20 @@ type late struct {
 
 // credit queues the credit for deliveries of the stream that epoch counts. It may wait for
 // company as long as that of the listener is less than so many bytes.
-func (o *outbox) credit(epoch int, listener string, bytes, wait uint32) {
-	w, frame := o.addCredit(epoch, listener, bytes, wait)
+func (o *outbox) credit(epoch int, of *owed, bytes, wait uint32) {
+	w, frame := o.addCredit(epoch, of, bytes, wait)
 	if frame != nil {
 		o.write(w, frame)
 	}
 }
 
-func (o *outbox) addCredit(epoch int, listener string, bytes, wait uint32) (w *writer, frame *codec.Encoded) {
+func (o *outbox) addCredit(epoch int, of *owed, bytes, wait uint32) (w *writer, frame *codec.Encoded) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if epoch != o.epoch {
 		return nil, nil
 	}
-	o.credits[listener] += bytes
-	if o.credits[listener] >= wait {
+	if o.credits.add(of, bytes); of.bytes >= wait {
 		o.urgent = true
 		return o.atOnce()
 	}
@@ -76,7 +75,7 @@ func (o *outbox) lateNow() {
 
 // forgive forgets all credit: it has been given, or is void.
 func (o *outbox) forgive() {
-	clear(o.credits)
+	o.credits.clear()
 	o.urgent, o.late.since = false, time.Time{}
 }
 

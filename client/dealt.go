@@ -11,12 +11,12 @@ import (
 // it was delivered under. There is one name, but for ListenAll. The goroutine that handles
 // adds; it and the timer give.
 type dealt struct {
-	bytes atomic.Uint32 // of name
+	bytes atomic.Uint32 // of the name
 	armed atomic.Bool   // the timer runs
 
 	mu     sync.Mutex
-	epoch  int // the stream that it came on
-	name   string
+	epoch  int   // the stream that it came on
+	own    *owed // for the name; nil before the first
 	others map[string]uint32
 	timer  *time.Timer // made when it is needed first
 }
@@ -31,7 +31,7 @@ func (d *dealt) begin(epoch int, name string) (others int) {
 		clear(d.others)
 		d.epoch = epoch
 	}
-	if name != d.name {
+	if d.own == nil || name != d.own.listener {
 		d.change(name)
 	}
 	return len(d.others)
@@ -42,9 +42,9 @@ func (d *dealt) change(name string) {
 		if d.others == nil {
 			d.others = map[string]uint32{}
 		}
-		d.others[d.name] = n
+		d.others[d.own.listener] = n
 	}
-	d.name = strings.Clone(name) // it shares its text with a whole message
+	d.own = &owed{listener: strings.Clone(name)} // it shares its text with a whole message
 	d.bytes.Store(d.others[name])
 	delete(d.others, name)
 }
@@ -64,11 +64,11 @@ func (d *dealt) arm(after time.Duration, give func()) {
 
 // take gives the sum of the name that was added to last, and those of others, and forgets
 // them.
-func (d *dealt) take() (epoch int, name string, n uint32, others map[string]uint32) {
+func (d *dealt) take() (epoch int, own *owed, n uint32, others map[string]uint32) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	others, d.others = d.others, nil
-	return d.epoch, d.name, d.bytes.Swap(0), others
+	return d.epoch, d.own, d.bytes.Swap(0), others
 }
 
 // begin is for what came together. What is left of what came before does not wait for its
@@ -117,12 +117,12 @@ func (l *Listener) giveAllBack(later bool) {
 	if later {
 		wait = l.creditStep()
 	}
-	epoch, name, n, others := l.dealt.take()
+	epoch, own, n, others := l.dealt.take()
 	if n > 0 {
-		l.bus.out.credit(epoch, name, n, wait)
+		l.bus.out.credit(epoch, own, n, wait)
 	}
 	for name, n := range others {
-		l.bus.out.credit(epoch, name, n, wait)
+		l.bus.out.credit(epoch, &owed{listener: name}, n, wait)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 func TestWhatIsDealtWithKeepsNoMessage(t *testing.T) {
 	var d dealt
 	name := string([]byte("hyperty://example.org/bob"))
-	if d.begin(0, name); d.name != name || unsafe.StringData(d.name) == unsafe.StringData(name) {
-		t.Errorf("the name is %q", d.name)
+	if d.begin(0, name); d.own.listener != name || unsafe.StringData(d.own.listener) == unsafe.StringData(name) {
+		t.Errorf("the name is %q", d.own.listener)
 	}
 }

@@ -39,8 +39,8 @@ func TestAGoroutineThatEndsLeavesTheNextOneAlone(t *testing.T) {
 	given := func() (credit uint32) {
 		b.out.mu.Lock()
 		defer b.out.mu.Unlock()
-		for _, n := range b.out.credits {
-			credit += n
+		for _, c := range b.out.credits {
+			credit += c.bytes
 		}
 		return credit
 	}

@@ -28,7 +28,7 @@ type outbox struct {
 	mu        sync.Mutex
 	posts     *ledger
 	listeners []*pb.ListenerChange
-	credits   map[string]uint32
+	credits   owing
 	urgent    bool          // a credit does not wait for company
 	told      bool          // the writer will look for something to send
 	epoch     int           // counts the streams; credit for an earlier one is void
@@ -41,7 +41,7 @@ type outbox struct {
 
 func newOutbox(limits Limits, posts *ledger) *outbox {
 	return &outbox{
-		max: limits.Outbox, linger: limits.Linger, posts: posts, credits: map[string]uint32{},
+		max: limits.Outbox, linger: limits.Linger, posts: posts,
 		wake: make(chan struct{}, 1), room: make(chan struct{}),
 	}
 }
@@ -145,8 +145,8 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 	}
 	changes := o.takeChanges()
 	size := len(changes) + o.posts.most()
-	for listener := range o.credits {
-		size += codec.MaxCredit(listener)
+	for _, c := range o.credits {
+		size += codec.MaxCredit(c.listener)
 	}
 	f := newFrame(size, w)
 	f.b = append(f.b, changes...)
@@ -156,8 +156,8 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 			o.freed()
 		}
 	}
-	for listener, bytes := range o.credits {
-		f.credit(listener, bytes)
+	for _, c := range o.credits {
+		f.credit(c.listener, c.bytes)
 	}
 	o.forgive()
 	return f.encoded()

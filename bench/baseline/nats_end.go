@@ -18,9 +18,8 @@ const NATSEndRole = "nats-end"
 type NATSEndConfig struct {
 	URL     string
 	Own, To string // subjects
-	// Listeners is how many subjects there are of Own, and To, which messages go to one
-	// after the other; 0 is 1.
-	Listeners int
+	// Fan has more subjects of Own, and To: below them, but for the first.
+	Fan load.Fan
 }
 
 // subject gives one of several.
@@ -34,6 +33,7 @@ func subject(name string, number int) string {
 // natsEnd is a load.End.
 type natsEnd struct {
 	conn *nats.Conn
+	fan  load.Fan
 	to   []string
 	sent int
 }
@@ -48,8 +48,8 @@ func NewNATSEnd(ctx context.Context, cfg NATSEndConfig) (worker.Ops, error) {
 	}
 	context.AfterFunc(ctx, conn.Close)
 	counter := load.NewCounter()
-	e := &natsEnd{conn: conn}
-	for i := range max(1, cfg.Listeners) {
+	e := &natsEnd{conn: conn, fan: cfg.Fan}
+	for i := range cfg.Fan.Count() {
 		e.to = append(e.to, subject(cfg.To, i))
 		if err := subscribe(conn, subject(cfg.Own, i), counter); err != nil {
 			return nil, err
@@ -74,7 +74,7 @@ func subscribe(conn *nats.Conn, subject string, counter *load.Counter) error {
 
 // Send publishes one message.
 func (e *natsEnd) Send(_ context.Context, body []byte) error {
-	to := e.to[e.sent%len(e.to)]
+	to := e.to[e.fan.To(e.sent)]
 	e.sent++
 	return e.conn.Publish(to, body)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/peerbus/peerbus/bench/drive"
 	"github.com/peerbus/peerbus/bench/internal/server"
 	"github.com/peerbus/peerbus/bench/internal/worker"
+	"github.com/peerbus/peerbus/bench/load"
 	"github.com/peerbus/peerbus/internal/local"
 )
 
@@ -42,10 +43,10 @@ func relayWay(ctx context.Context, cfg RelayConfig, target string, answers bool)
 }
 
 // NATS is the way over a NATS server, from publisher to subscriber.
-func NATS(ctx context.Context) (*drive.Way, error) { return NATSListeners(ctx, 1) }
+func NATS(ctx context.Context) (*drive.Way, error) { return NATSFan(ctx, load.Fan{}) }
 
-// NATSListeners is NATS with so many subjects, each with a subscription.
-func NATSListeners(ctx context.Context, n int) (*drive.Way, error) {
+// NATSFan is NATS with a subject for each listener, and a subscription for it.
+func NATSFan(ctx context.Context, fan load.Fan) (*drive.Way, error) {
 	addr, err := local.FreeAddrs(1)
 	if err != nil {
 		return nil, err
@@ -53,8 +54,8 @@ func NATSListeners(ctx context.Context, n int) (*drive.Way, error) {
 	url := "nats://" + addr[0]
 	return way(ctx,
 		start{NATSRole, server.NATSConfig{Addr: addr[0]}},
-		start{NATSEndRole, NATSEndConfig{URL: url, Own: "b", To: "a", Listeners: n}},
-		start{NATSEndRole, NATSEndConfig{URL: url, Own: "a", To: "b", Listeners: n}},
+		start{NATSEndRole, NATSEndConfig{URL: url, Own: "b", To: "a", Fan: fan}},
+		start{NATSEndRole, NATSEndConfig{URL: url, Own: "a", To: "b", Fan: fan}},
 	)
 }
 

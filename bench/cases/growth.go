@@ -10,6 +10,7 @@ import (
 	"github.com/peerbus/peerbus/bench/baseline"
 	"github.com/peerbus/peerbus/bench/drive"
 	"github.com/peerbus/peerbus/bench/internal/round"
+	"github.com/peerbus/peerbus/bench/load"
 	"github.com/peerbus/peerbus/bench/ours"
 	"github.com/peerbus/peerbus/internal/local"
 )
@@ -60,7 +61,7 @@ func (g *Grown) open(ctx context.Context, env Env, way opener) (*drive.Way, erro
 // AllGrowing are the comparisons, in the order of the page. In short each has its first
 // two points.
 func AllGrowing(short bool) []Growing {
-	all := slices.Concat(sizesOf(), []Growing{paths(), listeners(), idleConnections()})
+	all := slices.Concat(sizesOf(), []Growing{paths(), listeners(), bursts(), idleConnections()})
 	for i := range all {
 		if short {
 			all[i].Points = all[i].Points[:2]
@@ -191,15 +192,35 @@ func listeners() Growing {
 	return Growing{
 		Name: "listeners", What: "Local delivery of 1 KiB, to one listener after the other", Beside: "NATS, subscriptions", Axis: "listeners",
 		Draw: perMessage, Points: points,
-		Open: func(_ context.Context, env Env) (*Grown, error) {
-			return &Grown{At: func(ctx context.Context, i int) (*Comparison, error) {
-				return beside(func(ctx context.Context, env Env) (*drive.Way, error) {
-					return ours.Local(ctx, ours.Program{Binary: env.Binary, Layout: local.Separate, Listeners: numbers[i]})
-				}, func(ctx context.Context, _ Env) (*drive.Way, error) {
-					return baseline.NATSListeners(ctx, numbers[i])
-				}, oneWay(1<<10))(ctx, env)
-			}}, nil
-		},
+		Open: fanned(1<<10, func(i int) load.Fan { return load.Fan{Listeners: numbers[i]} }),
+	}
+}
+
+// bursts are of messages to one listener, of ten that have them in turn.
+func bursts() Growing {
+	numbers := []int{1, 2, 4, 8, 16, 64}
+	var points []GrowingPoint
+	for _, n := range numbers {
+		points = append(points, GrowingPoint{float64(n), fmt.Sprint(n)})
+	}
+	return Growing{
+		Name: "bursts", What: "Local delivery of 64 B to ten listeners, by the messages to one before the next one has its turn",
+		Beside: "NATS, subscriptions", Axis: "messages to one",
+		Draw: perMessage, Points: points,
+		Open: fanned(64, func(i int) load.Fan { return load.Fan{Listeners: 10, Each: numbers[i]} }),
+	}
+}
+
+// fanned opens the local delivery of messages of some size to several listeners, beside NATS.
+func fanned(size int, fan func(i int) load.Fan) func(context.Context, Env) (*Grown, error) {
+	return func(_ context.Context, env Env) (*Grown, error) {
+		return &Grown{At: func(ctx context.Context, i int) (*Comparison, error) {
+			return beside(func(ctx context.Context, env Env) (*drive.Way, error) {
+				return ours.Local(ctx, ours.Program{Binary: env.Binary, Layout: local.Separate, Fan: fan(i)})
+			}, func(ctx context.Context, _ Env) (*drive.Way, error) {
+				return baseline.NATSFan(ctx, fan(i))
+			}, oneWay(size))(ctx, env)
+		}}, nil
 	}
 }
 

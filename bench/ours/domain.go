@@ -8,6 +8,7 @@ import (
 
 	"github.com/peerbus/peerbus/bench/drive"
 	"github.com/peerbus/peerbus/bench/internal/worker"
+	"github.com/peerbus/peerbus/bench/load"
 	peerbusv1 "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/local"
 )
@@ -26,8 +27,8 @@ type Program struct {
 	Profiles bool
 	// Sockets has all gRPC go over unix sockets, that of the programs at the ends too.
 	Sockets bool
-	// Listeners is how many there are at the end of a way; 0 is 1.
-	Listeners int
+	// Fan is that of the end of a way.
+	Fan load.Fan
 	// Keeps has the handlers at the end of a way get messages that they may keep.
 	Keeps bool
 }

@@ -26,9 +26,8 @@ type EndConfig struct {
 	Bus string // HOST:PORT or unix:///PATH
 	Own string // address that it listens to
 	To  string // address that it sends to
-	// Listeners is how many addresses there are of Own, and To: below them, but for the
-	// first. Messages go to one after the other. 0 is 1.
-	Listeners int
+	// Fan has more addresses of Own, and To: below them, but for the first.
+	Fan load.Fan
 	// Keeps has the handler get messages that it may keep; else they are lent to it.
 	Keeps bool
 }
@@ -72,7 +71,7 @@ func NewEnd(ctx context.Context, cfg EndConfig) (worker.Ops, error) {
 		return nil, err
 	}
 	go func() { _ = e.bus.Run(ctx) }() // until ctx is done
-	for i := range max(1, cfg.Listeners) {
+	for i := range cfg.Fan.Count() {
 		if _, err := e.bus.Listen(ctx, listener(cfg.Own, i), e.take, cfg.options()...); err != nil {
 			return nil, err
 		}
@@ -95,7 +94,7 @@ func (e *End) take(ctx context.Context, m *peerbusv1.Message) {
 
 // Send posts one message.
 func (e *End) Send(ctx context.Context, body []byte) error {
-	to := e.to[e.sent%len(e.to)]
+	to := e.to[e.cfg.Fan.To(e.sent)]
 	e.sent++
 	return e.bus.Send(ctx, &peerbusv1.Message{Type: message.Create, From: e.cfg.Own, To: to, Body: body})
 }

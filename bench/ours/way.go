@@ -105,6 +105,9 @@ func (d *domain) join(ctx context.Context, w *drive.Way, from, to *local.Runtime
 		return err
 	}
 	receiver, err := register(ctx, to, "receiver")
+	for i := 1; err == nil && i < d.program.Fan.Count(); i++ {
+		_, err = register(ctx, to, listener("receiver", i))
+	}
 	if err == nil && direct {
 		err = connect(ctx, from, receiver)
 	}
@@ -112,12 +115,12 @@ func (d *domain) join(ctx context.Context, w *drive.Way, from, to *local.Runtime
 		return err
 	}
 	w.Members = append(w.Members, d.members...)
-	n, keeps := d.program.Listeners, d.program.Keeps
-	if w.To, err = worker.Start(ctx, EndRole, EndConfig{Bus: to.BusAddr, Own: receiver, To: sender, Listeners: n, Keeps: keeps}); err != nil {
+	fan, keeps := d.program.Fan, d.program.Keeps
+	if w.To, err = worker.Start(ctx, EndRole, EndConfig{Bus: to.BusAddr, Own: receiver, To: sender, Fan: fan, Keeps: keeps}); err != nil {
 		return err
 	}
 	w.Join(w.To)
-	if w.From, err = worker.Start(ctx, EndRole, EndConfig{Bus: from.BusAddr, Own: sender, To: receiver, Listeners: n, Keeps: keeps}); err != nil {
+	if w.From, err = worker.Start(ctx, EndRole, EndConfig{Bus: from.BusAddr, Own: sender, To: receiver, Fan: fan, Keeps: keeps}); err != nil {
 		return err
 	}
 	w.Join(w.From)

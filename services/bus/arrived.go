@@ -147,7 +147,7 @@ func (t *arrived) end(p *post, err error) (also []*post) {
 	return also
 }
 
-func (t *talk) empty() bool { return len(t.open.places)+len(t.odd)+len(t.batches) == 0 }
+func (t *talk) empty() bool { return len(t.open.places)+len(t.odd) == 0 && t.batches.empty() }
 
 // below tells whether all numbers that are open are below one, but for odd ones.
 func (t *talk) below(number uint64) bool { return t.open.below(number) && t.batches.below(number) }

@@ -131,9 +131,11 @@ func (t *arrived) open() (n int) {
 }
 
 // posts is how many posts are in it.
-func (o openBatches) posts() (n int) {
-	for i := range o {
-		n += int(o[i].last - o[i].first + 1) // at most a frame
+func (o *openBatches) posts() (n int) {
+	for _, b := range o.places {
+		if b.of != nil {
+			n += int(b.last - b.first + 1) // at most a frame
+		}
 	}
 	return n
 }

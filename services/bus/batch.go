@@ -33,6 +33,17 @@ type batch struct {
 	asked  atomic.Pointer[stream] // on which its client has posted some of it again
 
 	arrivals arrivals // by, of messages of a flow
+
+	short *shortBatch // that it is in; nil of a long one
+}
+
+// shortBatch is one of few posts with the memory that they take mostly: what waits is to take
+// about what it counts for (overhead).
+type shortBatch struct {
+	batch
+	few  [8]placed
+	room [384]byte
+	used []byte // of room
 }
 
 // batcher is who posts batches: the stream of a client, or a flow from another runtime.
@@ -50,20 +61,31 @@ type batcher interface {
 // is the last of it, and in the sum of the sizes of the messages, by which credit is counted.
 type placed struct{ end, sum int }
 
-// A batch takes 2 KiB or more: it is of at least so many posts, or bytes.
+// A batch is of at least so many posts, or bytes.
 const (
-	batchFrom = 4
+	batchFrom = 2
 	batchLong = 2 << 10
 )
 
 // isBatch tells whether a run is enough for one.
 func isBatch(run *codec.Run) bool { return run.Len() >= batchFrom || run.Size() >= batchLong }
 
-var batches = sync.Pool{New: func() any { return new(batch) }}
+var (
+	batches = sync.Pool{New: func() any { return new(batch) }}
+	shorts  = sync.Pool{New: func() any {
+		s := new(shortBatch)
+		s.short, s.places = s, s.few[:0]
+		return &s.batch
+	}}
+)
 
 // newBatch makes a batch of n posts, whose deliveries are to be added.
 func newBatch(n int, first uint64) *batch {
-	b, _ := batches.Get().(*batch)
+	pool := &batches
+	if n <= len(shortBatch{}.few) {
+		pool = &shorts
+	}
+	b, _ := pool.Get().(*batch)
 	b.first, b.places = first, b.places[:0]
 	b.needed.Store(int32(n)) // at most a frame
 	return b
@@ -71,6 +93,11 @@ func newBatch(n int, first uint64) *batch {
 
 // room gives memory for deliveries, which have so many bytes at most.
 func (b *batch) room(size int) []byte {
+	if s := b.short; s != nil && size <= len(s.room) {
+		s.used = s.room[:0:size]
+		b.memory = &s.used
+		return s.used
+	}
 	b.memory = codec.Buffers.Get(size)
 	return (*b.memory)[:0]
 }
@@ -164,7 +191,11 @@ func (b *batch) free(n int) {
 	b.by, b.burst, b.memory, b.bytes, b.lent, b.arrivals = nil, nil, nil, nil, false, arrivals{}
 	b.out, b.passes, b.row = outgoingBatch{}, false, codec.Heading{}
 	b.asked.Store(nil)
-	batches.Put(b)
+	if b.short != nil {
+		shorts.Put(b)
+	} else {
+		batches.Put(b)
+	}
 }
 
 // drop is for one that was not taken: it gives back no memory that is lent.

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -19,7 +21,7 @@ func TestABatchWithTheHighestNumber(t *testing.T) {
 			t.Fatalf("%v came", got)
 		}
 		c.listener.credit(&pb.Credit{Listener: carol, Bytes: 1 << 20})
-		if n := len(c.sender.origin.batches); n != 0 {
+		if n := len(c.sender.origin.batches.places); n != 0 {
 			t.Errorf("%d batches are left", n)
 		}
 	})
@@ -46,7 +48,53 @@ func TestPartsAreRemovedOutOfTurn(t *testing.T) {
 			}
 		}
 	}
-	if o.remove(part{before, 0, 1}); len(o) != 0 {
+	if o.remove(part{before, 0, 1}); !o.empty() {
+		t.Errorf("%v is left", o)
+	}
+}
+
+// Beside a map: batches of which parts are removed in any order, and none of whose numbers
+// come again. However they are removed, there are no more holes than batches that are left.
+func TestOpenBatches(t *testing.T) {
+	var o openBatches
+	want := map[uint64]*batch{}
+	var open []part
+	last := uint64(0)
+	for range 20_000 {
+		switch {
+		case rand.IntN(3) == 0 || len(open) == 0:
+			b := &batch{first: last + 1 + rand.Uint64N(3), places: make([]placed, 1+rand.IntN(9))}
+			o.add(b.all())
+			for number := b.first; number <= b.all().last(); number++ {
+				want[number] = b
+			}
+			last = b.all().last()
+			open = append(open, b.all())
+		default:
+			i := rand.IntN(len(open))
+			if rand.IntN(2) == 0 {
+				i = 0 // the first are mostly the first to go
+			}
+			p := open[i].cut(1 + rand.IntN(open[i].len()))
+			if open[i].len() == 0 {
+				open = slices.Delete(open, i, i+1)
+			}
+			o.remove(p)
+			for number := p.first(); number <= p.last(); number++ {
+				delete(want, number)
+			}
+		}
+		if number := last + 2 - rand.Uint64N(min(last+2, 60)); o.get(number) != want[number] {
+			t.Fatalf("of %d there is %v, want %v", number, o.get(number), want[number])
+		}
+		if o.holes > len(o.places)/2 {
+			t.Fatalf("%d of %d are holes", o.holes, len(o.places))
+		}
+	}
+	for _, p := range open {
+		o.remove(p)
+	}
+	if !o.empty() || o.holes != 0 || o.get(last) != nil || !o.below(last+1) {
 		t.Errorf("%v is left", o)
 	}
 }

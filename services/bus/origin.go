@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -317,7 +319,7 @@ func (o *origin) outcome(not *stream, out *pb.Outcome) {
 // are told with the next frame, and a frame is made for them when they are many
 // or a little time has passed. The stream's mutex guards it.
 type settling struct {
-	ranges []*pb.Range
+	ranges []codec.Range
 	count  int
 	bytes  int
 	timer  *time.Timer
@@ -337,7 +339,7 @@ func (t *settling) add(first, last uint64, bytes int, s *stream) {
 	if end := len(t.ranges) - 1; end >= 0 && t.ranges[end].Last+1 == first {
 		t.ranges[end].Last = last
 	} else {
-		t.ranges = append(t.ranges, &pb.Range{First: first, Last: last})
+		t.ranges = append(t.ranges, codec.Range{First: first, Last: last})
 	}
 	before := t.count
 	t.count += int(last - first + 1) // at most a frame
@@ -357,12 +359,35 @@ func (t *settling) take() []*pb.Range {
 	if t.count == 0 {
 		return nil
 	}
-	ranges := t.ranges
-	t.ranges, t.count, t.bytes = nil, 0, 0
+	ranges := merged(t.ranges)
+	if t.ranges, t.count, t.bytes = t.ranges[:0], 0, 0; cap(t.ranges) > keepSettled {
+		t.ranges = nil
+	}
 	if t.timer != nil {
 		t.timer.Stop()
 	}
 	return ranges
+}
+
+// merged gives ranges in order, those that touch as one: what goes to several listeners in
+// turn is settled listener by listener.
+func merged(ranges []codec.Range) []*pb.Range {
+	slices.SortFunc(ranges, func(a, b codec.Range) int { return cmp.Compare(a.First, b.First) })
+	n := 0
+	for _, r := range ranges[1:] {
+		if last := &ranges[n]; r.First == last.Last+1 {
+			last.Last = r.Last
+			continue
+		}
+		n++
+		ranges[n] = r
+	}
+	all, made := make([]*pb.Range, n+1), make([]pb.Range, n+1)
+	for i, r := range ranges[:n+1] {
+		made[i].First, made[i].Last = r.First, r.Last
+		all[i] = &made[i]
+	}
+	return all
 }
 
 // settled tells the client that it need not keep a post any more; on another stream only

@@ -8,6 +8,7 @@ import (
 
 	pb "github.com/peerbus/peerbus/gen/peerbus/v1"
 	"github.com/peerbus/peerbus/internal/fault"
+	"github.com/peerbus/peerbus/protocol/codec"
 	"github.com/peerbus/peerbus/protocol/message"
 )
 
@@ -213,6 +214,34 @@ func TestWhatWasTakenBeforeMayBeRefused(t *testing.T) {
 	if done, err := offer(p, []*inbox{in}); !done || fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("%t, %v", done, err)
 	}
+}
+
+// What went to several listeners in turn is settled by each of them, and told together.
+func TestWhatIsSettledInTurnIsOneRange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t, Limits{})
+		defer a.bus.origins.end()
+		s := a.begin(t, "x")
+		tell(s)
+		s.mu.Lock()
+		for listener := range uint64(3) {
+			for turn := range uint64(4) {
+				number := 10 + 3*turn + listener
+				s.settling.add(number, number, 10, s)
+			}
+		}
+		s.settling.add(30, 33, 10, s)
+		s.settling.add(4, 4, 10, s)
+		s.mu.Unlock()
+		f, _ := s.take()
+		var got []codec.Range
+		for _, r := range f.Settled {
+			got = append(got, codec.Range{First: r.First, Last: r.Last})
+		}
+		if want := []codec.Range{{First: 4, Last: 4}, {First: 10, Last: 21}, {First: 30, Last: 33}}; !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
 }
 
 // What is settled goes with the outcome that is to be sent anyhow, and needs no timer;
