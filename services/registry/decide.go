@@ -139,7 +139,8 @@ func (r *Registry) countRefusal(q sourceQuery, err error) error {
 }
 
 // find resolves an address to its runtime and handler stub for Connect, waiting
-// for the domain registry when it must be asked.
+// for the domain registry when it must be asked: for the address, or, of a runtime, for one
+// in it.
 func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL string, err error) {
 	u, err := address.Parse(addr)
 	if err != nil {
@@ -151,15 +152,23 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 	for asked := false; ; asked = true {
 		r.mu.Lock()
 		runtime, handlerURL, _ := r.known.runtimeOf(u, query{at: r.cfg.Now()})
+		e := ""
+		if isLookedUp(u) {
+			e = entity(addr)
+		}
 		if handlerURL == "" && runtime != "" {
-			handlerURL = r.known.table.get(runtime).Handler
+			handlerURL = r.known.handlerIn(runtime)
+			if e == "" {
+				e = r.known.oneIn(runtime)
+			}
 		}
 		var l *lookup
-		p, fresh := r.known.cache.getOnPurpose(entity(addr), r.cfg.Now())
-		if (runtime == "" || handlerURL == "") && !fresh && !asked && isLookedUp(u) {
-			l = r.lookUpLocked(entity(addr), false, true)
+		p, fresh := r.known.cache.getOnPurpose(e, r.cfg.Now())
+		if (runtime == "" || handlerURL == "") && e != "" && !fresh && !asked {
+			l = r.lookUpLocked(e, false, true)
 		}
 		r.mu.Unlock()
+		nowhere := runtime == "" || handlerURL == "" && !r.connected(runtime)
 		switch {
 		case l != nil:
 			select {
@@ -168,13 +177,13 @@ func (r *Registry) find(ctx context.Context, addr string) (runtime, handlerURL s
 			case <-ctx.Done():
 				return "", "", fault.From(ctx.Err())
 			}
-		case runtime == "" && p.unknown:
+		case runtime == r.rules.own:
+			return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr).In("address")
+		case nowhere && p.unknown:
 			return "", "", fault.New(fault.Unavailable, "the domain registry of %s cannot be asked now", addr)
 		case runtime == "":
 			return "", "", fault.New(fault.NotFound, "no domain registry knows the runtime of %s", addr).In("address")
-		case runtime == r.rules.own:
-			return "", "", fault.New(fault.BadRequest, "%s is in this runtime", addr).In("address")
-		case handlerURL == "" && !r.connected(runtime):
+		case nowhere:
 			return "", "", fault.New(fault.NotFound,
 				"the P2P handler of %s is not known: name a hyperty or data object that is registered in it", runtime).In("address")
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/peerbus/peerbus/internal/fault"
 	"github.com/peerbus/peerbus/protocol/address"
 	"github.com/peerbus/peerbus/protocol/message"
+	"github.com/peerbus/peerbus/protocol/status"
 )
 
 // Who has registered an address that was asked for before is not told that it is unknown.
@@ -67,5 +68,30 @@ func TestOnlyWhatWasNotFoundIsAskedForAnew(t *testing.T) {
 	c.put(bob, place{runtime: runtimeB}, start)
 	if _, fresh := c.getOnPurpose(bob, start.Add(again)); !fresh {
 		t.Error("what was found is asked for again")
+	}
+}
+
+// Who has a connection with a runtime opened by its URL gets it after an attempt that has
+// failed, as by an address in it: the handler is looked up again by that one.
+func TestARuntimeIsConnectedByItsURLAfterAFailure(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(openEngine(t), func(c *Config) { c.Limits.RetryMin = time.Hour })
+	bus := r.routes(t)
+	w.answer(address.DomainRegistry("b.example"), found(runtimeB, handlerB))
+	bus.ask(bob)
+	first := w.requesterOf(runtimeB)
+	w.answer(address.DomainRegistry("b.example"), found(runtimeB, handlerB+"-new"))
+	w.publish(first, runtimeB, status.Failed, "the invitation was refused")
+	w.saw("close " + first + " ")
+	if _, err := r.api.Connect(t.Context(), &pb.ConnectRequest{Address: runtimeB}); err != nil {
+		t.Fatal(err)
+	}
+	second := w.requesterOf(runtimeB)
+	w.until("the new handler", func() bool { return w.stubs[second].GetP2PHandler() == handlerB+"-new" })
+	w.publish(second, runtimeB, status.Failed, "the invitation was refused")
+	w.saw("close " + second + " ")
+	w.answer(address.DomainRegistry("b.example"), missing)
+	if _, err := r.api.Connect(t.Context(), &pb.ConnectRequest{Address: runtimeB}); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("of one that is nowhere any more: %v", err)
 	}
 }

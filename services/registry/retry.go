@@ -55,17 +55,10 @@ func (r *Registry) replaceLocked(remote string, now time.Time) {
 // an address of that runtime is looked up, whose entry names it: asked, and to be
 // called again.
 func (r *Registry) handlerLocked(remote string, now time.Time) (stub string, asked bool) {
-	c := r.known.table.byRemote[remote]
-	if c.Handler != "" {
-		return c.Handler, false
-	}
-	if stub := r.known.cache.handlers[remote]; stub != "" {
+	if stub := r.known.handlerIn(remote); stub != "" {
 		return stub, false
 	}
-	e := c.For
-	if listed := r.known.table.listings.all(remote); e == "" && len(listed) > 0 {
-		e = listed[rand.IntN(len(listed))]
-	}
+	e := r.known.oneIn(remote)
 	if e == "" {
 		return "", false
 	}
@@ -73,4 +66,23 @@ func (r *Registry) handlerLocked(remote string, now time.Time) (stub string, ask
 		return "", false
 	}
 	return "", r.lookUpLocked(e, false, false) != nil
+}
+
+// handlerIn is the handler stub of a remote runtime; "" when it is not known.
+func (k *knowledge) handlerIn(remote string) string {
+	if stub := k.table.get(remote).Handler; stub != "" {
+		return stub
+	}
+	return k.cache.handlers[remote]
+}
+
+// oneIn is an address of a remote runtime that it has a connection for, or had; "" when none is known.
+func (k *knowledge) oneIn(remote string) string {
+	if e := k.table.get(remote).For; e != "" {
+		return e
+	}
+	if listed := k.table.listings.all(remote); len(listed) > 0 {
+		return listed[rand.IntN(len(listed))]
+	}
+	return ""
 }
