@@ -158,12 +158,20 @@ func (c *cluster) rolledOut(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// troubles says what the pods of a namespace complain of.
+// troubles says what the pods of a namespace complain of: events, and what those that are not
+// ready, and NATS, have logged.
 func (c *cluster) troubles(ctx context.Context, namespace string) string {
 	pods, _ := c.kubectl(ctx, "-n", namespace, "get", "pods", "-o", "wide")
 	events, _ := c.kubectl(ctx, "-n", namespace, "get", "events", "--field-selector=type=Warning", "--sort-by=.lastTimestamp")
 	lines := strings.Split(strings.TrimSpace(events), "\n")
-	return pods + strings.Join(lines[max(0, len(lines)-10):], "\n")
+	text := pods + strings.Join(lines[max(0, len(lines)-10):], "\n") + "\n"
+	for line := range strings.Lines(pods) {
+		if f := strings.Fields(line); len(f) > 1 && (f[1] == "0/1" || strings.HasPrefix(f[0], "nats-")) {
+			log, _ := c.kubectl(ctx, "-n", namespace, "logs", "--tail=30", f[0])
+			text += "--- " + f[0] + "\n" + log
+		}
+	}
+	return text
 }
 
 // namespaces are all that a run makes, docs/kubernetes.md among it.
