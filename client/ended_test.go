@@ -39,7 +39,7 @@ func TestAGoroutineThatEndsLeavesTheNextOneAlone(t *testing.T) {
 	given := func() (credit uint32) {
 		b.out.mu.Lock()
 		defer b.out.mu.Unlock()
-		for _, c := range b.out.credits {
+		for _, c := range b.out.credits.all {
 			credit += c.bytes
 		}
 		return credit

@@ -145,7 +145,7 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 	}
 	changes := o.takeChanges()
 	size := len(changes) + o.posts.most()
-	for _, c := range o.credits {
+	for _, c := range o.credits.all {
 		size += codec.MaxCredit(c.listener)
 	}
 	f := newFrame(size, w)
@@ -156,7 +156,7 @@ func (o *outbox) next(w *writer, now time.Time) *codec.Encoded {
 			o.freed()
 		}
 	}
-	for _, c := range o.credits {
+	for _, c := range o.credits.all {
 		f.credit(c.listener, c.bytes)
 	}
 	o.forgive()

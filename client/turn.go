@@ -116,7 +116,7 @@ func (o *outbox) shut() bool {
 		o.turn.awaited = true
 		return false
 	}
-	if o.urgent = len(o.credits) > 0; o.due() {
+	if o.urgent = len(o.credits.all) > 0; o.due() {
 		o.signal()
 		return false
 	}

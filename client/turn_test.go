@@ -274,8 +274,8 @@ func lateCredit(o *outbox, bytes uint32, later bool) {
 		wait = 100
 	}
 	of := &owed{listener: "x"}
-	if len(o.credits) > 0 {
-		of = o.credits[0]
+	if len(o.credits.all) > 0 {
+		of = o.credits.all[0]
 	}
 	o.credit(o.epoch, of, bytes, wait)
 }

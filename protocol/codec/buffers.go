@@ -9,7 +9,7 @@ import (
 // Buffers is where the memory of frames comes from, here and in gRPC. Unlike gRPC's own
 // pool it does not clear what it gives, which takes as long as a copy: whoever takes it
 // writes over all that he hands on.
-var Buffers mem.BufferPool = newBuffers(2<<10, 4<<10, 8<<10, 16<<10, FullFrame, 32<<10, 64<<10, 128<<10, 256<<10, 512<<10, 1<<20, 2<<20)
+var Buffers mem.BufferPool = newBuffers(1<<10+128, 2<<10, 4<<10, 8<<10, 16<<10, FullFrame, 32<<10, 64<<10, 128<<10, 256<<10, 512<<10, 1<<20, 2<<20)
 
 // FullFrame is a size in bytes that Buffers has: a frame that stops growing at 16 KiB,
 // with what is around its messages.

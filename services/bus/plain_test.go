@@ -50,22 +50,26 @@ func TestTheMemoryOfABatch(t *testing.T) {
 			}
 		}
 		for _, to := range []string{carol, long, "a"} {
-			for _, n := range []uint64{batchFrom, 3, 4, 8, 9, 64} {
+			for _, kind := range []struct {
+				n    uint64
+				body int
+			}{{batchFrom, 0}, {batchFrom, 140}, {batchFrom, 1000}, {3, 0}, {3, 200}, {4, 0}, {4, 1000}, {8, 0}, {8, 100}, {9, 0}, {64, 0}} {
 				var posts []*pb.Post
-				for range n {
+				for range kind.n {
 					c.posted++
-					posts = append(posts, &pb.Post{Number: c.posted, Message: &pb.Message{Id: "1", Type: "event", From: alice, To: to}})
+					body := fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("x", kind.body))
+					posts = append(posts, &pb.Post{Number: c.posted, Message: &pb.Message{Id: "1", Type: "event", From: alice, To: to, Body: body}})
 				}
 				before := c.listener.queued
 				c.frame(posts)
 				taken, most := 0, 2*(c.listener.queued-before)
 				for _, b := range c.sender.origin.batches.places {
-					if b.first > c.posted-n {
+					if b.first > c.posted-kind.n {
 						taken += b.of.takes()
 					}
 				}
 				if most == 0 || taken > most {
-					t.Errorf("%d bytes for %d to %.20s, want %d at most", taken, n, to, most)
+					t.Errorf("%d bytes for %v to %.20s, want %d at most", taken, kind, to, most)
 				}
 			}
 		}
